@@ -1,0 +1,82 @@
+# Everything a developer or CI does. Each target first installs what it needs into .venv, once.
+# ARGS is passed on: make test ARGS="-k dedupe", make run ARGS="-c my.yaml", make lock ARGS=--upgrade
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-all check lint types imports generated docs format bench lock clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+ARGS ?=
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(INSTALLED) ## Start csq: a simulated shop, or what ARGS="-c my.yaml" names
+	@$(BIN)/csq run $(ARGS)
+
+test: $(INSTALLED) ## Run the tests
+	@$(BIN)/pytest -m "not slow" $(ARGS)
+
+test-all: $(INSTALLED) ## Run the tests, the slow ones too
+	@$(BIN)/pytest $(ARGS)
+
+check: lint types imports generated ## Lint, types, import rules, stale generated files
+
+lint: $(INSTALLED)
+	@echo "lint"
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+types: $(INSTALLED)
+	@echo "types"
+	@$(BIN)/mypy
+
+imports: $(INSTALLED)
+	@echo "import rules"
+	@$(BIN)/lint-imports --no-logo
+
+generated: $(INSTALLED)
+	@echo "generated files"
+	@$(BIN)/python -m flows.settings --check
+	@$(BIN)/python -m operators.metrics --check docs/metrics.md
+
+docs: $(INSTALLED) ## Write the generated files anew
+	@$(BIN)/python -m flows.settings --write
+	@$(BIN)/python -m operators.metrics --write docs/metrics.md
+
+format: $(INSTALLED) ## Format the code and mend what lint can mend
+	@$(BIN)/ruff check --fix-only --quiet
+	@$(BIN)/ruff format
+
+bench: $(INSTALLED) ## Measure speed and memory; also written to bench/latest.json
+	@$(BIN)/python -m bench $(ARGS)
+
+lock: $(INSTALLED) ## Write requirements.lock from pyproject.toml; ARGS=--upgrade takes newer versions
+	@$(BIN)/uv pip compile pyproject.toml --group test --group lint --group build --group lock \
+	  --python $(BIN)/python --python-version 3.11 --universal --fork-strategy fewest --generate-hashes \
+	  --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	  --quiet --output-file requirements.lock $(ARGS)
+
+clean: ## Remove .venv, caches and what was built or measured; recovery state stays
+	@rm -rf $(VENV) build dist bench/latest.json .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@find flows operators tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Python 3.11 or 3.12 that can make virtual environments (Debian packs that part apart, pyenv has shims that fail).
+USABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@if ! $(BIN)/python -c '$(USABLE)' 2>/dev/null; then \
+	  for python in $(PYTHON) python3.12 python3.11 python3 python ''; do \
+	    if [ -n "$$python" ] && $$python -c '$(USABLE)' 2>/dev/null; then break; fi; \
+	  done; \
+	  if [ -z "$$python" ]; then \
+	    echo 'csq needs Python 3.11 or 3.12 with venv: install it (Debian 12: apt install python3.11 python3.11-venv, Ubuntu 24.04: apt install python3.12 python3.12-venv, macOS: brew install python@3.12) and run make again.' >&2; \
+	    exit 1; \
+	  fi; \
+	  $$python -m venv --clear $(VENV); \
+	fi
+	@echo "Installing into $(VENV) with $$($(BIN)/python -V), once; this takes a minute or two."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,71 @@
+"""Logs on standard error: short lines for a person at a terminal, one JSON object per line for everybody else.
+
+What belongs to a message goes into ``extra``: ``log.info("listening", extra={"port": 9464})``. No text of a customer is
+ever written, and who the customer is only at level debug, whatever a caller passes.
+"""
+
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any, Final, TextIO
+
+import msgspec
+
+NEVER: Final = frozenset({"text", "comment", "query", "raw", "value", "payload"})
+"""Fields that may hold what a customer wrote."""
+WHO: Final = frozenset({"customer", "customer_id", "conversation", "conversation_id", "agent_id", "message_id"})
+"""Fields that say who it was: only at level debug."""
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+
+
+def start(level: str, stream: TextIO | None = None) -> None:
+    """Send every logger's messages of at least `level` (debug, info, warning, error) to `stream`, standard error if none.
+
+    Called again it replaces what it set before. Warnings of Python come through the logs too.
+    """
+    stream = stream or sys.stderr
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(Human() if stream.isatty() else Json())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
+
+
+class Json(logging.Formatter):
+    """One JSON object per line: time, level, logger, message, then the fields; a traceback under `exception`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Turn a record into its line."""
+        entry = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        entry |= {name: value for name, value in fields(record).items() if name not in entry}
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return _encode(entry).decode()
+
+
+class Human(logging.Formatter):
+    """`12:30:05 warning  flows.live: lagging (messages=120)`, UTC."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Turn a record into its line; a traceback follows on further ones."""
+        message = record.getMessage().replace("\r", "\\r").replace("\n", "\\n")
+        told = ", ".join(f"{name}={value}" for name, value in fields(record).items())
+        line = f"{_time(record)[11:19]} {record.levelname.lower():<8} {record.name}: {message}"
+        line += f" ({told})" if told else ""
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def fields(record: logging.LogRecord) -> dict[str, Any]:
+    """What a caller passed as ``extra`` and may be written."""
+    hidden = NEVER if record.levelno <= logging.DEBUG else NEVER | WHO
+    return {name: value for name, value in vars(record).items() if name not in _STANDARD and name not in hidden}
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,115 @@
+"""The way of an event, from raw bytes to named streams. It knows no source and no sink.
+
+Read it top to bottom: each line is a stage, each stage a file of the same name in ``operators/`` (how it sits in Bytewax)
+and in ``operators/domain/`` (what it does).
+"""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow, Stream
+
+from flows.settings import Settings
+from operators.conversations import conversations
+from operators.customers import customers
+from operators.domain import churn as churn_model
+from operators.domain import satisfaction as satisfaction_model
+from operators.domain import mood as mood_model
+from operators.domain import sentiment as sentiment_model
+from operators.domain.conversations import Conversations
+from operators.domain.customers import Customers
+from operators.domain.lane import Lanes
+from operators.domain.outgoing import Outgoing
+from operators.domain.route import Chunk, Router
+from operators.domain.stage import Measurement
+from operators.intake import intake
+from operators.learn import Hello, Learner, learn
+from operators.models import Models
+from operators.queues import queues
+from operators.route import route
+from operators.sentiment import sentiment
+from operators.vectorize import vectorize
+
+MODELS = (*sentiment_model.MODELS.values(), satisfaction_model.MODEL, churn_model.MODEL)
+"""Every model a process holds."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """What the graph must know of the process it runs in."""
+
+    settings: Settings
+    clock: Callable[[], float]
+    models: Models
+    router: Router
+    lanes: Lanes
+    name: str = "p0"
+    keep: bool = False
+    """Whether a recovery store wants snapshots."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What comes out."""
+
+    measured: Stream[list[Measurement]]
+    published: Stream[list[Outgoing]]
+    dead: Stream[Outgoing]
+    judged: Stream[list[Any]]
+
+
+def quality(flow: Dataflow, chunks: Stream[Chunk], here: Process) -> Quality:
+    """The graph as a table of contents."""
+    settings, models, clock, keep = here.settings, here.models, here.clock, here.keep
+
+    routed = route("route", chunks, here.router)
+    arrived = intake("intake", routed, settings.intake, settings.dedupe, clock, keep)
+    vectors = vectorize("vectorize", arrived.events, settings.vectorize)
+    turns = sentiment("sentiment", vectors, models)
+    talks = conversations(
+        "conversations", turns, _conversations(here), here.lanes, settings.labels.queues, clock, keep, here.name
+    )
+    loads = queues("queues", talks.queues, settings.queues, clock, keep)
+    people = customers("customers", talks.customers, _customers(here), clock, keep)
+
+    examples = op.merge("examples", talks.examples, people.examples)
+    hellos = op.input("hello", flow, Hello(models.expected))
+    learned = learn("learn", examples, hellos, _learner(settings), models, keep)
+
+    return Quality(
+        op.merge("measured", arrived.measured, talks.measured, loads.measured, people.measured, learned.measured),
+        op.merge("published", talks.published, people.published),
+        op.merge("dead", arrived.dead, talks.dead, loads.dead, people.dead),
+        learned.judged,
+    )
+
+
+def _conversations(here: Process) -> Callable[[], Conversations]:
+    """Conversations score satisfaction with the weights this process holds."""
+    settings = here.settings
+    scorer = satisfaction_model.Scorer(lambda: here.models[satisfaction_model.MODEL])
+    return lambda: Conversations(settings.conversations, settings.labels, here.lanes, scorer.score_one)
+
+
+def _customers(here: Process) -> Callable[[], Customers]:
+    """Customers score churn with the weights this process holds."""
+    settings = here.settings
+    scorer = churn_model.Scorer(settings.churn, lambda: here.models[churn_model.MODEL])
+    parts = itertools.count()
+    return lambda: Customers(settings.customers, settings.labels, scorer, f"{here.name}/{next(parts)}")
+
+
+def _learner(settings: Settings) -> Callable[[str], Learner]:
+    """The learner of a model, by its name."""
+
+    def build(name: str) -> Learner:
+        if name == churn_model.MODEL:
+            return churn_model.Learner(settings.churn)
+        if name == satisfaction_model.MODEL:
+            return satisfaction_model.Learner(settings.satisfaction)
+        return mood_model.Learner(name, settings.sentiment)
+
+    return build

@@ -1,0 +1,78 @@
+"""Replay: recorded events through the same graph, as fast as it goes. Event time moves the timers; same events, same bytes."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.testing import cluster_main
+from prometheus_client import CollectorRegistry
+
+from flows.process import observer_of, replay_process
+from flows.quality import Process, quality
+from flows.settings import Settings
+from flows.summary import Summary, TakeSink
+from operators.connectors.jsonl import JsonlSink, JsonlSource
+from operators.domain.outgoing import STREAMS
+from operators.observe import Observer, ObserveSink, exposition, read
+
+EPOCH = timedelta(seconds=10)
+"""Nothing is stored, so an epoch is only the moment at which Bytewax catches breath."""
+
+
+def flow(
+    here: Process, source: JsonlSource, folder: Path, observer: Observer, summary: Summary
+) -> Dataflow:
+    """Files, the graph, files."""
+    replay = Dataflow("replay")
+    chunks = op.input("files", replay, source)
+    out = quality(replay, chunks, here)
+    op.output("observe", out.measured, ObserveSink(observer))
+    op.output("waits", out.measured, TakeSink(summary.take_measured))
+    op.output("judged", out.judged, TakeSink(summary.take_judged))
+    published = op.flat_map("each", out.published, lambda records: records)
+    op.output("publish", op.merge("outgoing", published, out.dead), JsonlSink(folder, STREAMS))
+    return replay
+
+
+def replay(  # noqa: PLR0913  the command line's options
+    settings: Settings,
+    paths: Sequence[str],
+    folder: Path,
+    *,
+    batch_size: int,
+    now: float,
+    progress: Callable[[int], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Replay the files into `folder`; gives the summary.
+
+    `now` (POSIX seconds) decides what is in the future. A batch is scored before its labels are learned: small batches
+    are what an evaluation wants, large ones are faster.
+    """
+    here = replay_process(settings, now, tick_records=batch_size)
+    registry, observer = observer_of(settings, None)
+    summary = Summary()
+    source = JsonlSource(paths, batch_size=batch_size, ready=here.models.complete, progress=progress)
+    started = time.perf_counter()
+    cluster_main(flow(here, source, folder, observer, summary), [], 0, epoch_interval=EPOCH)
+    seconds = time.perf_counter() - started
+    (folder / "metrics.prom").write_bytes(exposition(registry))
+    return _summary(registry, summary, seconds)
+
+
+def _summary(registry: CollectorRegistry, summary: Summary, seconds: float) -> dict[str, Any]:
+    values = read(registry)
+    events = {name: int(n) for (name,), n in values["csq_events_total"].items() if n}
+    dead = {reason: int(n) for (reason,), n in values["csq_dead_letters_total"].items() if n}
+    total = sum(events.values())
+    return {
+        "events": events,
+        "dead_letters": dead,
+        "duplicates": int(values["csq_duplicates_total"][()]),
+        **summary.as_dict(),
+        "seconds": round(seconds, 3),
+        "events_per_second": round(total / seconds) if seconds > 0 else 0,
+    }

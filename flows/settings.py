@@ -1,0 +1,285 @@
+"""Settings: one YAML file and the environment become one frozen `Settings`, or every mistake is told at once.
+
+Each stage declares its own `Params` beside its maths; here they are gathered, one line each. Defaults, ranges and the
+reasons for them stand only there: ``config/default.yaml`` and ``docs/settings.md`` are written from them::
+
+    python -m flows.settings --write
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from flows import explain as explanation
+from flows.checked import Problem, fill, problems, shown
+from flows.environment import override
+from flows.secret import HIDDEN, Secret, read_secret
+from operators.connectors.kafka import KafkaParams
+from operators.connectors.simulator.params import Params as SimulatorParams
+from operators.connectors.strict_yaml import Path as Place
+from operators.connectors.strict_yaml import YamlError, read, write
+from operators.domain.churn import Params as ChurnParams
+from operators.domain.closed import Params as ClosedParams
+from operators.domain.conversations import Params as ConversationsParams
+from operators.domain.customers import Params as CustomersParams
+from operators.domain.dedupe import Params as DedupeParams
+from operators.domain.intake import Params as IntakeParams
+from operators.domain.queues import Params as QueuesParams
+from operators.domain.satisfaction import Params as SatisfactionParams
+from operators.domain.sentiment import Params as SentimentParams
+from operators.domain.vectorize import Params as VectorizeParams
+
+SECURITY = ("security.", "sasl.", "ssl.", "enable.ssl.", "enable.sasl.", "https.ca.")
+"""What the names of librdkafka's security settings begin with."""
+SHOWN = (
+    "security.protocol",
+    "sasl.mechanism",
+    "sasl.mechanisms",
+    "sasl.username",
+    "ssl.ca.location",
+)
+"""Those that are no secret and that one wants to see."""
+
+
+class Log(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the process tells about itself on standard error."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="Least important message that is written. debug also names conversations and customers."),
+    ] = "info"
+
+
+class Http(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where /metrics, /healthz and /readyz are served."""
+
+    host: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Address to listen on. Beyond loopback put a proxy with TLS in front.",
+        ),
+    ] = "127.0.0.1"
+    port: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=65_535,
+            description="TCP port; 0 takes a free one. Change it where another exporter has it.",
+        ),
+    ] = 9464
+
+
+class Outputs(Struct, frozen=True, forbid_unknown_fields=True):
+    """The topic of each outgoing stream; the default is the name of the stream."""
+
+    turn_scored: Annotated[str, Meta(min_length=1, description="Each customer message with its sentiment.")] = (
+        "csq.turn.scored"
+    )
+    reply_measured: Annotated[str, Meta(min_length=1, description="Each reply with its waiting time.")] = (
+        "csq.reply.measured"
+    )
+    satisfaction_scored: Annotated[
+        str,
+        Meta(min_length=1, description="Each ended conversation with its parts of S."),
+    ] = "csq.satisfaction.scored"
+    churn_scored: Annotated[
+        str,
+        Meta(min_length=1, description="A customer's probability to leave, with reasons."),
+    ] = "csq.churn.scored"
+    deadletters: Annotated[str, Meta(min_length=1, description="Refused events, raw, with the reason.")] = (
+        "csq.deadletters"
+    )
+
+    def by_stream(self) -> dict[str, str]:
+        """Stream to topic.
+
+        >>> Outputs(deadletters="refused").by_stream()["csq.deadletters"]
+        'refused'
+        """
+        return {str(field.default): getattr(self, field.name) for field in msgspec.structs.fields(self)}
+
+
+class Kafka(KafkaParams, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The connection to Kafka, and the topics; without brokers an embedded broker and a simulated shop."""
+
+    topics: Annotated[
+        tuple[Annotated[str, Meta(min_length=1)], ...],
+        Meta(
+            min_length=1,
+            description="Topics with events; all of their partitions are read.",
+        ),
+    ] = ("csq.events",)
+    outputs: Outputs = Outputs()
+    security: Annotated[
+        dict[str, Secret],
+        Meta(
+            description="librdkafka's security.*, sasl.* and ssl.* by their own names; hidden wherever they are shown."
+        ),
+    ] = {}
+    librdkafka: Annotated[
+        dict[str, str | int | float | bool],
+        Meta(description="Further settings of librdkafka by their own names; those of security have their own table."),
+    ] = {}
+
+    def __post_init__(self) -> None:
+        """Keep secrets where they are hidden, and anything else out of there."""
+        super().__post_init__()
+        for key in self.librdkafka:
+            if key.startswith(SECURITY):
+                raise ValueError(f"kafka.librdkafka: `{key}` may be secret; move it to kafka.security")
+        for key in self.security:
+            if not key.startswith(SECURITY):
+                raise ValueError(
+                    f"kafka.security: `{key}` is none of {'*, '.join(SECURITY)}*; move it to kafka.librdkafka"
+                )
+
+    def client_config(self, own: Mapping[str, Any]) -> dict[str, Any]:
+        """As its base class, with what security needs; the result holds the secrets, never print it."""
+        return super().client_config(own) | {key: secret.reveal() for key, secret in self.security.items()}
+
+
+class State(Struct, frozen=True, forbid_unknown_fields=True):
+    """What survives a restart."""
+
+    directory: Annotated[
+        str | None,
+        Meta(description="Folder of the recovery store. null: nothing is stored, a restart begins anew."),
+    ] = None
+    lanes: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=4096,
+            description="Lanes that conversations and customers are spread over; fixed once a recovery store is made. "
+            "64 feed up to 16 processes evenly.",
+        ),
+    ] = 64
+    snapshot_seconds: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=3600,
+            description="Seconds between snapshots; a restart repeats as much. Fewer cost more CPU.",
+        ),
+    ] = 10.0
+
+
+class Order(Struct, frozen=True, forbid_unknown_fields=True):
+    """How much disorder is put right."""
+
+    out_of_order_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=3600,
+            description="Seconds of event time that events of a conversation may overtake one another; results wait as "
+            "long. Raise it to what producers really do: csq_late_events_total counts what came later still.",
+        ),
+    ] = 2.0
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that can be set; a further stage is one line here."""
+
+    log: Log = Log()
+    http: Http = Http()
+    kafka: Kafka = Kafka()
+    state: State = State()
+    order: Order = Order()
+    labels: ClosedParams = ClosedParams()
+    intake: IntakeParams = IntakeParams()
+    dedupe: DedupeParams = DedupeParams()
+    vectorize: VectorizeParams = VectorizeParams()
+    conversations: ConversationsParams = ConversationsParams()
+    queues: QueuesParams = QueuesParams()
+    sentiment: SentimentParams = SentimentParams()
+    customers: CustomersParams = CustomersParams()
+    satisfaction: SatisfactionParams = SatisfactionParams()
+    churn: ChurnParams = ChurnParams()
+    simulator: SimulatorParams = SimulatorParams()
+
+
+class SettingsError(Exception):
+    """The settings are wrong; a line per mistake says where, what came and what was expected."""
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
+    """The settings of a file, of `environ` where it names any (`CSQ_HTTP__PORT=9000`), and defaults for the rest.
+
+    >>> load(None, {"CSQ_HTTP__PORT": "9000"}).http
+    Http(host='127.0.0.1', port=9000)
+    >>> load(None, {"CSQ_HTTP__PROT": "9000"})
+    Traceback (most recent call last):
+    flows.settings.SettingsError: environment variable CSQ_HTTP__PROT: http.prot: unknown key; did you mean `port`?
+
+    Raises:
+        SettingsError: with every mistake.
+    """
+
+    def hook(kind: type, value: object) -> Secret:
+        return read_secret(kind, value, environ)
+
+    data, lines = _read(path) if path else ({}, {})
+    variables, found = override(Settings, data, environ)
+    data = fill(Settings, data)
+    found += problems(Settings, data, hook)
+    if found:
+        raise SettingsError("\n".join(_told(problem, path, lines, variables) for problem in found))
+    return msgspec.convert(data, Settings, dec_hook=hook)
+
+
+def dump(settings: Settings) -> str:
+    """The settings as YAML, secrets hidden."""
+    data = msgspec.to_builtins(settings, enc_hook=lambda _: HIDDEN)
+    shown = {key: secret.reveal() for key, secret in settings.kafka.security.items() if key in SHOWN}
+    data["kafka"]["security"].update(shown)
+    return write(data)
+
+
+def explain() -> str:
+    """``config/default.yaml``: every setting with its default and what it is for."""
+    return explanation.default_yaml(Settings)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[Place, int]]:
+    try:
+        data, lines = read(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise SettingsError(
+            f"{path}: cannot be read: {reason}; expected a YAML file such as config/default.yaml"
+        ) from None
+    except YamlError as error:
+        raise SettingsError(f"{path}, {error}") from None
+    if data is not None and not isinstance(data, dict):
+        raise SettingsError(
+            f"{path}, line {lines[()]}: expected sections such as `kafka:`, got {shown(Settings, data)}"
+        )
+    return data or {}, lines
+
+
+def _told(
+    problem: Problem,
+    path: Path | None,
+    lines: dict[Place, int],
+    variables: dict[Place, str],
+) -> str:
+    """A mistake with the file and line, or the variable, that it comes from."""
+    name = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in problem.path).lstrip(".")
+    text = problem.text if problem.text.startswith(f"{name}.") or not name else f"{name}: {problem.text}"
+    for end in range(len(problem.path), 0, -1):
+        place = problem.path[:end]
+        if place in variables:
+            return f"environment variable {variables[place]}: {text}"
+        if place in lines:
+            return f"{path}, line {lines[place]}: {text}"
+    below = [name for place, name in variables.items() if problem.path and place[: len(problem.path)] == problem.path]
+    return f"environment variable {below[0]}: {text}" if below else text
+
+
+if __name__ == "__main__":
+    explanation.main(Settings)

@@ -1,0 +1,1 @@
+"""Raw bytes in and out: Kafka, the embedded broker, files, the simulator."""

@@ -1,0 +1,50 @@
+"""What can go wrong in an import. Each message says where, what came, what was expected."""
+
+from collections.abc import Iterable
+
+_SHOWN = 60
+"""Characters of a cell that a message shows: enough to know it again, too few to spread a customer's text."""
+
+
+class ImporterError(Exception):
+    """An import cannot go on; the message is for whoever wrote the mapping or exported the file."""
+
+
+class MappingError(ImporterError):
+    """The mapping is wrong; the message begins with the path of the key."""
+
+
+class FileError(ImporterError):
+    """The file cannot be read at all, or lacks columns that the mapping names."""
+
+
+class RowError(ImporterError):
+    """A bad row under `strict`; the message begins with file and line."""
+
+
+class CellError(Exception):
+    """A row cannot become its events. Internal: `write` adds file and line, and reports it or raises `RowError`."""
+
+
+def shown(value: object) -> str:
+    """`value` as a message shows it.
+
+    >>> shown("a" * 100)
+    "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...' (100 characters)"
+    >>> shown(True), shown(3)
+    ('true', '3')
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str) and len(value) > _SHOWN:
+        return f"{value[:_SHOWN] + '...'!r} ({len(value)} characters)"
+    return repr(value)
+
+
+def one_of(names: Iterable[str]) -> str:
+    """`names` as a list for a message.
+
+    >>> one_of(["b", "a"])
+    'a, b'
+    """
+    return ", ".join(sorted(names))

@@ -1,0 +1,120 @@
+"""Strict YAML to msgspec structs: what people write is what they get, and a mistake is named by its path.
+
+msgspec alone would say `$.events[...]` for a key of a dictionary and would not list what it knows; YAML 1.1 alone would
+take `No` for false, `1_000` for a thousand, and the second of two equal keys.
+"""
+
+import re
+from collections.abc import Hashable
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+import msgspec
+import yaml
+
+from operators.connectors.importer.errors import MappingError, one_of, shown
+
+_WORDS = (
+    ("bool", r"true|false", "tf"),
+    ("null", r"null|~|", ["n", "~", ""]),
+    ("int", r"[-+]?(0|[1-9][0-9]{0,17})", "-+0123456789"),
+    ("float", r"[-+]?(0|[1-9][0-9]*)\.[0-9]+", "-+0123456789"),
+)
+
+
+class _Loader(yaml.SafeLoader):
+    """Knows only the words of `_WORDS` (YAML 1.2); keys are text and are given once."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # PyYAML's own way
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - PyYAML's own
+        """The mapping of `node`, checked."""
+        found: dict[Hashable, Any] = {}
+        for key, value in node.value:
+            if key.tag != "tag:yaml.org,2002:str":
+                raise yaml.MarkedYAMLError(
+                    problem="a key has to be text; put it in quotes",
+                    problem_mark=key.start_mark,
+                )
+            if key.value in found:
+                raise yaml.MarkedYAMLError(
+                    problem=f"key `{key.value}` is given twice",
+                    problem_mark=key.start_mark,
+                )
+            found[key.value] = self.construct_object(value, deep=deep)
+        return found
+
+
+for _name, _pattern, _first in _WORDS:
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(f"^(?:{_pattern})$"), list(_first))
+
+
+def read_yaml(text: str) -> object:
+    """The plain data that `text` holds.
+
+    >>> read_yaml("country: No")
+    {'country': 'No'}
+
+    Raises:
+        MappingError: with the line.
+    """
+    try:
+        data: object = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise MappingError(f"line {mark.line + 1 if mark else 1}: {error.problem or error.context}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise MappingError(f"not YAML: {' '.join(str(error).split())}") from None
+    return data
+
+
+def build(raw: object, wanted: object, path: str = "$") -> object:
+    """`raw` as `wanted`: a struct class, a dict, a tuple of any length, a union of these, or a plain type.
+
+    >>> build({"a": 1}, dict[str, str])
+    Traceback (most recent call last):
+    operators.connectors.importer.errors.MappingError: $.a: Expected `str`, got `int`; came 1
+
+    Raises:
+        MappingError: names the path, what came and what was expected.
+    """
+    struct = _struct_in(wanted)
+    if isinstance(raw, dict) and struct is not None:
+        return _build_struct(raw, struct, path)
+    items = {get_origin(one): get_args(one) for one in _members(wanted)}
+    if isinstance(raw, dict) and dict in items:
+        return {key: build(value, items[dict][1], f"{path}.{key}") for key, value in raw.items()}
+    if isinstance(raw, list) and tuple in items:
+        return tuple(build(item, items[tuple][0], f"{path}[{index}]") for index, item in enumerate(raw))
+    try:
+        built: object = msgspec.convert(raw, wanted)
+    except msgspec.ValidationError as error:
+        raise MappingError(f"{path}: {error}; came {shown(raw)}") from None
+    return built
+
+
+def _struct_in(wanted: object) -> type[msgspec.Struct] | None:
+    """The struct class that `wanted` is, or has among the members of its union."""
+    return next(
+        (one for one in _members(wanted) if isinstance(one, type) and issubclass(one, msgspec.Struct)),
+        None,
+    )
+
+
+def _members(wanted: object) -> tuple[object, ...]:
+    return get_args(wanted) if get_origin(wanted) in (Union, UnionType) else (wanted,)
+
+
+def _build_struct(raw: dict[str, object], struct: type[msgspec.Struct], path: str) -> msgspec.Struct:
+    fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
+    for key in raw:
+        if key not in fields:
+            raise MappingError(f"{path}.{key}: unknown key; expected one of {one_of(fields)}")
+    for key, field in fields.items():
+        if field.required and key not in raw:
+            raise MappingError(f"{path}: key `{key}` is missing")
+    values = {fields[key].name: build(value, fields[key].type, f"{path}.{key}") for key, value in raw.items()}
+    try:
+        return struct(**values)
+    except ValueError as error:  # from __post_init__
+        raise MappingError(f"{path}: {error}") from None

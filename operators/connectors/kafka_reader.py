@@ -1,0 +1,211 @@
+"""The one librdkafka consumer of a process, which reads for all its parts.
+
+How time is told. librdkafka reports the end of a partition once, and then holds a fetch open that the broker answers as
+soon as something new is there. So after a poll that left librdkafka's queue empty, a partition whose last word was
+"end" has been read up to the moment that poll began: `Reader.drained_at`. When a broker cannot be reached that
+conclusion falls: each partition must prove its end anew, and is asked to, now and then, by a seek to where it stands.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from threading import Event, Lock
+from time import monotonic, time
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from operators.connectors.kafka import UNREACHABLE, KafkaInputError, input_error
+
+if TYPE_CHECKING:
+    from operators.connectors.kafka_part import Part
+
+LOG = logging.getLogger(__name__)
+
+BUSY_REST_SECONDS = 0.001
+"""Pause after a poll that emptied the queue: what comes meanwhile is taken at once, and latency stays near 1 ms."""
+
+IDLE_REST_SECONDS = 0.005
+"""The same when nothing has come for `IDLE_AFTER_SECONDS`: hardly any CPU."""
+
+IDLE_AFTER_SECONDS = 0.1
+
+BUFFERED_BATCHES = 4
+"""Batches held for all parts together; beyond that records wait in librdkafka's queue, which is bounded in bytes."""
+
+ASK_AGAIN_SECONDS = (0.5, 4.0)
+"""First and longest pause between questions to partitions whose end is in doubt; each pause doubles."""
+
+END_OF_PARTITION = KafkaError._PARTITION_EOF  # noqa: SLF001 - a public code of librdkafka, only spelled so
+
+
+@dataclass(slots=True)
+class SourceStatus:
+    """What the source knows of itself, for readiness checks and metrics. Written by the source only."""
+
+    connected: bool = False
+    """A broker has answered, and none has been found unreachable since."""
+    reason: str = "no answer from a broker yet"
+    """Why not connected; empty when connected."""
+    positions: dict[str, int] = field(default_factory=dict)
+    """Next offset to hand on, by part (`topic[n]`); negative while not known yet."""
+
+
+class Reader:
+    """Reads for all parts of this process, once all of them have announced themselves and `ready` says so."""
+
+    def __init__(  # noqa: PLR0913 - made in one place only
+        self,
+        config: dict[str, Any],
+        *,
+        batch_size: int,
+        tick_seconds: float,
+        commits: bool,
+        ready: Callable[[], bool],
+        stop: Event,
+        status: SourceStatus,
+    ) -> None:
+        """Make the consumer; nothing is read yet."""
+        self.batch_size = batch_size
+        self.tick_seconds = tick_seconds
+        self.commits = commits
+        self.stop = stop
+        self.status = status
+        self.lock = Lock()
+        self.drained_at: float | None = None
+        """POSIX s at which the last poll began that emptied librdkafka's queue."""
+        self.awake_at = datetime.now(UTC)
+        """When the next poll is due."""
+        self.consumer = Consumer({**config, "error_cb": self._on_error, "on_commit": self._on_commit})
+        self._ready = ready
+        self._open = False
+        self._parts: dict[tuple[str | None, int | None], Part] = {}
+        self._next_poll = 0.0
+        self._last_record = monotonic()
+        self._shaken = False
+        self._ask_at = 0.0
+        self._ask_pause = ASK_AGAIN_SECONDS[0]
+        self._broken: KafkaInputError | None = None
+
+    def add(self, part: "Part") -> None:
+        """Read for `part` too, from its position."""
+        with self.lock:
+            self._parts[part.topic, part.partition] = part
+            self.status.positions[part.name] = part.position
+            self._open = False
+
+    def remove(self, part: "Part") -> None:
+        """Read no longer for `part`."""
+        with self.lock:
+            del self._parts[part.topic, part.partition]
+            if not self._parts:
+                self.consumer.close()
+                self.status.connected, self.status.reason = False, "closed"
+
+    def poll(self) -> None:
+        """Give each part what librdkafka has for it; does nothing before its time, and never waits."""
+        with self.lock:
+            now = monotonic()
+            if now < self._next_poll:
+                return
+            if not self._is_open() or self._is_full():
+                self._rest(IDLE_REST_SECONDS if not self._open else BUSY_REST_SECONDS)
+                return
+            self._ask_again(now)
+            self._shaken = False
+            began = time()
+            messages = self.consumer.consume(self.batch_size, 0)
+            self._deal(messages)
+            if self._broken is not None:
+                LOG.error("%s", self._broken)  # in a cluster of processes Bytewax loses the text of an exception
+                raise self._broken
+            if messages:
+                self._last_record = now
+            if len(messages) < self.batch_size:
+                self.drained_at = began
+                self._rest(BUSY_REST_SECONDS if now - self._last_record < IDLE_AFTER_SECONDS else IDLE_REST_SECONDS)
+
+    def commit(self, part: "Part") -> None:
+        """Tell the consumer group where `part` stands, without waiting for the answer."""
+        where = TopicPartition(part.topic, part.partition, part.position)
+        self.consumer.commit(offsets=[where], asynchronous=True)
+
+    def _is_open(self) -> bool:
+        if not self._open and all(part.announced for part in self._parts.values()) and self._ready():
+            self._open = True
+            self.consumer.assign(
+                [TopicPartition(part.topic, part.partition, part.next_unread()) for part in self._parts.values()]
+            )
+        return self._open
+
+    def _is_full(self) -> bool:
+        return sum(len(part.values) for part in self._parts.values()) >= BUFFERED_BATCHES * self.batch_size
+
+    def _rest(self, seconds: float) -> None:
+        self._next_poll = monotonic() + seconds
+        self.awake_at = datetime.now(UTC) + timedelta(seconds=seconds)
+
+    def _deal(self, messages: list[Message]) -> None:
+        parts = self._parts
+        heard = False
+        for message in messages:  # the hottest loop of the source: nothing is made per record
+            if (error := message.error()) is not None:
+                heard = self._note(message, error) or heard
+            elif (part := parts.get((message.topic(), message.partition()))) is not None:
+                part.positions.append(message.offset())  # type: ignore[arg-type] # a consumed record has an offset
+                part.values.append(message.value())
+                part.end = None
+                part.doubted = False
+                heard = True
+        if heard and not self._shaken and not self.status.connected:
+            LOG.warning("Kafka: contact is back")
+            self.status.connected, self.status.reason = True, ""
+            self._ask_at, self._ask_pause = 0.0, ASK_AGAIN_SECONDS[0]
+
+    def _note(self, message: Message, error: KafkaError) -> bool:
+        """Take a message that is none; say whether it came from a broker."""
+        part, offset = self._parts.get((message.topic(), message.partition())), message.offset()
+        if error.code() == END_OF_PARTITION:
+            if part is not None and offset is not None:
+                part.ended_at(offset)
+                if self._shaken:  # the broker may have said so before it was lost
+                    part.doubt()
+            return True
+        if error.code() in UNREACHABLE:
+            self._on_error(error)
+        else:
+            self._broken = self._broken or input_error(message.topic(), message.partition(), offset, error)
+        return False
+
+    def _ask_again(self, now: float) -> None:
+        """Let partitions whose end is in doubt report it again, as soon as their broker answers."""
+        if now < self._ask_at:
+            return
+        for part in self._parts.values():
+            if part.doubted and not part.values:
+                self._ask_at = now + self._ask_pause
+                try:
+                    self.consumer.seek(TopicPartition(part.topic, part.partition, part.position))
+                except KafkaException as error:
+                    LOG.debug("Kafka: %s cannot be asked for its end yet: %s", part.name, error)
+        if self._ask_at > now:
+            self._ask_pause = min(self._ask_pause * 2, ASK_AGAIN_SECONDS[1])
+
+    def _on_error(self, error: KafkaError) -> None:
+        """Hear of trouble that belongs to no partition; librdkafka calls this inside `consume`."""
+        if error.fatal():
+            self._broken = input_error(None, None, None, error)
+        elif error.code() not in UNREACHABLE:
+            LOG.warning("Kafka: %s", error.str())
+        else:
+            self._shaken = True
+            for part in self._parts.values():
+                part.doubt()
+            if self.status.connected:
+                LOG.warning("Kafka: contact lost, trying on: %s", error.str())
+            self.status.connected, self.status.reason = False, error.str()
+
+    def _on_commit(self, error: KafkaError | None, _: list[TopicPartition]) -> None:
+        if error is not None:
+            LOG.warning("Kafka: positions were not committed to the consumer group: %s", error.str())

@@ -1,0 +1,135 @@
+"""Replays one conversation by the definitions of the quantities, for the books; shares no code with csq's stages."""
+
+from collections import Counter
+
+from .books import Step
+
+
+class Tally:
+    """What the replayed conversations add to."""
+
+    def __init__(self) -> None:
+        self.messages: Counter[str] = Counter()
+        self.replies: list[tuple[str, str, str, float]] = []
+        self.first_responses: list[tuple[str, str, str, float]] = []
+        self.resolutions: list[tuple[str, str, float]] = []
+        self.rounds: Counter[tuple[str, str, str]] = Counter()
+        self.outcomes: Counter[tuple[str, str, str]] = Counter()
+        self.open_waits: Counter[str] = Counter()
+        self.open: Counter[str] = Counter()
+        self.moods: dict[str, str] = {}
+
+
+class Course:
+    """One conversation, replayed step by step."""
+
+    def __init__(self, tally: Tally, limit: float) -> None:
+        self._tally = tally
+        self._limit = limit
+        self._labels = ("", "")
+        self._is_open = True
+        self._opened_at = 0.0
+        self._was_resolved = False
+        self._unanswered_since: float | None = None
+        self._bot_awaited_since: float | None = None
+        # Of the episode, that is since opening or reopening:
+        self._first_customer: float | None = None
+        self._handed_off: float | None = None
+        self._reopened_at: float | None = None
+        self._human_came = False
+        self._bot_came = False
+
+    def replay(self, steps: list[tuple[float, Step]], clock: float) -> None:
+        """Take all steps, sorted by time, and say what is still open at `clock`; all in POSIX seconds."""
+        self._opened_at = steps[0][0]
+        for time, step in steps:
+            self._labels = (step.queue, step.channel)
+            match step.what:
+                case "customer":
+                    self._asks(time, step)
+                case "agent":
+                    self._human_replies(time)
+                case "bot":
+                    self._bot_replies(time)
+                case "handoff" if not self._human_came:
+                    self._handed_off = time
+                case "resolved":
+                    self._resolves(time, step.outcome)
+                case "abandoned":
+                    self._closes(
+                        time,
+                        "unsolved" if self._unanswered_since is None else "abandoned",
+                    )
+                case "reopened" if not self._is_open:
+                    self._reopens(time)
+            if step.message_id:
+                self._tally.messages["agent" if step.what == "note" else step.what] += 1
+        self._ends(clock)
+
+    def _asks(self, time: float, step: Step) -> None:
+        self._tally.moods[step.message_id] = step.mood
+        if self._unanswered_since is None:
+            self._unanswered_since = time
+        if self._bot_awaited_since is None:
+            self._bot_awaited_since = time
+        if self._first_customer is None:
+            self._first_customer = time
+
+    def _human_replies(self, time: float) -> None:
+        if self._unanswered_since is not None:
+            waited = time - self._unanswered_since
+            self._tally.replies.append((*self._labels, "human", waited))
+            self._counts_round("met" if waited <= self._limit else "missed")
+            self._unanswered_since = None
+        self._bot_awaited_since = None
+        asked = self._first_customer is not None or self._reopened_at is not None
+        if asked and not self._human_came:
+            starts = (self._first_customer, self._handed_off, self._reopened_at)
+            start = max(start for start in starts if start is not None)
+            self._tally.first_responses.append((*self._labels, "human", time - start))
+            self._human_came = True
+
+    def _bot_replies(self, time: float) -> None:
+        if self._bot_awaited_since is None:
+            return
+        waited = time - self._bot_awaited_since
+        self._tally.replies.append((*self._labels, "bot", waited))
+        self._bot_awaited_since = None
+        if not (self._bot_came or self._human_came or self._reopened_at is not None):
+            self._tally.first_responses.append((*self._labels, "bot", waited))
+            self._bot_came = True
+
+    def _resolves(self, time: float, outcome: str) -> None:
+        if not self._was_resolved:
+            self._tally.resolutions.append((*self._labels, time - self._opened_at))
+            self._was_resolved = True
+        self._closes(time, outcome)
+
+    def _closes(self, time: float, outcome: str) -> None:
+        if self._is_open:
+            self._tally.outcomes[(*self._labels, outcome)] += 1
+        self._is_open = False
+        if self._unanswered_since is not None and time > self._unanswered_since + self._limit:
+            self._counts_round("missed")
+        self._unanswered_since = None
+        self._bot_awaited_since = None
+
+    def _reopens(self, time: float) -> None:
+        self._tally.outcomes[(*self._labels, "reopened")] += 1
+        self._is_open = True
+        self._reopened_at = time
+        self._first_customer = None
+        self._handed_off = None
+        self._human_came = False
+
+    def _ends(self, clock: float) -> None:
+        queue = self._labels[0]
+        if self._unanswered_since is not None:
+            self._tally.open_waits[queue] += 1
+            if clock > self._unanswered_since + self._limit:
+                self._counts_round("missed")
+        if self._is_open:
+            self._tally.open[queue] += 1
+
+    def _counts_round(self, outcome: str) -> None:
+        self._tally.rounds[(*self._labels, outcome)] += 1

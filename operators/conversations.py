@@ -1,0 +1,59 @@
+"""Conversations: pair replies with what they answer, watch open waits, join ratings and labels to their turns."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bytewax.dataflow import Stream, operator
+from bytewax.operators import KeyedStream
+
+from operators.domain.closed import OTHER
+from operators.domain.conversations import Conversations
+from operators.domain.example import Example
+from operators.domain.lane import Lanes
+from operators.domain.outgoing import Outgoing
+from operators.domain.stage import Fact, Measurement
+from operators.domain.watermark import Tick
+from operators.lanes import lane_stage, port, rekeyed_port
+from operators.sentiment import Turn
+
+
+@dataclass(frozen=True)
+class Talks:
+    """What conversations tell the stages behind them."""
+
+    customers: KeyedStream[list[Fact] | Tick]
+    queues: KeyedStream[list[Fact] | Tick]
+    examples: KeyedStream[list[Example]]
+    published: Stream[list[Outgoing]]
+    dead: Stream[Outgoing]
+    measured: Stream[list[Measurement]]
+
+
+@operator
+def conversations(
+    step_id: str,
+    up: KeyedStream[list[Turn] | Tick],
+    build: Callable[[], Conversations],
+    lanes: Lanes,
+    queue_names: tuple[str, ...],
+    clock: Callable[[], float],
+    keep: bool,
+    process: str,
+) -> Talks:
+    """Turns to facts about waits, moods and outcomes.
+
+    In: lists of (time, name, event, reading), and ticks, keyed by conversation lane. Out: facts keyed by customer lane and by
+    queue lane, with ticks in line; examples keyed by model; published events; measurements. State: a record per
+    conversation and the vectors and scores of its last turns, dropped after days of silence, bounded per lane. On resume:
+    goes on exactly; an open wait that passed its limit meanwhile is missed as soon as time has come past it.
+    """
+    out = lane_stage("lane", up, "conversations", build, clock, keep)
+    queue_lanes = tuple(sorted({lanes.of(queue) for queue in (*queue_names, OTHER)}))
+    return Talks(
+        rekeyed_port("customers", out, "customers", lanes.names, lanes.count, process),
+        rekeyed_port("queues", out, "queues", queue_lanes, lanes.count, process),
+        port("examples", out, "examples"),
+        port("published", out, "published"),
+        port("dead", out, "dead"),
+        port("measured", out, "measured"),
+    )

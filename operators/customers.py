@@ -1,0 +1,47 @@
+"""Customers: what each of them went through, and whether they are about to leave."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bytewax.dataflow import Stream, operator
+from bytewax.operators import KeyedStream
+
+from operators.domain.customers import Customers
+from operators.domain.example import Example
+from operators.domain.outgoing import Outgoing
+from operators.domain.stage import Fact, Measurement
+from operators.domain.watermark import Tick
+from operators.lanes import lane_stage, port
+
+
+@dataclass(frozen=True)
+class People:
+    """What is known of the customers."""
+
+    examples: KeyedStream[list[Example]]
+    published: Stream[list[Outgoing]]
+    dead: Stream[Outgoing]
+    measured: Stream[list[Measurement]]
+
+
+@operator
+def customers(
+    step_id: str,
+    up: KeyedStream[list[Fact] | Tick],
+    build: Callable[[], Customers],
+    clock: Callable[[], float],
+    keep: bool,
+) -> People:
+    """Facts to what a customer felt, waited, bought and complained about, and to churn scores.
+
+    In: lists of facts, and ticks, keyed by customer lane. Out: examples keyed by model, published scores with reasons,
+    measurements. State: a record per customer, dropped after a setting of silence, bounded per lane. On resume: goes on
+    exactly; scores that wait for their label are kept with their inputs.
+    """
+    out = lane_stage("lane", up, "customers", build, clock, keep)
+    return People(
+        port("examples", out, "examples"),
+        port("published", out, "published"),
+        port("dead", out, "dead"),
+        port("measured", out, "measured"),
+    )

@@ -1,0 +1,446 @@
+"""Customers: what each of them felt, waited for, bought and complained about, and whether they are about to leave.
+
+A record is a few fading sums and means, dropped after long silence. Churn is scored when something about a customer
+changed, once for all that a moment brought; the inputs and the score are kept until the label comes: an event, or, where
+the shop has none, no order within the horizon after the score. Facts come in the order of event time.
+"""
+
+import heapq
+import math
+from collections import Counter
+from typing import Annotated, Any, Literal, Protocol
+
+from msgspec import Meta, Struct, convert, to_builtins
+
+from operators.domain.closed import Closed
+from operators.domain.closed import Params as Names
+from operators.domain.customer_record import (
+    BROWSED,
+    CANCELLATIONS,
+    COMPLAINTS,
+    CONVERSATIONS,
+    DAY,
+    EMPTY_SEARCHES,
+    MISSED,
+    ORDERS,
+    QUESTIONS,
+    REFUNDS,
+    RESOLVED,
+    SEVERITY,
+    SUMS,
+    UNRESOLVED,
+    Record,
+    smoothed,
+)
+from operators.domain.example import Example
+from operators.domain.outgoing import Outgoing, publish
+from operators.domain.stage import Fact, Measurement, Port, check_version
+
+
+class Params(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is remembered of a customer, and for how long."""
+
+    half_life_days: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="Days after which what a customer did weighs half. Fast-moving shops want less.",
+        ),
+    ] = 30.0
+    smoothing: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=1,
+            description="Weight of the newest wait, mood or rating in its running mean.",
+        ),
+    ] = 0.3
+    silence_days: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="Days after which a customer nobody heard of is forgotten.",
+        ),
+    ] = 180.0
+    contact_window_days: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="Days without reopening or another conversation that make a resolution the first and last.",
+        ),
+    ] = 7.0
+    label_from: Annotated[
+        Literal["events", "orders"],
+        Meta(
+            description="Where churn labels come from: csq.churn.labelled, or the absence of orders within the horizon."
+        ),
+    ] = "events"
+    horizon_days: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="Days after a score within which an order says that the customer stayed.",
+        ),
+    ] = 90.0
+    max_customers: Annotated[
+        int,
+        Meta(
+            ge=10,
+            description="Customers per lane. Past it those silent for longest are forgotten.",
+        ),
+    ] = 50_000
+
+
+class Scorer(Protocol):
+    """The churn model as this process holds it."""
+
+    numbers: int
+    """How many declared attributes are numbers."""
+
+    def score_one(
+        self, numbers: tuple[float, ...], attributes: dict[str, Any]
+    ) -> tuple[float, Any]:
+        """Probability, and the inputs it was made from, as plain data."""
+
+    def reasons_of(self, x: Any) -> list[tuple[str, float]]:
+        """The largest reasons, in words."""
+
+    def is_news(self, before: float | None, p: float) -> bool:
+        """Whether a score is worth publishing after the last published one."""
+
+    def at_risk(self, p: float) -> bool:
+        """Whether a customer with this probability counts as at risk."""
+
+    def declared(self, attributes: dict[str, Any]) -> dict[str, Any]:
+        """Those attributes that the settings declare."""
+
+
+class Customers:
+    """One lane's customers."""
+
+    version = 1
+
+    def __init__(self, params: Params, names: Names, churn: Scorer, lane: str) -> None:
+        self._params = params
+        self._half_life = params.half_life_days * DAY
+        self._segments, self._queues = Closed(names.segments), Closed(names.queues)
+        self._churn = churn
+        self._lane = lane
+        self._records: dict[str, Record] = {}
+        self._timers: list[tuple[float, str, str, str]] = []
+        self._risk: Counter[str] = Counter()
+        self._risk_changed = True
+        self._now = -math.inf
+        self._evicted = 0
+        self._apply = {
+            "said": self._said,
+            "waited": self._waited,
+            "missed": self._missed,
+            "opened": self._opened,
+            "resolved": self._resolved,
+            "reopened": self._reopened,
+            "abandoned": self._abandoned,
+            "rated": self._rated,
+            "browsed": self._browsed,
+            "searched": self._searched,
+            "order": self._order,
+            "complained": self._complained,
+            "updated": self._updated,
+            "labelled": self._labelled,
+        }
+        self._clear()
+
+    def _clear(self) -> None:
+        self._counted: Counter[tuple[str, tuple[str, ...]]] = Counter()
+        self._measured: list[Measurement] = []
+        self._published: list[Outgoing] = []
+        self._examples: list[Example] = []
+
+    def arrive(self, items: list[Fact], now: float) -> list[Fact]:  # noqa: ARG002
+        """Everything here needs the order of time."""
+        return items
+
+    def settle(self, facts: list[Fact]) -> None:
+        """Take facts in the order of event time, then score each customer they speak of once."""
+        timers, apply = self._timers, self._apply
+        touched: dict[str, Fact] = {}
+        for fact in facts:
+            time, _, customer_id, kind = fact[:4]
+            if timers and timers[0][0] < time:
+                self._fire(time)
+            record = self._records.get(customer_id)
+            if record is None:
+                record = self._add(customer_id, time)
+            record.last_at = max(record.last_at, time)
+            record.fade(time, self._half_life)
+            if (
+                kind == "labelled"
+            ):  # what came before the label is scored before it is judged
+                earlier = touched.pop(customer_id, None)
+                if earlier is not None:
+                    self._score(customer_id, earlier)
+                self._labelled(record, fact)
+                continue
+            apply[kind](record, fact)
+            touched[customer_id] = fact
+        for customer_id, fact in touched.items():
+            self._score(customer_id, fact)
+
+    def _add(self, customer_id: str, time: float) -> Record:
+        if len(self._records) >= self._params.max_customers:
+            self._evict()
+        record = self._records[customer_id] = Record(time, [0.0] * len(SUMS), time)
+        heapq.heappush(
+            self._timers,
+            (time + self._params.silence_days * DAY, customer_id, "silence", ""),
+        )
+        return record
+
+    # ---- facts
+
+    def _said(self, record: Record, fact: Fact) -> None:
+        polarity, question = fact[4], fact[5]
+        if polarity is not None:
+            record.mood = smoothed(record.mood, polarity, self._params.smoothing)
+        if question:
+            record.sums[QUESTIONS] += 1
+
+    def _waited(self, record: Record, fact: Fact) -> None:
+        record.reply = smoothed(
+            record.reply, math.log1p(fact[4]), self._params.smoothing
+        )
+
+    def _missed(self, record: Record, fact: Fact) -> None:
+        record.sums[MISSED] += 1
+
+    def _opened(self, record: Record, fact: Fact) -> None:
+        record.sums[CONVERSATIONS] += 1
+        self._contacted_again(record, fact[4], same=False)
+
+    def _resolved(self, record: Record, fact: Fact) -> None:
+        time, _, customer_id, _, conversation_id, (outcome, queue) = fact
+        record.sums[RESOLVED if outcome == "solved" else UNRESOLVED] += 1
+        record.contacts[conversation_id] = (time, queue)
+        heapq.heappush(
+            self._timers,
+            (
+                time + self._params.contact_window_days * DAY,
+                customer_id,
+                "contact",
+                conversation_id,
+            ),
+        )
+
+    def _reopened(self, record: Record, fact: Fact) -> None:
+        record.sums[UNRESOLVED] += 1
+        self._contacted_again(record, fact[4], same=True)
+
+    def _contacted_again(
+        self, record: Record, conversation_id: str, *, same: bool
+    ) -> None:
+        """Another conversation, or a reopening of the same one: what was resolved before was not the last contact."""
+        for known in list(record.contacts):
+            if (known == conversation_id) is same:
+                _, queue = record.contacts.pop(known)
+                self._counted[
+                    "csq_first_contact_resolutions_total", (queue, "repeated")
+                ] += 1
+
+    def _abandoned(self, record: Record, fact: Fact) -> None:
+        record.sums[UNRESOLVED] += 1
+
+    def _rated(self, record: Record, fact: Fact) -> None:
+        record.rating = smoothed(record.rating, fact[4], self._params.smoothing)
+
+    def _browsed(self, record: Record, fact: Fact) -> None:
+        record.sums[BROWSED] += (fact[4] or 0.0) / 3600
+
+    def _searched(self, record: Record, fact: Fact) -> None:
+        if fact[4] == 0:
+            record.sums[EMPTY_SEARCHES] += 1
+
+    def _order(self, record: Record, fact: Fact) -> None:
+        time, kind = fact[0], fact[4]
+        self._counted["csq_orders_total", (kind,)] += 1
+        if kind == "completed":
+            record.sums[ORDERS] += 1
+            record.ordered_at = time
+            if self._params.label_from == "orders" and record.pending is not None:
+                self._learn(record.pending, churned=False, time=time)
+                record.pending = None
+        else:
+            record.sums[CANCELLATIONS if kind == "cancelled" else REFUNDS] += 1
+
+    def _complained(self, record: Record, fact: Fact) -> None:
+        record.sums[COMPLAINTS] += 1
+        record.sums[SEVERITY] += fact[4]
+        self._counted["csq_complaints_total", (str(fact[4]),)] += 1
+
+    def _updated(self, record: Record, fact: Fact) -> None:
+        record.attributes = record.attributes | self._churn.declared(fact[4])
+        if fact[5] is not None:
+            self._set_risk(record, False)
+            record.segment = self._segments[fact[5]]
+
+    def _labelled(self, record: Record, fact: Fact) -> None:
+        if self._params.label_from == "events" and record.scored is not None:
+            self._learn(record.scored, churned=fact[4], time=fact[0])
+
+    # ---- churn
+
+    def _score(self, customer_id: str, fact: Fact) -> None:
+        """Score a customer as of the last fact; publish it if it is news."""
+        time, name = fact[:2]
+        record = self._records[customer_id]
+        p, x = self._churn.score_one(record.numbers(time), record.attributes)
+        self._set_risk(record, self._churn.at_risk(p))
+        if not self._churn.is_news(record.published, p):
+            return
+        record.published = p
+        record.scored = (time, p, x)
+        if self._params.label_from == "orders" and record.pending is None:
+            record.pending = record.scored
+            heapq.heappush(
+                self._timers,
+                (time + self._params.horizon_days * DAY, customer_id, "horizon", ""),
+            )
+        self._measured.append(("csq_churn_probability", (record.segment,), p))
+        data = {
+            "customer_id": customer_id,
+            "segment": record.segment,
+            "probability": p,
+            "at_risk": record.at_risk,
+            "reasons": [
+                {"because": because, "effect": effect}
+                for because, effect in self._churn.reasons_of(x)
+            ],
+        }
+        self._published.append(
+            publish("csq.churn.scored", name, time, customer_id, data)
+        )
+
+    def _learn(
+        self, scored: tuple[float, float, Any], *, churned: bool, time: float
+    ) -> None:
+        scored_at, p, x = scored
+        self._examples.append(Example(x, p, churned, 1.0, max(time - scored_at, 0.0)))
+
+    def _set_risk(self, record: Record, at_risk: bool) -> None:  # noqa: FBT001  it is what is set
+        if at_risk != record.at_risk:
+            record.at_risk = at_risk
+            self._risk[record.segment] += 1 if at_risk else -1
+            self._risk_changed = True
+
+    # ---- time
+
+    def advance(self, now: float) -> None:
+        """Event time has come to `now`: windows close, horizons pass, silent customers are forgotten."""
+        if self._timers and self._timers[0][0] < now:
+            self._fire(now)
+        self._now = now
+
+    def _fire(self, now: float) -> None:
+        timers = self._timers
+        while timers and timers[0][0] < now:
+            due, customer_id, kind, conversation_id = heapq.heappop(timers)
+            record = self._records.get(customer_id)
+            if record is None:
+                continue
+            if kind == "horizon":
+                self._horizon_passed(record, due)
+            elif kind == "contact":
+                self._window_closed(record, conversation_id, due)
+            elif record.last_at + self._params.silence_days * DAY > due:
+                heapq.heappush(
+                    timers,
+                    (
+                        record.last_at + self._params.silence_days * DAY,
+                        customer_id,
+                        kind,
+                        "",
+                    ),
+                )
+            else:
+                self._drop(customer_id)
+
+    def _horizon_passed(self, record: Record, time: float) -> None:
+        """No order within the horizon: the customer has left."""
+        if record.pending is not None:
+            self._learn(record.pending, churned=True, time=time)
+            record.pending = None
+
+    def _window_closed(self, record: Record, conversation_id: str, time: float) -> None:
+        """Neither reopening nor another conversation came: the first contact resolved it."""
+        resolved = record.contacts.get(conversation_id)
+        if (
+            resolved is not None
+            and resolved[0] + self._params.contact_window_days * DAY <= time
+        ):
+            del record.contacts[conversation_id]
+            self._counted[
+                "csq_first_contact_resolutions_total", (resolved[1], "resolved")
+            ] += 1
+
+    def _drop(self, customer_id: str) -> None:
+        self._set_risk(self._records[customer_id], False)
+        del self._records[customer_id]
+
+    def _evict(self) -> None:
+        """Make room: the eighth that has been silent for longest goes."""
+        oldest = sorted(
+            self._records, key=lambda customer_id: self._records[customer_id].last_at
+        )
+        for customer_id in oldest[: max(len(oldest) // 8, 1)]:
+            self._drop(customer_id)
+            self._evicted += 1
+
+    # ---- out
+
+    def drain(self) -> list[Port]:
+        """Ports ``examples`` (model, examples), ``published``, ``measured``."""
+        out: list[Port] = []
+        measured = self._measured
+        measured += [
+            (name, labels, count) for (name, labels), count in self._counted.items()
+        ]
+        if self._risk_changed:
+            measured += [
+                ("csq_customers_at_risk", (name,), (self._lane, n))
+                for name, n in self._risk.items()
+            ]
+            self._risk_changed = False
+        if self._evicted:
+            measured.append(("csq_state_evicted_total", ("customers",), self._evicted))
+            self._evicted = 0
+        if measured:
+            out.append(("measured", measured))
+        if self._examples:
+            out.append(("examples", ("churn", self._examples)))
+        if self._published:
+            out.append(("published", self._published))
+        self._clear()
+        return out
+
+    def entries(self) -> int:
+        """Customers held."""
+        return len(self._records)
+
+    def state(self) -> dict[str, Any]:
+        """Versioned plain data."""
+        return {
+            "v": self.version,
+            "records": to_builtins(self._records),
+            "timers": [list(timer) for timer in self._timers],
+            "now": self._now,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        check_version("customers", state, self.version)
+        self._records = convert(state["records"], dict[str, Record])
+        self._timers = convert(state["timers"], list[tuple[float, str, str, str]])
+        self._now = state["now"]
+        self._risk = Counter(
+            record.segment for record in self._records.values() if record.at_risk
+        )
+        self._risk_changed = True

@@ -1,0 +1,325 @@
+"""Events on the wire: CloudEvents 1.0 in JSON, one strict struct per type.
+
+`decode` (``intake.py``) is the only reader, ``csq schema`` prints the JSON Schema that producers check against.
+Ids are strings of 1 to 128 characters, durations are seconds, money is minor units with an ISO 4217 code.
+Unknown fields are ignored: producers may add theirs without asking.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+Id = Annotated[str, Meta(min_length=1, max_length=128)]
+Name = Annotated[str, Meta(min_length=1, max_length=128)]
+Text = Annotated[str, Meta(max_length=65_536)]
+"""As it comes; cleaning cuts it to 4,000 characters, the size of the whole event is checked before."""
+Time = Annotated[datetime, Meta(tz=True)]
+"""RFC 3339 with an offset or Z."""
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Minor = Annotated[int, Meta(ge=-(2**53), le=2**53)]
+"""Money in minor units (cents)."""
+Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Level = Annotated[int, Meta(ge=1, le=5)]
+Number = Annotated[float, Meta(ge=-1e15, le=1e15)]
+Language = Annotated[str, Meta(min_length=1, max_length=35)]
+"""A BCP 47 tag; only its first part is looked at."""
+
+Role = Literal["customer", "agent", "bot", "system"]
+Outcome = Literal["solved", "partial", "unsolved"]
+Sentiment = Literal["negative", "neutral", "positive"]
+AgentState = Literal["available", "busy", "away", "offline"]
+FeedbackKind = Literal["csat", "nps", "ces", "review", "suggestion"]
+
+
+class Data(Struct, frozen=True, gc=False):
+    """The payload of an event."""
+
+
+class Conversation(Data):
+    """A step in the life of a conversation."""
+
+    conversation_id: Id
+    customer_id: Id
+    channel: Name
+    queue: Name
+    agent_id: Id | None = None
+    order_id: Id | None = None
+    reason: Annotated[str, Meta(max_length=256)] | None = None
+    outcome: Outcome | None = None
+
+
+class Author(Struct, frozen=True, gc=False):
+    """Who wrote a message."""
+
+    role: Role
+    id: Id
+
+
+class Message(Data):
+    """One message, as said; `is_public` is false for notes among agents."""
+
+    message_id: Id
+    conversation_id: Id
+    customer_id: Id
+    author: Author
+    channel: Name
+    queue: Name
+    text: Text
+    language: Language | None = None
+    is_public: bool = True
+    content_type: Literal["text", "image", "voice"] = "text"
+    transcript_confidence: Share | None = None
+
+
+class Feedback(Data):
+    """What a customer answered to a survey; `score` lies on the scale `scale_min`..`scale_max`."""
+
+    feedback_id: Id
+    kind: FeedbackKind
+    score: Number
+    scale_min: Number
+    scale_max: Number
+    comment: Text | None = None
+    conversation_id: Id | None = None
+    customer_id: Id | None = None
+    agent_id: Id | None = None
+    attitude: Level | None = None
+    sku: Id | None = None
+
+
+class Complaint(Data):
+    """A complaint is opened or closed; severity 1 (slight) to 5 (grave)."""
+
+    complaint_id: Id
+    customer_id: Id
+    complaint_type: Name
+    severity: Level
+    sku: Id | None = None
+    order_id: Id | None = None
+    refund_minor: Minor | None = None
+    currency: Currency | None = None
+
+
+class Behavior(Data):
+    """What a customer did in the shop."""
+
+    customer_id: Id
+    session_id: Id | None = None
+    sku: list[Id] | None = None
+    query: Annotated[str, Meta(max_length=1_024)] | None = None
+    result_count: Count | None = None
+    dwell_seconds: Seconds | None = None
+    order_id: Id | None = None
+    total_minor: Minor | None = None
+    currency: Currency | None = None
+
+
+class Customer(Data):
+    """What the shop knows of a customer; attributes the settings do not declare are ignored."""
+
+    customer_id: Id
+    attributes: dict[Name, str | float | bool]
+    segment: Name | None = None
+    region: Name | None = None
+    tier: Name | None = None
+    language: Language | None = None
+
+
+class ChurnLabel(Data):
+    """Whether a customer was lost, as known at `observed_until`."""
+
+    customer_id: Id
+    churned: bool
+    observed_until: Time
+    label_source: Name
+
+
+class SentimentLabel(Data):
+    """What a person read in a message."""
+
+    message_id: Id
+    conversation_id: Id
+    label: Sentiment
+    labeller: Name
+
+
+class Agent(Data):
+    """An agent changes state; concurrency is chats at a time."""
+
+    agent_id: Id
+    queue: Name
+    from_state: AgentState = field(name="from")
+    to_state: AgentState = field(name="to")
+    concurrency_used: Count | None = None
+    concurrency_max: Count | None = None
+
+
+class Staffing(Data):
+    """How many agents are planned for an interval, before shrinkage."""
+
+    queue: Name
+    interval_start: Time
+    interval_seconds: Seconds
+    agents_scheduled: Count
+    shrinkage: Share
+
+
+class Action(Data):
+    """Somebody followed an advice, or took it back."""
+
+    action_id: Id
+    kind: Name
+    target: Name
+    parameters: dict[Name, str | float | bool]
+    hypothesis_metric: Name
+    expected_delta: Number
+    actor: Name
+    control: Name | None = None
+
+
+class Event(Struct, frozen=True, gc=False, tag_field="type"):
+    """The CloudEvents envelope; `source` and `id` together name an event."""
+
+    specversion: Literal["1.0"]
+    id: Id
+    source: Id
+    time: Time
+
+
+class ConversationOpened(Event, tag="csq.conversation.opened"):
+    data: Conversation
+
+
+class ConversationAssigned(Event, tag="csq.conversation.assigned"):
+    data: Conversation
+
+
+class ConversationHandoff(Event, tag="csq.conversation.handoff"):
+    data: Conversation
+
+
+class ConversationResolved(Event, tag="csq.conversation.resolved"):
+    data: Conversation
+
+
+class ConversationReopened(Event, tag="csq.conversation.reopened"):
+    data: Conversation
+
+
+class ConversationAbandoned(Event, tag="csq.conversation.abandoned"):
+    data: Conversation
+
+
+class MessageCreated(Event, tag="csq.message.created"):
+    data: Message
+
+
+class FeedbackSubmitted(Event, tag="csq.feedback.submitted"):
+    data: Feedback
+
+
+class ComplaintOpened(Event, tag="csq.complaint.opened"):
+    data: Complaint
+
+
+class ComplaintClosed(Event, tag="csq.complaint.closed"):
+    data: Complaint
+
+
+class PageViewed(Event, tag="csq.behavior.page_viewed"):
+    data: Behavior
+
+
+class ProductViewed(Event, tag="csq.behavior.product_viewed"):
+    data: Behavior
+
+
+class ProductsSearched(Event, tag="csq.behavior.products_searched"):
+    data: Behavior
+
+
+class CartUpdated(Event, tag="csq.behavior.cart_updated"):
+    data: Behavior
+
+
+class OrderCompleted(Event, tag="csq.behavior.order_completed"):
+    data: Behavior
+
+
+class OrderCancelled(Event, tag="csq.behavior.order_cancelled"):
+    data: Behavior
+
+
+class OrderRefunded(Event, tag="csq.behavior.order_refunded"):
+    data: Behavior
+
+
+class CustomerUpdated(Event, tag="csq.customer.updated"):
+    data: Customer
+
+
+class ChurnLabelled(Event, tag="csq.churn.labelled"):
+    data: ChurnLabel
+
+
+class SentimentLabelled(Event, tag="csq.label.sentiment"):
+    data: SentimentLabel
+
+
+class AgentStateChanged(Event, tag="csq.agent.state_changed"):
+    data: Agent
+
+
+class StaffingPlanned(Event, tag="csq.staffing.planned"):
+    data: Staffing
+
+
+class ActionApplied(Event, tag="csq.action.applied"):
+    data: Action
+
+
+class ActionRolledBack(Event, tag="csq.action.rolled_back"):
+    data: Action
+
+
+ConversationEvent = (
+    ConversationOpened
+    | ConversationAssigned
+    | ConversationHandoff
+    | ConversationResolved
+    | ConversationReopened
+    | ConversationAbandoned
+)
+BehaviorEvent = (
+    PageViewed
+    | ProductViewed
+    | ProductsSearched
+    | CartUpdated
+    | OrderCompleted
+    | OrderCancelled
+    | OrderRefunded
+)
+AnyEvent = (
+    ConversationEvent
+    | MessageCreated
+    | FeedbackSubmitted
+    | ComplaintOpened
+    | ComplaintClosed
+    | BehaviorEvent
+    | CustomerUpdated
+    | ChurnLabelled
+    | SentimentLabelled
+    | AgentStateChanged
+    | StaffingPlanned
+    | ActionApplied
+    | ActionRolledBack
+)
+"""Everything that may come in."""
+
+TYPES: tuple[str, ...] = tuple(
+    str(event.__struct_config__.tag) for event in AnyEvent.__args__
+)
+"""The names of all types, in the order of the definitions."""

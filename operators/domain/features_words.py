@@ -1,0 +1,94 @@
+"""Features of languages that put spaces between words: words, word pairs, negation, lexicon, form.
+
+`words.Memo` turns text into rows of numbers; all that depends on neighbours (pairs, negation, boosters, sums) is a
+handful of numpy calls over the whole batch. Every sum is one of integers, so that no result depends on the batch.
+"""
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.domain import words
+from operators.domain.hashing import SHIFT, fold, mix
+from operators.domain.language import UNDECLARED
+from operators.domain.lexicon import NEGATED
+from operators.domain.sums import form, per_message, sums_before
+from operators.domain.words import UNIT, Memo
+
+_TURNED = round(NEGATED * UNIT)
+
+
+class Part(NamedTuple):
+    """What the words of some messages come to. `keys` are message << 18 | feature, in any order, with repeats."""
+
+    keys: list[NDArray[np.uint32]]
+    english: NDArray[np.bool_]
+    totals: NDArray[np.int64]
+    questions: NDArray[np.bool_]
+
+
+def extract(memo: Memo, texts: Sequence[str], codes: NDArray[np.int64]) -> Part:
+    """The features of cleaned texts; `codes` says of each whether it is English, other or not declared."""
+    at, bounds = _look_up(memo, texts)
+    said = memo.words().take(at, axis=0)
+    signed = said.view(np.int32)
+    first = np.zeros(len(at) + 1, np.bool_)
+    first[bounds] = True
+    first = first[:-1]
+    message = np.repeat(np.arange(len(texts), dtype=np.uint32), np.diff(bounds))
+    flags = said[:, words.FLAGS]
+    valence = signed[:, words.VALENCE]
+    english = codes == 0
+    unsure = codes == UNDECLARED
+    if unsure.any():
+        english |= unsure & (per_message(signed[:, words.FOREIGN], bounds) <= 0)
+    if not english.all():
+        here = english[message]
+        flags = np.where(here, flags, flags & ~np.uint32(words.NEGATOR))
+        valence = np.where(here, valence, signed[:, words.ELSEWHERE])
+    scope = _scope(flags, first)
+    valence = _weighed(valence, signed[:, words.BOOST], scope, first)
+    spoken = np.where(scope, said[:, words.NEGATED], said[:, words.PLAIN])
+    tops = message << SHIFT
+    pairs = (tops[1:] | fold(mix(spoken[:-1], spoken[1:])))[~first[1:]]
+    asks, exclaims = flags & words.QUESTION != 0, flags & words.EXCLAIM != 0
+    keys, questions = form(valence, asks, exclaims, bounds)
+    return Part([tops | fold(spoken), pairs, *keys], english, per_message(valence, bounds), questions)
+
+
+def _look_up(memo: Memo, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where the words of all texts stand in the memo, and where in that each text begins."""
+    memo.make_room()
+    pieces = list(map(str.split, texts))
+    sizes = np.fromiter(map(len, pieces), np.int64, len(texts))
+    rows = np.fromiter(map(memo.__getitem__, chain.from_iterable(pieces)), np.int64, int(sizes.sum()))
+    spans = memo.spans().take(rows, axis=0)
+    behind = sums_before(spans[:, 1])
+    at = np.repeat(spans[:, 0] - behind[:-1], spans[:, 1]) + np.arange(behind[-1])
+    return at, behind[sums_before(sizes)]
+
+
+def _scope(flags: NDArray[np.uint32], first: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which words stand behind a negator, before the end of the clause or of the message."""
+    negator = flags & words.NEGATOR != 0
+    if not negator.any():
+        return negator
+    # Places times two, plus one for a negator: the running maximum is the last event, its lowest bit says which.
+    place = np.arange(0, 2 * len(flags), 2)
+    event = np.where((flags & words.CLAUSE_END != 0) | first | negator, place + negator, 0)
+    last = np.maximum.accumulate(event)
+    scope: NDArray[np.bool_] = (last & 1 != 0) & ~negator & (flags & words.SPOKEN != 0)
+    return scope
+
+
+def _weighed(
+    valence: NDArray[np.int32], boost: NDArray[np.int32], scope: NDArray[np.bool_], first: NDArray[np.bool_]
+) -> NDArray[np.int32]:
+    """Valences after the booster before them and the negation around them."""
+    weighed = valence.copy()
+    weighed[1:] += np.sign(valence[1:]) * boost[:-1] * ~first[1:]
+    np.floor_divide(weighed * _TURNED, UNIT, out=weighed, where=scope)
+    return weighed

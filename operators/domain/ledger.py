@@ -1,0 +1,135 @@
+"""Ledger: the published scores of the turns of a lane, until their labels come, in whatever order.
+
+A label judges the score that was published and trains on the vector it was made from. A label that is sooner than its
+message waits for it; what waits too long goes, and is counted.
+"""
+
+from typing import Any, Literal
+
+from msgspec import Struct, convert, to_builtins
+
+from operators.domain.example import Example
+
+
+class Scored(Struct, array_like=True):
+    """A turn whose sentiment was published."""
+
+    message_id: str
+    time: float
+    model: str
+    features: bytes
+    probabilities: tuple[float, float, float]
+    labelled: bool = False
+
+
+class Waiting(Struct, array_like=True):
+    """A label whose turn is not known yet."""
+
+    message_id: str
+    time: float
+    label: Literal["negative", "neutral", "positive"]
+
+
+class Ledger:
+    """Scored turns by conversation, the last `turns` of each; at most `labels` labels wait.
+
+    >>> ledger = Ledger(turns=2, labels=10)
+    >>> ledger.label_one("c1", "m1", 5.0, "negative")
+    >>> [model for model, _ in ledger.note_one("c1", Scored("m1", 4.0, "sentiment/en", b"", (0.8, 0.1, 0.1)))]
+    ['sentiment/en']
+    """
+
+    def __init__(self, turns: int, labels: int) -> None:
+        self._turns = turns
+        self._labels = labels
+        self._scored: dict[str, list[Scored]] = {}
+        self._waiting: dict[str, Waiting] = {}
+        self.unmatched = 0
+        """Labels that were given up."""
+
+    def note_one(
+        self, conversation_id: str, scored: Scored
+    ) -> list[tuple[str, Example]]:
+        """Remember a published score; the examples of labels that waited for it."""
+        turns = self._scored.setdefault(conversation_id, [])
+        turns.append(scored)
+        if len(turns) > self._turns:
+            del turns[0]
+        waited = self._waiting.pop(scored.message_id, None) if self._waiting else None
+        return [_example(scored, waited.label, waited.time)] if waited else []
+
+    def label_one(
+        self, conversation_id: str, message_id: str, time: float, label: Any
+    ) -> tuple[str, Example] | None:
+        """The example that a label makes, or `None` if its turn is not known: then the label waits."""
+        for scored in self._scored.get(conversation_id, ()):
+            if scored.message_id == message_id:
+                return _example(scored, label, time)
+        self._waiting[message_id] = Waiting(message_id, time, label)
+        if len(self._waiting) > self._labels:
+            self.expire_before(
+                sorted(waiting.time for waiting in self._waiting.values())[
+                    len(self._waiting) // 4
+                ]
+            )
+        return None
+
+    def weak_examples(
+        self, conversation_id: str, until: float, label: str, weight: float, most: int
+    ) -> list[Any]:
+        """Weak examples from a rating: the last turns said before it that nobody has labelled."""
+        said = [
+            s
+            for s in self._scored.get(conversation_id, ())
+            if s.time <= until and not s.labelled
+        ]
+        return [
+            (
+                scored.model,
+                Example(
+                    scored.features,
+                    scored.probabilities,
+                    label,
+                    weight,
+                    until - scored.time,
+                ),
+            )
+            for scored in said[-most:]
+        ]
+
+    def forget(self, conversation_id: str) -> None:
+        """The conversation is over and done with."""
+        self._scored.pop(conversation_id, None)
+
+    def expire_before(self, time: float) -> None:
+        """Give up labels that have waited since before `time`."""
+        old = [
+            message_id
+            for message_id, waiting in self._waiting.items()
+            if waiting.time < time
+        ]
+        for message_id in old:
+            del self._waiting[message_id]
+        self.unmatched += len(old)
+
+    def state(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "scored": to_builtins(self._scored, builtin_types=(bytes,)),
+            "waiting": to_builtins(list(self._waiting.values())),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self._scored = convert(state["scored"], dict[str, list[Scored]])
+        self._waiting = {
+            waiting.message_id: waiting
+            for waiting in convert(state["waiting"], list[Waiting])
+        }
+
+
+def _example(scored: Scored, label: str, time: float) -> tuple[str, Example]:
+    scored.labelled = True
+    return scored.model, Example(
+        scored.features, scored.probabilities, label, 1.0, max(time - scored.time, 0.0)
+    )

@@ -1,0 +1,17 @@
+"""What was read in a message: all that is left of its text."""
+
+from typing import NamedTuple
+
+
+class Reading(NamedTuple):
+    """`features` are int32 indices into the hashed space, as bytes; `tone` is the lexicon's, -1..1.
+
+    `probabilities` (negative, neutral, positive) are there for the customer's own words only, scored by `model`.
+    """
+
+    language: str
+    features: bytes
+    tone: float
+    question: bool
+    model: str | None = None
+    probabilities: tuple[float, float, float] | None = None

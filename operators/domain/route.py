@@ -1,0 +1,179 @@
+"""Route: reads nothing of an event but its ids and its time, and groups raw bytes by lane.
+
+The entity of an event is its conversation; without one its customer; without one its queue, or whatever else names its
+subject. Bytes that cannot be read go to the lane of their own hash: intake refuses them there, with the reason.
+
+Route also knows how far each origin (a Kafka partition, a file) has come in event time, and tells every lane in ticks.
+An origin that has been read to its end stands where the wall clock stands: a wait there passes its limit although no
+event comes. An origin with a backlog stands at its last event, however late the wall clock says it is.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+
+from operators.domain.lane import Lanes
+from operators.domain.watermark import Tick
+
+END = math.inf
+"""`Chunk.read_until` of an input that has come to its end."""
+
+Record = tuple[bytes, str, int]
+"""A raw event and where it was read: value, origin, position."""
+
+
+class Chunk(NamedTuple):
+    """What a source read of one origin at once.
+
+    `read_until` (POSIX seconds) says that all that was there at that moment has been read; `None` while more is
+    waiting; `END` when nothing will ever come. `positions` (offsets, line numbers) and `values` have the same length; a
+    Kafka tombstone is a value of `None`. A chunk may be empty: it then only tells the time.
+    """
+
+    origin: str
+    read_until: float | None
+    positions: list[int]
+    values: list[bytes | None]
+
+
+class _Ids(msgspec.Struct, gc=False):
+    conversation_id: str | None = None
+    customer_id: str | None = None
+    queue: str | None = None
+    feedback_id: str | None = None
+    action_id: str | None = None
+
+
+class _Peeked(msgspec.Struct, gc=False):
+    data: _Ids
+    time: datetime
+
+
+_peek = msgspec.json.Decoder(_Peeked).decode
+_UNREADABLE = (
+    msgspec.MsgspecError,
+    RecursionError,
+    UnicodeError,
+    ValueError,
+    OverflowError,
+)
+
+
+class Router:
+    """Groups records by lane and keeps the time of the origins this process reads.
+
+    Args:
+        lanes: the lanes of the cluster.
+        max_bytes: larger records are not parsed at all.
+        slack_seconds: how far events may be out of order, in event time.
+        origin, of: name of this process, and how many processes read.
+        clock: wall time (POSIX seconds), or a constant in a replay; an event of the future does not move time past it.
+        tick_seconds, tick_records: a tick is due when so much wall time has passed or so many records were read.
+    """
+
+    def __init__(  # noqa: PLR0913  each of them is a fact about the process, not an option
+        self,
+        lanes: Lanes,
+        *,
+        max_bytes: int,
+        slack_seconds: float,
+        clock: Callable[[], float],
+        origin: str = "p0",
+        of: int = 1,
+        tick_seconds: float = math.inf,
+        tick_records: float = math.inf,
+    ) -> None:
+        self._lanes = lanes
+        self._max_bytes = max_bytes
+        self._slack = slack_seconds
+        self._clock = clock
+        self._origin, self._of = origin, of
+        self._tick_seconds, self._tick_records = tick_seconds, tick_records
+        self._marks: dict[str, float] = {}
+        self._latest = -math.inf
+        self._said = -math.inf
+        self._said_at = -math.inf
+        self._records = 0
+
+    def route_many(
+        self, chunks: Iterable[Chunk]
+    ) -> list[tuple[str, list[Record] | Tick]]:
+        """Records by lane, then a tick for every lane if one is due."""
+        by_lane: defaultdict[str, list[Record]] = defaultdict(list)
+        now = self._clock()
+        for chunk in chunks:
+            time = self._group(chunk, by_lane)
+            self._mark(chunk, time, now)
+        routed: list[tuple[str, list[Record] | Tick]] = list(by_lane.items())
+        tick = self._tick(now)
+        if tick is not None:
+            routed.extend((lane, tick) for lane in self._lanes.names)
+        return routed
+
+    def _group(
+        self, chunk: Chunk, by_lane: defaultdict[str, list[Record]]
+    ) -> datetime | None:
+        """Deal the records of a chunk to their lanes; the time of the last one that could be read."""
+        lane_of, max_bytes, origin, time = (
+            self._lanes.of,
+            self._max_bytes,
+            chunk.origin,
+            None,
+        )
+        for raw, position in zip(chunk.values, chunk.positions, strict=True):
+            if (
+                raw is None
+            ):  # a tombstone says that a key is gone; we keep nothing by key
+                continue
+            entity = None
+            if len(raw) <= max_bytes:
+                try:
+                    peeked = _peek(raw)
+                except _UNREADABLE:
+                    pass
+                else:
+                    time, ids = peeked.time, peeked.data
+                    entity = (
+                        ids.conversation_id
+                        or ids.customer_id
+                        or ids.queue
+                        or ids.feedback_id
+                        or ids.action_id
+                    )
+            by_lane[lane_of(entity) if entity else self._lanes.of_bytes(raw)].append(
+                (raw, origin, position)
+            )
+        self._records += len(chunk.values)
+        return time
+
+    def _mark(self, chunk: Chunk, time: datetime | None, now: float) -> None:
+        """Note how far the chunk's origin has come."""
+        known = self._marks.get(chunk.origin, -math.inf)
+        if time is not None and time.tzinfo is not None:
+            reached = min(time.timestamp(), now)
+            self._latest = max(self._latest, reached)
+            known = max(known, reached)
+        self._marks[chunk.origin] = (
+            known if chunk.read_until is None else max(known, chunk.read_until)
+        )
+
+    def _tick(self, now: float) -> Tick | None:
+        if not self._marks:
+            return None
+        reached = min(self._marks.values())
+        # At the end of all input nothing can be out of order any more: the clock stops at the last event.
+        reached = self._latest if reached == END else reached - self._slack
+        ended = reached == self._latest
+        due = (
+            now - self._said_at >= self._tick_seconds
+            or self._records >= self._tick_records
+            or ended
+        )
+        if not due or reached <= self._said:
+            return None
+        self._said, self._said_at, self._records = reached, now, 0
+        return Tick(self._origin, reached, 1, self._of)

@@ -1,0 +1,59 @@
+"""What every lane stage is, in plain Python: the adapter to Bytewax (``operators/lanes.py``) knows no more of it.
+
+A stage holds the records of one lane. Things *arrive* in any order; facts that must be taken in the order of event time
+come back from `arrive` and are handed to `settle`, sorted, once time has come past them (``watermark.py``); then `advance`
+says how far time has come. So no stage need know about disorder, batches or clocks.
+"""
+
+from typing import Any, Protocol
+
+Measurement = tuple[str, tuple[str, ...], Any]
+"""Name in the catalogue of metrics, label values, value: what ``operators/observe.py`` takes."""
+
+Port = tuple[str, Any]
+"""Where something goes (`events`, `dead`, `measured`, `published`, `customers`, `queues`, `examples`), and what."""
+
+Fact = tuple[Any, ...]
+"""``(event time, name of the causing event, ...)``: flat and plain, for it is pickled on its way to another process."""
+
+
+class StateVersionError(Exception):
+    """A snapshot was written by a release whose state this one cannot read."""
+
+
+class Stage(Protocol):
+    """One lane's share of a stateful stage."""
+
+    def arrive(self, items: list[Any], now: float) -> list[Fact]:
+        """Take what came, as it came; `now` is the wall clock. What needs order is given back."""
+
+    def settle(self, facts: list[Fact]) -> None:
+        """Take facts in the order of (event time, name)."""
+
+    def advance(self, now: float) -> None:
+        """Event time has come to `now` and never goes back: timers fire, old records go."""
+
+    def drain(self) -> list[Port]:
+        """What came out since last asked."""
+
+    def entries(self) -> int:
+        """How many records are held."""
+
+    def state(self) -> dict[str, Any]:
+        """A copy as versioned plain data: ``{"v": 1, ...}``."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave, exactly."""
+
+
+def check_version(stage: str, state: dict[str, Any], version: int) -> None:
+    """Refuse a state that another release wrote.
+
+    Raises:
+        StateVersionError: the version is not `version`.
+    """
+    if state.get("v") != version:
+        raise StateVersionError(
+            f"recovery state of stage {stage}: version {state.get('v')!r} found, {version} expected; "
+            "start with the release that wrote it, or with an empty recovery directory"
+        )

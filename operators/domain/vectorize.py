@@ -1,0 +1,127 @@
+"""Vectorize: cleaned text to a hashed sparse vector, a language, a tone, and whether it asks something.
+
+English: words, word pairs, negated words apart from plain ones, what the lexicon says, form. Chinese: characters and
+pairs of neighbours, lexicon. Other languages: words and pairs, emoji. All into one space (`vectors.SPACE`), the same in
+every process. A whole batch is done at once: the hottest code of the product costs what numpy costs. The result
+depends on the text and its declared language alone, not on the batch or on what was seen before.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy as np
+from msgspec import Meta, Struct
+from numpy.typing import NDArray
+
+from operators.domain import features_words, features_zh, lexicon
+from operators.domain.hashing import SHIFT
+from operators.domain.language import UNDECLARED, Tags, by_script
+from operators.domain.vectors import LANGUAGES, SPACE, TONES, Vectors
+from operators.domain.words import Memo
+
+_AT_ONCE = 4_096  # messages: the number of the message and the feature share 32 bits, and arrays stay in the cache
+_STEPS = TONES // 2  # of tone, on either side of none
+_LOWEST = np.uint32(SPACE - 1)
+
+
+class Params(Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings of the stage."""
+
+    memo_entries: Annotated[
+        int,
+        Meta(
+            description="pieces of text whose parts are remembered before the memory is cleared; about 150 bytes each; "
+            "200,000 hold the vocabulary of a busy day; lower it where memory is short (costs time, changes no result)",
+            ge=1_000,
+            le=5_000_000,
+        ),
+    ] = 200_000
+
+
+class Vectorizer:
+    """Texts to vectors.
+
+    >>> batch = Vectorizer(Params()).vectorize_many(["Great service, thanks!", "很难吃", "Wo ist mein Paket?"], [None] * 3)
+    >>> batch.languages, [tone > 0 for tone in batch.tones], batch.questions
+    (['en', 'zh', 'other'], [True, False, False], [False, False, True])
+    """
+
+    def __init__(self, params: Params) -> None:
+        self._memo = Memo(params.memo_entries)
+        self._tags = Tags()
+
+    def vectorize_many(
+        self, texts: Sequence[str], languages: Sequence[str | None]
+    ) -> Vectors:
+        """The vectors of cleaned texts; `languages` are declared BCP 47 tags or None."""
+        if len(texts) != len(languages):
+            message = f"vectorize: {len(texts)} texts with {len(languages)} languages: give one (or None) for each text"
+            raise ValueError(message)
+        parts = [
+            self._some(texts[at : at + _AT_ONCE], languages[at : at + _AT_ONCE])
+            for at in range(0, max(1, len(texts)), _AT_ONCE)
+        ]
+        return parts[0] if len(parts) == 1 else Vectors.joined(parts)
+
+    def _some(self, texts: Sequence[str], languages: Sequence[str | None]) -> Vectors:
+        count = len(texts)
+        tags = self._tags
+        told = [tags[tag] for tag in languages]
+        if UNDECLARED in told:
+            told = [
+                by_script(text) if code == UNDECLARED else code
+                for code, text in zip(told, texts, strict=True)
+            ]
+        codes = np.array(told, np.int64)
+        totals = np.zeros(count, np.int64)
+        questions = np.zeros(count, np.bool_)
+        keys: list[NDArray[np.uint32]] = []
+        chinese = codes == 1
+        if not chinese.any():
+            words = features_words.extract(self._memo, texts, codes)
+            codes = np.where(words.english, 0, 2)
+            totals, questions, keys = words.totals, words.questions, words.keys
+        else:
+            at = np.flatnonzero(~chinese)
+            if len(at):
+                words = features_words.extract(
+                    self._memo, [texts[i] for i in at.tolist()], codes[at]
+                )
+                codes[at] = np.where(words.english, 0, 2)
+                totals[at], questions[at] = words.totals, words.questions
+                keys += _renumbered(words.keys, at)
+            at = np.flatnonzero(chinese)
+            zh = features_zh.extract([texts[i] for i in at.tolist()])
+            totals[at], questions[at] = zh.totals, zh.questions
+            keys += _renumbered(zh.keys, at)
+        tones = lexicon.tones(totals)
+        bins = np.rint(tones * _STEPS).astype(np.int64) + _STEPS
+        keys.append(np.arange(count, dtype=np.uint32) << SHIFT | bins.astype(np.uint32))
+        features, starts = _rows(np.concatenate(keys), count)
+        return Vectors(
+            features,
+            starts,
+            [LANGUAGES[i] for i in codes.tolist()],
+            tones.tolist(),
+            questions.tolist(),
+        )
+
+
+def _renumbered(
+    keys: list[NDArray[np.uint32]], at: NDArray[np.int64]
+) -> list[NDArray[np.uint32]]:
+    """Keys of some messages as those of the whole batch, in which they stand `at` these places."""
+    tops = at.astype(np.uint32) << SHIFT
+    return [tops[key >> SHIFT] | key & _LOWEST for key in keys]
+
+
+def _rows(
+    keys: NDArray[np.uint32], count: int
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Keys sorted, each once; the features, and where each message begins."""
+    keys.sort()
+    fresh = np.ones(len(keys), np.bool_)
+    np.not_equal(keys[1:], keys[:-1], out=fresh[1:])
+    keys = keys[fresh]
+    starts = np.searchsorted(keys, np.arange(count, dtype=np.uint32) << SHIFT)
+    return (keys & _LOWEST).astype(np.int32), np.append(starts, len(keys))

@@ -1,0 +1,131 @@
+"""Vectors: what is left of a message for the models. Features are numbers of a fixed hashed space; the text is gone.
+
+A `Vector` is one message, small and plain enough to lie in state until its label comes. `Vectors` is a batch of them in
+the form in which scorers want it: one array of features and where each message begins.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+SPACE = 1 << 18
+"""Features there can be: 262,144. Fixed for ever: weights and stored vectors are numbers of this space."""
+RESERVED = 64
+"""Features 0..63 belong to the lexicons and to the form of a message; words are hashed behind them."""
+TONES = 21
+"""Of these, 0..20 say the tone: -1 to 1 in steps of 0.1."""
+LANGUAGES = ("en", "zh", "other")
+"""What is told apart; each has its model."""
+
+_ITEM = np.dtype("<i4")
+
+
+class Vector(NamedTuple):
+    """One message.
+
+    `features` are little-endian int32, sorted, each once; `tone` is what the lexicon says, -1 (bad) to 1 (good).
+    """
+
+    language: str
+    features: bytes
+    tone: float
+    is_question: bool
+
+    def indices(self) -> NDArray[np.int32]:
+        """The features as numbers 0..`SPACE` - 1."""
+        return np.frombuffer(self.features, _ITEM)
+
+
+class Vectors(Sequence[Vector]):
+    """A batch of messages; `features[starts[i]:starts[i + 1]]` are those of message i."""
+
+    __slots__ = ("_raw", "features", "languages", "questions", "starts", "tones")
+
+    def __init__(
+        self,
+        features: NDArray[np.int32],
+        starts: NDArray[np.int64],
+        languages: list[str],
+        tones: list[float],
+        questions: list[bool],
+    ) -> None:
+        self.features = features
+        self.starts = starts
+        self.languages = languages
+        self.tones = tones
+        self.questions = questions
+        self._raw: bytes | None = None
+
+    @classmethod
+    def of(cls, vectors: Iterable[Vector]) -> "Vectors":
+        """A batch of single vectors, such as come from state."""
+        vectors = list(vectors)
+        starts = np.zeros(len(vectors) + 1, np.int64)
+        np.cumsum(
+            [len(vector.features) // _ITEM.itemsize for vector in vectors],
+            out=starts[1:],
+        )
+        return cls(
+            np.frombuffer(
+                b"".join(vector.features for vector in vectors), _ITEM
+            ).astype(np.int32, copy=False),
+            starts,
+            [vector.language for vector in vectors],
+            [vector.tone for vector in vectors],
+            [vector.is_question for vector in vectors],
+        )
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Vectors]") -> "Vectors":
+        """Batches behind each other as one."""
+        sizes = np.concatenate([np.diff(part.starts) for part in parts])
+        starts = np.zeros(len(sizes) + 1, np.int64)
+        np.cumsum(sizes, out=starts[1:])
+        return cls(
+            np.concatenate([part.features for part in parts]),
+            starts,
+            [language for part in parts for language in part.languages],
+            [tone for part in parts for tone in part.tones],
+            [question for part in parts for question in part.questions],
+        )
+
+    def __len__(self) -> int:
+        return len(self.languages)
+
+    def __getitem__(self, at):  # type: ignore[no-untyped-def,override]  # noqa: ANN001, ANN204 - a slice is a list
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        return self.tolist()[at]
+
+    def __iter__(self) -> Iterator[Vector]:
+        return iter(self.tolist())
+
+    def tolist(self) -> list[Vector]:
+        """All as single vectors: the features of the batch are copied once and cut."""
+        raw = self.features.astype(_ITEM, copy=False).tobytes()
+        bounds = (self.starts * _ITEM.itemsize).tolist()
+        cut = [raw[begin:end] for begin, end in zip(bounds, bounds[1:], strict=False)]
+        return list(map(Vector, self.languages, cut, self.tones, self.questions))
+
+    def only(self, language: str) -> tuple[list[int], "Vectors"]:
+        """The messages of one language, and where they stood in this batch."""
+        places = [
+            place for place, spoken in enumerate(self.languages) if spoken == language
+        ]
+        if len(places) == len(self):
+            return places, self
+        sizes = np.diff(self.starts)[places]
+        starts = np.zeros(len(places) + 1, np.int64)
+        np.cumsum(sizes, out=starts[1:])
+        chosen = np.repeat(self.starts[:-1][places] - starts[:-1], sizes) + np.arange(
+            starts[-1]
+        )
+        return places, Vectors(
+            self.features[chosen],
+            starts,
+            [language] * len(places),
+            [self.tones[place] for place in places],
+            [self.questions[place] for place in places],
+        )

@@ -1,0 +1,79 @@
+"""Event time as data: how far the input has come travels through the stages as ticks, in line with the events.
+
+A stage may settle what happened up to a moment once every origin that feeds it has come past that moment. Origins are the
+processes that read (for the conversation lanes) and the processes that hold conversation lanes (for the lanes behind
+them); a tick says which share of all of them it speaks for. Until the whole has spoken, time has not begun: a stage that
+has heard of one process out of two does not know what the other still holds.
+
+The idea is the watermark of the Dataflow Model (Akidau et al., VLDB 2015). Bytewax has none between steps, and the clock of
+its windows runs with wall time: after an outage it takes the whole backlog for late.
+"""
+
+from typing import NamedTuple
+
+
+class Tick(NamedTuple):
+    """`origin` has handed on everything up to `time` (POSIX seconds); it speaks for `covers` of `of` parts."""
+
+    origin: str
+    time: float
+    covers: int
+    of: int
+
+
+class Watermark:
+    """The least of what all origins have reached.
+
+    >>> mark = Watermark()
+    >>> mark.hear(Tick("p0", 10.0, 1, 2)), mark.reached
+    (False, None)
+    >>> mark.hear(Tick("p1", 7.0, 1, 2)), mark.reached
+    (True, 7.0)
+    >>> mark.hear(Tick("p0", 12.0, 1, 2)), mark.reached
+    (False, 7.0)
+    """
+
+    def __init__(self) -> None:
+        self.reached: float | None = None
+        self._ticks: dict[str, Tick] = {}
+
+    def hear(self, tick: Tick) -> bool:
+        """Take a tick; whether time went on by it. It never goes back."""
+        self._ticks[tick.origin] = tick
+        if len(self._ticks) > 1 or tick.covers < tick.of:
+            if sum(known.covers for known in self._ticks.values()) < tick.of:
+                return False
+            time = min(known.time for known in self._ticks.values())
+        else:
+            time = tick.time
+        if self.reached is not None and time <= self.reached:
+            return False
+        self.reached = time
+        return True
+
+
+class LaneTicks:
+    """Ticks of the lanes of one process, put together into ticks for the stage behind them.
+
+    Every lane would else tick to every lane: 64 x 64 items each time. `lanes` is the number of lanes in the whole cluster.
+    """
+
+    def __init__(self, origin: str, lanes: int) -> None:
+        self.origin = origin
+        self._lanes = lanes
+        self._times: dict[str, float] = {}
+        self._said: tuple[int, float] | None = None
+
+    def hear(self, lane: str, time: float) -> Tick | None:
+        """The tick to hand on, if this lane's time moved the least of them (or is the first we hear of the lane)."""
+        self._times[lane] = time
+        covers = len(self._times)
+        least = (
+            min(self._times.values())
+            if self._said is None or self._said[1] < time
+            else self._said[1]
+        )
+        if self._said is not None and (covers, least) == self._said:
+            return None
+        self._said = (covers, least)
+        return Tick(self.origin, least, covers, self._lanes)

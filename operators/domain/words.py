@@ -1,0 +1,146 @@
+"""Words: takes text apart at white space, each piece once, and remembers what it found as rows of numbers.
+
+A piece not seen before meets the regular expressions and the lexicon; after that it costs one dictionary look-up. The
+memory only saves time: what a piece yields depends on the piece alone.
+"""
+
+import re
+from array import array
+from collections.abc import Iterator
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.domain import lexicon
+from operators.domain.language import foreign
+
+PLAIN, NEGATED, VALENCE, ELSEWHERE, BOOST, FLAGS, FOREIGN = range(7)
+"""Columns of a word: its hash; its hash when negated; valence in English and elsewhere, and what it adds to the next
+word's, all in thousandths; flags; `language.foreign`."""
+NEGATOR, CLAUSE_END, SPOKEN, QUESTION, EXCLAIM = 1, 2, 4, 8, 16
+"""Flags: turns what follows; ends the scope of a negator; is a word (and not a sign, number, name); has ?; has !."""
+UNIT = 1_000
+"""Valences are kept as thousandths: sums of integers are the same in every order and batch."""
+
+Word = tuple[int, int, int, int, int, int, int]
+
+_COLUMNS = 7
+_UNSIGNED = 0xFFFFFFFF
+_CHARACTERS = 16  # per entry, on average, before the memory is taken for full
+_PIECE = re.compile(
+    r"(?P<url>(?:https?://|www\.)\S+)"
+    r"|(?P<mask><(?:email|phone|card)>)"
+    r"|(?P<user>@\w+)"
+    r"|(?P<number>[#$£€]?\d[\d.,:]*)"
+    r"|(?P<unspaced>[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]+)"
+    r"|(?P<word>#?[^\W\d_]+(?:['\u2019-][^\W\d_]+)*)"
+    r"|(?P<sign>[!?]+|\.{2,}|[.,;:])"
+    r"|(?P<emoji>[\u203c-\u2bff\U0001f000-\U0001faff])"
+)
+_LONG_DRAWN = re.compile(r"(.)\1{2,}")
+_ENDS = frozenset(".,!?;:")
+_valences = lexicon.words()
+_emoji = lexicon.emoji()
+
+
+def take_apart(piece: str) -> list[Word]:
+    """The words of a piece of text without white space.
+
+    >>> [len(take_apart(piece)) for piece in ("don't", "good,fast", "http://t.co/x", "great!!", ":-)", "とても")]
+    [1, 3, 1, 2, 1, 5]
+    """
+    if piece.isalpha() and piece.isascii():
+        return [_spoken(piece)]
+    if piece[-1] in _ENDS and piece[:-1].isalpha() and piece.isascii():
+        return [_spoken(piece[:-1]), _sign(piece[-1])]
+    smile = _emoticon(piece)
+    return [_word(smile, _valences[smile], _valences[smile])] if smile else list(_parts(piece))
+
+
+def _parts(piece: str) -> Iterator[Word]:
+    for match in _PIECE.finditer(piece):
+        kind, text = match.lastgroup, match[0]
+        if kind == "word":
+            yield _spoken(text)
+        elif kind == "sign":
+            yield _sign(text)
+        elif kind == "emoji":
+            yield _word(text, _emoji.get(text, 0.0), _emoji.get(text, 0.0))
+        elif kind == "unspaced":  # Thai, Khmer, Japanese: characters and pairs of neighbours
+            for gram in (*text, *map("".join, zip(text, text[1:], strict=False))):
+                yield _word(gram, flags=SPOKEN)
+        else:
+            yield _word(text if kind == "mask" else f"<{kind}>")
+
+
+def _word(text: str, valence: float = 0.0, elsewhere: float = 0.0, boost: float = 0.0, flags: int = 0) -> Word:
+    raw = text.encode("utf-8", "replace")
+    numbers = (round(valence * UNIT), round(elsewhere * UNIT), round(boost * UNIT))
+    return (crc32(raw), crc32(b"not " + raw), *numbers, flags, foreign(text))
+
+
+def _emoticon(piece: str) -> str | None:
+    for candidate in (piece, piece.rstrip(".,!?"), piece.lstrip(".,!?")):
+        if candidate in _valences and not any(map(str.isalpha, candidate[:-1])):
+            return candidate
+    return None
+
+
+def _spoken(text: str) -> Word:
+    """A word as said: small letters, soooo as soo, don't with its apostrophe, and its valence by any of its forms."""
+    low = text.lower().replace("\u2019", "'")
+    short = _LONG_DRAWN.sub(r"\1\1", low)
+    bare = short.replace("'", "").lstrip("#")
+    forms = (low.lstrip("#"), bare) if short == low else (low, short, bare, _LONG_DRAWN.sub(r"\1", low))
+    valence = next((_valences[form] for form in forms if form in _valences), 0.0)
+    if valence and len(text) > 1 and text.isupper():
+        valence += lexicon.CAPITALS if valence > 0 else -lexicon.CAPITALS
+    flags = SPOKEN | NEGATOR if bare in lexicon.NEGATORS else SPOKEN
+    return _word(short, valence, 0.0, lexicon.BOOSTERS.get(bare, 0.0), flags)
+
+
+def _sign(text: str) -> Word:
+    return _word(text[:2], flags=CLAUSE_END | QUESTION * ("?" in text) | EXCLAIM * ("!" in text))
+
+
+class Memo(dict[str, int]):
+    """Piece of text -> row, which says where its words stand among all words.
+
+    >>> memo = Memo(1_000)
+    >>> memo["good"], memo["very"], memo["good"]
+    (0, 1, 0)
+    """
+
+    def __init__(self, entries: int) -> None:
+        super().__init__()
+        self._entries = entries
+        self._begin()
+
+    def _begin(self) -> None:
+        self.clear()
+        self._characters = 0
+        self._spans = array("i")  # per row: its first word, how many
+        self._words = array("I")
+
+    def __missing__(self, piece: str) -> int:
+        words = take_apart(piece)
+        row = self[piece] = len(self)
+        self._characters += len(piece)
+        self._spans.extend((len(self._words) // _COLUMNS, len(words)))
+        for word in words:
+            self._words.extend([number & _UNSIGNED for number in word])
+        return row
+
+    def make_room(self) -> None:
+        """Begin anew when it is full; only between batches, for rows of the batch would be lost."""
+        if len(self) >= self._entries or self._characters >= _CHARACTERS * self._entries:
+            self._begin()
+
+    def spans(self) -> NDArray[np.int32]:
+        """[rows, 2]: the first word of a row and how many it has. Gone when the next piece is looked up."""
+        return np.frombuffer(self._spans, np.int32).reshape(-1, 2)
+
+    def words(self) -> NDArray[np.uint32]:
+        """[words, columns]; as short-lived as `spans`."""
+        return np.frombuffer(self._words, np.uint32).reshape(-1, _COLUMNS)

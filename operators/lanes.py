@@ -1,0 +1,234 @@
+"""The adapter of lane stages to Bytewax: the only place, beside ``learn.py``, that knows how Bytewax keeps state.
+
+A lane stage (``domain/stage.py``) is plain Python. Here it gets its lane's batches, its facts sorted once event time has come
+past them, its ticks, and its snapshots; and what it hands out leaves through named ports.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from operator import itemgetter
+from typing import Any
+
+import bytewax.operators as op
+import msgspec
+from bytewax.operators import KeyedStream, StatefulBatchLogic
+from bytewax.dataflow import Stream, operator
+
+from operators.domain.outgoing import dead_letter
+from operators.domain.stage import Fact, Port, Stage
+from operators.domain.watermark import LaneTicks, Tick, Watermark
+
+log = logging.getLogger(__name__)
+
+MAX_HELD = 20_000
+"""Facts a lane holds back for order. Past it the older half is settled at once: memory is bounded, order is not promised."""
+
+_order = itemgetter(0, 1)
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
+
+
+class LaneLogic(StatefulBatchLogic[Any, Port, bytes]):
+    """One lane of one stage.
+
+    On a resume it goes on exactly where the snapshot was taken: with the stage's records, with the facts that were held
+    back, and with the time that had been reached.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        stage: Stage,
+        clock: Callable[[], float],
+        resume: bytes | None,
+        *,
+        keep: bool,
+    ) -> None:
+        self._name = name
+        self._stage = stage
+        self._clock = clock
+        self._keep = keep
+        self._held: list[Fact] = []
+        self._mark = Watermark()
+        if resume:
+            state = _decode(resume)
+            stage.restore(state["stage"])
+            self._held = [_tupled(fact) for fact in state["held"]]
+            self._mark.reached = state["reached"]
+
+    def on_batch(self, values: list[Any]) -> tuple[Iterable[Port], bool]:
+        """Take batches and ticks in the order in which they came."""
+        stage = self._stage
+        out: list[Port] = []
+        now = self._clock()
+        for value in values:
+            if type(value) is not Tick:
+                out += self._guarded(
+                    lambda items: self._held.extend(stage.arrive(items, now)), value
+                )
+                if len(self._held) > MAX_HELD:
+                    out += self._settle(
+                        sorted(self._held, key=_order)[MAX_HELD // 2][0]
+                    )
+            elif self._mark.hear(value):
+                reached = self._mark.reached
+                assert reached is not None  # noqa: S101  hear() said that time went on
+                out += self._settle(reached)
+                stage.advance(reached)
+                out += stage.drain()
+                out.append(("tick", reached))
+        out += stage.drain()
+        return out, StatefulBatchLogic.RETAIN
+
+    def _settle(self, until: float) -> list[Port]:
+        """Settle what was held back up to and including `until`, in order."""
+        if not self._held:
+            return []
+        due = [fact for fact in self._held if fact[0] <= until]
+        if not due:
+            return []
+        self._held = [fact for fact in self._held if fact[0] > until]
+        due.sort(key=_order)
+        return self._guarded(self._stage.settle, due)
+
+    def _guarded(self, take: Callable[[Any], None], items: list[Any]) -> list[Port]:
+        """Hand items to the stage. One that makes it raise becomes a dead letter; the others go on."""
+        failed: list[Port] = []
+        rest = _Remembering(items)
+        while True:
+            try:
+                take(rest)
+            except (
+                Exception
+            ) as error:  # whatever it is: one bad event must not end the flow
+                log.exception(
+                    "stage %s failed on an item of lane; it becomes a dead letter",
+                    self._name,
+                )
+                raw = msgspec.json.encode(rest.last)
+                detail = f"stage {self._name}: {type(error).__name__}; see the log"
+                failed.append(
+                    (
+                        "dead",
+                        dead_letter(
+                            raw, "stage_failed", detail, self._name, 0, self._clock()
+                        ),
+                    )
+                )
+                failed.append(
+                    ("measured", [("csq_stage_failures_total", (self._name,), 1)])
+                )
+                failed.append(
+                    ("measured", [("csq_dead_letters_total", ("stage_failed",), 1)])
+                )
+            else:
+                return failed
+
+    def snapshot(self) -> bytes:
+        """Versioned plain data as msgpack; nothing where no recovery store asks for it."""
+        if not self._keep:
+            return b""
+        return _encode(
+            {
+                "stage": self._stage.state(),
+                "held": self._held,
+                "reached": self._mark.reached,
+            }
+        )
+
+
+class _Remembering:
+    """An iterator that remembers what it gave last, so that a failure can name it and the rest can go on."""
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        self._items = iter(items)
+        self.last: Any = None
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        self.last = next(self._items)
+        return self.last
+
+
+def _tupled(fact: Any) -> Any:
+    """msgpack gives lists; facts are tuples, and so is what they carry."""
+    return tuple(_tupled(part) if isinstance(part, list) else part for part in fact)
+
+
+@operator
+def lane_stage(
+    step_id: str,
+    up: KeyedStream[Any],
+    name: str,
+    build: Callable[[], Stage],
+    clock: Callable[[], float],
+    keep: bool,
+) -> KeyedStream[Port]:
+    """A lane stage.
+
+    In: batches and ticks, keyed by lane. Out: (port, value), keyed by lane. State: the stage's records and the facts held
+    back for order, per lane; what expires is the stage's to say. On resume: goes on exactly, or refuses a state of another
+    version with a message.
+    """
+
+    def shim(resume: bytes | None) -> LaneLogic:
+        return LaneLogic(name, build(), clock, resume, keep=keep)
+
+    return op.stateful_batch("stage", up, shim)
+
+
+@operator
+def port(step_id: str, up: KeyedStream[Port], name: str) -> Stream[Any]:
+    """What a stage sent to one of its ports."""
+
+    def pick(items: list[tuple[str, Port]]) -> list[Any]:
+        return [value for _, (at, value) in items if at == name]
+
+    return op.flat_map_batch("pick", up, pick)
+
+
+@operator
+def lane_port(step_id: str, up: KeyedStream[Port], name: str) -> KeyedStream[Any]:
+    """What a stage sent to a port for the same lanes, with the ticks in line."""
+
+    def pick(items: list[tuple[str, Port]]) -> list[tuple[str, Any]]:
+        out: list[tuple[str, Any]] = []
+        for lane, (at, value) in items:
+            if at == name:
+                out.append((lane, value))
+            elif at == "tick":
+                out.append((lane, Tick("up", value, 1, 1)))
+        return out
+
+    return op.flat_map_batch("pick", up, pick)
+
+
+@operator
+def rekeyed_port(
+    step_id: str,
+    up: KeyedStream[Port],
+    name: str,
+    targets: tuple[str, ...],
+    lanes: int,
+    process: str,
+) -> KeyedStream[Any]:
+    """What a stage sent to a port for other lanes (its values are (lane, facts)), and the ticks for all `targets`.
+
+    Facts and ticks go through this one step, so a tick never overtakes the facts it speaks for.
+    """
+    ticks = LaneTicks(process, lanes)
+
+    def pick(items: list[tuple[str, Port]]) -> list[tuple[str, Any]]:
+        out: list[tuple[str, Any]] = []
+        for lane, (at, value) in items:
+            if at == name:
+                out.append(value)
+            elif at == "tick":
+                tick = ticks.hear(lane, value)
+                if tick is not None:
+                    out.extend((target, tick) for target in targets)
+        return out
+
+    return op.flat_map_batch("pick", up, pick)

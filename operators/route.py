@@ -1,0 +1,18 @@
+"""Route: raw bytes to their lanes."""
+
+import bytewax.operators as op
+from bytewax.dataflow import Stream, operator
+from bytewax.operators import KeyedStream
+
+from operators.domain.route import Chunk, Record, Router
+from operators.domain.watermark import Tick
+
+
+@operator
+def route(step_id: str, up: Stream[Chunk], router: Router) -> KeyedStream[list[Record] | Tick]:
+    """Group raw records by lane, and tell every lane how far event time has come.
+
+    In: chunks of raw bytes, as sources read them. Out: lists of (raw, origin, position), and ticks, keyed by lane. No key, no
+    state that outlives the process: where each origin stands is told anew by its first records after a resume.
+    """
+    return op.flat_map_batch("group", up, router.route_many)
