@@ -69,7 +69,9 @@ def run(config: Path | None) -> None:
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the results.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as one JSON object on standard output.")
-@click.option("--batch", type=click.IntRange(1), default=256, show_default=True, help="Events scored before labels are learned.")
+@click.option(
+    "--batch", type=click.IntRange(1), default=256, show_default=True, help="Events scored before labels are learned."
+)
 @config_option
 def replay(files: tuple[str, ...], out: Path, *, as_json: bool, batch: int, config: Path | None) -> None:
     """Replay recorded events (JSON lines, plain or .gz; - is standard input) through the same path, as fast as it goes."""
@@ -141,7 +143,9 @@ class _Bar:
 @click.option("--scenario", type=click.Choice(["normal", "rush", "outage"]), help="What happens in the shop.")
 @click.option("--seed", type=int, help="Same seed, same events.")
 @click.option("--events", type=click.IntRange(1), default=100_000, show_default=True, help="How many.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File for the events; else standard output.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="File for the events; else standard output."
+)
 @click.option("--books", type=click.Path(dir_okay=False, path_type=Path), help="File for the true counts and times.")
 @config_option
 def simulate(  # noqa: PLR0913  the options of the command
@@ -162,9 +166,16 @@ def simulate(  # noqa: PLR0913  the options of the command
 
 
 @main.command(name="import")
-@click.option("--mapping", type=click.Path(dir_okay=False, path_type=Path), required=True, help="What becomes what (docs/importing.md).")
+@click.option(
+    "--mapping",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="What becomes what (docs/importing.md).",
+)
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File for the events; else standard output.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="File for the events; else standard output."
+)
 @click.option("--strict", is_flag=True, help="Stop at the first bad row instead of leaving it out.")
 @click.option("--limit", type=click.IntRange(1), help="At most so many rows.")
 def import_command(mapping: Path, file: Path, *, out: Path | None, strict: bool, limit: int | None) -> None:
@@ -178,7 +189,10 @@ def import_command(mapping: Path, file: Path, *, out: Path | None, strict: bool,
     except ImporterError as error:
         raise click.ClickException(str(error)) from None
     counts = ", ".join(f"{name} {count}" for name, count in done.events.items()) or "none"
-    click.echo(f"{done.rows} rows read, {done.bad_rows} bad, {done.rows_without_event} without event; events: {counts}", err=True)
+    click.echo(
+        f"{done.rows} rows read, {done.bad_rows} bad, {done.rows_without_event} without event; events: {counts}",
+        err=True,
+    )
 
 
 def _output(path: Path | None) -> BinaryIO:

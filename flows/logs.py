@@ -21,7 +21,7 @@ _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
 def start(level: str, stream: TextIO | None = None) -> None:
-    """Send every logger's messages of at least `level` (debug, info, warning, error) to `stream`, standard error if none.
+    """Send all messages of at least `level` (debug, info, warning, error) to `stream`, by default standard error.
 
     Called again it replaces what it set before. Warnings of Python come through the logs too.
     """

@@ -23,9 +23,7 @@ EPOCH = timedelta(seconds=10)
 """Nothing is stored, so an epoch is only the moment at which Bytewax catches breath."""
 
 
-def flow(
-    here: Process, source: JsonlSource, folder: Path, observer: Observer, summary: Summary
-) -> Dataflow:
+def flow(here: Process, source: JsonlSource, folder: Path, observer: Observer, summary: Summary) -> Dataflow:
     """Files, the graph, files."""
     replay = Dataflow("replay")
     chunks = op.input("files", replay, source)

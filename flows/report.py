@@ -24,7 +24,9 @@ def show(summary: dict[str, Any], folder: Path) -> None:
         waits.add_row(name, *(_number(figures[key]) for key in ("count", "p10", "p50", "p75", "p90", "p99")))
     console.print(waits)
     if summary["models"]:
-        models = Table("model", "n", "accuracy", "macro F1", "log loss", "AUC", "(last fifth)", box=None, header_style="bold")
+        models = Table(
+            "model", "n", "accuracy", "macro F1", "log loss", "AUC", "(last fifth)", box=None, header_style="bold"
+        )
         for name, figures in summary["models"].items():
             last = figures["last_fifth"]
             keys = ("accuracy", "macro_f1", "log_loss", "auc")

@@ -5,8 +5,10 @@ past them, its ticks, and its snapshots; and what it hands out leaves through na
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from operator import itemgetter
+from collections.abc import Callable, Iterable
+from itertools import count
+from operator import itemgetter, length_hint
+from time import perf_counter
 from typing import Any
 
 import bytewax.operators as op
@@ -36,20 +38,17 @@ class LaneLogic(StatefulBatchLogic[Any, Port, bytes]):
     """
 
     def __init__(
-        self,
-        name: str,
-        stage: Stage,
-        clock: Callable[[], float],
-        resume: bytes | None,
-        *,
-        keep: bool,
+        self, name: str, part: str, stage: Stage, clock: Callable[[], float], resume: bytes | None, *, keep: bool
     ) -> None:
         self._name = name
+        self._part = part
         self._stage = stage
         self._clock = clock
         self._keep = keep
         self._held: list[Fact] = []
         self._mark = Watermark()
+        self._entries = 0
+        self._snapshot_seconds: float | None = None
         if resume:
             state = _decode(resume)
             stage.restore(state["stage"])
@@ -58,69 +57,67 @@ class LaneLogic(StatefulBatchLogic[Any, Port, bytes]):
 
     def on_batch(self, values: list[Any]) -> tuple[Iterable[Port], bool]:
         """Take batches and ticks in the order in which they came."""
-        stage = self._stage
-        out: list[Port] = []
+        stage, held = self._stage, self._held
         now = self._clock()
+        out: list[Port] = []
         for value in values:
             if type(value) is not Tick:
-                out += self._guarded(
-                    lambda items: self._held.extend(stage.arrive(items, now)), value
-                )
-                if len(self._held) > MAX_HELD:
-                    out += self._settle(
-                        sorted(self._held, key=_order)[MAX_HELD // 2][0]
-                    )
+                out += self._guarded(lambda items: stage.arrive(items, now, held), value)
+                if len(held) > MAX_HELD:
+                    out += self._settle(sorted(fact[0] for fact in held)[MAX_HELD // 2])
             elif self._mark.hear(value):
-                reached = self._mark.reached
-                assert reached is not None  # noqa: S101  hear() said that time went on
-                out += self._settle(reached)
-                stage.advance(reached)
-                out += stage.drain()
-                out.append(("tick", reached))
+                out += self._settle(value.time if self._mark.reached is None else self._mark.reached)
+                out += self._advance()
         out += stage.drain()
         return out, StatefulBatchLogic.RETAIN
 
+    def on_eof(self) -> tuple[Iterable[Port], bool]:
+        """Hand out what was held back only to hand it out less often."""
+        self._stage.finish()
+        return self._stage.drain(), StatefulBatchLogic.RETAIN
+
+    def _advance(self) -> list[Port]:
+        """Event time went on: fire timers, count records, hand the time on behind all that happened until then."""
+        reached, stage = self._mark.reached, self._stage
+        if reached is None:
+            return []
+        out = self._guarded(lambda _: stage.advance(reached), [None])
+        out += stage.drain()
+        entries = stage.entries()
+        if entries != self._entries:
+            self._entries = entries
+            out.append(("measured", [("csq_state_entries", (self._name,), (self._part, entries))]))
+        if self._snapshot_seconds is not None:
+            out.append(("measured", [("csq_snapshot_duration_seconds", (self._name,), self._snapshot_seconds)]))
+            self._snapshot_seconds = None
+        out.append(("tick", reached))
+        return out
+
     def _settle(self, until: float) -> list[Port]:
         """Settle what was held back up to and including `until`, in order."""
-        if not self._held:
-            return []
         due = [fact for fact in self._held if fact[0] <= until]
         if not due:
             return []
-        self._held = [fact for fact in self._held if fact[0] > until]
+        self._held[:] = [fact for fact in self._held if fact[0] > until]
         due.sort(key=_order)
         return self._guarded(self._stage.settle, due)
 
     def _guarded(self, take: Callable[[Any], None], items: list[Any]) -> list[Port]:
         """Hand items to the stage. One that makes it raise becomes a dead letter; the others go on."""
         failed: list[Port] = []
-        rest = _Remembering(items)
+        rest = iter(items)
         while True:
             try:
                 take(rest)
-            except (
-                Exception
-            ) as error:  # whatever it is: one bad event must not end the flow
-                log.exception(
-                    "stage %s failed on an item of lane; it becomes a dead letter",
-                    self._name,
-                )
-                raw = msgspec.json.encode(rest.last)
+            except Exception as error:  # whatever it is: one bad event must not end the flow
+                log.exception("stage %s failed; what it failed on becomes a dead letter", self._name)
+                item = items[len(items) - length_hint(rest) - 1]
                 detail = f"stage {self._name}: {type(error).__name__}; see the log"
-                failed.append(
-                    (
-                        "dead",
-                        dead_letter(
-                            raw, "stage_failed", detail, self._name, 0, self._clock()
-                        ),
-                    )
-                )
-                failed.append(
-                    ("measured", [("csq_stage_failures_total", (self._name,), 1)])
-                )
-                failed.append(
-                    ("measured", [("csq_dead_letters_total", ("stage_failed",), 1)])
-                )
+                failed.append(("dead", dead_letter(_plain(item), "stage_failed", detail, self._name, 0)))
+                counts = [("csq_stage_failures_total", (self._name,), 1)]
+                failed.append(("measured", [*counts, ("csq_dead_letters_total", ("stage_failed",), 1)]))
+                if not length_hint(rest):
+                    return failed
             else:
                 return failed
 
@@ -128,28 +125,18 @@ class LaneLogic(StatefulBatchLogic[Any, Port, bytes]):
         """Versioned plain data as msgpack; nothing where no recovery store asks for it."""
         if not self._keep:
             return b""
-        return _encode(
-            {
-                "stage": self._stage.state(),
-                "held": self._held,
-                "reached": self._mark.reached,
-            }
-        )
+        began = perf_counter()
+        state = _encode({"stage": self._stage.state(), "held": self._held, "reached": self._mark.reached})
+        self._snapshot_seconds = perf_counter() - began
+        return state
 
 
-class _Remembering:
-    """An iterator that remembers what it gave last, so that a failure can name it and the rest can go on."""
-
-    def __init__(self, items: Iterable[Any]) -> None:
-        self._items = iter(items)
-        self.last: Any = None
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        self.last = next(self._items)
-        return self.last
+def _plain(item: Any) -> bytes:
+    """What a stage failed on, as JSON."""
+    try:
+        return msgspec.json.encode(item)
+    except (TypeError, ValueError):  # raw bytes that are no text, say
+        return repr(item).encode()
 
 
 def _tupled(fact: Any) -> Any:
@@ -159,12 +146,7 @@ def _tupled(fact: Any) -> Any:
 
 @operator
 def lane_stage(
-    step_id: str,
-    up: KeyedStream[Any],
-    name: str,
-    build: Callable[[], Stage],
-    clock: Callable[[], float],
-    keep: bool,
+    step_id: str, up: KeyedStream[Any], name: str, build: Callable[[], Stage], clock: Callable[[], float], keep: bool
 ) -> KeyedStream[Port]:
     """A lane stage.
 
@@ -173,8 +155,10 @@ def lane_stage(
     version with a message.
     """
 
+    parts = count()
+
     def shim(resume: bytes | None) -> LaneLogic:
-        return LaneLogic(name, build(), clock, resume, keep=keep)
+        return LaneLogic(name, str(next(parts)), build(), clock, resume, keep=keep)
 
     return op.stateful_batch("stage", up, shim)
 
@@ -207,12 +191,7 @@ def lane_port(step_id: str, up: KeyedStream[Port], name: str) -> KeyedStream[Any
 
 @operator
 def rekeyed_port(
-    step_id: str,
-    up: KeyedStream[Port],
-    name: str,
-    targets: tuple[str, ...],
-    lanes: int,
-    process: str,
+    step_id: str, up: KeyedStream[Port], name: str, targets: tuple[str, ...], lanes: int, process: str
 ) -> KeyedStream[Any]:
     """What a stage sent to a port for other lanes (its values are (lane, facts)), and the ticks for all `targets`.
 

@@ -61,14 +61,7 @@ class Learner(Protocol):
 class LearnLogic(StatefulBatchLogic[list[Example] | None, Port, bytes]):
     """One model. Its key is told by the hello, for Bytewax tells a logic no key."""
 
-    def __init__(
-        self,
-        build: Callable[[str], Learner],
-        models: Models,
-        resume: bytes | None,
-        *,
-        keep: bool,
-    ) -> None:
+    def __init__(self, build: Callable[[str], Learner], models: Models, resume: bytes | None, *, keep: bool) -> None:
         self._build = build
         self._models = models
         self._resume = resume
@@ -88,9 +81,7 @@ class LearnLogic(StatefulBatchLogic[list[Example] | None, Port, bytes]):
                 continue
             learner = self._learner
             if learner is None:  # the gate lets no event through before the hellos
-                raise RuntimeError(
-                    "examples came before the hello of their model; the flow is wired wrongly"
-                )
+                raise RuntimeError("examples came before the hello of their model; the flow is wired wrongly")
             for item in value:
                 example = Example(*item)
                 if example.weight >= 1:
@@ -110,14 +101,8 @@ class LearnLogic(StatefulBatchLogic[list[Example] | None, Port, bytes]):
             self._name, self._learner = name, self._build(name)
             if self._resume:
                 self._learner.restore(_decode(self._resume))
-                log.info(
-                    "model %s resumes after %d examples", name, self._learner.examples
-                )
-            self._told = (
-                self._learner.examples,
-                self._learner.refused,
-                self._learner.rollbacks,
-            )
+                log.info("model %s resumes after %d examples", name, self._learner.examples)
+            self._told = (self._learner.examples, self._learner.refused, self._learner.rollbacks)
             self._resume = None
         self._models[name] = self._learner.table
 
@@ -125,11 +110,7 @@ class LearnLogic(StatefulBatchLogic[list[Example] | None, Port, bytes]):
         learner = self._learner
         if learner is None:
             return []
-        names = (
-            "csq_model_examples_total",
-            "csq_refused_features_total",
-            "csq_model_rollbacks_total",
-        )
+        names = ("csq_model_examples_total", "csq_refused_features_total", "csq_model_rollbacks_total")
         counts = (learner.examples, learner.refused, learner.rollbacks)
         measured: list[Measurement] = [
             (name, (self._name,), count - told)
@@ -144,11 +125,7 @@ class LearnLogic(StatefulBatchLogic[list[Example] | None, Port, bytes]):
 
     def snapshot(self) -> bytes:
         """Versioned plain data as msgpack; nothing where no recovery store asks for it."""
-        return (
-            _encode(self._learner.state())
-            if self._keep and self._learner is not None
-            else b""
-        )
+        return _encode(self._learner.state()) if self._keep and self._learner is not None else b""
 
 
 class Hello(DynamicSource[tuple[str, str]]):
@@ -157,9 +134,7 @@ class Hello(DynamicSource[tuple[str, str]]):
     def __init__(self, names: Iterable[str]) -> None:
         self._names = tuple(names)
 
-    def build(
-        self, step_id: str, worker_index: int, worker_count: int
-    ) -> "_HelloPartition":  # noqa: ARG002
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> "_HelloPartition":  # noqa: ARG002
         """One for every worker."""
         return _HelloPartition(self._names)
 

@@ -18,9 +18,7 @@ Turn = tuple[float, str, Any, Reading | None]
 
 
 @operator
-def sentiment(
-    step_id: str, up: KeyedStream[list[Vectored] | Tick], models: Models
-) -> KeyedStream[list[Turn] | Tick]:
+def sentiment(step_id: str, up: KeyedStream[list[Vectored] | Tick], models: Models) -> KeyedStream[list[Turn] | Tick]:
     """Score a whole batch at once, one numpy call per language.
 
     In: lists of (time, name, event, vector), and ticks, keyed by lane. Out: lists of (time, name, event, reading), and ticks,

@@ -29,7 +29,10 @@ UNREACHABLE = frozenset(
 NO_SUCH_OFFSET = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001 - as above
 """Code of a fetch from an offset that the broker does not have, where no reset is allowed."""
 
-OURS = frozenset({"bootstrap.servers", "group.id", "enable.auto.commit", "enable.partition.eof", "error_cb"})
+OURS = frozenset(
+    {"bootstrap.servers", "group.id", "enable.auto.commit", "enable.partition.eof", "statistics.interval.ms"}
+    | {"error_cb", "stats_cb", "on_commit"}
+)
 """librdkafka settings that the connectors depend on, and that no one else may set."""
 
 

@@ -24,7 +24,10 @@ class Part(StatefulSourcePartition[Chunk, int]):
         """Offset at which the partition ended when last heard of; None while more is, or may be, waiting."""
         self.doubted = False
         """It was at its end when contact was lost."""
+        self.heard_at: float | None = None
+        """POSIX s at which its broker was last heard."""
         self.announced = False
+        self._told = float("-inf")
         self._next_tick = 0.0
         self._committed = position
         self._reader = reader
@@ -50,19 +53,25 @@ class Part(StatefulSourcePartition[Chunk, int]):
             positions, values = self.positions, self.values
             self.positions, self.values = positions[size:], values[size:]
             del positions[size:], values[size:]
-            ended = self.end if not self.values else None
+            ended = None if self.values else self.end
             # Past the last record there may be others that no one is given: markers of transactions, compacted ones.
             self._stand_at(positions[-1] + 1 if ended is None else max(ended, positions[-1] + 1))
-        if ended is None:
-            return Chunk(self.name, None, positions, values)
-        self._next_tick = monotonic() + self._reader.tick_seconds
-        return Chunk(self.name, self._reader.drained_at, positions, values)
+        return Chunk(self.name, None if ended is None else self._tell(), positions, values)
 
     def _tick(self) -> list[Chunk]:
-        if self.end is None or self._reader.drained_at is None or monotonic() < self._next_tick:
+        if self.end is None or monotonic() < self._next_tick:
             return []
+        before = self._told
+        now = self._tell()
+        return [] if now is None or now <= before else [Chunk(self.name, now, [], [])]
+
+    def _tell(self) -> float | None:
+        """Up to when everything has been read, given that the partition is at its end."""
+        if self._reader.drained_at is None or self.heard_at is None:
+            return None
+        self._told = max(self._told, min(self._reader.drained_at, self.heard_at))
         self._next_tick = monotonic() + self._reader.tick_seconds
-        return [Chunk(self.name, self._reader.drained_at, [], [])]
+        return self._told
 
     def next_awake(self) -> datetime | None:
         """At once while records are here, else when the reader polls next."""

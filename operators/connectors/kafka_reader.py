@@ -2,8 +2,9 @@
 
 How time is told. librdkafka reports the end of a partition once, and then holds a fetch open that the broker answers as
 soon as something new is there. So after a poll that left librdkafka's queue empty, a partition whose last word was
-"end" has been read up to the moment that poll began: `Reader.drained_at`. When a broker cannot be reached that
-conclusion falls: each partition must prove its end anew, and is asked to, now and then, by a seek to where it stands.
+"end" has been read up to the moment that poll began, `Reader.drained_at`, but no further than the moment its broker was
+last heard, `Part.heard_at`. When a broker cannot be reached the end itself is in doubt: each partition must prove it
+anew, and is asked to, now and then, by a seek to where it stands.
 """
 
 import logging
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from operators.connectors.kafka import UNREACHABLE, KafkaInputError, input_error
+from operators.connectors.kafka_stats import silence_seconds
 
 if TYPE_CHECKING:
     from operators.connectors.kafka_part import Part
@@ -77,7 +79,8 @@ class Reader:
         """POSIX s at which the last poll began that emptied librdkafka's queue."""
         self.awake_at = datetime.now(UTC)
         """When the next poll is due."""
-        self.consumer = Consumer({**config, "error_cb": self._on_error, "on_commit": self._on_commit})
+        callbacks = {"error_cb": self._on_error, "on_commit": self._on_commit, "stats_cb": self._on_statistics}
+        self.consumer = Consumer({**config, **callbacks})
         self._ready = ready
         self._open = False
         self._parts: dict[tuple[str | None, int | None], Part] = {}
@@ -205,6 +208,13 @@ class Reader:
             if self.status.connected:
                 LOG.warning("Kafka: contact lost, trying on: %s", error.str())
             self.status.connected, self.status.reason = False, error.str()
+
+    def _on_statistics(self, statistics: str) -> None:
+        """Hear, inside `consume`, when each broker last spoke; made after the last poll that left nothing behind."""
+        if self.drained_at is not None:
+            for where, silent in silence_seconds(statistics).items():
+                if (part := self._parts.get(where)) is not None:
+                    part.heard_at = self.drained_at - silent
 
     def _on_commit(self, error: KafkaError | None, _: list[TopicPartition]) -> None:
         if error is not None:

@@ -97,6 +97,9 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
             "group.id": params.group_id or "csq",  # librdkafka wants one, even where none is used
             "enable.auto.commit": False,
             "enable.partition.eof": True,
+            "statistics.interval.ms": max(
+                int(params.tick_seconds * 1000), 1
+            ),  # proof that brokers answer, for each tick
             "auto.offset.reset": "error",  # never jump over events in silence
             "queued.max.messages.kbytes": params.queue_kbytes,
             "fetch.queue.backoff.ms": 10,  # a full queue must not delay the next fetch by a second

@@ -47,48 +47,22 @@ class Params(Struct, frozen=True, forbid_unknown_fields=True):
 
     attributes: Annotated[
         dict[str, Literal["number", "category"]],
-        Meta(
-            description="Attributes of csq.customer.updated that become inputs; others are ignored."
-        ),
+        Meta(description="Attributes of csq.customer.updated that become inputs; others are ignored."),
     ] = {}
     learning_rate: Annotated[
-        float,
-        Meta(
-            gt=0,
-            le=10,
-            description="AdaGrad's step. Higher learns faster from few labels, and trembles.",
-        ),
+        float, Meta(gt=0, le=10, description="AdaGrad's step. Higher learns faster from few labels, and trembles.")
     ] = 0.1
     base_rate: Annotated[
-        float,
-        Meta(
-            gt=0,
-            lt=1,
-            description="Share of customers who leave, as believed before any label came.",
-        ),
+        float, Meta(gt=0, lt=1, description="Share of customers who leave, as believed before any label came.")
     ] = 0.2
     clip_gradient: Annotated[
-        float,
-        Meta(
-            gt=0,
-            description="Largest gradient of one example: no single label moves the model further.",
-        ),
+        float, Meta(gt=0, description="Largest gradient of one example: no single label moves the model further.")
     ] = 1.0
     at_risk_from: Annotated[
-        float,
-        Meta(
-            gt=0,
-            lt=1,
-            description="Probability from which a customer counts as at risk.",
-        ),
+        float, Meta(gt=0, lt=1, description="Probability from which a customer counts as at risk.")
     ] = 0.5
     publish_delta: Annotated[
-        float,
-        Meta(
-            ge=0,
-            le=1,
-            description="A score is published again when it moved by so much.",
-        ),
+        float, Meta(ge=0, le=1, description="A score is published again when it moved by so much.")
     ] = 0.02
 
 
@@ -101,10 +75,7 @@ class Inputs(NamedTuple):
 
 def names_of(params: Params) -> tuple[str, ...]:
     """Names of the numbers: every shop's, then the declared attributes."""
-    return (
-        *INPUTS,
-        *(name for name, kind in params.attributes.items() if kind == "number"),
-    )
+    return (*INPUTS, *(name for name, kind in params.attributes.items() if kind == "number"))
 
 
 def categories_of(params: Params) -> tuple[str, ...]:
@@ -137,17 +108,11 @@ class Table:
         """The largest b_i * x_i that speak for leaving, in words, largest first."""
         effects = [
             (INPUTS.get(name, name), slope * (value - mean))
-            for name, slope, value, mean in zip(
-                self.names, self.slopes, x.numbers, self.means, strict=True
-            )
+            for name, slope, value, mean in zip(self.names, self.slopes, x.numbers, self.means, strict=True)
         ]
-        effects += [
-            (category, self.categories.get(category, 0.0)) for category in x.categories
-        ]
+        effects += [(category, self.categories.get(category, 0.0)) for category in x.categories]
         effects.sort(key=lambda effect: (-effect[1], effect[0]))
-        return [
-            (name, round(effect, 4)) for name, effect in effects[:most] if effect > 0
-        ]
+        return [(name, round(effect, 4)) for name, effect in effects[:most] if effect > 0]
 
 
 class Scorer:
@@ -159,20 +124,11 @@ class Scorer:
         self._names = names_of(params)[len(INPUTS) :]
         self._categories = categories_of(params)
 
-    def score_one(
-        self, numbers: tuple[float, ...], attributes: dict[str, Any]
-    ) -> tuple[float, Inputs]:
+    def score_one(self, numbers: tuple[float, ...], attributes: dict[str, Any]) -> tuple[float, Inputs]:
         """Probability that the customer leaves, and the inputs it was made from."""
         if attributes:
-            numbers = (
-                *numbers,
-                *(float(attributes.get(name) or 0.0) for name in self._names),
-            )
-            categories = tuple(
-                f"{name}={attributes[name]}"
-                for name in self._categories
-                if name in attributes
-            )
+            numbers = (*numbers, *(float(attributes.get(name) or 0.0) for name in self._names))
+            categories = tuple(f"{name}={attributes[name]}" for name in self._categories if name in attributes)
         else:
             numbers, categories = (*numbers, *(0.0 for _ in self._names)), ()
         x = Inputs(numbers, categories)
@@ -198,8 +154,7 @@ class Scorer:
         return {
             name: value
             for name, value in attributes.items()
-            if name in kinds
-            and (kinds[name] == "category" or isinstance(value, (int, float)))
+            if name in kinds and (kinds[name] == "category" or isinstance(value, (int, float)))
         }
 
 
@@ -245,10 +200,7 @@ class Learner:
         raw = dict(zip(self._names, numbers, strict=True))
         self._scaler.learn_one(raw)
         x = self._scaler.transform_one(raw) | dict.fromkeys(categories, 1.0)
-        before = (
-            {name: self._model.weights.get(name, 0.0) for name in x},
-            self._model.intercept,
-        )
+        before = ({name: self._model.weights.get(name, 0.0) for name in x}, self._model.intercept)
         self._model.learn_one(x, example.label, w=example.weight)
         if not all(math.isfinite(self._model._weights[name]) for name in x):  # noqa: SLF001  .weights copies them all
             for name, weight in before[0].items():
@@ -260,24 +212,15 @@ class Learner:
         self._write_table()
 
     def _write_table(self) -> None:
-        weights, means, variances = (
-            self._model.weights,
-            self._scaler.means,
-            self._scaler.vars,
-        )
+        weights, means, variances = (self._model.weights, self._scaler.means, self._scaler.vars)
         table = self.table
         table.means = [means[name] for name in self._names]
         table.slopes = [
-            weights.get(name, 0.0) / math.sqrt(variances[name])
-            if variances[name] > 0
-            else 0.0
-            for name in self._names
+            weights.get(name, 0.0) / math.sqrt(variances[name]) if variances[name] > 0 else 0.0 for name in self._names
         ]
         table.base = self._model.intercept - sum(map(mul, table.slopes, table.means))
         known = set(self._names)
-        table.categories = {
-            name: weight for name, weight in weights.items() if name not in known
-        }
+        table.categories = {name: weight for name, weight in weights.items() if name not in known}
 
     def measure(self) -> list[Measurement]:
         """What ``observe`` exports."""
@@ -308,9 +251,7 @@ class Learner:
         self._model.optimizer.g2.update(state["squares"])
         self._model.optimizer.n_iterations = state["iterations"]
         for kept, stored in zip(
-            (self._scaler.counts, self._scaler.means, self._scaler.vars),
-            state["scaler"],
-            strict=True,
+            (self._scaler.counts, self._scaler.means, self._scaler.vars), state["scaler"], strict=True
         ):
             kept.update(stored)
         self.judge.restore(state["judge"])

@@ -12,32 +12,20 @@ _Names = tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...]
 class Params(Struct, frozen=True, forbid_unknown_fields=True):
     """The names this installation has time series for."""
 
-    queues: Annotated[
-        _Names,
-        Meta(description="Queues; every further one is measured together as `other`."),
-    ] = (
+    queues: Annotated[_Names, Meta(description="Queues; every further one is measured together as `other`.")] = (
         "orders",
         "returns",
         "billing",
         "technical",
     )
-    channels: Annotated[
-        _Names, Meta(description="Channels; every further one is measured as `other`.")
-    ] = (
+    channels: Annotated[_Names, Meta(description="Channels; every further one is measured as `other`.")] = (
         "chat",
         "email",
         "social",
     )
     segments: Annotated[
-        _Names,
-        Meta(
-            description="Customer segments; a customer without a known one is in `other`."
-        ),
-    ] = (
-        "new",
-        "regular",
-        "vip",
-    )
+        _Names, Meta(description="Customer segments; a customer without a known one is in `other`.")
+    ] = ("new", "regular", "vip")
 
 
 class Closed(dict[str, str]):

@@ -15,7 +15,7 @@ Timers (a wait that passes its limit, records nobody speaks of any more) fire be
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct, convert, to_builtins
@@ -25,20 +25,14 @@ from operators.domain.closed import Closed
 from operators.domain.closed import Params as Names
 from operators.domain.example import Example
 from operators.domain.facts import customer_fact, queue_fact
-from operators.domain.feedback import (
-    SATISFACTION_KINDS,
-    SENTIMENT_KINDS,
-    label_of,
-    mood_of,
-    share_of,
-)
+from operators.domain.feedback import SATISFACTION_KINDS, SENTIMENT_KINDS, label_of, mood_of, share_of
 from operators.domain.lane import Lanes
 from operators.domain.ledger import Ledger, Scored
 from operators.domain.outgoing import Outgoing, publish
 from operators.domain.reading import Reading
 from operators.domain.record import Record
 from operators.domain.rounds import Rounds
-from operators.domain.stage import Fact, Measurement, Port, check_version
+from operators.domain.stage import Fact, Measurement, Port, Stage, check_version
 
 DAY = 86_400.0
 CLASSES = ("negative", "neutral", "positive")
@@ -56,70 +50,37 @@ class Params(Struct, frozen=True, forbid_unknown_fields=True):
     """Limits, and how much is remembered."""
 
     reply_limit_seconds: Annotated[
-        float,
-        Meta(
-            gt=0,
-            description="Seconds a customer may wait for a reply. Marketplaces ask for 180 or 300.",
-        ),
+        float, Meta(gt=0, description="Seconds a customer may wait for a reply. Marketplaces ask for 180 or 300.")
     ] = 180.0
     queue_limits: Annotated[
-        dict[str, float],
-        Meta(description="Queue to its own reply limit in seconds, where it differs."),
+        dict[str, float], Meta(description="Queue to its own reply limit in seconds, where it differs.")
     ] = {}
     closed_days: Annotated[
-        float,
-        Meta(
-            gt=0,
-            description="Days a closed conversation is remembered, for ratings, labels, reopenings.",
-        ),
+        float, Meta(gt=0, description="Days a closed conversation is remembered, for ratings, labels, reopenings.")
     ] = 14.0
     idle_days: Annotated[
-        float,
-        Meta(
-            gt=0,
-            description="Days of silence after which an open conversation is given up.",
-        ),
+        float, Meta(gt=0, description="Days of silence after which an open conversation is given up.")
     ] = 365.0
     turns: Annotated[
         int,
-        Meta(
-            ge=1,
-            le=1000,
-            description="Scored turns remembered per conversation, 300 bytes each, for their labels.",
-        ),
+        Meta(ge=1, le=1000, description="Scored turns remembered per conversation, 300 bytes each, for their labels."),
     ] = 12
     waiting_labels: Annotated[
-        int,
-        Meta(
-            ge=0,
-            description="Sentiment labels per lane that may wait for a message that has not come yet.",
-        ),
+        int, Meta(ge=0, description="Sentiment labels per lane that may wait for a message that has not come yet.")
     ] = 1_000
     rating_turns: Annotated[
-        int,
-        Meta(
-            ge=0,
-            description="Last turns before a rating that learn from it as weak labels.",
-        ),
+        int, Meta(ge=0, description="Last turns before a rating that learn from it as weak labels.")
     ] = 1
     rating_weight: Annotated[
-        float,
-        Meta(
-            ge=0,
-            le=1,
-            description="Weight of such an example; a person's label weighs 1.",
-        ),
+        float, Meta(ge=0, le=1, description="Weight of such an example; a person's label weighs 1.")
     ] = 0.1
     max_conversations: Annotated[
         int,
-        Meta(
-            ge=10,
-            description="Conversations per lane. Past it the oldest closed, then the oldest, are given up.",
-        ),
+        Meta(ge=10, description="Conversations per lane. Past it the oldest closed, then the oldest, are given up."),
     ] = 50_000
 
 
-class Conversations:
+class Conversations(Stage):
     """One lane's conversations.
 
     `score_satisfaction` is given what `Record.talk` tells, and gives S (0..5, or None) and its parts.
@@ -166,27 +127,16 @@ class Conversations:
 
     # ---- on arrival, in any order
 
-    def arrive(
-        self, items: list[tuple[float, str, Any, Reading | None]], now: float
-    ) -> list[Fact]:  # noqa: ARG002
-        """Take events with what was read in them; gives the facts that need the order of time."""
-        facts: list[Fact] = []
+    def arrive(self, items: Iterable[Any], now: float, held: list[Fact]) -> None:  # noqa: ARG002
+        """Take (time, name, event, reading); what needs the order of time becomes a fact in `held`."""
         for time, name, event, reading in items:
             kind = type(event)
             if kind is events.MessageCreated:
                 fact = self._message(time, name, event.data, reading)
             elif kind in STEPS:
                 data = event.data
-                fact = (
-                    time,
-                    name,
-                    STEPS[kind],
-                    data.conversation_id,
-                    data.customer_id,
-                    data.channel,
-                    data.queue,
-                    data.outcome,
-                )
+                who = (data.conversation_id, data.customer_id, data.channel, data.queue)
+                fact = (time, name, STEPS[kind], *who, data.outcome)
             elif kind is events.FeedbackSubmitted:
                 fact = self._feedback(time, name, event.data)
             elif kind is events.SentimentLabelled:
@@ -194,45 +144,27 @@ class Conversations:
             else:
                 fact = self._elsewhere(time, name, event)
             if fact is not None:
-                facts.append(fact)
-        return facts
+                held.append(fact)
 
-    def _message(
-        self, time: float, name: str, data: events.Message, reading: Reading | None
-    ) -> Fact | None:
+    def _message(self, time: float, name: str, data: events.Message, reading: Reading | None) -> Fact | None:
         role = data.author.role
         if not data.is_public or role == "system":
             return None
         if role == "customer":
-            polarity = (
-                self._turn(time, name, data, reading) if reading is not None else None
-            )
+            polarity = self._turn(time, name, data, reading) if reading is not None else None
             extra = (polarity, reading.question if reading is not None else False)
         else:
             extra = (reading.tone if reading is not None else None, False)
-        return (
-            time,
-            name,
-            role,
-            data.conversation_id,
-            data.customer_id,
-            data.channel,
-            data.queue,
-            *extra,
-        )
+        return (time, name, role, data.conversation_id, data.customer_id, data.channel, data.queue, *extra)
 
-    def _turn(
-        self, time: float, name: str, data: events.Message, reading: Reading
-    ) -> float | None:
+    def _turn(self, time: float, name: str, data: events.Message, reading: Reading) -> float | None:
         """Count, publish and remember a scored turn; its polarity."""
         if reading.probabilities is None or reading.model is None:
             return None
         negative, neutral, positive = reading.probabilities
         sentiment = CLASSES[reading.probabilities.index(max(reading.probabilities))]
         queue, channel = self._queues[data.queue], self._channels[data.channel]
-        self._counted[
-            "csq_turns_total", (queue, channel, reading.language, sentiment)
-        ] += 1
+        self._counted["csq_turns_total", (queue, channel, reading.language, sentiment)] += 1
         polarity = positive - negative
         self._published.append(
             publish(
@@ -248,49 +180,27 @@ class Conversations:
                     "channel": data.channel,
                     "language": reading.language,
                     "sentiment": sentiment,
-                    "probabilities": {
-                        "negative": negative,
-                        "neutral": neutral,
-                        "positive": positive,
-                    },
+                    "probabilities": {"negative": negative, "neutral": neutral, "positive": positive},
                     "polarity": polarity,
                     "model": reading.model,
                 },
             )
         )
-        scored = Scored(
-            data.message_id,
-            time,
-            reading.model,
-            reading.features,
-            reading.probabilities,
-        )
+        scored = Scored(data.message_id, time, reading.model, reading.features, reading.probabilities)
         for model, example in self._ledger.note_one(data.conversation_id, scored):
             self._examples[model].append(example)
         return polarity
 
     def _label(self, time: float, data: events.SentimentLabel) -> None:
-        matched = self._ledger.label_one(
-            data.conversation_id, data.message_id, time, data.label
-        )
+        matched = self._ledger.label_one(data.conversation_id, data.message_id, time, data.label)
         if matched is not None:
             self._examples[matched[0]].append(matched[1])
 
     def _feedback(self, time: float, name: str, data: events.Feedback) -> Fact | None:
         share = share_of(data.score, data.scale_min, data.scale_max)
         if data.conversation_id is not None:
-            return (
-                time,
-                name,
-                "rated",
-                data.conversation_id,
-                data.kind,
-                share,
-                data.attitude,
-            )
-        self._counted[
-            "csq_feedback_total", (data.kind, "other", label_of(data.kind, share))
-        ] += 1
+            return (time, name, "rated", data.conversation_id, data.kind, share, data.attitude)
+        self._counted["csq_feedback_total", (data.kind, "other", label_of(data.kind, share))] += 1
         if data.customer_id is not None:
             self._tell_customer(time, name, data.customer_id, "rated", share)
         return None
@@ -304,13 +214,11 @@ class Conversations:
         fact = queue_fact(time, name, event)
         if fact is not None:
             queue = self._queues[fact[2]]
-            self._queue_facts[self._lanes.of(queue)].append(
-                (time, name, queue, *fact[3:])
-            )
+            self._queue_facts[self._lanes.of(queue)].append((time, name, queue, *fact[3:]))
 
     # ---- in the order of event time
 
-    def settle(self, facts: list[Fact]) -> None:
+    def settle(self, facts: Iterable[Fact]) -> None:
         """Take facts in the order of event time; timers that were due before one fire before it."""
         timers, apply = self._timers, self._apply
         for fact in facts:
@@ -330,17 +238,10 @@ class Conversations:
         record = self._records.get(conversation_id)
         if record is None:
             record = self._add(
-                conversation_id,
-                Record(
-                    customer_id, self._channels[channel], queue, time, time, Rounds()
-                ),
+                conversation_id, Record(customer_id, self._channels[channel], queue, time, time, Rounds())
             )
         elif not record.seen:  # so far there was only a rating
-            record.seen, record.customer_id, record.channel = (
-                True,
-                customer_id,
-                self._channels[channel],
-            )
+            record.seen, record.customer_id, record.channel = (True, customer_id, self._channels[channel])
             record.queue, record.opened_at, record.open = queue, time, True
         else:
             if time < record.opened_at:
@@ -356,10 +257,7 @@ class Conversations:
         if len(self._records) >= self._params.max_conversations:
             self._evict()
         self._records[conversation_id] = record
-        heapq.heappush(
-            self._timers,
-            (record.last_at + self._lifetime(record), conversation_id, None),
-        )
+        heapq.heappush(self._timers, (record.last_at + self._lifetime(record), conversation_id, None))
         return record
 
     def _move(self, record: Record, fact: Fact, queue: str) -> None:
@@ -399,9 +297,7 @@ class Conversations:
         if record.rounds.customer_said(time):
             record.waiting_name = name
             record.round_count += 1
-            heapq.heappush(
-                self._timers, (time + self._limit(record.queue), conversation_id, time)
-            )
+            heapq.heappush(self._timers, (time + self._limit(record.queue), conversation_id, time))
             self._tell_queue(record, fact, "waiting", conversation_id)
 
     def _on_agent(self, record: Record, fact: Fact) -> None:
@@ -423,21 +319,10 @@ class Conversations:
         record.reply_sum += reply
         self._measured.append(("csq_reply_seconds", labels, reply))
         if not missed:
-            self._counted[
-                "csq_reply_rounds_total", (record.queue, record.channel, "met")
-            ] += 1
+            self._counted["csq_reply_rounds_total", (record.queue, record.channel, "met")] += 1
         self._tell_queue(record, fact, "replied", conversation_id, reply)
         self._tell_customer(time, name, record.customer_id, "waited", reply)
-        self._publish_reply(
-            record,
-            name,
-            time,
-            conversation_id,
-            "human",
-            reply,
-            first,
-            "missed" if missed else "met",
-        )
+        self._publish_reply(record, name, time, conversation_id, "human", reply, first, "missed" if missed else "met")
 
     def _on_bot(self, record: Record, fact: Fact) -> None:
         time, name, _, conversation_id = fact[:4]
@@ -447,9 +332,7 @@ class Conversations:
             self._measured.append(("csq_first_response_seconds", labels, first))
         if reply is not None:
             self._measured.append(("csq_reply_seconds", labels, reply))
-            self._publish_reply(
-                record, name, time, conversation_id, "bot", reply, first, None
-            )
+            self._publish_reply(record, name, time, conversation_id, "bot", reply, first, None)
 
     def _on_resolved(self, record: Record, fact: Fact) -> None:
         time, name, _, conversation_id = fact[:4]
@@ -457,35 +340,22 @@ class Conversations:
         if record.resolved_first is None:
             record.resolved_first = time
             seconds = time - record.opened_at
-            self._measured.append(
-                ("csq_resolution_seconds", (record.queue, record.channel), seconds)
-            )
+            self._measured.append(("csq_resolution_seconds", (record.queue, record.channel), seconds))
         if record.open:
             outcome = fact[7] or "solved"
             self._close(record, fact, outcome)
-            self._tell_customer(
-                time,
-                name,
-                record.customer_id,
-                "resolved",
-                conversation_id,
-                (outcome, record.queue),
-            )
+            self._tell_customer(time, name, record.customer_id, "resolved", conversation_id, (outcome, record.queue))
 
     def _on_abandoned(self, record: Record, fact: Fact) -> None:
         if record.open:
             outcome = "unsolved" if record.rounds.waiting_since is None else "abandoned"
             self._close(record, fact, outcome)
-            self._tell_customer(
-                fact[0], fact[1], record.customer_id, "abandoned", fact[3]
-            )
+            self._tell_customer(fact[0], fact[1], record.customer_id, "abandoned", fact[3])
 
     def _close(self, record: Record, fact: Fact, outcome: str) -> None:
         time, name, _, conversation_id = fact[:4]
         record.open, record.outcome = False, outcome
-        self._counted[
-            "csq_conversations_total", (record.queue, record.channel, outcome)
-        ] += 1
+        self._counted["csq_conversations_total", (record.queue, record.channel, outcome)] += 1
         self._score(record, name, time, conversation_id)
         waited = record.rounds.closed(time)
         if waited is not None:
@@ -493,9 +363,7 @@ class Conversations:
         if record.handling_from is not None:
             handled = time - record.handling_from
             record.handling_from = None
-            self._measured.append(
-                ("csq_handle_seconds", (record.queue, record.channel), handled)
-            )
+            self._measured.append(("csq_handle_seconds", (record.queue, record.channel), handled))
             self._tell_queue(record, fact, "handled", conversation_id, handled)
         self._tell_queue(record, fact, "closed", conversation_id, outcome)
 
@@ -506,9 +374,7 @@ class Conversations:
         record.open, record.outcome, record.satisfaction = True, None, None
         record.reopenings += 1
         record.rounds.reopened(time)
-        self._counted[
-            "csq_conversations_total", (record.queue, record.channel, "reopened")
-        ] += 1
+        self._counted["csq_conversations_total", (record.queue, record.channel, "reopened")] += 1
         self._tell_queue(record, fact, "reopened", conversation_id)
         self._tell_customer(time, name, record.customer_id, "reopened", conversation_id)
 
@@ -517,26 +383,17 @@ class Conversations:
         record = self._records.get(conversation_id)
         if record is None:
             record = self._add(
-                conversation_id,
-                Record(
-                    "", "other", "other", time, time, Rounds(), seen=False, open=False
-                ),
+                conversation_id, Record("", "other", "other", time, time, Rounds(), seen=False, open=False)
             )
         record.last_at = max(record.last_at, time)
-        self._counted[
-            "csq_feedback_total", (kind, record.queue, label_of(kind, share))
-        ] += 1
+        self._counted["csq_feedback_total", (kind, record.queue, label_of(kind, share))] += 1
         if attitude is not None:
             record.attitude = attitude
         if record.customer_id:
             self._tell_customer(time, name, record.customer_id, "rated", share)
         if kind in SENTIMENT_KINDS and self._params.rating_weight > 0:
             weak = self._ledger.weak_examples(
-                conversation_id,
-                time,
-                mood_of(share),
-                self._params.rating_weight,
-                self._params.rating_turns,
+                conversation_id, time, mood_of(share), self._params.rating_weight, self._params.rating_turns
             )
             for model, example in weak:
                 self._examples[model].append(example)
@@ -547,18 +404,14 @@ class Conversations:
             else:
                 self._judge(record)
 
-    def _score(
-        self, record: Record, name: str, time: float, conversation_id: str
-    ) -> None:
+    def _score(self, record: Record, name: str, time: float, conversation_id: str) -> None:
         """Publish S of the conversation as it stands; a rating that came before judges it."""
         limit = self._limit(record.queue)
         score, parts = self._score_satisfaction(**record.talk(time, limit))
         if score is None:
             return
         record.satisfaction = (score, parts, time)
-        self._measured.append(
-            ("csq_satisfaction_score", (record.queue, record.channel), score)
-        )
+        self._measured.append(("csq_satisfaction_score", (record.queue, record.channel), score))
         names = ("response", "attitude", "mood", "resolution", "effort")
         data = {
             "conversation_id": conversation_id,
@@ -570,9 +423,7 @@ class Conversations:
             "mood_shift": record.shift(),
             "outcome": record.outcome,
         }
-        self._published.append(
-            publish("csq.satisfaction.scored", name, time, conversation_id, data)
-        )
+        self._published.append(publish("csq.satisfaction.scored", name, time, conversation_id, data))
         self._judge(record)
 
     def _judge(self, record: Record) -> None:
@@ -607,9 +458,7 @@ class Conversations:
             "limit_seconds": self._limit(record.queue),
             "outcome": outcome,
         }
-        self._published.append(
-            publish("csq.reply.measured", name, time, conversation_id, data)
-        )
+        self._published.append(publish("csq.reply.measured", name, time, conversation_id, data))
 
     # ---- time
 
@@ -639,15 +488,11 @@ class Conversations:
 
     def _miss(self, record: Record, time: float, conversation_id: str) -> None:
         name = record.waiting_name
-        self._counted[
-            "csq_reply_rounds_total", (record.queue, record.channel, "missed")
-        ] += 1
+        self._counted["csq_reply_rounds_total", (record.queue, record.channel, "missed")] += 1
         fact = (time, name, "missed", conversation_id)
         self._tell_queue(record, fact, "missed", conversation_id)
         self._tell_customer(time, name, record.customer_id, "missed")
-        self._publish_reply(
-            record, name, time, conversation_id, "human", None, None, "missed"
-        )
+        self._publish_reply(record, name, time, conversation_id, "human", None, None, "missed")
 
     def _drop(self, conversation_id: str, record: Record, time: float) -> None:
         """Forget a conversation; whoever counted it as open or waiting hears of it."""
@@ -660,15 +505,11 @@ class Conversations:
             self._tell_queue(record, fact, "closed", conversation_id, "gone")
         if record.resolved_last is not None:
             seconds = record.resolved_last - record.opened_at
-            self._measured.append(
-                ("csq_last_resolution_seconds", (record.queue, record.channel), seconds)
-            )
+            self._measured.append(("csq_last_resolution_seconds", (record.queue, record.channel), seconds))
 
     def _evict(self) -> None:
         """Make room: an eighth of the records goes, closed ones first, then those silent for longest."""
-        oldest = sorted(
-            self._records.items(), key=lambda item: (item[1].open, item[1].last_at)
-        )
+        oldest = sorted(self._records.items(), key=lambda item: (item[1].open, item[1].last_at))
         for conversation_id, record in oldest[: max(len(oldest) // 8, 1)]:
             self._drop(conversation_id, record, record.last_at)
             self._evicted += 1
@@ -679,30 +520,14 @@ class Conversations:
         return self._params.queue_limits.get(queue, self._params.reply_limit_seconds)
 
     def _lifetime(self, record: Record) -> float:
-        return (
-            self._params.idle_days if record.open else self._params.closed_days
-        ) * DAY
+        return (self._params.idle_days if record.open else self._params.closed_days) * DAY
 
-    def _tell_queue(
-        self, record: Record, fact: Fact, kind: str, a: Any, b: Any = None
-    ) -> None:
+    def _tell_queue(self, record: Record, fact: Fact, kind: str, a: Any, b: Any = None) -> None:
         queue = record.queue
-        self._queue_facts[self._lanes.of(queue)].append(
-            (fact[0], fact[1], queue, kind, record.channel, a, b)
-        )
+        self._queue_facts[self._lanes.of(queue)].append((fact[0], fact[1], queue, kind, record.channel, a, b))
 
-    def _tell_customer(
-        self,
-        time: float,
-        name: str,
-        customer_id: str,
-        kind: str,
-        a: Any = None,
-        b: Any = None,
-    ) -> None:
-        self._customer_facts[self._lanes.of(customer_id)].append(
-            (time, name, customer_id, kind, a, b)
-        )
+    def _tell_customer(self, time: float, name: str, customer_id: str, kind: str, a: Any = None, b: Any = None) -> None:
+        self._customer_facts[self._lanes.of(customer_id)].append((time, name, customer_id, kind, a, b))
 
     def drain(self) -> list[Port]:
         """Ports ``customers``, ``queues`` (lane, facts), ``examples`` (model, examples), ``published``, ``measured``."""
@@ -710,16 +535,12 @@ class Conversations:
         out += [("queues", item) for item in self._queue_facts.items()]
         out += [("examples", item) for item in self._examples.items()]
         measured = self._measured
-        measured += [
-            (name, labels, count) for (name, labels), count in self._counted.items()
-        ]
+        measured += [(name, labels, count) for (name, labels), count in self._counted.items()]
         if self._evicted:
-            measured.append(
-                ("csq_state_evicted_total", ("conversations",), self._evicted)
-            )
+            measured.append(("csq_state_evicted_total", ("conversations",), self._evicted))
             self._evicted = 0
         if self._ledger.unmatched:
-            measured.append(("csq_labels_unmatched_total", (), self._ledger.unmatched))
+            measured.append(("csq_labels_unmatched_total", ("other",), self._ledger.unmatched))
             self._ledger.unmatched = 0
         if measured:
             out.append(("measured", measured))

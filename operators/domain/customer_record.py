@@ -79,9 +79,7 @@ class Record(Struct):
         """
         sums = self.sums
         ended = sums[RESOLVED] + sums[UNRESOLVED]
-        since = (
-            None if self.ordered_at is None else max(time - self.ordered_at, 0.0) / DAY
-        )
+        since = None if self.ordered_at is None else max(time - self.ordered_at, 0.0) / DAY
         return (
             self.reply if self.reply is not None else 0.0,
             sums[MISSED],

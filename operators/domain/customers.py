@@ -8,6 +8,7 @@ the shop has none, no order within the horizon after the score. Facts come in th
 import heapq
 import math
 from collections import Counter
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Protocol
 
 from msgspec import Meta, Struct, convert, to_builtins
@@ -34,33 +35,20 @@ from operators.domain.customer_record import (
 )
 from operators.domain.example import Example
 from operators.domain.outgoing import Outgoing, publish
-from operators.domain.stage import Fact, Measurement, Port, check_version
+from operators.domain.stage import Fact, Measurement, Port, Stage, check_version
 
 
 class Params(Struct, frozen=True, forbid_unknown_fields=True):
     """What is remembered of a customer, and for how long."""
 
     half_life_days: Annotated[
-        float,
-        Meta(
-            gt=0,
-            description="Days after which what a customer did weighs half. Fast-moving shops want less.",
-        ),
+        float, Meta(gt=0, description="Days after which what a customer did weighs half. Fast-moving shops want less.")
     ] = 30.0
     smoothing: Annotated[
-        float,
-        Meta(
-            gt=0,
-            le=1,
-            description="Weight of the newest wait, mood or rating in its running mean.",
-        ),
+        float, Meta(gt=0, le=1, description="Weight of the newest wait, mood or rating in its running mean.")
     ] = 0.3
     silence_days: Annotated[
-        float,
-        Meta(
-            gt=0,
-            description="Days after which a customer nobody heard of is forgotten.",
-        ),
+        float, Meta(gt=0, description="Days after which a customer nobody heard of is forgotten.")
     ] = 180.0
     contact_window_days: Annotated[
         float,
@@ -76,18 +64,10 @@ class Params(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = "events"
     horizon_days: Annotated[
-        float,
-        Meta(
-            gt=0,
-            description="Days after a score within which an order says that the customer stayed.",
-        ),
+        float, Meta(gt=0, description="Days after a score within which an order says that the customer stayed.")
     ] = 90.0
     max_customers: Annotated[
-        int,
-        Meta(
-            ge=10,
-            description="Customers per lane. Past it those silent for longest are forgotten.",
-        ),
+        int, Meta(ge=10, description="Customers per lane. Past it those silent for longest are forgotten.")
     ] = 50_000
 
 
@@ -97,9 +77,7 @@ class Scorer(Protocol):
     numbers: int
     """How many declared attributes are numbers."""
 
-    def score_one(
-        self, numbers: tuple[float, ...], attributes: dict[str, Any]
-    ) -> tuple[float, Any]:
+    def score_one(self, numbers: tuple[float, ...], attributes: dict[str, Any]) -> tuple[float, Any]:
         """Probability, and the inputs it was made from, as plain data."""
 
     def reasons_of(self, x: Any) -> list[tuple[str, float]]:
@@ -115,7 +93,7 @@ class Scorer(Protocol):
         """Those attributes that the settings declare."""
 
 
-class Customers:
+class Customers(Stage):
     """One lane's customers."""
 
     version = 1
@@ -156,11 +134,7 @@ class Customers:
         self._published: list[Outgoing] = []
         self._examples: list[Example] = []
 
-    def arrive(self, items: list[Fact], now: float) -> list[Fact]:  # noqa: ARG002
-        """Everything here needs the order of time."""
-        return items
-
-    def settle(self, facts: list[Fact]) -> None:
+    def settle(self, facts: Iterable[Fact]) -> None:
         """Take facts in the order of event time, then score each customer they speak of once."""
         timers, apply = self._timers, self._apply
         touched: dict[str, Fact] = {}
@@ -173,9 +147,7 @@ class Customers:
                 record = self._add(customer_id, time)
             record.last_at = max(record.last_at, time)
             record.fade(time, self._half_life)
-            if (
-                kind == "labelled"
-            ):  # what came before the label is scored before it is judged
+            if kind == "labelled":  # what came before the label is scored before it is judged
                 earlier = touched.pop(customer_id, None)
                 if earlier is not None:
                     self._score(customer_id, earlier)
@@ -190,10 +162,7 @@ class Customers:
         if len(self._records) >= self._params.max_customers:
             self._evict()
         record = self._records[customer_id] = Record(time, [0.0] * len(SUMS), time)
-        heapq.heappush(
-            self._timers,
-            (time + self._params.silence_days * DAY, customer_id, "silence", ""),
-        )
+        heapq.heappush(self._timers, (time + self._params.silence_days * DAY, customer_id, "silence", ""))
         return record
 
     # ---- facts
@@ -206,9 +175,7 @@ class Customers:
             record.sums[QUESTIONS] += 1
 
     def _waited(self, record: Record, fact: Fact) -> None:
-        record.reply = smoothed(
-            record.reply, math.log1p(fact[4]), self._params.smoothing
-        )
+        record.reply = smoothed(record.reply, math.log1p(fact[4]), self._params.smoothing)
 
     def _missed(self, record: Record, fact: Fact) -> None:
         record.sums[MISSED] += 1
@@ -222,29 +189,19 @@ class Customers:
         record.sums[RESOLVED if outcome == "solved" else UNRESOLVED] += 1
         record.contacts[conversation_id] = (time, queue)
         heapq.heappush(
-            self._timers,
-            (
-                time + self._params.contact_window_days * DAY,
-                customer_id,
-                "contact",
-                conversation_id,
-            ),
+            self._timers, (time + self._params.contact_window_days * DAY, customer_id, "contact", conversation_id)
         )
 
     def _reopened(self, record: Record, fact: Fact) -> None:
         record.sums[UNRESOLVED] += 1
         self._contacted_again(record, fact[4], same=True)
 
-    def _contacted_again(
-        self, record: Record, conversation_id: str, *, same: bool
-    ) -> None:
+    def _contacted_again(self, record: Record, conversation_id: str, *, same: bool) -> None:
         """Another conversation, or a reopening of the same one: what was resolved before was not the last contact."""
         for known in list(record.contacts):
             if (known == conversation_id) is same:
                 _, queue = record.contacts.pop(known)
-                self._counted[
-                    "csq_first_contact_resolutions_total", (queue, "repeated")
-                ] += 1
+                self._counted["csq_first_contact_resolutions_total", (queue, "repeated")] += 1
 
     def _abandoned(self, record: Record, fact: Fact) -> None:
         record.sums[UNRESOLVED] += 1
@@ -300,28 +257,18 @@ class Customers:
         record.scored = (time, p, x)
         if self._params.label_from == "orders" and record.pending is None:
             record.pending = record.scored
-            heapq.heappush(
-                self._timers,
-                (time + self._params.horizon_days * DAY, customer_id, "horizon", ""),
-            )
+            heapq.heappush(self._timers, (time + self._params.horizon_days * DAY, customer_id, "horizon", ""))
         self._measured.append(("csq_churn_probability", (record.segment,), p))
         data = {
             "customer_id": customer_id,
             "segment": record.segment,
             "probability": p,
             "at_risk": record.at_risk,
-            "reasons": [
-                {"because": because, "effect": effect}
-                for because, effect in self._churn.reasons_of(x)
-            ],
+            "reasons": [{"because": because, "effect": effect} for because, effect in self._churn.reasons_of(x)],
         }
-        self._published.append(
-            publish("csq.churn.scored", name, time, customer_id, data)
-        )
+        self._published.append(publish("csq.churn.scored", name, time, customer_id, data))
 
-    def _learn(
-        self, scored: tuple[float, float, Any], *, churned: bool, time: float
-    ) -> None:
+    def _learn(self, scored: tuple[float, float, Any], *, churned: bool, time: float) -> None:
         scored_at, p, x = scored
         self._examples.append(Example(x, p, churned, 1.0, max(time - scored_at, 0.0)))
 
@@ -351,15 +298,7 @@ class Customers:
             elif kind == "contact":
                 self._window_closed(record, conversation_id, due)
             elif record.last_at + self._params.silence_days * DAY > due:
-                heapq.heappush(
-                    timers,
-                    (
-                        record.last_at + self._params.silence_days * DAY,
-                        customer_id,
-                        kind,
-                        "",
-                    ),
-                )
+                heapq.heappush(timers, (record.last_at + self._params.silence_days * DAY, customer_id, kind, ""))
             else:
                 self._drop(customer_id)
 
@@ -372,14 +311,9 @@ class Customers:
     def _window_closed(self, record: Record, conversation_id: str, time: float) -> None:
         """Neither reopening nor another conversation came: the first contact resolved it."""
         resolved = record.contacts.get(conversation_id)
-        if (
-            resolved is not None
-            and resolved[0] + self._params.contact_window_days * DAY <= time
-        ):
+        if resolved is not None and resolved[0] + self._params.contact_window_days * DAY <= time:
             del record.contacts[conversation_id]
-            self._counted[
-                "csq_first_contact_resolutions_total", (resolved[1], "resolved")
-            ] += 1
+            self._counted["csq_first_contact_resolutions_total", (resolved[1], "resolved")] += 1
 
     def _drop(self, customer_id: str) -> None:
         self._set_risk(self._records[customer_id], False)
@@ -387,9 +321,7 @@ class Customers:
 
     def _evict(self) -> None:
         """Make room: the eighth that has been silent for longest goes."""
-        oldest = sorted(
-            self._records, key=lambda customer_id: self._records[customer_id].last_at
-        )
+        oldest = sorted(self._records, key=lambda customer_id: self._records[customer_id].last_at)
         for customer_id in oldest[: max(len(oldest) // 8, 1)]:
             self._drop(customer_id)
             self._evicted += 1
@@ -400,14 +332,9 @@ class Customers:
         """Ports ``examples`` (model, examples), ``published``, ``measured``."""
         out: list[Port] = []
         measured = self._measured
-        measured += [
-            (name, labels, count) for (name, labels), count in self._counted.items()
-        ]
+        measured += [(name, labels, count) for (name, labels), count in self._counted.items()]
         if self._risk_changed:
-            measured += [
-                ("csq_customers_at_risk", (name,), (self._lane, n))
-                for name, n in self._risk.items()
-            ]
+            measured += [("csq_customers_at_risk", (name,), (self._lane, n)) for name, n in self._risk.items()]
             self._risk_changed = False
         if self._evicted:
             measured.append(("csq_state_evicted_total", ("customers",), self._evicted))
@@ -440,7 +367,5 @@ class Customers:
         self._records = convert(state["records"], dict[str, Record])
         self._timers = convert(state["timers"], list[tuple[float, str, str, str]])
         self._now = state["now"]
-        self._risk = Counter(
-            record.segment for record in self._records.values() if record.at_risk
-        )
+        self._risk = Counter(record.segment for record in self._records.values() if record.at_risk)
         self._risk_changed = True

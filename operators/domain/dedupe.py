@@ -16,17 +16,11 @@ class Params(Struct, frozen=True, forbid_unknown_fields=True):
 
     window_seconds: Annotated[
         float,
-        Meta(
-            gt=0,
-            description="Seconds of event time. A producer that retries for longer wants a longer window.",
-        ),
+        Meta(gt=0, description="Seconds of event time. A producer that retries for longer wants a longer window."),
     ] = 3600.0
     max_ids: Annotated[
         int,
-        Meta(
-            ge=100,
-            description="Ids per lane, 8 bytes each in a snapshot. Past it the oldest are forgotten early.",
-        ),
+        Meta(ge=100, description="Ids per lane, 8 bytes each in a snapshot. Past it the oldest are forgotten early."),
     ] = 50_000
 
 
@@ -66,9 +60,7 @@ class Seen:
         """Forget ids of events before `time`; cheap when the oldest is still young."""
         oldest = next(iter(self._times.values()), time)
         if oldest < time:
-            self._times = {
-                digest: then for digest, then in self._times.items() if then >= time
-            }
+            self._times = {digest: then for digest, then in self._times.items() if then >= time}
 
     def _forget(self, count: int) -> None:
         for digest in sorted(self._times, key=self._times.__getitem__)[:count]:
@@ -76,13 +68,8 @@ class Seen:
 
     def state(self) -> dict[str, Any]:
         """Plain data: two arrays of 8-byte values."""
-        return {
-            "ids": array("Q", self._times).tobytes(),
-            "times": array("d", self._times.values()).tobytes(),
-        }
+        return {"ids": array("Q", self._times).tobytes(), "times": array("d", self._times.values()).tobytes()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Remember what `state` knew."""
-        self._times = dict(
-            zip(array("Q", state["ids"]), array("d", state["times"]), strict=True)
-        )
+        self._times = dict(zip(array("Q", state["ids"]), array("d", state["times"]), strict=True))

@@ -294,13 +294,7 @@ ConversationEvent = (
     | ConversationAbandoned
 )
 BehaviorEvent = (
-    PageViewed
-    | ProductViewed
-    | ProductsSearched
-    | CartUpdated
-    | OrderCompleted
-    | OrderCancelled
-    | OrderRefunded
+    PageViewed | ProductViewed | ProductsSearched | CartUpdated | OrderCompleted | OrderCancelled | OrderRefunded
 )
 AnyEvent = (
     ConversationEvent
@@ -319,7 +313,8 @@ AnyEvent = (
 )
 """Everything that may come in."""
 
-TYPES: tuple[str, ...] = tuple(
-    str(event.__struct_config__.tag) for event in AnyEvent.__args__
-)
+TYPE_OF: dict[type, str] = {event: str(event.__struct_config__.tag) for event in AnyEvent.__args__}
+"""Struct to type."""
+
+TYPES: tuple[str, ...] = tuple(TYPE_OF.values())
 """The names of all types, in the order of the definitions."""

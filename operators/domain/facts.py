@@ -9,61 +9,22 @@ from operators.domain.events import AnyEvent
 from operators.domain.stage import Fact
 
 _BROWSED = (events.PageViewed, events.ProductViewed)
-_ORDERS = {
-    events.OrderCompleted: "completed",
-    events.OrderCancelled: "cancelled",
-    events.OrderRefunded: "refunded",
-}
+_ORDERS = {events.OrderCompleted: "completed", events.OrderCancelled: "cancelled", events.OrderRefunded: "refunded"}
 
 
 def customer_fact(time: float, name: str, event: AnyEvent) -> Fact | None:
     """What an event says about a customer; `None` if nothing."""
     kind = type(event)
     if kind in _BROWSED:
-        return (
-            time,
-            name,
-            event.data.customer_id,
-            "browsed",
-            event.data.dwell_seconds,
-            None,
-        )
+        return (time, name, event.data.customer_id, "browsed", event.data.dwell_seconds, None)
     if kind is events.ProductsSearched:
-        return (
-            time,
-            name,
-            event.data.customer_id,
-            "searched",
-            event.data.result_count,
-            None,
-        )
+        return (time, name, event.data.customer_id, "searched", event.data.result_count, None)
     if kind in _ORDERS:
-        return (
-            time,
-            name,
-            event.data.customer_id,
-            "order",
-            _ORDERS[kind],
-            event.data.total_minor,
-        )
+        return (time, name, event.data.customer_id, "order", _ORDERS[kind], event.data.total_minor)
     if kind is events.ComplaintOpened:
-        return (
-            time,
-            name,
-            event.data.customer_id,
-            "complained",
-            event.data.severity,
-            None,
-        )
+        return (time, name, event.data.customer_id, "complained", event.data.severity, None)
     if kind is events.CustomerUpdated:
-        return (
-            time,
-            name,
-            event.data.customer_id,
-            "updated",
-            event.data.attributes,
-            event.data.segment,
-        )
+        return (time, name, event.data.customer_id, "updated", event.data.attributes, event.data.segment)
     if kind is events.ChurnLabelled:
         until = event.data.observed_until.timestamp()
         return time, name, event.data.customer_id, "labelled", event.data.churned, until
@@ -78,13 +39,5 @@ def queue_fact(time: float, name: str, event: AnyEvent) -> Fact | None:
         return time, name, data.queue, "agent", "", data.agent_id, state
     if type(event) is events.StaffingPlanned:
         plan = (data.interval_seconds, data.agents_scheduled, data.shrinkage)
-        return (
-            time,
-            name,
-            data.queue,
-            "planned",
-            "",
-            data.interval_start.timestamp(),
-            plan,
-        )
+        return (time, name, data.queue, "planned", "", data.interval_start.timestamp(), plan)
     return None

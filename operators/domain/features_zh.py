@@ -18,7 +18,7 @@ from operators.domain.words import UNIT
 
 _TURNED = round(lexicon.NEGATED * UNIT)
 _TABLE = 0x20000  # code points looked up; those above are rare Han characters
-_SALT = np.uint32(0x5A485A48)  # keeps single characters apart from other hashes
+_SALT = np.array([0x5A485A48], np.uint32)  # keeps single characters apart from other hashes
 _QUESTION, _EXCLAIM = ord("?"), ord("!")
 _ENDS = ("吗", "呢", "么")
 
@@ -73,9 +73,7 @@ def _lexicon() -> tuple[dict[int, _Words], NDArray[np.bool_]]:
         order = np.argsort(hashed)
         by_length[length] = _Words(
             np.array(hashed, np.uint32)[order],
-            np.array(
-                [round(valences.get(word, 0.0) * UNIT) for word in words], np.int32
-            )[order],
+            np.array([round(valences.get(word, 0.0) * UNIT) for word in words], np.int32)[order],
             np.array([word in lexicon_zh.NEGATORS for word in words])[order],
             np.array(
                 [round(lexicon_zh.BOOSTERS.get(word, 0.0) * UNIT) for word in words],

@@ -2,13 +2,7 @@
 
 from math import floor
 
-SCALES = {
-    "csat": (1, 5),
-    "nps": (0, 10),
-    "ces": (1, 7),
-    "review": (1, 5),
-    "suggestion": (1, 5),
-}
+SCALES = {"csat": (1, 5), "nps": (0, 10), "ces": (1, 7), "review": (1, 5), "suggestion": (1, 5)}
 """The scale on which each kind is counted."""
 SATISFACTION_KINDS = frozenset({"csat", "review", "nps"})
 """Kinds that say how content somebody is. An effort score says something else."""

@@ -16,7 +16,7 @@ _DOWN = np.uint32(32) - SHIFT
 _HALF = np.uint32(15)
 
 
-def mix(left: NDArray[np.uint32], right: NDArray[np.uint32] | np.uint32) -> NDArray[np.uint32]:
+def mix(left: NDArray[np.uint32], right: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """One hash of two in their order."""
     mixed = left * _LEFT ^ right * _RIGHT
     return mixed ^ mixed >> _HALF

@@ -3,15 +3,18 @@
 It holds one lane's ids of the last hour and nothing else.
 """
 
+import math
 from collections import Counter
+from collections.abc import Iterable
+from functools import partial
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
 from operators.domain import decode, dedupe
-from operators.domain.events import AnyEvent
+from operators.domain.events import TYPE_OF, AnyEvent
 from operators.domain.outgoing import Outgoing, dead_letter
-from operators.domain.stage import Measurement, Port, check_version
+from operators.domain.stage import Fact, Measurement, Port, Stage, check_version
 
 Arrived = tuple[float, str, AnyEvent]
 """Event time (POSIX seconds), ``"source id"``, event."""
@@ -22,103 +25,55 @@ class Params(Struct, frozen=True, forbid_unknown_fields=True):
 
     max_bytes: Annotated[
         int,
-        Meta(
-            ge=256,
-            description="Bytes of one event; larger ones are not parsed. The wire format promises 64 KiB.",
-        ),
+        Meta(ge=256, description="Bytes of one event; larger ones are not parsed. The wire format promises 64 KiB."),
     ] = 65_536
     ahead_seconds: Annotated[
-        float,
-        Meta(
-            ge=0,
-            description="Seconds an event may be ahead of the clock, for producers whose clock is off.",
-        ),
+        float, Meta(ge=0, description="Seconds an event may be ahead of the clock, for producers whose clock is off.")
     ] = 300.0
     max_age_seconds: Annotated[
-        float,
-        Meta(
-            gt=0,
-            description="Seconds; older events come from a broken clock. 30 years lets all history in.",
-        ),
+        float, Meta(gt=0, description="Seconds; older events come from a broken clock. 30 years lets all history in.")
     ] = 946_080_000.0
 
 
-class Intake:
+class Intake(Stage):
     """One lane's door."""
 
     version = 1
 
     def __init__(self, params: Params, window: dedupe.Params) -> None:
-        self._params = params
+        self._decode = partial(
+            decode.decode_one,
+            max_bytes=params.max_bytes,
+            ahead_seconds=params.ahead_seconds,
+            max_age_seconds=params.max_age_seconds,
+        )
         self._seen = dedupe.Seen(window)
-        self._now = float("-inf")
-        self._out: list[Port] = []
+        self._now = -math.inf
+        self._clear()
 
-    def arrive(self, records: list[tuple[bytes, str, int]], now: float) -> list[Any]:
-        """Decode a batch; `now` is the wall clock (POSIX seconds). Nothing here needs the order of time."""
-        params, seen = self._params, self._seen
-        events: list[Arrived] = []
-        types: Counter[str] = Counter()
-        reasons: Counter[str] = Counter()
-        repeats = late = 0
-        for raw, origin, position in records:
-            decoded = decode.decode_one(
-                raw,
-                now,
-                max_bytes=params.max_bytes,
-                ahead_seconds=params.ahead_seconds,
-                max_age_seconds=params.max_age_seconds,
-            )
+    def _clear(self) -> None:
+        self._events: list[Arrived] = []
+        self._dead: list[Outgoing] = []
+        self._counted: Counter[tuple[str, tuple[str, ...]]] = Counter()
+
+    def arrive(self, items: Iterable[tuple[bytes, str, int]], now: float, held: list[Fact]) -> None:  # noqa: ARG002
+        """Decode raw records (value, origin, position); nothing here needs the order of time."""
+        counted = self._counted
+        for raw, origin, position in items:
+            decoded = self._decode(raw, now)
             if type(decoded) is decode.Refusal:
-                reasons[decoded.reason] += 1
-                self._out.append(
-                    (
-                        "dead",
-                        dead_letter(
-                            raw, decoded.reason, decoded.detail, origin, position, now
-                        ),
-                    )
-                )
+                counted["csq_dead_letters_total", (decoded.reason,)] += 1
+                self._dead.append(dead_letter(raw, decoded.reason, decoded.detail, origin, position))
                 continue
             time, event = decoded
             name = f"{event.source} {event.id}"
-            if not seen.add(name, time):
-                repeats += 1
+            if not self._seen.add(name, time):
+                counted["csq_duplicates_total", ()] += 1
                 continue
-            late += time < self._now
-            types[event.__struct_config__.tag] += 1
-            events.append((time, name, event))
-        if events:
-            self._out.append(("events", events))
-        self._measure(types, reasons, repeats, late, [time for time, _, _ in events])
-        return []
-
-    def _measure(
-        self,
-        types: Counter[str],
-        reasons: Counter[str],
-        repeats: int,
-        late: int,
-        times: list[float],
-    ) -> None:
-        measured: list[Measurement] = [
-            ("csq_events_total", (name,), count) for name, count in types.items()
-        ]
-        measured += [
-            ("csq_dead_letters_total", (name,), count)
-            for name, count in reasons.items()
-        ]
-        if times:
-            measured.append(("csq_event_age_seconds", (), times))
-        if repeats:
-            measured.append(("csq_duplicates_total", (), repeats))
-        if late:
-            measured.append(("csq_late_events_total", (), late))
-        if measured:
-            self._out.append(("measured", measured))
-
-    def settle(self, facts: list[Any]) -> None:
-        """Nothing waits here."""
+            if time < self._now:
+                counted["csq_late_events_total", ()] += 1
+            counted["csq_events_total", (TYPE_OF[type(event)],)] += 1
+            self._events.append((time, name, event))
 
     def advance(self, now: float) -> None:
         """Event time has come to `now`."""
@@ -126,8 +81,15 @@ class Intake:
         self._seen.advance(now)
 
     def drain(self) -> list[Port]:
-        """What came out since last asked: ports ``events``, ``dead``, ``measured``."""
-        out, self._out = self._out, []
+        """Ports ``events`` (a list), ``dead`` (one by one), ``measured``."""
+        out: list[Port] = [("dead", record) for record in self._dead]
+        measured: list[Measurement] = [(name, labels, count) for (name, labels), count in self._counted.items()]
+        if self._events:
+            out.append(("events", self._events))
+            measured.append(("csq_event_age_seconds", (), [time for time, _, _ in self._events]))
+        if measured:
+            out.append(("measured", measured))
+        self._clear()
         return out
 
     def entries(self) -> int:

@@ -41,9 +41,7 @@ ik in is jullie kan maar me meer met mijn naar niet nog nu of om onze ook op ove
 wanneer was wat we wel wij worden zijn zo"""
 
 _OURS = frozenset(_ENGLISH.split())
-_THEIRS = frozenset(
-    " ".join((_GERMAN, _SPANISH, _FRENCH, _ITALIAN, _PORTUGUESE, _DUTCH)).split()
-)
+_THEIRS = frozenset(" ".join((_GERMAN, _SPANISH, _FRENCH, _ITALIAN, _PORTUGUESE, _DUTCH)).split())
 
 
 def foreign(word: str) -> int:
@@ -66,9 +64,7 @@ class Tags(dict[str | None, int]):
         code = UNDECLARED
         if tag and tag.lower() != "und":
             code = _CODES.get(re.split("[-_]", tag.lower(), maxsplit=1)[0], OTHER)
-        if (
-            len(self) < 1_000
-        ):  # what producers declare is bounded, what they invent is not
+        if len(self) < 1_000:  # what producers declare is bounded, what they invent is not
             self[tag] = code
         return code
 

@@ -47,9 +47,7 @@ class Ledger:
         self.unmatched = 0
         """Labels that were given up."""
 
-    def note_one(
-        self, conversation_id: str, scored: Scored
-    ) -> list[tuple[str, Example]]:
+    def note_one(self, conversation_id: str, scored: Scored) -> list[tuple[str, Example]]:
         """Remember a published score; the examples of labels that waited for it."""
         turns = self._scored.setdefault(conversation_id, [])
         turns.append(scored)
@@ -58,42 +56,21 @@ class Ledger:
         waited = self._waiting.pop(scored.message_id, None) if self._waiting else None
         return [_example(scored, waited.label, waited.time)] if waited else []
 
-    def label_one(
-        self, conversation_id: str, message_id: str, time: float, label: Any
-    ) -> tuple[str, Example] | None:
+    def label_one(self, conversation_id: str, message_id: str, time: float, label: Any) -> tuple[str, Example] | None:
         """The example that a label makes, or `None` if its turn is not known: then the label waits."""
         for scored in self._scored.get(conversation_id, ()):
             if scored.message_id == message_id:
                 return _example(scored, label, time)
         self._waiting[message_id] = Waiting(message_id, time, label)
         if len(self._waiting) > self._labels:
-            self.expire_before(
-                sorted(waiting.time for waiting in self._waiting.values())[
-                    len(self._waiting) // 4
-                ]
-            )
+            self.expire_before(sorted(waiting.time for waiting in self._waiting.values())[len(self._waiting) // 4])
         return None
 
-    def weak_examples(
-        self, conversation_id: str, until: float, label: str, weight: float, most: int
-    ) -> list[Any]:
+    def weak_examples(self, conversation_id: str, until: float, label: str, weight: float, most: int) -> list[Any]:
         """Weak examples from a rating: the last turns said before it that nobody has labelled."""
-        said = [
-            s
-            for s in self._scored.get(conversation_id, ())
-            if s.time <= until and not s.labelled
-        ]
+        said = [s for s in self._scored.get(conversation_id, ()) if s.time <= until and not s.labelled]
         return [
-            (
-                scored.model,
-                Example(
-                    scored.features,
-                    scored.probabilities,
-                    label,
-                    weight,
-                    until - scored.time,
-                ),
-            )
+            (scored.model, Example(scored.features, scored.probabilities, label, weight, until - scored.time))
             for scored in said[-most:]
         ]
 
@@ -103,11 +80,7 @@ class Ledger:
 
     def expire_before(self, time: float) -> None:
         """Give up labels that have waited since before `time`."""
-        old = [
-            message_id
-            for message_id, waiting in self._waiting.items()
-            if waiting.time < time
-        ]
+        old = [message_id for message_id, waiting in self._waiting.items() if waiting.time < time]
         for message_id in old:
             del self._waiting[message_id]
         self.unmatched += len(old)
@@ -122,14 +95,9 @@ class Ledger:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
         self._scored = convert(state["scored"], dict[str, list[Scored]])
-        self._waiting = {
-            waiting.message_id: waiting
-            for waiting in convert(state["waiting"], list[Waiting])
-        }
+        self._waiting = {waiting.message_id: waiting for waiting in convert(state["waiting"], list[Waiting])}
 
 
 def _example(scored: Scored, label: str, time: float) -> tuple[str, Example]:
     scored.labelled = True
-    return scored.model, Example(
-        scored.features, scored.probabilities, label, 1.0, max(time - scored.time, 0.0)
-    )
+    return scored.model, Example(scored.features, scored.probabilities, label, 1.0, max(time - scored.time, 0.0))

@@ -19,9 +19,7 @@ NEGATORS = frozenset(word.replace("'", "") for word in NEGATE) | {
     "unable",
 }
 """Words that turn what follows; without apostrophes."""
-BOOSTERS: dict[str, float] = {
-    word: value for word, value in BOOSTER_DICT.items() if " " not in word
-}
+BOOSTERS: dict[str, float] = {word: value for word, value in BOOSTER_DICT.items() if " " not in word}
 """Words that strengthen (0.293) or weaken (-0.293) the next one."""
 NEGATED = -0.74
 """A negated valence is multiplied by this (VADER's N_SCALAR)."""
@@ -90,18 +88,9 @@ def emoji() -> dict[str, float]:
     for line in _lines("emoji_utf8_lexicon.txt"):
         sign, name = line.split("\t")
         if len(sign) == 1:
-            table[sign] = max(
-                -3.0, min(3.0, sum(valences.get(word, 0.0) for word in name.split()))
-            )
+            table[sign] = max(-3.0, min(3.0, sum(valences.get(word, 0.0) for word in name.split())))
     return table | _EMOJI_OURS
 
 
 def _lines(name: str) -> list[str]:
-    return [
-        line
-        for line in files("vaderSentiment")
-        .joinpath(name)
-        .read_text("utf-8")
-        .splitlines()
-        if "\t" in line
-    ]
+    return [line for line in files("vaderSentiment").joinpath(name).read_text("utf-8").splitlines() if "\t" in line]

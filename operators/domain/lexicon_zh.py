@@ -69,9 +69,7 @@ BOOSTERS = {
         "巨",
     )
 }
-BOOSTERS |= {
-    word: -0.293 for word in ("有点", "有些", "稍", "稍微", "略", "比较", "还算")
-}
+BOOSTERS |= {word: -0.293 for word in ("有点", "有些", "稍", "稍微", "略", "比较", "还算")}
 """Words that strengthen or weaken the valence right behind them."""
 
 
@@ -82,6 +80,4 @@ def words() -> dict[str, float]:
     >>> words()["不错"] > 0 > words()["错"]
     True
     """
-    return {
-        word: valence for valence, listed in _WORDS.items() for word in listed.split()
-    }
+    return {word: valence for valence, listed in _WORDS.items() for word in listed.split()}

@@ -12,13 +12,7 @@ import msgspec
 
 SOURCE = "csq"
 DEADLETTERS = "csq.deadletters"
-STREAMS = (
-    "csq.turn.scored",
-    "csq.reply.measured",
-    "csq.satisfaction.scored",
-    "csq.churn.scored",
-    DEADLETTERS,
-)
+STREAMS = ("csq.turn.scored", "csq.reply.measured", "csq.satisfaction.scored", "csq.churn.scored", DEADLETTERS)
 """Every stream this release writes to."""
 
 
@@ -42,16 +36,10 @@ def iso(time: float) -> str:
     >>> iso(1767600000.25)
     '2026-01-05T08:00:00.250Z'
     """
-    return (
-        datetime.fromtimestamp(time, UTC)
-        .isoformat(timespec="milliseconds")
-        .replace("+00:00", "Z")
-    )
+    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def publish(
-    kind: str, cause: str, time: float, key: str, data: dict[str, Any]
-) -> Outgoing:
+def publish(kind: str, cause: str, time: float, key: str, data: dict[str, Any]) -> Outgoing:
     """An outgoing event of type `kind`, caused by the event named `cause` (``"source id"``), as of `time`.
 
     >>> publish("csq.turn.scored", "shop/1 e7", 0.0, "c1", {"polarity": 0.5}).value[:70]
@@ -68,15 +56,7 @@ def publish(
     return Outgoing(kind, key, _encode(event))
 
 
-def dead_letter(
-    raw: bytes, reason: str, detail: str, origin: str, position: int, now: float
-) -> Outgoing:
-    """The raw bytes (cut at 64 KiB) with the reason, and where they were read."""
-    headers = (
-        ("reason", reason),
-        ("detail", detail),
-        ("origin", origin),
-        ("position", str(position)),
-        ("time", iso(now)),
-    )
+def dead_letter(raw: bytes, reason: str, detail: str, origin: str, position: int) -> Outgoing:
+    """The raw bytes (cut at 64 KiB) with the reason, and where they were read. Kafka's own timestamp says when."""
+    headers = (("reason", reason), ("detail", detail), ("origin", origin), ("position", str(position)))
     return Outgoing(DEADLETTERS, f"{origin}@{position}", raw[:MAX_DEAD_BYTES], headers)

@@ -40,14 +40,9 @@ def auc_of(pairs: Sequence[tuple[float, bool]]) -> float | None:
     negatives = len(ordered) - positives
     if not positives or not negatives:
         return None
-    starts = [
-        0,
-        *(i for i, (a, b) in enumerate(pairwise(ordered), 1) if a[0] != b[0]),
-        len(ordered),
-    ]
+    starts = [0, *(i for i, (a, b) in enumerate(pairwise(ordered), 1) if a[0] != b[0]), len(ordered)]
     rank_sum = sum(
-        (start + 1 + end) / 2 * sum(truth for _, truth in ordered[start:end])
-        for start, end in pairwise(starts)
+        (start + 1 + end) / 2 * sum(truth for _, truth in ordered[start:end]) for start, end in pairwise(starts)
     )
     return (rank_sum - positives * (positives + 1) / 2) / (positives * negatives)
 
@@ -59,11 +54,7 @@ def calibration_error_of(pairs: Sequence[tuple[float, bool]]) -> float | None:
     bins: list[list[tuple[float, bool]]] = [[] for _ in range(BINS)]
     for confidence, right in pairs:
         bins[min(int(confidence * BINS), BINS - 1)].append((confidence, right))
-    gaps = (
-        abs(sum(c for c, _ in found) - sum(r for _, r in found))
-        for found in bins
-        if found
-    )
+    gaps = (abs(sum(c for c, _ in found) - sum(r for _, r in found)) for found in bins if found)
     return sum(gaps) / len(pairs)
 
 
@@ -154,9 +145,5 @@ class Prequential:
         """Go on from `state`."""
         self.n = state["n"]
         self._weight, self._loss, self._right, self._delay = state["sums"]
-        self._scores = deque(
-            ((score, truth) for score, truth in state["scores"]), maxlen=WINDOW
-        )
-        self._confidences = deque(
-            ((score, truth) for score, truth in state["confidences"]), maxlen=WINDOW
-        )
+        self._scores = deque(((score, truth) for score, truth in state["scores"]), maxlen=WINDOW)
+        self._confidences = deque(((score, truth) for score, truth in state["confidences"]), maxlen=WINDOW)

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from operators.domain.forecast import Forecaster, valid_seconds
-from operators.domain.stage import Fact, Port, check_version
+from operators.domain.stage import Fact, Port, check_version, Stage
 
 Gauge = tuple[str, tuple[str, ...], float]
 """(metric, label values, value)."""
@@ -396,7 +396,7 @@ HANDLERS: dict[str, Callable[[Queue, float, str, Any, Any], None]] = {
 """The kinds of facts; others are ignored, so that a newer release may send more."""
 
 
-class Queues:
+class Queues(Stage):
     """The queues of one lane.
 
     >>> queues = Queues(Params())
@@ -414,11 +414,7 @@ class Queues:
         self._next = -math.inf
         self._measured: list[Gauge] = []
 
-    def arrive(self, items: list[Fact], now: float) -> list[Fact]:
-        """Everything here needs the order of time."""
-        return items
-
-    def settle(self, facts: list[Fact]) -> None:
+    def settle(self, facts: Iterable[Fact]) -> None:
         """Take in facts, sorted by (time, id)."""
         queues, handlers = self._queues, HANDLERS
         for time, _, name, kind, channel, a, b in facts:
@@ -430,15 +426,17 @@ class Queues:
                 handler(queue, time, channel, a, b)
 
     def advance(self, now: float) -> None:
-        """Time has come to `now`; gauges that changed are measured, at most once a second.
+        """Time has come to `now`; gauges that changed are measured, at most once a second."""
+        self._now = max(self._now, now)
+        if self._now >= self._next:
+            self._measure()
 
-        `inf`, the end of the input, moves no time: what has not been measured yet is measured as of the last `now`.
-        """
-        end = now == math.inf
-        if not end:
-            self._now = max(self._now, now)
-        if self._now == -math.inf or (self._now < self._next and not end):
-            return
+    def finish(self) -> None:
+        """Measure what the limit of once a second held back."""
+        if self._now > -math.inf:
+            self._measure()
+
+    def _measure(self) -> None:
         self._next = self._now + 1.0
         for queue in self._queues.values():
             queue.advance(self._now)

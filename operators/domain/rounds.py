@@ -26,6 +26,8 @@ class Rounds(Struct):
     """Whether the open round has passed its limit."""
     answer_from: float | None = None
     """Where the clock of the episode's first response stands."""
+    asked: bool = False
+    """Whether the customer has written in this episode."""
     answered: bool = False
     """Whether the episode has had its first response."""
     bot_waiting_since: float | None = None
@@ -39,8 +41,9 @@ class Rounds(Struct):
         """The customer writes; whether a round opens."""
         if self.replied_at is not None and time < self.replied_at:
             return False
-        if not self.answered and self.answer_from is None:
-            self.answer_from = time
+        if not self.answered and not self.asked:
+            self.answer_from = time if self.answer_from is None else max(self.answer_from, time)
+            self.asked = True
         if self.bot_waiting_since is None:
             self.bot_waiting_since = time
         if self.waiting_since is not None:
@@ -53,16 +56,10 @@ class Rounds(Struct):
         reply = first = None
         if self.waiting_since is not None and time >= self.waiting_since:
             reply, self.waiting_since = time - self.waiting_since, None
-        if (
-            self.answer_from is not None
-            and not self.answered
-            and time >= self.answer_from
-        ):
+        if self.answer_from is not None and not self.answered and time >= self.answer_from:
             first, self.answered, self.answer_from = time - self.answer_from, True, None
         self.bot_waiting_since, self.untouched = None, False
-        self.replied_at = (
-            time if self.replied_at is None else max(time, self.replied_at)
-        )
+        self.replied_at = time if self.replied_at is None else max(time, self.replied_at)
         return reply, first
 
     def bot_said(self, time: float) -> tuple[float | None, float | None]:
@@ -80,7 +77,7 @@ class Rounds(Struct):
 
     def reopened(self, time: float) -> None:
         """A new episode begins."""
-        self.answer_from, self.answered = time, False
+        self.answer_from, self.asked, self.answered = time, False, False
 
     def closed(self, time: float) -> float | None:
         """Resolved or abandoned; how long the round that ends without an answer has waited (seconds)."""

@@ -54,13 +54,7 @@ class _Peeked(msgspec.Struct, gc=False):
 
 
 _peek = msgspec.json.Decoder(_Peeked).decode
-_UNREADABLE = (
-    msgspec.MsgspecError,
-    RecursionError,
-    UnicodeError,
-    ValueError,
-    OverflowError,
-)
+_UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeError, ValueError, OverflowError)
 
 
 class Router:
@@ -99,9 +93,7 @@ class Router:
         self._said_at = -math.inf
         self._records = 0
 
-    def route_many(
-        self, chunks: Iterable[Chunk]
-    ) -> list[tuple[str, list[Record] | Tick]]:
+    def route_many(self, chunks: Iterable[Chunk]) -> list[tuple[str, list[Record] | Tick]]:
         """Records by lane, then a tick for every lane if one is due."""
         by_lane: defaultdict[str, list[Record]] = defaultdict(list)
         now = self._clock()
@@ -114,20 +106,11 @@ class Router:
             routed.extend((lane, tick) for lane in self._lanes.names)
         return routed
 
-    def _group(
-        self, chunk: Chunk, by_lane: defaultdict[str, list[Record]]
-    ) -> datetime | None:
+    def _group(self, chunk: Chunk, by_lane: defaultdict[str, list[Record]]) -> datetime | None:
         """Deal the records of a chunk to their lanes; the time of the last one that could be read."""
-        lane_of, max_bytes, origin, time = (
-            self._lanes.of,
-            self._max_bytes,
-            chunk.origin,
-            None,
-        )
+        lane_of, max_bytes, origin, time = (self._lanes.of, self._max_bytes, chunk.origin, None)
         for raw, position in zip(chunk.values, chunk.positions, strict=True):
-            if (
-                raw is None
-            ):  # a tombstone says that a key is gone; we keep nothing by key
+            if raw is None:  # a tombstone says that a key is gone; we keep nothing by key
                 continue
             entity = None
             if len(raw) <= max_bytes:
@@ -137,16 +120,8 @@ class Router:
                     pass
                 else:
                     time, ids = peeked.time, peeked.data
-                    entity = (
-                        ids.conversation_id
-                        or ids.customer_id
-                        or ids.queue
-                        or ids.feedback_id
-                        or ids.action_id
-                    )
-            by_lane[lane_of(entity) if entity else self._lanes.of_bytes(raw)].append(
-                (raw, origin, position)
-            )
+                    entity = ids.conversation_id or ids.customer_id or ids.queue or ids.feedback_id or ids.action_id
+            by_lane[lane_of(entity) if entity else self._lanes.of_bytes(raw)].append((raw, origin, position))
         self._records += len(chunk.values)
         return time
 
@@ -157,9 +132,7 @@ class Router:
             reached = min(time.timestamp(), now)
             self._latest = max(self._latest, reached)
             known = max(known, reached)
-        self._marks[chunk.origin] = (
-            known if chunk.read_until is None else max(known, chunk.read_until)
-        )
+        self._marks[chunk.origin] = known if chunk.read_until is None else max(known, chunk.read_until)
 
     def _tick(self, now: float) -> Tick | None:
         if not self._marks:
@@ -168,11 +141,7 @@ class Router:
         # At the end of all input nothing can be out of order any more: the clock stops at the last event.
         reached = self._latest if reached == END else reached - self._slack
         ended = reached == self._latest
-        due = (
-            now - self._said_at >= self._tick_seconds
-            or self._records >= self._tick_records
-            or ended
-        )
+        due = now - self._said_at >= self._tick_seconds or self._records >= self._tick_records or ended
         if not due or reached <= self._said:
             return None
         self._said, self._said_at, self._records = reached, now, 0

@@ -32,12 +32,7 @@ class Params(Struct, frozen=True, forbid_unknown_fields=True):
     """How fast the weights follow the ratings."""
 
     learning_rate: Annotated[
-        float,
-        Meta(
-            gt=0,
-            le=1,
-            description="Step of the weights per rating. Higher follows faster and trembles more.",
-        ),
+        float, Meta(gt=0, le=1, description="Step of the weights per rating. Higher follows faster and trembles more.")
     ] = 0.02
 
 
@@ -125,9 +120,7 @@ class Scorer:
     ) -> tuple[float | None, list[float | None]]:
         """S in 0..5 (`None` when nothing with a weight is known) and its parts."""
         parts = [
-            None
-            if wait_seconds is None
-            else response_part(wait_seconds, limit_seconds),
+            None if wait_seconds is None else response_part(wait_seconds, limit_seconds),
             None if attitude is None else attitude_part(attitude),
             None if mood is None else mood_part(mood),
             resolution_part(outcome, reopenings),
@@ -153,10 +146,7 @@ class Learner:
         """Judge the published S against the rating (both 0..5): within one point counts as right."""
         error = abs(example.published - example.label)
         self.judge.judge_one(
-            loss=error,
-            right=error <= 1,
-            confidence=1 - error / TOP,
-            delay_seconds=example.delay_seconds,
+            loss=error, right=error <= 1, confidence=1 - error / TOP, delay_seconds=example.delay_seconds
         )
         return (example.published,), example.label
 

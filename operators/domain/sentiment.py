@@ -17,6 +17,7 @@ from river.linear_model import LogisticRegression
 from river.multiclass import OneVsRestClassifier
 from river.optim import AdaGrad
 
+from operators.domain.stage import check_version
 from operators.domain.vectors import LANGUAGES, SPACE, TONES, Vector, Vectors
 
 CLASSES = ("negative", "neutral", "positive")
@@ -174,20 +175,20 @@ class Learner:
     def learn_one(self, vector: Vector, label: str, weight: float = 1.0) -> bool:
         """Learn that the message is `label`; `weight` > 0, 1 for a label, less for a hint. False if it was refused."""
         if label not in CLASSES:
-            message = f"sentiment: label {label!r}: expected one of {', '.join(CLASSES)}"
-            raise ValueError(message)
+            raise ValueError(f"sentiment: label {label!r}: expected one of {', '.join(CLASSES)}")
         features = vector.indices()
-        if not (math.isfinite(weight) and weight > 0) or (len(features) and not 0 <= features.min() <= features.max() < SPACE):
+        if not (math.isfinite(weight) and weight > 0) or (
+            len(features) and not 0 <= features.min() <= features.max() < SPACE
+        ):
             self.refused += 1
             return False
         names = features.tolist()
         before = self._look(names)
         self.river.learn_one(dict.fromkeys(names, 1.0), label, w=weight)
-        if not all(np.isfinite(numbers).all() for numbers in self._look(names)):
+        if not self._write(names):
             self._put(names, before)
             self.rollbacks += 1
             return False
-        self._write(names)
         self.learned += 1
         return True
 
@@ -195,21 +196,29 @@ class Learner:
         """Weights and sums of squared gradients [classes, names], and intercepts."""
         models = self._models()
         weights = np.array([model._weights.to_numpy(names) for model in models])  # noqa: SLF001 - weights copies all
-        squares = np.array([[model.optimizer.g2.get(name, 0.0) for name in names] for model in models])
+        squares = np.array([list(map(model.optimizer.g2.__getitem__, names)) for model in models])  # 0.0 where new
         return weights, squares, np.array([model.intercept for model in models])
 
     def _put(self, names: list[int], numbers: tuple[NDArray[Any], NDArray[Any], NDArray[Any]]) -> None:
-        for model, weights, squares, intercept in zip(self._models(), *(part.tolist() for part in numbers), strict=True):
+        for model, weights, squares, intercept in zip(
+            self._models(), *(part.tolist() for part in numbers), strict=True
+        ):
             model._weights.update(dict(zip(names, weights, strict=True)))  # noqa: SLF001 - as above
             model.optimizer.g2.update(zip(names, squares, strict=True))
             model.intercept = intercept
 
-    def _write(self, names: list[int]) -> None:
-        for column, model in enumerate(self._models()):
-            self.table.weights[names, column] = model._weights.to_numpy(names)  # noqa: SLF001 - as above
-            self.table.intercepts[column] = model.intercept
+    def _write(self, names: list[int]) -> bool:
+        """Bring the table up to date, unless a weight is not finite."""
+        models = self._models()
+        weights = np.array([model._weights.to_numpy(names) for model in models])  # noqa: SLF001 - as above
+        intercepts = np.array([model.intercept for model in models])
+        if not (np.isfinite(weights).all() and np.isfinite(intercepts).all()):
+            return False
+        self.table.weights[names] = weights.T
+        self.table.intercepts = intercepts
         self._changed.update(names)
         self._state = None
+        return True
 
     def changes(self) -> Change:
         """What changed since this was last asked for, the prior included; for tables of other processes."""
@@ -236,20 +245,23 @@ class Learner:
         return self._state
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up where `state` was taken; whatever was learned here before is gone."""
-        if state.get("v") != STATE_VERSION:
-            message = (
-                f"sentiment: state of version {state.get('v')!r}: expected {STATE_VERSION}; "
-                "resume with the release that wrote it, or start the model anew"
-            )
-            raise ValueError(message)
+        """Take up where `state` was taken; whatever was learned here before is gone.
+
+        Raises:
+            StateVersionError: another release wrote it.
+            ValueError: it holds a weight that is not finite.
+        """
+        check_version("sentiment", dict(state), STATE_VERSION)
         names = np.frombuffer(state["features"], "<i4").tolist()
         shape = (len(CLASSES), len(names))
         weights = np.frombuffer(state["weights"], "<f8").reshape(shape)
         squares = np.frombuffer(state["squares"], "<f8").reshape(shape)
         self.river = self._new_river()
         self._put(names, (weights, squares, np.array(state["intercepts"])))
-        self.table.weights[:] = 0.0
         self.learned, self.refused, self.rollbacks = state["learned"], state["refused"], state["rollbacks"]
         self._changed.clear()
-        self._write(names)
+        self.table.weights[:] = 0.0
+        if not self._write(names):
+            raise ValueError(
+                "sentiment: state with weights that are not finite: start with an empty recovery directory"
+            )

@@ -1,11 +1,13 @@
 """What every lane stage is, in plain Python: the adapter to Bytewax (``operators/lanes.py``) knows no more of it.
 
 A stage holds the records of one lane. Things *arrive* in any order; facts that must be taken in the order of event time
-come back from `arrive` and are handed to `settle`, sorted, once time has come past them (``watermark.py``); then `advance`
+are given to `held` by `arrive` and handed to `settle`, sorted, once time has come past them (``watermark.py``); then `advance`
 says how far time has come. So no stage need know about disorder, batches or clocks.
 """
 
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any
 
 Measurement = tuple[str, tuple[str, ...], Any]
 """Name in the catalogue of metrics, label values, value: what ``operators/observe.py`` takes."""
@@ -21,27 +23,36 @@ class StateVersionError(Exception):
     """A snapshot was written by a release whose state this one cannot read."""
 
 
-class Stage(Protocol):
+class Stage(ABC):
     """One lane's share of a stateful stage."""
 
-    def arrive(self, items: list[Any], now: float) -> list[Fact]:
-        """Take what came, as it came; `now` is the wall clock. What needs order is given back."""
+    def arrive(self, items: Iterable[Any], now: float, held: list[Fact]) -> None:  # noqa: ARG002  for stages that look
+        """Take what came, as it came; `now` is the wall clock. What needs the order of time is added to `held`."""
+        held.extend(items)
 
-    def settle(self, facts: list[Fact]) -> None:
+    def settle(self, facts: Iterable[Fact]) -> None:  # noqa: B027  a stage may need no order at all
         """Take facts in the order of (event time, name)."""
 
+    @abstractmethod
     def advance(self, now: float) -> None:
         """Event time has come to `now` and never goes back: timers fire, old records go."""
 
+    def finish(self) -> None:  # noqa: B027  most stages hold nothing back
+        """The input has ended: hand out what was held back only to hand it out less often."""
+
+    @abstractmethod
     def drain(self) -> list[Port]:
         """What came out since last asked."""
 
+    @abstractmethod
     def entries(self) -> int:
         """How many records are held."""
 
+    @abstractmethod
     def state(self) -> dict[str, Any]:
         """A copy as versioned plain data: ``{"v": 1, ...}``."""
 
+    @abstractmethod
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what `state` gave, exactly."""
 

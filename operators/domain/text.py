@@ -24,9 +24,7 @@ _PHONE_DIGITS = 7  # the shortest national numbers
 _CARD_DIGITS = range(13, 20)  # ISO/IEC 7812-1
 _CARD_FIRST = "23456"  # the major industries of payment cards
 _CARD_SCAN = 48  # digits of one run that are searched for a card number
-_CARD_GROUP = (
-    3  # cards are written solid, 4-4-4-4 or 4-6-5: no smaller group begins or ends one
-)
+_CARD_GROUP = 3  # cards are written solid, 4-4-4-4 or 4-6-5: no smaller group begins or ends one
 
 _EXPANDING = "\ufdfa\ufdfb"  # NFKC makes 18 and 8 characters of each of these two Arabic formulas
 
@@ -34,20 +32,14 @@ _PLAIN = bytes(code for code in range(32, 127) if chr(code) not in "<&@012345678
 _NO_HARM = b"@0123456789"
 _TAG = re.compile(r"<(?!(?:email|phone|card)>)[A-Za-z/!?][^>]*>")
 _TAG_START = re.compile(r"<(?!(?:email|phone|card)>)(?=[A-Za-z/!?])")
-_ENTITY = re.compile(
-    r"&(?:#[0-9]{1,7};?|#[xX][0-9A-Fa-f]{1,6};?|[A-Za-z][A-Za-z0-9]{1,31};)"
-)
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7};?|#[xX][0-9A-Fa-f]{1,6};?|[A-Za-z][A-Za-z0-9]{1,31};)")
 _EMAIL = re.compile(r"(?<![\w.+%-])[\w.+%-]++@[\w-]++(?:\.[\w-]++)++")
-_NUMBER = re.compile(
-    rf"[+(\d](?:(?<=\d)|\(?\d)(?:[ ().\-/\u2010-\u2015]{{0,3}}+\d){{{_PHONE_DIGITS - 1},}}+"
-)
+_NUMBER = re.compile(rf"[+(\d](?:(?<=\d)|\(?\d)(?:[ ().\-/\u2010-\u2015]{{0,3}}+\d){{{_PHONE_DIGITS - 1},}}+")
 _DIGITS = 7  # the shortest national numbers
 _CARD_DIGITS = range(13, 20)  # ISO/IEC 7812-1
 _CARD_FIRST = "23456"  # the major industries of payment cards
 _CARD_SCAN = 48  # digits of one run that are searched for a card number
-_CARD_GROUP = (
-    3  # cards are written solid, 4-4-4-4 or 4-6-5: no smaller group begins or ends one
-)
+_CARD_GROUP = 3  # cards are written solid, 4-4-4-4 or 4-6-5: no smaller group begins or ends one
 
 _EXPANDING = "\ufdfa\ufdfb"  # NFKC makes 18 and 8 characters of each of these two Arabic formulas
 
@@ -55,13 +47,9 @@ _PLAIN = bytes(code for code in range(32, 127) if chr(code) not in "<&@012345678
 _NO_HARM = b"@0123456789"
 _TAG = re.compile(r"<(?!(?:email|phone|card)>)[A-Za-z/!?][^>]*>")
 _TAG_START = re.compile(r"<(?!(?:email|phone|card)>)(?=[A-Za-z/!?])")
-_ENTITY = re.compile(
-    r"&(?:#[0-9]{1,7};?|#[xX][0-9A-Fa-f]{1,6};?|[A-Za-z][A-Za-z0-9]{1,31};)"
-)
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7};?|#[xX][0-9A-Fa-f]{1,6};?|[A-Za-z][A-Za-z0-9]{1,31};)")
 _EMAIL = re.compile(r"(?<![\w.+%-])[\w.+%-]++@[\w-]++(?:\.[\w-]++)++")
-_NUMBER = re.compile(
-    rf"\+?\(?\d(?:[ ().\-/\u2010-\u2015]{{0,3}}+\d){{{_PHONE_DIGITS - 1},}}+"
-)
+_NUMBER = re.compile(rf"\+?\(?\d(?:[ ().\-/\u2010-\u2015]{{0,3}}+\d){{{_PHONE_DIGITS - 1},}}+")
 _DIGITS = re.compile(r"\d+")
 
 
@@ -72,15 +60,7 @@ _ASSIGNED = (
 
 
 def _all_of(*categories: str) -> str:
-    return (
-        "["
-        + "".join(
-            chr(code)
-            for code in _ASSIGNED
-            if unicodedata.category(chr(code)) in categories
-        )
-        + "]"
-    )
+    return "[" + "".join(chr(code) for code in _ASSIGNED if unicodedata.category(chr(code)) in categories) + "]"
 
 
 _SPACES = re.compile(_all_of("Zl", "Zp") + r"|[\t-\r\x85]")
@@ -103,9 +83,7 @@ def clean(text: str) -> str:
         rest = text.encode().translate(None, _PLAIN)
         # Digits too few for a number and handles (an @ behind a space or at the start) are left as they are.
         if len(rest) < _PHONE_DIGITS and not rest.strip(_NO_HARM):
-            if text.find("@", 1) < 0 or text.count("@") == text.count(
-                " @"
-            ) + text.startswith("@"):
+            if text.find("@", 1) < 0 or text.count("@") == text.count(" @") + text.startswith("@"):
                 return text
     text = _decode(_cut(text))
     text = _mask(_drop_tags(text))
@@ -172,9 +150,7 @@ def _thin(text: str) -> str:
 def _drop_tags(text: str) -> str:
     if "<" not in text:
         return text
-    end = (
-        text.rfind(">") + 1
-    )  # behind the last > no tag can close: not looked for, or each < would scan to the end
+    end = text.rfind(">") + 1  # behind the last > no tag can close: not looked for, or each < would scan to the end
     return _TAG_START.sub(" ", _TAG.sub(" ", text[:end]) + text[end:])
 
 
@@ -195,11 +171,7 @@ def _number(match: re.Match[str]) -> str:
         number = ""
         for part in reversed(groups[-7:]):
             number = part + number
-            if (
-                len(number) in _CARD_DIGITS
-                and number[0] in _CARD_FIRST
-                and _luhn(number)
-            ):
+            if len(number) in _CARD_DIGITS and number[0] in _CARD_FIRST and _luhn(number):
                 return "<card>"
     return "<phone>"
 
@@ -214,6 +186,4 @@ def _luhn(number: str) -> bool:
     (True, False)
     """
     digits = bytes(map(int, reversed(number)))
-    return (
-        sum(digits[::2]) + sum(digits[1::2].translate(_TWICE + bytes(246)))
-    ) % 10 == 0
+    return (sum(digits[::2]) + sum(digits[1::2].translate(_TWICE + bytes(246)))) % 10 == 0

@@ -50,13 +50,12 @@ class Vectorizer:
         self._memo = Memo(params.memo_entries)
         self._tags = Tags()
 
-    def vectorize_many(
-        self, texts: Sequence[str], languages: Sequence[str | None]
-    ) -> Vectors:
+    def vectorize_many(self, texts: Sequence[str], languages: Sequence[str | None]) -> Vectors:
         """The vectors of cleaned texts; `languages` are declared BCP 47 tags or None."""
         if len(texts) != len(languages):
-            message = f"vectorize: {len(texts)} texts with {len(languages)} languages: give one (or None) for each text"
-            raise ValueError(message)
+            raise ValueError(
+                f"vectorize: {len(texts)} texts with {len(languages)} languages: give one (or None) for each text"
+            )
         parts = [
             self._some(texts[at : at + _AT_ONCE], languages[at : at + _AT_ONCE])
             for at in range(0, max(1, len(texts)), _AT_ONCE)
@@ -68,10 +67,7 @@ class Vectorizer:
         tags = self._tags
         told = [tags[tag] for tag in languages]
         if UNDECLARED in told:
-            told = [
-                by_script(text) if code == UNDECLARED else code
-                for code, text in zip(told, texts, strict=True)
-            ]
+            told = [by_script(text) if code == UNDECLARED else code for code, text in zip(told, texts, strict=True)]
         codes = np.array(told, np.int64)
         totals = np.zeros(count, np.int64)
         questions = np.zeros(count, np.bool_)
@@ -84,9 +80,7 @@ class Vectorizer:
         else:
             at = np.flatnonzero(~chinese)
             if len(at):
-                words = features_words.extract(
-                    self._memo, [texts[i] for i in at.tolist()], codes[at]
-                )
+                words = features_words.extract(self._memo, [texts[i] for i in at.tolist()], codes[at])
                 codes[at] = np.where(words.english, 0, 2)
                 totals[at], questions[at] = words.totals, words.questions
                 keys += _renumbered(words.keys, at)
@@ -107,17 +101,13 @@ class Vectorizer:
         )
 
 
-def _renumbered(
-    keys: list[NDArray[np.uint32]], at: NDArray[np.int64]
-) -> list[NDArray[np.uint32]]:
+def _renumbered(keys: list[NDArray[np.uint32]], at: NDArray[np.int64]) -> list[NDArray[np.uint32]]:
     """Keys of some messages as those of the whole batch, in which they stand `at` these places."""
     tops = at.astype(np.uint32) << SHIFT
     return [tops[key >> SHIFT] | key & _LOWEST for key in keys]
 
 
-def _rows(
-    keys: NDArray[np.uint32], count: int
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def _rows(keys: NDArray[np.uint32], count: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Keys sorted, each once; the features, and where each message begins."""
     keys.sort()
     fresh = np.ones(len(keys), np.bool_)

@@ -68,9 +68,7 @@ class Vectors(Sequence[Vector]):
             out=starts[1:],
         )
         return cls(
-            np.frombuffer(
-                b"".join(vector.features for vector in vectors), _ITEM
-            ).astype(np.int32, copy=False),
+            np.frombuffer(b"".join(vector.features for vector in vectors), _ITEM).astype(np.int32, copy=False),
             starts,
             [vector.language for vector in vectors],
             [vector.tone for vector in vectors],
@@ -111,17 +109,13 @@ class Vectors(Sequence[Vector]):
 
     def only(self, language: str) -> tuple[list[int], "Vectors"]:
         """The messages of one language, and where they stood in this batch."""
-        places = [
-            place for place, spoken in enumerate(self.languages) if spoken == language
-        ]
+        places = [place for place, spoken in enumerate(self.languages) if spoken == language]
         if len(places) == len(self):
             return places, self
         sizes = np.diff(self.starts)[places]
         starts = np.zeros(len(places) + 1, np.int64)
         np.cumsum(sizes, out=starts[1:])
-        chosen = np.repeat(self.starts[:-1][places] - starts[:-1], sizes) + np.arange(
-            starts[-1]
-        )
+        chosen = np.repeat(self.starts[:-1][places] - starts[:-1], sizes) + np.arange(starts[-1])
         return places, Vectors(
             self.features[chosen],
             starts,

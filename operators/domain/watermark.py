@@ -68,11 +68,7 @@ class LaneTicks:
         """The tick to hand on, if this lane's time moved the least of them (or is the first we hear of the lane)."""
         self._times[lane] = time
         covers = len(self._times)
-        least = (
-            min(self._times.values())
-            if self._said is None or self._said[1] < time
-            else self._said[1]
-        )
+        least = min(self._times.values()) if self._said is None or self._said[1] < time else self._said[1]
         if self._said is not None and (covers, least) == self._said:
             return None
         self._said = (covers, least)

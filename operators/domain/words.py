@@ -40,8 +40,10 @@ _PIECE = re.compile(
 )
 _LONG_DRAWN = re.compile(r"(.)\1{2,}")
 _ENDS = frozenset(".,!?;:")
-_valences = lexicon.words()
-_emoji = lexicon.emoji()
+_VALENCES = {word: round(valence * UNIT) for word, valence in lexicon.words().items()}
+_EMOJI = {sign: round(valence * UNIT) for sign, valence in lexicon.emoji().items()}
+_BOOSTS = {word: round(boost * UNIT) for word, boost in lexicon.BOOSTERS.items()}
+_LOUDER = round(lexicon.CAPITALS * UNIT)
 
 
 def take_apart(piece: str) -> list[Word]:
@@ -55,7 +57,7 @@ def take_apart(piece: str) -> list[Word]:
     if piece[-1] in _ENDS and piece[:-1].isalpha() and piece.isascii():
         return [_spoken(piece[:-1]), _sign(piece[-1])]
     smile = _emoticon(piece)
-    return [_word(smile, _valences[smile], _valences[smile])] if smile else list(_parts(piece))
+    return [_word(smile, _VALENCES[smile], _VALENCES[smile])] if smile else list(_parts(piece))
 
 
 def _parts(piece: str) -> Iterator[Word]:
@@ -66,7 +68,7 @@ def _parts(piece: str) -> Iterator[Word]:
         elif kind == "sign":
             yield _sign(text)
         elif kind == "emoji":
-            yield _word(text, _emoji.get(text, 0.0), _emoji.get(text, 0.0))
+            yield _word(text, _EMOJI.get(text, 0), _EMOJI.get(text, 0))
         elif kind == "unspaced":  # Thai, Khmer, Japanese: characters and pairs of neighbours
             for gram in (*text, *map("".join, zip(text, text[1:], strict=False))):
                 yield _word(gram, flags=SPOKEN)
@@ -74,15 +76,22 @@ def _parts(piece: str) -> Iterator[Word]:
             yield _word(text if kind == "mask" else f"<{kind}>")
 
 
-def _word(text: str, valence: float = 0.0, elsewhere: float = 0.0, boost: float = 0.0, flags: int = 0) -> Word:
+def _word(text: str, valence: int = 0, elsewhere: int = 0, boost: int = 0, flags: int = 0) -> Word:
     raw = text.encode("utf-8", "replace")
-    numbers = (round(valence * UNIT), round(elsewhere * UNIT), round(boost * UNIT))
-    return (crc32(raw), crc32(b"not " + raw), *numbers, flags, foreign(text))
+    return (
+        crc32(raw),
+        crc32(b"not " + raw),
+        valence & _UNSIGNED,
+        elsewhere & _UNSIGNED,
+        boost & _UNSIGNED,
+        flags,
+        foreign(text) & _UNSIGNED,
+    )
 
 
 def _emoticon(piece: str) -> str | None:
     for candidate in (piece, piece.rstrip(".,!?"), piece.lstrip(".,!?")):
-        if candidate in _valences and not any(map(str.isalpha, candidate[:-1])):
+        if candidate in _VALENCES and not any(map(str.isalpha, candidate[:-1])):
             return candidate
     return None
 
@@ -90,14 +99,17 @@ def _emoticon(piece: str) -> str | None:
 def _spoken(text: str) -> Word:
     """A word as said: small letters, soooo as soo, don't with its apostrophe, and its valence by any of its forms."""
     low = text.lower().replace("\u2019", "'")
-    short = _LONG_DRAWN.sub(r"\1\1", low)
-    bare = short.replace("'", "").lstrip("#")
-    forms = (low.lstrip("#"), bare) if short == low else (low, short, bare, _LONG_DRAWN.sub(r"\1", low))
-    valence = next((_valences[form] for form in forms if form in _valences), 0.0)
+    bare = short = low
+    if not low.isalpha() or _LONG_DRAWN.search(low):
+        short = _LONG_DRAWN.sub(r"\1\1", low)
+        bare = short.replace("'", "").lstrip("#")
+    valence = _VALENCES.get(low) or _VALENCES.get(bare) or _VALENCES.get(short) or 0
+    if short != low:
+        valence = valence or _VALENCES.get(_LONG_DRAWN.sub(r"\1", low), 0)
     if valence and len(text) > 1 and text.isupper():
-        valence += lexicon.CAPITALS if valence > 0 else -lexicon.CAPITALS
+        valence += _LOUDER if valence > 0 else -_LOUDER
     flags = SPOKEN | NEGATOR if bare in lexicon.NEGATORS else SPOKEN
-    return _word(short, valence, 0.0, lexicon.BOOSTERS.get(bare, 0.0), flags)
+    return _word(short, valence, 0, _BOOSTS.get(bare, 0), flags)
 
 
 def _sign(text: str) -> Word:
@@ -109,7 +121,7 @@ class Memo(dict[str, int]):
 
     >>> memo = Memo(1_000)
     >>> memo["good"], memo["very"], memo["good"]
-    (0, 1, 0)
+    (2, 3, 2)
     """
 
     def __init__(self, entries: int) -> None:
@@ -122,14 +134,21 @@ class Memo(dict[str, int]):
         self._characters = 0
         self._spans = array("i")  # per row: its first word, how many
         self._words = array("I")
+        self._user, self._url = self._add([_word("<user>")]), self._add([_word("<url>")])
 
     def __missing__(self, piece: str) -> int:
-        words = take_apart(piece)
-        row = self[piece] = len(self)
+        if piece.startswith(("http://", "https://")):
+            return self._url  # hardly one comes twice: not worth its place
         self._characters += len(piece)
+        row = self._user if piece[0] == "@" and piece[1:].isalnum() else self._add(take_apart(piece))
+        self[piece] = row
+        return row
+
+    def _add(self, words: list[Word]) -> int:
+        row = len(self._spans) // 2
         self._spans.extend((len(self._words) // _COLUMNS, len(words)))
         for word in words:
-            self._words.extend([number & _UNSIGNED for number in word])
+            self._words.extend(word)
         return row
 
     def make_room(self) -> None:

@@ -192,7 +192,7 @@ def test_time_moves_at_the_end_by_empty_chunks_every_tick(broker: EmbeddedBroker
     reading.chunks.clear()
     begun = time.monotonic()
     reading.until(lambda: len(reading.of(reading.parts[0])) == 5)
-    assert time.monotonic() - begun == pytest.approx(0.5, abs=0.15)
+    assert 0.35 <= time.monotonic() - begun <= 1.5
     assert all(chunk.values == [] and chunk.read_until is not None for chunk in reading.chunks)
     reading.close()
 
@@ -336,14 +336,15 @@ def test_reading_goes_on_by_itself_when_a_frozen_broker_wakes_up() -> None:
         reading = Reading(source)
         reading.until_ended()
         process.send_signal(signal.SIGSTOP)
+        frozen = time.time()
         reading.until(lambda: not source.status.connected)
-        lost = time.time()
-        reading.chunks.clear()
-        time.sleep(0.5)
+        noticed = time.time()
         reading.step()
         process.send_signal(signal.SIGCONT)
         reading.until_ended()
-        assert all(chunk.read_until is not None and chunk.read_until > lost for chunk in reading.chunks)
+        told = [chunk.read_until for chunk in reading.chunks if chunk.read_until is not None]
+        assert noticed - frozen > 1
+        assert [when for when in told if frozen + 0.1 < when < noticed] == []
         assert source.status.connected
         produce(address, "events", (2, b"after"))
         reading.until_read(1)

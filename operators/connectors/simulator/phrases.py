@@ -9,7 +9,7 @@ Lines = tuple[str, ...]
 
 
 class Phrases(NamedTuple):
-    """One language; what stands in braces, such as a problem (`{issue}`) or a product (`{thing}`), is filled in later."""
+    """One language; what stands in braces, such as a problem (`{issue}`) or a product (`{thing}`), is filled in."""
 
     things: Lines
     gadgets: Lines
