@@ -176,11 +176,11 @@ class KafkaSink(FixedPartitionedSink[list[Outgoing], None]):
         """Give this process's own share of all names."""
         return [f"{n:02d}" for n in range(self._process, PARTS, self._processes)]
 
-    def part_fn(self, item_key: str) -> int:  # noqa: ARG002 - wherever it was made, it leaves from here
+    def part_fn(self, item_key: str) -> int:
         """Choose this process's own part."""
         return self._process
 
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> SinkPart:  # noqa: ARG002 - Bytewax's names
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> SinkPart:
         """Make a part; the first one makes the process's producer."""
         with self._lock:
             if self._deliveries is None:

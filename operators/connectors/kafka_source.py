@@ -70,7 +70,7 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
         self.status.connected, self.status.reason = True, ""
         return parts
 
-    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> Part:  # noqa: ARG002 - Bytewax's names
+    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> Part:
         """Let this process read a partition, from the stored offset or from the start that the settings name."""
         topic, _, number = for_part.removesuffix("]").rpartition("[")
         with self._lock:

@@ -1,7 +1,7 @@
 """How long a partition's broker has been silent, from the statistics that librdkafka gives as JSON.
 
-A healthy broker answers the open fetch at least every ``fetch.wait.max.ms``. One that is frozen, or behind a network that
-swallows packets, is reported as an error only after twice the socket timeout; its silence tells at once.
+A healthy broker answers the open fetch at least every ``fetch.wait.max.ms``. One that is frozen, or behind a network
+that swallows packets, is reported as an error only after twice the socket timeout; its silence tells at once.
 """
 
 import msgspec

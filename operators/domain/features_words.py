@@ -6,7 +6,7 @@ handful of numpy calls over the whole batch. Every sum is one of integers, so th
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +73,7 @@ def _look_up(memo: Memo, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArr
 
 def _scope(flags: NDArray[np.uint32], first: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which words stand behind a negator, before the end of the clause or of the message."""
-    negator = flags & words.NEGATOR != 0
+    negator: NDArray[np.bool_] = flags & words.NEGATOR != 0
     if not negator.any():
         return negator
     # Places times two, plus one for a negator: the running maximum is the last event, its lowest bit says which.

@@ -94,7 +94,7 @@ def extract(texts: Sequence[str]) -> Part:
     bounds = sums_before(np.fromiter(map(len, texts), np.int64, count))
     message = np.repeat(np.arange(count, dtype=np.uint32), np.diff(bounds))
     plain = _simplified(codes)
-    speaks = np.where(codes < _TABLE, _speaks()[np.minimum(codes, _TABLE - 1)], True)
+    speaks = (codes >= _TABLE) | _speaks()[np.minimum(codes, _TABLE - 1)]
     tops = message << SHIFT
     near = speaks[1:] & speaks[:-1] & (message[1:] == message[:-1])
     single = mix(plain, _SALT)
@@ -158,7 +158,7 @@ def _matches(
 
 def _free(at: NDArray[np.int64], length: int, taken: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which of the words at these places touch no longer word, and no earlier one of the same length."""
-    free = ~taken[at[:, None] + np.arange(length)].any(axis=1)
+    free: NDArray[np.bool_] = ~taken[at[:, None] + np.arange(length)].any(axis=1)
     if (np.diff(at) < length).any():  # rare: words of one length overlap, the first that stands wins
         end = -1
         for number, place in enumerate(at.tolist()):

@@ -1,7 +1,5 @@
 """Hashing into the space of features: the same in every process, release and batch (unlike Python's own `hash`)."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,8 +16,9 @@ _HALF = np.uint32(15)
 
 def mix(left: NDArray[np.uint32], right: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """One hash of two in their order."""
-    mixed = left * _LEFT ^ right * _RIGHT
-    return mixed ^ mixed >> _HALF
+    mixed: NDArray[np.uint32] = left * _LEFT ^ right * _RIGHT
+    mixed ^= mixed >> _HALF
+    return mixed
 
 
 def fold(hashes: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -28,5 +27,5 @@ def fold(hashes: NDArray[np.uint32]) -> NDArray[np.uint32]:
     >>> fold(np.array([0, 1, 2, 3], np.uint32)).tolist()
     [64, 162013, 61883, 223897]
     """
-    features: NDArray[Any] = hashes * _GOLDEN >> _DOWN
+    features: NDArray[np.uint32] = hashes * _GOLDEN >> _DOWN
     return features | (features < RESERVED) * np.uint32(RESERVED)

@@ -15,6 +15,7 @@ _HAN = re.compile("[\u3400-\u9fff\U00020000-\U0003ffff]")
 _KANA_HANGUL = re.compile("[\u3040-\u30ff\u1100-\u11ff\uac00-\ud7af]")
 _LETTER = re.compile(r"[^\W\d_]")
 _LATIN = re.compile("[A-Za-z\u00c0-\u024f\u1e00-\u1eff]")
+_TAGS = 1_000
 _FEW = 10  # so many Han characters may stand beside one kana in Chinese, as in names of brands
 
 _ENGLISH = """a about all am an and any are as at be been but by can cant could did do does dont for from get got had
@@ -22,8 +23,8 @@ has have he her him his how i if im in into is isnt it its ive just like me my n
 she so thanks than that the their them then there they this to today u up was we were what when where which who why
 will with would yes you your"""
 _GERMAN = """aber als am auch auf aus bei bin bitte da das dass dem den der des die doch du ein eine einen einer er es
-für haben hat ich ihr ihre im in ist ja kann kein keine mein meine mich mir mit nach nicht noch nur oder sehr sich sie
-sind so über um und uns von vor war warum was wenn wer wie wieder wir wird zu zum"""
+für haben hat ich ihr ihre im in ist ja kann kein keine mein meine mich mir mit nach nicht noch nur oder sehr sich
+sie sind so über um und uns von vor war warum was wenn wer wie wieder wir wird zu zum"""
 _SPANISH = """a al como con cuando de del desde donde el ella en eres es esta está este esto estoy fue gracias ha hay he
 la las le lo los más me mi muy nada ni no nos o para pero por porque qué que se si sin sobre son su sus también te
 tiene tengo todo tu un una uno y ya yo"""
@@ -41,7 +42,7 @@ ik in is jullie kan maar me meer met mijn naar niet nog nu of om onze ook op ove
 wanneer was wat we wel wij worden zijn zo"""
 
 _OURS = frozenset(_ENGLISH.split())
-_THEIRS = frozenset(" ".join((_GERMAN, _SPANISH, _FRENCH, _ITALIAN, _PORTUGUESE, _DUTCH)).split())
+_THEIRS = frozenset(f"{_GERMAN} {_SPANISH} {_FRENCH} {_ITALIAN} {_PORTUGUESE} {_DUTCH}".split())
 
 
 def foreign(word: str) -> int:
@@ -64,7 +65,7 @@ class Tags(dict[str | None, int]):
         code = UNDECLARED
         if tag and tag.lower() != "und":
             code = _CODES.get(re.split("[-_]", tag.lower(), maxsplit=1)[0], OTHER)
-        if len(self) < 1_000:  # what producers declare is bounded, what they invent is not
+        if len(self) < _TAGS:  # what producers declare is bounded, what they invent is not
             self[tag] = code
         return code
 

@@ -1,8 +1,8 @@
 """Sentiment: negative, neutral or positive, with probabilities, one model per language.
 
 A `Learner` is River's one-vs-rest over three logistic regressions, each with AdaGrad. It begins with the lexicon's
-opinion as weights, so that the first message is scored sensibly. It is the one writer of its `Table`, from which a whole
-batch is scored with one fetch and one sum; table and River's own prediction agree to 1e-5.
+opinion as weights, so that the first message is scored sensibly. It is the one writer of its `Table`, from which a
+whole batch is scored with one fetch and one sum; table and River's own prediction agree to 1e-5.
 """
 
 import math
@@ -45,8 +45,8 @@ class Params(Struct, frozen=True, forbid_unknown_fields=True):
     damping: Annotated[
         float,
         Meta(
-            description="added to AdaGrad's sum of squared gradients; above 0 a weak example moves a new word less than "
-            "a strong one; with 0 both move it by the whole learning rate",
+            description="added to AdaGrad's sum of squared gradients; above 0 a weak example moves a new word less "
+            "than a strong one; with 0 both move it by the whole learning rate",
             gt=0,
             le=100,
         ),

@@ -41,7 +41,8 @@ class Params(Struct, frozen=True, forbid_unknown_fields=True):
 class Vectorizer:
     """Texts to vectors.
 
-    >>> batch = Vectorizer(Params()).vectorize_many(["Great service, thanks!", "很难吃", "Wo ist mein Paket?"], [None] * 3)
+    >>> texts = ["Great service, thanks!", "很难吃", "Wo ist mein Paket?"]
+    >>> batch = Vectorizer(Params()).vectorize_many(texts, [None, "zh", None])
     >>> batch.languages, [tone > 0 for tone in batch.tones], batch.questions
     (['en', 'zh', 'other'], [True, False, False], [False, False, True])
     """

@@ -5,7 +5,8 @@ the form in which scorers want it: one array of features and where each message 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from itertools import pairwise
+from typing import NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ class Vector(NamedTuple):
 class Vectors(Sequence[Vector]):
     """A batch of messages; `features[starts[i]:starts[i + 1]]` are those of message i."""
 
-    __slots__ = ("_raw", "features", "languages", "questions", "starts", "tones")
+    __slots__ = ("features", "languages", "questions", "starts", "tones")
 
     def __init__(
         self,
@@ -56,7 +57,6 @@ class Vectors(Sequence[Vector]):
         self.languages = languages
         self.tones = tones
         self.questions = questions
-        self._raw: bytes | None = None
 
     @classmethod
     def of(cls, vectors: Iterable[Vector]) -> "Vectors":
@@ -92,9 +92,13 @@ class Vectors(Sequence[Vector]):
     def __len__(self) -> int:
         return len(self.languages)
 
-    def __getitem__(self, at):  # type: ignore[no-untyped-def,override]  # noqa: ANN001, ANN204 - a slice is a list
-        if isinstance(at, slice):
-            return [self[i] for i in range(*at.indices(len(self)))]
+    @overload
+    def __getitem__(self, at: int) -> Vector: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[Vector]: ...
+
+    def __getitem__(self, at: int | slice) -> Vector | list[Vector]:
         return self.tolist()[at]
 
     def __iter__(self) -> Iterator[Vector]:
@@ -104,7 +108,7 @@ class Vectors(Sequence[Vector]):
         """All as single vectors: the features of the batch are copied once and cut."""
         raw = self.features.astype(_ITEM, copy=False).tobytes()
         bounds = (self.starts * _ITEM.itemsize).tolist()
-        cut = [raw[begin:end] for begin, end in zip(bounds, bounds[1:], strict=False)]
+        cut = [raw[begin:end] for begin, end in pairwise(bounds)]
         return list(map(Vector, self.languages, cut, self.tones, self.questions))
 
     def only(self, language: str) -> tuple[list[int], "Vectors"]:

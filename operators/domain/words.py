@@ -7,6 +7,7 @@ memory only saves time: what a piece yields depends on the piece alone.
 import re
 from array import array
 from collections.abc import Iterator
+from itertools import pairwise
 from zlib import crc32
 
 import numpy as np
@@ -70,7 +71,7 @@ def _parts(piece: str) -> Iterator[Word]:
         elif kind == "emoji":
             yield _word(text, _EMOJI.get(text, 0), _EMOJI.get(text, 0))
         elif kind == "unspaced":  # Thai, Khmer, Japanese: characters and pairs of neighbours
-            for gram in (*text, *map("".join, zip(text, text[1:], strict=False))):
+            for gram in (*text, *map("".join, pairwise(text))):
                 yield _word(gram, flags=SPOKEN)
         else:
             yield _word(text if kind == "mask" else f"<{kind}>")

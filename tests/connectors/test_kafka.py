@@ -50,7 +50,7 @@ def broker() -> Iterator[EmbeddedBroker]:
         yield broker
 
 
-def params(address: str, **settings: Any) -> KafkaParams:  # noqa: ANN401 - settings of many types
+def params(address: str, **settings: Any) -> KafkaParams:
     return KafkaParams(brokers=(address,), **{"tick_seconds": 0.05, "librdkafka": FAST, **settings})
 
 
@@ -427,7 +427,7 @@ class Collect(DynamicSink[Chunk]):
         self.chunks: list[Chunk] = []
         self._stop, self._enough = stop, enough
 
-    def build(self, step_id: str, worker_index: int, worker_count: int) -> _Collecting:  # noqa: ARG002 - Bytewax's
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> _Collecting:
         return _Collecting(self.chunks, self._stop, self._enough)
 
     def values(self) -> list[int]:

@@ -38,7 +38,7 @@ def stream(broker: EmbeddedBroker) -> str:
     return name
 
 
-def params(address: str, **settings: Any) -> KafkaParams:  # noqa: ANN401 - settings of many types
+def params(address: str, **settings: Any) -> KafkaParams:
     return KafkaParams(brokers=(address,), **settings)
 
 

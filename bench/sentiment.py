@@ -1,0 +1,126 @@
+"""How well sentiment does on real messages, and what it costs: ``python -m bench.sentiment DATA_DIR``.
+
+Each message is scored before it is learned. Tweets come in order of time, the Chinese reviews (two classes, taken for
+negative and positive) in an order shuffled with a fixed seed. `lexicon` is the model before it has learned anything.
+Times are CPU time, best of several rounds over texts whose words are known; `cold` is the first round.
+"""
+
+import csv
+import random
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import process_time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.domain import sentiment, vectorize
+from operators.domain.sentiment import CLASSES, Learner
+from operators.domain.text import clean
+from operators.domain.vectorize import Vectorizer
+from operators.domain.vectors import Vectors
+
+Labelled = tuple[list[str], list[str], str]
+"""Raw texts, labels, language."""
+SEED = 7
+ROUNDS = 5
+TIMED = 4_096
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _tweets(folder: Path) -> Labelled:
+    rows = sorted(_rows(folder / "airline_tweets/airline_tweets.csv"), key=lambda row: row["tweet_created"])
+    return [row["text"] for row in rows], [row["airline_sentiment"] for row in rows], "en"
+
+
+def _reviews(path: Path) -> Labelled:
+    rows = _rows(path)
+    random.Random(SEED).shuffle(rows)  # noqa: S311 - an order, not a secret
+    return [row["review"] for row in rows], [CLASSES[2 * int(row["label"])] for row in rows], "zh"
+
+
+def prequential(vectors: Vectors, labels: Sequence[str]) -> NDArray[np.float64]:
+    """Probabilities of each message, as they stood before its label was learned."""
+    learner = Learner(sentiment.Params())
+    scored = np.empty((len(vectors), len(CLASSES)))
+    for place, (vector, label) in enumerate(zip(vectors, labels, strict=True)):
+        scored[place] = learner.table.score_many(Vectors.of([vector]))[0]
+        learner.learn_one(vector, label)
+    return scored
+
+
+def judge(scored: NDArray[np.float64], labels: Sequence[str]) -> tuple[float, float, float]:
+    """Accuracy, macro-F1 and log loss over the classes that occur."""
+    truth = np.array([CLASSES.index(label) for label in labels])
+    present = np.unique(truth)
+    said = present[scored[:, present].argmax(axis=1)]
+    scores = []
+    for one in present:
+        right = np.sum((said == one) & (truth == one))
+        scores.append(2 * right / (np.sum(said == one) + np.sum(truth == one)))
+    loss = -np.log(np.maximum(scored[np.arange(len(truth)), truth], 1e-9)).mean()
+    return float(np.mean(said == truth)), float(np.mean(scores)), float(loss)
+
+
+def _say(name: str, scored: NDArray[np.float64], labels: Sequence[str]) -> None:
+    fifth = len(labels) // 5
+    for part, chosen in (("all", slice(None)), ("last fifth", slice(len(labels) - fifth, None))):
+        accuracy, macro_f1, loss = judge(scored[chosen], labels[chosen])
+        print(f"{name:24} {part:10}  accuracy {accuracy:.3f}  macro-F1 {macro_f1:.3f}  log loss {loss:.3f}")
+
+
+def _best(work: Callable[[], object], messages: int) -> tuple[float, float]:
+    """Microseconds per message: the first round, and the best one."""
+    times = []
+    for _ in range(ROUNDS):
+        begun = process_time()
+        work()
+        times.append((process_time() - begun) / messages * 1e6)
+    return times[0], min(times)
+
+
+def _cost(name: str, texts: list[str], labels: list[str], language: str) -> None:
+    texts, labels = texts[:TIMED], labels[:TIMED]
+    cold, warm = _best(lambda: [clean(text) for text in texts], len(texts))
+    print(f"{name:24} clean {warm:.2f} us (cold {cold:.2f})")
+    cleaned = [clean(text) for text in texts]
+    learner = Learner(sentiment.Params())
+    for batch in (1, 32, 256):
+        vectorizer = Vectorizer(vectorize.Params())
+        parts = [cleaned[at : at + batch] for at in range(0, len(cleaned), batch)]
+        told = [language] * batch
+        cold, warm = _best(lambda: [vectorizer.vectorize_many(part, told[: len(part)]) for part in parts], len(texts))  # noqa: B023 - called before the next turn
+        vectors = [vectorizer.vectorize_many(part, told[: len(part)]) for part in parts]
+        _, single = _best(lambda: [part.tolist() for part in vectors], len(texts))  # noqa: B023 - as above
+        _, score = _best(lambda: [learner.table.score_many(part) for part in vectors], len(texts))  # noqa: B023 - as above
+        print(
+            f"{name:24} batch {batch:3}  vectorize {warm:.2f} us (cold {cold:.2f})  "
+            f"as single vectors {single:.2f} us  score {score:.2f} us"
+        )
+    examples = vectors[0].tolist()
+    _, learn = _best(lambda: [learner.learn_one(*each) for each in zip(examples, labels, strict=False)], len(examples))
+    print(f"{name:24} learn_one {learn:.0f} us")
+
+
+def main(folder: Path) -> None:
+    """Print the figures of each data set."""
+    chinese = {"waimai": "waimai_10k/waimai_10k.csv", "hotel": "hotel_reviews_zh/ChnSentiCorp_htl_all.csv"}
+    sets = {"airline tweets": _tweets(folder)} | {name: _reviews(folder / path) for name, path in chinese.items()}
+    for name, (texts, labels, language) in sets.items():
+        vectors = Vectorizer(vectorize.Params()).vectorize_many(
+            [clean(text) for text in texts], [language] * len(texts)
+        )
+        _say(f"{name}, lexicon", Learner(sentiment.Params()).table.score_many(vectors), labels)
+        _say(name, prequential(vectors, labels), labels)
+        _cost(name, texts, labels, language)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:  # noqa: PLR2004 - the program and the folder
+        sys.exit("usage: python -m bench.sentiment DATA_DIR: the folder with the public data sets")
+    main(Path(sys.argv[1]))
