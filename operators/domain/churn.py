@@ -7,10 +7,10 @@ input at its mean counting nothing.
 
 import math
 from collections.abc import Callable, Sequence
-from operator import mul
+from importlib.metadata import version
+from operator import mul, sub
 from typing import Annotated, Any, Literal, NamedTuple
 
-import river
 from msgspec import Meta, Struct
 from river import linear_model, optim, preprocessing
 
@@ -63,7 +63,7 @@ class Params(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 0.5
     publish_delta: Annotated[
         float, Meta(ge=0, le=1, description="A score is published again when it moved by so much.")
-    ] = 0.02
+    ] = 0.05
 
 
 class Inputs(NamedTuple):
@@ -88,6 +88,7 @@ class Table:
 
     def __init__(self, names: Sequence[str], intercept: float) -> None:
         self.names = tuple(names)
+        self._words = tuple(INPUTS.get(name, name) for name in names)
         self.slopes = [0.0] * len(self.names)
         self.means = [0.0] * len(self.names)
         self.base = intercept
@@ -106,13 +107,18 @@ class Table:
 
     def reasons_of(self, x: Inputs, most: int = 3) -> list[tuple[str, float]]:
         """The largest b_i * x_i that speak for leaving, in words, largest first."""
-        effects = [
-            (INPUTS.get(name, name), slope * (value - mean))
-            for name, slope, value, mean in zip(self.names, self.slopes, x.numbers, self.means, strict=True)
+        deviations = map(sub, x.numbers, self.means)
+        effects = [(effect, place) for place, effect in enumerate(map(mul, self.slopes, deviations)) if effect > 0]
+        effects += [
+            (weight, -1 - place)
+            for place, category in enumerate(x.categories)
+            if (weight := self.categories.get(category, 0.0)) > 0
         ]
-        effects += [(category, self.categories.get(category, 0.0)) for category in x.categories]
-        effects.sort(key=lambda effect: (-effect[1], effect[0]))
-        return [(name, round(effect, 4)) for name, effect in effects[:most] if effect > 0]
+        effects.sort(reverse=True)
+        return [
+            (self._words[place] if place >= 0 else x.categories[-1 - place], round(effect, 4))
+            for effect, place in effects[:most]
+        ]
 
 
 class Scorer:
@@ -231,7 +237,7 @@ class Learner:
         scaler = self._scaler
         return {
             "v": self.version,
-            "river": river.__version__,
+            "river": version("river"),
             "names": list(self._names),
             "weights": self._model.weights,
             "intercept": self._model.intercept,

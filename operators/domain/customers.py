@@ -34,8 +34,9 @@ from operators.domain.customer_record import (
     smoothed,
 )
 from operators.domain.example import Example
-from operators.domain.outgoing import Outgoing, publish
-from operators.domain.stage import Fact, Measurement, Port, Stage, check_version
+from operators.domain.outbox import Outbox
+from operators.domain.published import ChurnScored, Reason, publish
+from operators.domain.stage import Fact, Port, Stage, check_version
 
 
 class Params(Struct, frozen=True, forbid_unknown_fields=True):
@@ -98,18 +99,16 @@ class Customers(Stage):
 
     version = 1
 
-    def __init__(self, params: Params, names: Names, churn: Scorer, lane: str) -> None:
+    def __init__(self, params: Params, names: Names, churn: Scorer, part: str) -> None:
         self._params = params
         self._half_life = params.half_life_days * DAY
         self._segments, self._queues = Closed(names.segments), Closed(names.queues)
         self._churn = churn
-        self._lane = lane
+        self._part = part
         self._records: dict[str, Record] = {}
         self._timers: list[tuple[float, str, str, str]] = []
         self._risk: Counter[str] = Counter()
         self._risk_changed = True
-        self._now = -math.inf
-        self._evicted = 0
         self._apply = {
             "said": self._said,
             "waited": self._waited,
@@ -126,13 +125,7 @@ class Customers(Stage):
             "updated": self._updated,
             "labelled": self._labelled,
         }
-        self._clear()
-
-    def _clear(self) -> None:
-        self._counted: Counter[tuple[str, tuple[str, ...]]] = Counter()
-        self._measured: list[Measurement] = []
-        self._published: list[Outgoing] = []
-        self._examples: list[Example] = []
+        self._out = Outbox()
 
     def settle(self, facts: Iterable[Fact]) -> None:
         """Take facts in the order of event time, then score each customer they speak of once."""
@@ -201,7 +194,7 @@ class Customers(Stage):
         for known in list(record.contacts):
             if (known == conversation_id) is same:
                 _, queue = record.contacts.pop(known)
-                self._counted["csq_first_contact_resolutions_total", (queue, "repeated")] += 1
+                self._out.counted["csq_first_contact_resolutions_total", (queue, "repeated")] += 1
 
     def _abandoned(self, record: Record, fact: Fact) -> None:
         record.sums[UNRESOLVED] += 1
@@ -218,7 +211,7 @@ class Customers(Stage):
 
     def _order(self, record: Record, fact: Fact) -> None:
         time, kind = fact[0], fact[4]
-        self._counted["csq_orders_total", (kind,)] += 1
+        self._out.counted["csq_orders_total", (kind,)] += 1
         if kind == "completed":
             record.sums[ORDERS] += 1
             record.ordered_at = time
@@ -231,7 +224,7 @@ class Customers(Stage):
     def _complained(self, record: Record, fact: Fact) -> None:
         record.sums[COMPLAINTS] += 1
         record.sums[SEVERITY] += fact[4]
-        self._counted["csq_complaints_total", (str(fact[4]),)] += 1
+        self._out.counted["csq_complaints_total", (str(fact[4]),)] += 1
 
     def _updated(self, record: Record, fact: Fact) -> None:
         record.attributes = record.attributes | self._churn.declared(fact[4])
@@ -258,19 +251,14 @@ class Customers(Stage):
         if self._params.label_from == "orders" and record.pending is None:
             record.pending = record.scored
             heapq.heappush(self._timers, (time + self._params.horizon_days * DAY, customer_id, "horizon", ""))
-        self._measured.append(("csq_churn_probability", (record.segment,), p))
-        data = {
-            "customer_id": customer_id,
-            "segment": record.segment,
-            "probability": p,
-            "at_risk": record.at_risk,
-            "reasons": [{"because": because, "effect": effect} for because, effect in self._churn.reasons_of(x)],
-        }
-        self._published.append(publish("csq.churn.scored", name, time, customer_id, data))
+        self._out.measured.append(("csq_churn_probability", (record.segment,), p))
+        reasons = [Reason(because, effect) for because, effect in self._churn.reasons_of(x)]
+        data = ChurnScored(customer_id, record.segment, p, record.at_risk, reasons)
+        self._out.published.append(publish(data, name, time, customer_id))
 
     def _learn(self, scored: tuple[float, float, Any], *, churned: bool, time: float) -> None:
         scored_at, p, x = scored
-        self._examples.append(Example(x, p, churned, 1.0, max(time - scored_at, 0.0)))
+        self._out.to["examples"]["churn"].append(Example(x, p, churned, 1.0, max(time - scored_at, 0.0)))
 
     def _set_risk(self, record: Record, at_risk: bool) -> None:  # noqa: FBT001  it is what is set
         if at_risk != record.at_risk:
@@ -284,7 +272,6 @@ class Customers(Stage):
         """Event time has come to `now`: windows close, horizons pass, silent customers are forgotten."""
         if self._timers and self._timers[0][0] < now:
             self._fire(now)
-        self._now = now
 
     def _fire(self, now: float) -> None:
         timers = self._timers
@@ -313,7 +300,7 @@ class Customers(Stage):
         resolved = record.contacts.get(conversation_id)
         if resolved is not None and resolved[0] + self._params.contact_window_days * DAY <= time:
             del record.contacts[conversation_id]
-            self._counted["csq_first_contact_resolutions_total", (resolved[1], "resolved")] += 1
+            self._out.counted["csq_first_contact_resolutions_total", (resolved[1], "resolved")] += 1
 
     def _drop(self, customer_id: str) -> None:
         self._set_risk(self._records[customer_id], False)
@@ -324,29 +311,18 @@ class Customers(Stage):
         oldest = sorted(self._records, key=lambda customer_id: self._records[customer_id].last_at)
         for customer_id in oldest[: max(len(oldest) // 8, 1)]:
             self._drop(customer_id)
-            self._evicted += 1
+            self._out.counted["csq_state_evicted_total", ("customers",)] += 1
 
     # ---- out
 
     def drain(self) -> list[Port]:
         """Ports ``examples`` (model, examples), ``published``, ``measured``."""
-        out: list[Port] = []
-        measured = self._measured
-        measured += [(name, labels, count) for (name, labels), count in self._counted.items()]
         if self._risk_changed:
-            measured += [("csq_customers_at_risk", (name,), (self._lane, n)) for name, n in self._risk.items()]
+            self._out.measured += [
+                ("csq_customers_at_risk", (name,), (self._part, n)) for name, n in self._risk.items()
+            ]
             self._risk_changed = False
-        if self._evicted:
-            measured.append(("csq_state_evicted_total", ("customers",), self._evicted))
-            self._evicted = 0
-        if measured:
-            out.append(("measured", measured))
-        if self._examples:
-            out.append(("examples", ("churn", self._examples)))
-        if self._published:
-            out.append(("published", self._published))
-        self._clear()
-        return out
+        return self._out.drain()
 
     def entries(self) -> int:
         """Customers held."""
@@ -358,7 +334,6 @@ class Customers(Stage):
             "v": self.version,
             "records": to_builtins(self._records),
             "timers": [list(timer) for timer in self._timers],
-            "now": self._now,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -366,6 +341,5 @@ class Customers(Stage):
         check_version("customers", state, self.version)
         self._records = convert(state["records"], dict[str, Record])
         self._timers = convert(state["timers"], list[tuple[float, str, str, str]])
-        self._now = state["now"]
         self._risk = Counter(record.segment for record in self._records.values() if record.at_risk)
         self._risk_changed = True

@@ -4,7 +4,8 @@ Nothing here raises: bad input is a stream of its own, never an exception.
 """
 
 import re
-from typing import Literal, NamedTuple, get_args
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import msgspec
 
@@ -33,51 +34,59 @@ _QUOTED_VALUE = re.compile(r"^(Invalid (?:enum )?value) '.*'", re.DOTALL)
 _decoder = msgspec.json.Decoder(AnyEvent)
 
 
-class Refusal(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Refusal:
     """Why an input is not an event; `detail` says where and what was expected and never quotes the input's text."""
 
     reason: Reason
     detail: str
 
 
-def decode_one(
-    raw: bytes, now: float, *, max_bytes: int, ahead_seconds: float, max_age_seconds: float
-) -> tuple[float, AnyEvent] | Refusal:
-    """Time (POSIX seconds) and event, or why not. The size is checked before anything is parsed.
+class Door:
+    """Lets events in: at most `max_bytes` long, at most `ahead_seconds` ahead of the clock, not older than `max_age_seconds`.
 
-    >>> decode_one(b'{"type": "csq.x"}', 0.0, max_bytes=99, ahead_seconds=300, max_age_seconds=1e9)
+    >>> Door(99, 300.0, 1e9).decode_one(b'{"type": "csq.x"}', 0.0)
     Refusal(reason='unknown_type', detail='$.type: expected one of the types of docs/events.md')
     """
-    if len(raw) > max_bytes:
-        return Refusal("too_large", f"{len(raw)} bytes; expected at most {max_bytes} (setting intake.max_bytes)")
-    try:
-        event: AnyEvent = _decoder.decode(raw)
-    except msgspec.ValidationError as error:
-        return _refused(str(error))
-    except msgspec.DecodeError as error:
-        return Refusal("not_json", f"{error}; expected one JSON object in UTF-8")
-    except RecursionError:
-        return Refusal("too_deep", "JSON nested too deeply; expected the depth of docs/events.md")
-    except (UnicodeError, ValueError, OverflowError) as error:
-        return Refusal("not_json", f"{type(error).__name__}; expected one JSON object in UTF-8")
-    time = event.time.timestamp()
-    if time > now + ahead_seconds:
-        return Refusal(
-            "time_in_future",
-            f"$.time: more than {ahead_seconds:g} s ahead of the clock (setting intake.ahead_seconds)",
-        )
-    if time < now - max_age_seconds:
-        return Refusal(
-            "too_old",
-            f"$.time: more than {max_age_seconds:g} s ago (setting intake.max_age_seconds)",
-        )
-    if type(event) is FeedbackSubmitted:
-        data = event.data
-        if not data.scale_min < data.scale_max:
-            return Refusal("invalid_field", "$.data.scale_max: expected more than scale_min")
-        if not data.scale_min <= data.score <= data.scale_max:
-            return Refusal("invalid_field", "$.data.score: expected a score between scale_min and scale_max")
-    return time, event
+
+    def __init__(self, max_bytes: int, ahead_seconds: float, max_age_seconds: float) -> None:
+        self._max_bytes = max_bytes
+        self._ahead = ahead_seconds
+        self._max_age = max_age_seconds
+
+    def decode_one(self, raw: bytes, now: float) -> tuple[float, AnyEvent] | Refusal:
+        """Event time (POSIX seconds) and event, or why not; `now` is the clock. The size is checked before anything is parsed."""
+        if len(raw) > self._max_bytes:
+            detail = f"{len(raw)} bytes; expected at most {self._max_bytes} (setting intake.max_bytes)"
+            return Refusal("too_large", detail)
+        try:
+            event: AnyEvent = _decoder.decode(raw)
+            time = event.time.timestamp()
+        except msgspec.ValidationError as error:
+            return _refused(str(error))
+        except msgspec.DecodeError as error:
+            return Refusal("not_json", f"{error}; expected one JSON object in UTF-8")
+        except RecursionError:
+            return Refusal("too_deep", "JSON nested too deeply; expected the depth of docs/events.md")
+        except (UnicodeError, ValueError, OverflowError) as error:
+            return Refusal("not_json", f"{type(error).__name__}; expected one JSON object in UTF-8")
+        if time > now + self._ahead:
+            detail = f"$.time: more than {self._ahead:g} s ahead of the clock (setting intake.ahead_seconds)"
+            return Refusal("time_in_future", detail)
+        if time < now - self._max_age:
+            return Refusal("too_old", f"$.time: more than {self._max_age:g} s ago (setting intake.max_age_seconds)")
+        if type(event) is FeedbackSubmitted:
+            return _off_scale(event) or (time, event)
+        return time, event
+
+
+def _off_scale(event: FeedbackSubmitted) -> Refusal | None:
+    data = event.data
+    if not data.scale_min < data.scale_max:
+        return Refusal("invalid_field", "$.data.scale_max: expected more than scale_min")
+    if not data.scale_min <= data.score <= data.scale_max:
+        return Refusal("invalid_field", "$.data.score: expected a score between scale_min and scale_max")
+    return None
 
 
 def _refused(message: str) -> Refusal:
@@ -91,6 +100,6 @@ def _refused(message: str) -> Refusal:
         path, what = f"{path}.{missing.group(1)}", "required field is missing"
     if path == "$.type" and not missing:
         return Refusal("unknown_type", "$.type: expected one of the types of docs/events.md")
-    if path == "$" or path.removeprefix("$.") in _ENVELOPE and (missing or path in {"$.specversion", "$.data"}):
+    if path == "$" or (path.removeprefix("$.") in _ENVELOPE and (missing or path in {"$.specversion", "$.data"})):
         return Refusal("not_an_event", f"{path}: {what}; expected a CloudEvents 1.0 envelope")
     return Refusal("invalid_field", f"{path}: {what}")

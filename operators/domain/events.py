@@ -38,7 +38,7 @@ class Data(Struct, frozen=True, gc=False):
     """The payload of an event."""
 
 
-class Conversation(Data):
+class Conversation(Data, frozen=True, gc=False):
     """A step in the life of a conversation."""
 
     conversation_id: Id
@@ -58,7 +58,7 @@ class Author(Struct, frozen=True, gc=False):
     id: Id
 
 
-class Message(Data):
+class Message(Data, frozen=True, gc=False):
     """One message, as said; `is_public` is false for notes among agents."""
 
     message_id: Id
@@ -74,7 +74,7 @@ class Message(Data):
     transcript_confidence: Share | None = None
 
 
-class Feedback(Data):
+class Feedback(Data, frozen=True, gc=False):
     """What a customer answered to a survey; `score` lies on the scale `scale_min`..`scale_max`."""
 
     feedback_id: Id
@@ -90,7 +90,7 @@ class Feedback(Data):
     sku: Id | None = None
 
 
-class Complaint(Data):
+class Complaint(Data, frozen=True, gc=False):
     """A complaint is opened or closed; severity 1 (slight) to 5 (grave)."""
 
     complaint_id: Id
@@ -103,7 +103,7 @@ class Complaint(Data):
     currency: Currency | None = None
 
 
-class Behavior(Data):
+class Behavior(Data, frozen=True, gc=False):
     """What a customer did in the shop."""
 
     customer_id: Id
@@ -117,7 +117,7 @@ class Behavior(Data):
     currency: Currency | None = None
 
 
-class Customer(Data):
+class Customer(Data, frozen=True, gc=False):
     """What the shop knows of a customer; attributes the settings do not declare are ignored."""
 
     customer_id: Id
@@ -128,7 +128,7 @@ class Customer(Data):
     language: Language | None = None
 
 
-class ChurnLabel(Data):
+class ChurnLabel(Data, frozen=True, gc=False):
     """Whether a customer was lost, as known at `observed_until`."""
 
     customer_id: Id
@@ -137,7 +137,7 @@ class ChurnLabel(Data):
     label_source: Name
 
 
-class SentimentLabel(Data):
+class SentimentLabel(Data, frozen=True, gc=False):
     """What a person read in a message."""
 
     message_id: Id
@@ -146,7 +146,7 @@ class SentimentLabel(Data):
     labeller: Name
 
 
-class Agent(Data):
+class Agent(Data, frozen=True, gc=False):
     """An agent changes state; concurrency is chats at a time."""
 
     agent_id: Id
@@ -157,7 +157,7 @@ class Agent(Data):
     concurrency_max: Count | None = None
 
 
-class Staffing(Data):
+class Staffing(Data, frozen=True, gc=False):
     """How many agents are planned for an interval, before shrinkage."""
 
     queue: Name
@@ -167,7 +167,7 @@ class Staffing(Data):
     shrinkage: Share
 
 
-class Action(Data):
+class Action(Data, frozen=True, gc=False):
     """Somebody followed an advice, or took it back."""
 
     action_id: Id
@@ -189,99 +189,99 @@ class Event(Struct, frozen=True, gc=False, tag_field="type"):
     time: Time
 
 
-class ConversationOpened(Event, tag="csq.conversation.opened"):
+class ConversationOpened(Event, frozen=True, gc=False, tag="csq.conversation.opened"):
     data: Conversation
 
 
-class ConversationAssigned(Event, tag="csq.conversation.assigned"):
+class ConversationAssigned(Event, frozen=True, gc=False, tag="csq.conversation.assigned"):
     data: Conversation
 
 
-class ConversationHandoff(Event, tag="csq.conversation.handoff"):
+class ConversationHandoff(Event, frozen=True, gc=False, tag="csq.conversation.handoff"):
     data: Conversation
 
 
-class ConversationResolved(Event, tag="csq.conversation.resolved"):
+class ConversationResolved(Event, frozen=True, gc=False, tag="csq.conversation.resolved"):
     data: Conversation
 
 
-class ConversationReopened(Event, tag="csq.conversation.reopened"):
+class ConversationReopened(Event, frozen=True, gc=False, tag="csq.conversation.reopened"):
     data: Conversation
 
 
-class ConversationAbandoned(Event, tag="csq.conversation.abandoned"):
+class ConversationAbandoned(Event, frozen=True, gc=False, tag="csq.conversation.abandoned"):
     data: Conversation
 
 
-class MessageCreated(Event, tag="csq.message.created"):
+class MessageCreated(Event, frozen=True, gc=False, tag="csq.message.created"):
     data: Message
 
 
-class FeedbackSubmitted(Event, tag="csq.feedback.submitted"):
+class FeedbackSubmitted(Event, frozen=True, gc=False, tag="csq.feedback.submitted"):
     data: Feedback
 
 
-class ComplaintOpened(Event, tag="csq.complaint.opened"):
+class ComplaintOpened(Event, frozen=True, gc=False, tag="csq.complaint.opened"):
     data: Complaint
 
 
-class ComplaintClosed(Event, tag="csq.complaint.closed"):
+class ComplaintClosed(Event, frozen=True, gc=False, tag="csq.complaint.closed"):
     data: Complaint
 
 
-class PageViewed(Event, tag="csq.behavior.page_viewed"):
+class PageViewed(Event, frozen=True, gc=False, tag="csq.behavior.page_viewed"):
     data: Behavior
 
 
-class ProductViewed(Event, tag="csq.behavior.product_viewed"):
+class ProductViewed(Event, frozen=True, gc=False, tag="csq.behavior.product_viewed"):
     data: Behavior
 
 
-class ProductsSearched(Event, tag="csq.behavior.products_searched"):
+class ProductsSearched(Event, frozen=True, gc=False, tag="csq.behavior.products_searched"):
     data: Behavior
 
 
-class CartUpdated(Event, tag="csq.behavior.cart_updated"):
+class CartUpdated(Event, frozen=True, gc=False, tag="csq.behavior.cart_updated"):
     data: Behavior
 
 
-class OrderCompleted(Event, tag="csq.behavior.order_completed"):
+class OrderCompleted(Event, frozen=True, gc=False, tag="csq.behavior.order_completed"):
     data: Behavior
 
 
-class OrderCancelled(Event, tag="csq.behavior.order_cancelled"):
+class OrderCancelled(Event, frozen=True, gc=False, tag="csq.behavior.order_cancelled"):
     data: Behavior
 
 
-class OrderRefunded(Event, tag="csq.behavior.order_refunded"):
+class OrderRefunded(Event, frozen=True, gc=False, tag="csq.behavior.order_refunded"):
     data: Behavior
 
 
-class CustomerUpdated(Event, tag="csq.customer.updated"):
+class CustomerUpdated(Event, frozen=True, gc=False, tag="csq.customer.updated"):
     data: Customer
 
 
-class ChurnLabelled(Event, tag="csq.churn.labelled"):
+class ChurnLabelled(Event, frozen=True, gc=False, tag="csq.churn.labelled"):
     data: ChurnLabel
 
 
-class SentimentLabelled(Event, tag="csq.label.sentiment"):
+class SentimentLabelled(Event, frozen=True, gc=False, tag="csq.label.sentiment"):
     data: SentimentLabel
 
 
-class AgentStateChanged(Event, tag="csq.agent.state_changed"):
+class AgentStateChanged(Event, frozen=True, gc=False, tag="csq.agent.state_changed"):
     data: Agent
 
 
-class StaffingPlanned(Event, tag="csq.staffing.planned"):
+class StaffingPlanned(Event, frozen=True, gc=False, tag="csq.staffing.planned"):
     data: Staffing
 
 
-class ActionApplied(Event, tag="csq.action.applied"):
+class ActionApplied(Event, frozen=True, gc=False, tag="csq.action.applied"):
     data: Action
 
 
-class ActionRolledBack(Event, tag="csq.action.rolled_back"):
+class ActionRolledBack(Event, frozen=True, gc=False, tag="csq.action.rolled_back"):
     data: Action
 
 

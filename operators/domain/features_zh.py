@@ -126,7 +126,8 @@ def _valences(codes: NDArray[np.uint32], message: NDArray[np.uint32]) -> NDArray
         negator[turns] = turns + length - 1
     if not valence.any():
         return valence
-    valence += np.sign(valence) * boost[:-1]
+    boosted = np.where(message[1:] == message[:-1], boost[1:-1], 0)
+    valence[1:] += np.sign(valence[1:]) * boosted
     last = np.maximum.accumulate(negator)
     last[1:] = last[:-1]  # of the characters before
     last[0] = -1

@@ -6,15 +6,15 @@ It holds one lane's ids of the last hour and nothing else.
 import math
 from collections import Counter
 from collections.abc import Iterable
-from functools import partial
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
 from operators.domain import decode, dedupe
 from operators.domain.events import TYPE_OF, AnyEvent
-from operators.domain.outgoing import Outgoing, dead_letter
-from operators.domain.stage import Fact, Measurement, Port, Stage, check_version
+from operators.domain.outbox import Outbox
+from operators.domain.outgoing import dead_letter
+from operators.domain.stage import Fact, Port, Stage, check_version
 
 Arrived = tuple[float, str, AnyEvent]
 """Event time (POSIX seconds), ``"source id"``, event."""
@@ -41,39 +41,29 @@ class Intake(Stage):
     version = 1
 
     def __init__(self, params: Params, window: dedupe.Params) -> None:
-        self._decode = partial(
-            decode.decode_one,
-            max_bytes=params.max_bytes,
-            ahead_seconds=params.ahead_seconds,
-            max_age_seconds=params.max_age_seconds,
-        )
+        self._door = decode.Door(params.max_bytes, params.ahead_seconds, params.max_age_seconds)
         self._seen = dedupe.Seen(window)
         self._now = -math.inf
-        self._clear()
-
-    def _clear(self) -> None:
         self._events: list[Arrived] = []
-        self._dead: list[Outgoing] = []
-        self._counted: Counter[tuple[str, tuple[str, ...]]] = Counter()
+        self._out = Outbox()
 
-    def arrive(self, items: Iterable[tuple[bytes, str, int]], now: float, held: list[Fact]) -> None:  # noqa: ARG002
+    def arrive(self, items: Iterable[tuple[bytes, str, int]], now: float, held: list[Fact]) -> None:
         """Decode raw records (value, origin, position); nothing here needs the order of time."""
-        counted = self._counted
+        decode_one, is_new, arrived, counted = self._door.decode_one, self._seen.add, self._events, self._out.counted
         for raw, origin, position in items:
-            decoded = self._decode(raw, now)
-            if type(decoded) is decode.Refusal:
+            decoded = decode_one(raw, now)
+            if isinstance(decoded, decode.Refusal):
                 counted["csq_dead_letters_total", (decoded.reason,)] += 1
-                self._dead.append(dead_letter(raw, decoded.reason, decoded.detail, origin, position))
+                self._out.dead.append(dead_letter(raw, decoded.reason, decoded.detail, origin, position))
                 continue
             time, event = decoded
             name = f"{event.source} {event.id}"
-            if not self._seen.add(name, time):
+            if not is_new(name, time):
                 counted["csq_duplicates_total", ()] += 1
                 continue
             if time < self._now:
                 counted["csq_late_events_total", ()] += 1
-            counted["csq_events_total", (TYPE_OF[type(event)],)] += 1
-            self._events.append((time, name, event))
+            arrived.append((time, name, event))
 
     def advance(self, now: float) -> None:
         """Event time has come to `now`."""
@@ -82,15 +72,14 @@ class Intake(Stage):
 
     def drain(self) -> list[Port]:
         """Ports ``events`` (a list), ``dead`` (one by one), ``measured``."""
-        out: list[Port] = [("dead", record) for record in self._dead]
-        measured: list[Measurement] = [(name, labels, count) for (name, labels), count in self._counted.items()]
-        if self._events:
-            out.append(("events", self._events))
-            measured.append(("csq_event_age_seconds", (), [time for time, _, _ in self._events]))
-        if measured:
-            out.append(("measured", measured))
-        self._clear()
-        return out
+        arrived = self._events
+        if arrived:
+            for kind, count in Counter(type(event) for _, _, event in arrived).items():
+                self._out.counted["csq_events_total", (TYPE_OF[kind],)] += count
+            self._out.measured.append(("csq_event_age_seconds", (), [time for time, _, _ in arrived]))
+            self._events = []
+            return [("events", arrived), *self._out.drain()]
+        return self._out.drain()
 
     def entries(self) -> int:
         """Ids remembered."""

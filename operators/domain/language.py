@@ -16,6 +16,7 @@ _KANA_HANGUL = re.compile("[\u3040-\u30ff\u1100-\u11ff\uac00-\ud7af]")
 _LETTER = re.compile(r"[^\W\d_]")
 _LATIN = re.compile("[A-Za-z\u00c0-\u024f\u1e00-\u1eff]")
 _TAGS = 1_000
+_LETTERS = 3  # of the Latin script say as much as one Han character
 _FEW = 10  # so many Han characters may stand beside one kana in Chinese, as in names of brands
 
 _ENGLISH = """a about all am an and any are as at be been but by can cant could did do does dont for from get got had
@@ -28,9 +29,9 @@ sie sind so über um und uns von vor war warum was wenn wer wie wieder wir wird 
 _SPANISH = """a al como con cuando de del desde donde el ella en eres es esta está este esto estoy fue gracias ha hay he
 la las le lo los más me mi muy nada ni no nos o para pero por porque qué que se si sin sobre son su sus también te
 tiene tengo todo tu un una uno y ya yo"""
-_FRENCH = """ai au aux avec bonjour c'est ça ce ces cette dans de des du elle en est et être faire fait il ils j'ai je la
-le les leur lui ma mais me merci mes moi mon n'est ne nous on ou où par pas plus pour pourquoi qu'il que qui sa sans se
-ses si son sont sur ta te tout très tu un une vos votre vous y"""
+_FRENCH = """ai au aux avec bonjour c'est ça ce ces cette dans de des du elle en est et être faire fait il ils j'ai je
+la le les leur lui ma mais me merci mes moi mon n'est ne nous on ou où par pas plus pour pourquoi qu'il que qui sa sans
+se ses si son sont sur ta te tout très tu un une vos votre vous y"""
 _ITALIAN = """ai al alla anche buongiorno che chi ci come con cosa da dal de del della di dove e è gli grazie ha ho i il
 in io la le lei lo ma mi mia mio molto ne nel nella no noi non o per perché più quando questa questo se sei sempre si
 sono su tu tutto un una vi"""
@@ -81,7 +82,7 @@ def by_script(text: str) -> int:
     han = len(_HAN.findall(text))
     letters = len(_LETTER.findall(text))
     latin = len(_LATIN.findall(text))
-    if not letters or latin * 2 > letters:
+    if latin >= _LETTERS * (letters - latin):
         return UNDECLARED
     kana = len(_KANA_HANGUL.findall(text))
     return 1 if han > _FEW * kana and han * 2 >= letters - latin else OTHER

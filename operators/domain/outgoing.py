@@ -1,4 +1,4 @@
-"""What leaves: findings of the stages in the same envelope as the events that came in, and dead letters.
+"""What leaves: one record for a sink, whatever the sink is.
 
 The id of an outgoing event is derived from the event that caused it: sinks deliver at least once, and a consumer drops
 repeats by it.
@@ -6,18 +6,17 @@ repeats by it.
 
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 SOURCE = "csq"
 DEADLETTERS = "csq.deadletters"
 STREAMS = ("csq.turn.scored", "csq.reply.measured", "csq.satisfaction.scored", "csq.churn.scored", DEADLETTERS)
 """Every stream this release writes to."""
+MAX_DEAD_BYTES = 65_536
 
 
 class Outgoing(NamedTuple):
-    """One record for a sink: the stream names a topic or a file; headers never carry the text of a message."""
+    """The stream names a topic or a file; headers never carry the text of a message."""
 
     stream: str
     key: str
@@ -25,35 +24,19 @@ class Outgoing(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-_encode = msgspec.json.Encoder(decimal_format="number").encode
-MAX_DEAD_BYTES = 65_536
-
-
-@lru_cache(maxsize=4096)
 def iso(time: float) -> str:
     """RFC 3339 in UTC with milliseconds.
 
     >>> iso(1767600000.25)
     '2026-01-05T08:00:00.250Z'
     """
-    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    second, millis = divmod(round(time * 1000), 1000)
+    return f"{_second(second)}.{millis:03d}Z"
 
 
-def publish(kind: str, cause: str, time: float, key: str, data: dict[str, Any]) -> Outgoing:
-    """An outgoing event of type `kind`, caused by the event named `cause` (``"source id"``), as of `time`.
-
-    >>> publish("csq.turn.scored", "shop/1 e7", 0.0, "c1", {"polarity": 0.5}).value[:70]
-    b'{"specversion":"1.0","id":"shop/1 e7#turn.scored","source":"csq","type'
-    """
-    event = {
-        "specversion": "1.0",
-        "id": f"{cause}#{kind.removeprefix('csq.')}",
-        "source": SOURCE,
-        "type": kind,
-        "time": iso(time),
-        "data": data,
-    }
-    return Outgoing(kind, key, _encode(event))
+@lru_cache(maxsize=4096)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def dead_letter(raw: bytes, reason: str, detail: str, origin: str, position: int) -> Outgoing:

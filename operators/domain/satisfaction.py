@@ -117,8 +117,8 @@ class Scorer:
         reopenings: int,
         rounds: int,
         handoffs: int,
-    ) -> tuple[float | None, list[float | None]]:
-        """S in 0..5 (`None` when nothing with a weight is known) and its parts."""
+    ) -> tuple[float | None, dict[str, float | None]]:
+        """S in 0..5 (`None` when nothing with a weight is known) and its parts by name."""
         parts = [
             None if wait_seconds is None else response_part(wait_seconds, limit_seconds),
             None if attitude is None else attitude_part(attitude),
@@ -126,7 +126,7 @@ class Scorer:
             resolution_part(outcome, reopenings),
             effort_part(rounds, handoffs, reopenings),
         ]
-        return self._table_of().score_one(parts), parts
+        return self._table_of().score_one(parts), dict(zip(PARTS, parts, strict=True))
 
 
 class Learner:

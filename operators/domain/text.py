@@ -21,7 +21,7 @@ _MARKS_IN_A_ROW = 8  # no script stacks more
 _SHORT = 512  # characters up to which NFKC's reordering of marks, quadratic in their number, costs nothing
 _PHONE_DIGITS = 7  # the shortest national numbers
 _CARD_DIGITS = range(13, 20)  # ISO/IEC 7812-1
-_CARD_FIRST = "23456"  # the major industries of payment cards
+_CARD_FIRST = range(2, 7)  # the major industries of payment cards
 _CARD_SCAN = 48  # digits of one run that are searched for a card number
 _CARD_GROUP = 3  # cards are written solid, 4-4-4-4 or 4-6-5: no smaller group begins or ends one
 
@@ -154,7 +154,7 @@ def _number(match: re.Match[str]) -> str:
             number = part + number
             if len(number) >= _CARD_DIGITS.stop:
                 break
-            if len(number) in _CARD_DIGITS and number[0] in _CARD_FIRST and _luhn(number):
+            if len(number) in _CARD_DIGITS and int(number[0]) in _CARD_FIRST and _luhn(number):
                 return "<card>"
     return "<phone>"
 

@@ -1,0 +1,261 @@
+"""The course of a conversation: what each thing that happens in it, in the order of event time, does to its record,
+and what is measured and told about it.
+
+A fact here is ``(time, name, kind, conversation id, customer id, channel, queue, a, b)``.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from operators.domain.closed import OTHER
+from operators.domain.example import Example
+from operators.domain.feedback import SATISFACTION_KINDS, label_of
+from operators.domain.lane import Lanes
+from operators.domain.outbox import Outbox
+from operators.domain.published import ReplyMeasured, Responder, SatisfactionScored, publish
+from operators.domain.record import Record
+from operators.domain.stage import Fact
+
+ScoreSatisfaction = Callable[..., tuple[float | None, dict[str, float | None]]]
+"""What `Record.talk` tells -> S (0..5, or `None`) and its parts by name."""
+
+
+class Course:
+    """What happens in the conversations of one lane; what it has to say goes to `out`."""
+
+    def __init__(
+        self, limit_seconds: float, limits: Mapping[str, float], lanes: Lanes, score: ScoreSatisfaction, out: Outbox
+    ) -> None:
+        self._limit_seconds = limit_seconds
+        self._limits = limits
+        self._lanes = lanes
+        self._score_satisfaction = score
+        self._out = out
+        self.steps: dict[str, Callable[[Record, Fact], None]] = {
+            "opened": self._opened,
+            "assigned": self._assigned,
+            "handoff": self._handed_off,
+            "customer": self._customer_said,
+            "agent": self._human_said,
+            "bot": self._bot_said,
+            "resolved": self._resolved,
+            "reopened": self._reopened,
+            "abandoned": self._abandoned,
+        }
+
+    def limit_of(self, queue: str) -> float:
+        """Seconds a customer of this queue may wait for a reply."""
+        return self._limits.get(queue, self._limit_seconds)
+
+    # ---- beginning, moving
+
+    def begin(self, record: Record, fact: Fact) -> None:
+        """A conversation shows for the first time."""
+        time, name, _, conversation_id = fact[:4]
+        self._tell_queue(record, time, name, "opened", conversation_id)
+        self._tell_customer(time, name, record.customer_id, "opened", conversation_id)
+
+    def move(self, record: Record, fact: Fact, queue: str) -> None:
+        """The conversation goes to another queue, and takes its wait along."""
+        time, name, _, conversation_id = fact[:4]
+        since = record.rounds.waiting_since
+        if record.open:
+            self._tell_queue(record, time, name, "closed", conversation_id, "moved")
+        if since is not None:
+            self._tell_queue(record, time, name, "ended", conversation_id)
+        record.queue = queue
+        if record.open:
+            self._tell_queue(record, time, name, "opened", conversation_id)
+        if since is not None:
+            self._tell_queue(record, since, name, "waiting", conversation_id)
+
+    def _opened(self, record: Record, fact: Fact) -> None:
+        """The record is there by now."""
+
+    def _assigned(self, record: Record, fact: Fact) -> None:
+        time, name, _, conversation_id = fact[:4]
+        if record.handling_from is None:
+            record.handling_from = time
+        self._tell_queue(record, time, name, "assigned", conversation_id)
+
+    def _handed_off(self, record: Record, fact: Fact) -> None:
+        record.handoffs += 1
+        record.rounds.handed_off(fact[0])
+
+    # ---- messages
+
+    def _customer_said(self, record: Record, fact: Fact) -> None:
+        time, name, _, conversation_id, _, _, _, polarity, question = fact
+        if polarity is not None:
+            record.felt(polarity)
+        self._tell_customer(time, name, record.customer_id, "said", polarity, question)
+        if record.rounds.customer_said(time):
+            record.waiting_name = name
+            record.round_count += 1
+            self._tell_queue(record, time, name, "waiting", conversation_id)
+
+    def _human_said(self, record: Record, fact: Fact) -> None:
+        time, name, _, conversation_id, _, _, _, tone, _ = fact
+        if tone is not None:
+            record.tone_sum += tone
+            record.tone_count += 1
+        if record.handling_from is None:
+            record.handling_from = time
+        missed = record.rounds.missed
+        reply, first = record.rounds.human_said(time)
+        if first is not None:
+            self._out.measured.append(("csq_first_response_seconds", (record.queue, record.channel, "human"), first))
+        if reply is None:
+            return
+        record.reply_count += 1
+        record.reply_sum += reply
+        self._out.measured.append(("csq_reply_seconds", (record.queue, record.channel, "human"), reply))
+        if not missed:
+            self._out.counted["csq_reply_rounds_total", (record.queue, record.channel, "met")] += 1
+        self._tell_queue(record, time, name, "replied", conversation_id, reply)
+        self._tell_customer(time, name, record.customer_id, "waited", reply)
+        self._publish_reply(record, fact, "human", reply, first, "missed" if missed else "met")
+
+    def _bot_said(self, record: Record, fact: Fact) -> None:
+        reply, first = record.rounds.bot_said(fact[0])
+        if first is not None:
+            self._out.measured.append(("csq_first_response_seconds", (record.queue, record.channel, "bot"), first))
+        if reply is not None:
+            self._out.measured.append(("csq_reply_seconds", (record.queue, record.channel, "bot"), reply))
+            self._publish_reply(record, fact, "bot", reply, first, None)
+
+    def miss(self, record: Record, conversation_id: str, time: float) -> None:
+        """The limit of the open round has passed."""
+        name = record.waiting_name
+        self._out.counted["csq_reply_rounds_total", (record.queue, record.channel, "missed")] += 1
+        self._tell_queue(record, time, name, "missed", conversation_id)
+        self._tell_customer(time, name, record.customer_id, "missed")
+        self._publish_reply(record, (time, name, "", conversation_id), "human", None, None, "missed")
+
+    def _publish_reply(  # noqa: PLR0913  the fields of the event
+        self,
+        record: Record,
+        fact: Fact,
+        responder: Responder,
+        reply: float | None,
+        first: float | None,
+        outcome: Literal["met", "missed"] | None,
+    ) -> None:
+        time, name, _, conversation_id = fact[:4]
+        limit = self.limit_of(record.queue)
+        where = (conversation_id, record.customer_id, record.queue, record.channel)
+        data = ReplyMeasured(*where, responder, reply, first, limit, outcome)
+        self._out.published.append(publish(data, name, time, conversation_id))
+
+    # ---- the end, and what comes after it
+
+    def _resolved(self, record: Record, fact: Fact) -> None:
+        time, name, _, conversation_id = fact[:4]
+        record.resolved_last = time
+        if record.resolved_first is None:
+            record.resolved_first = time
+            seconds = time - record.opened_at
+            self._out.measured.append(("csq_resolution_seconds", (record.queue, record.channel), seconds))
+        if record.open:
+            outcome = fact[7] or "solved"
+            self._close(record, fact, outcome)
+            self._tell_customer(time, name, record.customer_id, "resolved", conversation_id, (outcome, record.queue))
+
+    def _abandoned(self, record: Record, fact: Fact) -> None:
+        if record.open:
+            self._close(record, fact, "unsolved" if record.rounds.waiting_since is None else "abandoned")
+            self._tell_customer(fact[0], fact[1], record.customer_id, "abandoned", fact[3])
+
+    def _close(self, record: Record, fact: Fact, outcome: str) -> None:
+        time, name, _, conversation_id = fact[:4]
+        record.open, record.outcome = False, outcome
+        self._out.counted["csq_conversations_total", (record.queue, record.channel, outcome)] += 1
+        self._score(record, fact)
+        waited = record.rounds.closed(time)
+        if waited is not None:
+            self._tell_queue(record, time, name, "ended", conversation_id, waited)
+        if record.handling_from is not None:
+            handled = time - record.handling_from
+            record.handling_from = None
+            self._out.measured.append(("csq_handle_seconds", (record.queue, record.channel), handled))
+            self._tell_queue(record, time, name, "handled", conversation_id, handled)
+        self._tell_queue(record, time, name, "closed", conversation_id, outcome)
+
+    def _reopened(self, record: Record, fact: Fact) -> None:
+        if record.open:
+            return
+        time, name, _, conversation_id = fact[:4]
+        record.open, record.outcome, record.satisfaction = True, None, None
+        record.reopenings += 1
+        record.rounds.reopened(time)
+        self._out.counted["csq_conversations_total", (record.queue, record.channel, "reopened")] += 1
+        self._tell_queue(record, time, name, "reopened", conversation_id)
+        self._tell_customer(time, name, record.customer_id, "reopened", conversation_id)
+
+    def rate(self, record: Record, fact: Fact) -> None:
+        """A rating: ``(time, name, "rated", conversation id, kind, share of its scale, attitude or None)``."""
+        time, name, _, _, kind, share, attitude = fact
+        self._out.counted["csq_feedback_total", (kind, record.queue, label_of(kind, share))] += 1
+        if attitude is not None:
+            record.attitude = attitude
+        if record.customer_id:
+            self._tell_customer(time, name, record.customer_id, "rated", share)
+        if kind in SATISFACTION_KINDS:
+            record.rating = (share * 5, time)
+            if record.satisfaction is None and record.seen:
+                self._score(record, fact)
+            else:
+                self._judge(record)
+
+    def _score(self, record: Record, fact: Fact) -> None:
+        """Publish S of the conversation as it stands; a rating that came before judges it."""
+        time, name, _, conversation_id = fact[:4]
+        score, parts = self._score_satisfaction(**record.talk(time, self.limit_of(record.queue)))
+        if score is None:
+            return
+        record.satisfaction = (score, list(parts.values()), time)
+        self._out.measured.append(("csq_satisfaction_score", (record.queue, record.channel), score))
+        where = (conversation_id, record.customer_id, record.queue, record.channel)
+        data = SatisfactionScored(*where, score, parts, record.shift(), record.outcome)
+        self._out.published.append(publish(data, name, time, conversation_id))
+        self._judge(record)
+
+    def _judge(self, record: Record) -> None:
+        """A published S and a rating meet, whichever came first: once."""
+        if record.satisfaction is None or record.rating is None:
+            return
+        score, parts, scored_at = record.satisfaction
+        rating, rated_at = record.rating
+        record.rating = None
+        example = Example(parts, score, rating, 1.0, max(rated_at - scored_at, 0.0))
+        self._out.to["examples"]["satisfaction"].append(example)
+
+    def drop(self, record: Record, conversation_id: str, time: float) -> None:
+        """A conversation is forgotten; whoever counted it as open or waiting hears of it."""
+        if record.rounds.waiting_since is not None:
+            self._tell_queue(record, time, conversation_id, "ended", conversation_id)
+        if record.open:
+            self._tell_queue(record, time, conversation_id, "closed", conversation_id, "gone")
+        if record.resolved_last is not None:
+            seconds = record.resolved_last - record.opened_at
+            self._out.measured.append(("csq_last_resolution_seconds", (record.queue, record.channel), seconds))
+
+    # ---- telling
+
+    def rate_elsewhere(self, time: float, name: str, kind: str, share: float, customer_id: str | None) -> None:
+        """A rating of no conversation: of a product, say."""
+        self._out.counted["csq_feedback_total", (kind, OTHER, label_of(kind, share))] += 1
+        if customer_id is not None:
+            self._tell_customer(time, name, customer_id, "rated", share)
+
+    def _tell_queue(  # noqa: PLR0913  the fields of the fact
+        self, record: Record, time: float, name: str, kind: str, a: Any, b: Any = None
+    ) -> None:
+        queue = record.queue
+        fact = (time, name, queue, kind, record.channel, a, b)
+        self._out.to["queues"][self._lanes.of(queue)].append(fact)
+
+    def _tell_customer(  # noqa: PLR0913  the fields of the fact
+        self, time: float, name: str, customer_id: str, kind: str, a: Any = None, b: Any = None
+    ) -> None:
+        self._out.to["customers"][self._lanes.of(customer_id)].append((time, name, customer_id, kind, a, b))
