@@ -135,6 +135,8 @@ class Shop:
         self._time = START
         self._customers = [f"customer-{n}" for n in range(OPEN_CONVERSATIONS * CUSTOMERS_PER_OPEN)]
         self._talks = [self._new_talk() for _ in range(OPEN_CONVERSATIONS)]
+        for talk in self._talks:
+            talk.opened = True  # before the stream began
         self._last = Raw(b"", b"{}")
         self._make: dict[str, Callable[[Talk], tuple[str, Data]]] = {
             name: getattr(self, f"_{name}") for name in SHARES if name not in {"repeat", "broken"}

@@ -65,9 +65,7 @@ class Live:
             settings = msgspec.structs.replace(settings, kafka=kafka)
         self.settings = settings
         self.heart = Heart()
-        self.here = live_process(
-            settings, self.heart, keep=settings.state.directory is not None, tick_seconds=settings.kafka.tick_seconds
-        )
+        self.here = live_process(settings, self.heart, keep=settings.state.directory is not None)
         self.registry: CollectorRegistry
         self.observer: Observer
         self.registry, self.observer = observer_of(settings, time.time)

@@ -1,5 +1,6 @@
 """What a process needs around the graph, the same for live running and replay."""
 
+import math
 from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry
@@ -36,23 +37,26 @@ def observer_of(settings: Settings, clock: Callable[[], float] | None) -> tuple[
     return registry, observer
 
 
-def live_process(settings: Settings, clock: Callable[[], float], *, keep: bool, tick_seconds: float = 0.25) -> Process:
-    """Time moves with the wall clock where an origin has been read to its end: a tick every quarter of a second."""
-    return _process(settings, clock, keep=keep, tick_seconds=tick_seconds)
+def live_process(settings: Settings, clock: Callable[[], float], *, keep: bool) -> Process:
+    """Time moves with the wall clock where an origin has been read to its end, and is told several times a second."""
+    return _process(settings, clock, keep=keep, tick_seconds=settings.kafka.tick_seconds, tick_records=math.inf)
 
 
 def replay_process(settings: Settings, now: float, *, tick_records: int) -> Process:
-    """Time moves with the events; `now` (POSIX seconds) only says what is the future. A tick every `tick_records` records."""
-    return _process(settings, lambda: now, keep=False, tick_records=tick_records)
+    """Time moves with the events and is told every `tick_records` records; `now` (POSIX seconds) only says what is the future."""
+    return _process(settings, lambda: now, keep=False, tick_seconds=math.inf, tick_records=tick_records)
 
 
-def _process(settings: Settings, clock: Callable[[], float], *, keep: bool, **ticks: float) -> Process:
+def _process(
+    settings: Settings, clock: Callable[[], float], *, keep: bool, tick_seconds: float, tick_records: float
+) -> Process:
     lanes = Lanes(settings.state.lanes)
     router = Router(
         lanes,
         max_bytes=settings.intake.max_bytes,
         slack_seconds=settings.order.out_of_order_seconds,
         clock=clock,
-        **ticks,
+        tick_seconds=tick_seconds,
+        tick_records=tick_records,
     )
     return Process(settings, clock, Models(MODELS), router, lanes, keep=keep)

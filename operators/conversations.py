@@ -11,10 +11,10 @@ from operators.domain.conversations import Conversations
 from operators.domain.example import Example
 from operators.domain.lane import Lanes
 from operators.domain.outgoing import Outgoing
+from operators.domain.reading import Turn
 from operators.domain.stage import Fact, Measurement
 from operators.domain.watermark import Tick
 from operators.lanes import lane_stage, port, rekeyed_port
-from operators.sentiment import Turn
 
 
 @dataclass(frozen=True)

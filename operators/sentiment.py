@@ -6,22 +6,18 @@ import bytewax.operators as op
 from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
 
-from operators.domain.reading import Reading
+from operators.domain.reading import Reading, Turn
 from operators.domain.sentiment import MODELS, score_many
 from operators.domain.vectors import Vector, Vectors
 from operators.domain.watermark import Tick
 from operators.models import Models
-from operators.vectorize import Vectored
-
-Turn = tuple[float, str, Any, Reading | None]
-"""Event time, name, event, and what was read in it."""
 
 
 @operator
-def sentiment(step_id: str, up: KeyedStream[list[Vectored] | Tick], models: Models) -> KeyedStream[list[Turn] | Tick]:
+def sentiment(step_id: str, up: KeyedStream[Any], models: Models) -> KeyedStream[list[Turn] | Tick]:
     """Score a whole batch at once, one numpy call per language.
 
-    In: lists of (time, name, event, vector), and ticks, keyed by lane. Out: lists of (time, name, event, reading), and ticks,
+    In: events with a vector beside each, and ticks, keyed by lane. Out: lists of (time, name, event, reading), and ticks,
     keyed by lane; a customer's reading has probabilities, an agent's only a tone. A pure step: no state.
     """
 
@@ -30,26 +26,26 @@ def sentiment(step_id: str, up: KeyedStream[list[Vectored] | Tick], models: Mode
             vector
             for _, turns in lanes
             if type(turns) is not Tick
-            for _, _, event, vector in turns
+            for (_, _, event), vector in zip(*turns, strict=True)
             if vector is not None and event.data.author.role == "customer"
         ]
         scored = iter(_score_many(vectors, models))
-        return [
-            (lane, turns)
-            if type(turns) is Tick
-            else (lane, [(time, name, event, _reading(event, vector, scored)) for time, name, event, vector in turns])
-            for lane, turns in lanes
-        ]
+        return [(lane, turns if type(turns) is Tick else _turns(turns[0], turns[1], scored)) for lane, turns in lanes]
 
     return op.flat_map_batch("score", up, score)
 
 
-def _reading(event: Any, vector: Vector | None, scored: Any) -> Reading | None:
-    if vector is None:
-        return None
-    if event.data.author.role == "customer":
-        return next(scored)  # type: ignore[no-any-return]
-    return Reading(vector.language, b"", vector.tone, vector.is_question)
+def _turns(events: list[Any], vectors: list[Vector | None], scored: Any) -> list[Turn]:
+    turns: list[Turn] = []
+    for (time, name, event), vector in zip(events, vectors, strict=True):
+        reading = None
+        if vector is not None:
+            if event.data.author.role == "customer":
+                reading = next(scored)
+            else:
+                reading = Reading(vector.language, b"", vector.tone, vector.is_question)
+        turns.append((time, name, event, reading))
+    return turns
 
 
 def _score_many(vectors: list[Vector], models: Models) -> list[Reading]:

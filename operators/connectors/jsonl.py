@@ -5,7 +5,7 @@ import gzip
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import BinaryIO, cast
 
 import msgspec
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
@@ -47,8 +47,9 @@ def open_input(path: str) -> BinaryIO:
     """
     if path == STDIN:
         return sys.stdin.buffer
-    opened: IO[bytes] = gzip.open(path) if path.endswith(".gz") else Path(path).open("rb")  # noqa: SIM115  read in pieces
-    return opened  # type: ignore[return-value]  # GzipFile reads as BinaryIO does
+    if path.endswith(".gz"):
+        return cast("BinaryIO", gzip.open(path))
+    return Path(path).open("rb")
 
 
 class JsonlSource(FixedPartitionedSource[Chunk, int]):

@@ -75,9 +75,6 @@ class Params(Struct, frozen=True, forbid_unknown_fields=True):
 class Scorer(Protocol):
     """The churn model as this process holds it."""
 
-    numbers: int
-    """How many declared attributes are numbers."""
-
     def score_one(self, numbers: tuple[float, ...], attributes: dict[str, Any]) -> tuple[float, Any]:
         """Probability, and the inputs it was made from, as plain data."""
 

@@ -1,7 +1,7 @@
 """Chinese lexicon: common words of shopping, delivery, hotels and service, and how good or bad they sound.
 
 Written for this product; valences are -3 to 3 on VADER's scale, by how strongly a customer means it. A longer word wins
-over the words in it (不错 is good although 错 is bad); a negator shortly before turns the valence.
+over the words in it (不错 is good although 错 is bad, 快递 is neither); a negator shortly before turns the valence.
 """
 
 from functools import cache
@@ -19,9 +19,10 @@ _WORDS = {
         再来 回头客 下次还来 再次光顾 支持 顶 良好 优雅 清爽 环保 齐备 便利 省事 省钱 大气 高档 高端 讲究 提前
         免费升级""",
     0.8: """还行 还可以 还好 可以 不差 不坏 能吃 尚可 好 快 热 软 新 值 足 优惠 喜 笑 哈哈 呵护 加油 耐用 结实 适中""",
-    0.0: """快递 快件 快餐 快到 尽快 好像 好几 好多 多少 少许 至少 不少 最少 热线 热水 软件 新的 重新 冷静 冷饮 冷气 冷藏 油条 酱油
-        贵店 贵公司 贵司 贵姓 淡水 硬件 卡片 银行卡 信用卡 会员卡 房卡 刷卡 假期 假日 放假 请假 暑假 坑位 赞助 支持吗 笑话 安全带 一笑而过
-        小气泡 没关系 不要紧 不在乎 别人 特别 区别 无论 无线 不过 不仅 不但 不管 不同 差不多 可以吗 不可以 好吗 行不行 好不好""",
+    0.0: """快递 快件 快餐 快到 尽快 好像 好几 好多 多少 少许 至少 不少 最少 热线 热水 软件 新的 重新 冷静 冷饮
+        冷气 冷藏 油条 酱油 贵店 贵公司 贵司 贵姓 淡水 硬件 卡片 银行卡 信用卡 会员卡 房卡 刷卡 假期 假日
+        放假 请假 暑假 坑位 赞助 支持吗 笑话 安全带 没关系 不要紧 不在乎 别人 区别 无论 无线 不过 不仅 不但
+        不管 不同 差不多 可以吗 不可以 好吗 行不行 好不好""",
     -0.8: """一般 一般般 凑合 普通 有点 小贵 偏贵 太少 太小 不足 可惜 遗憾 希望改进 有待提高 马马虎虎 将就 勉强 慢 凉
         冷 硬 咸 淡 油 贵 少 小气 旧 吵 暗 窄 偏远 呵呵 无语""",
     -1.6: """不好 差 很慢 太慢 难吃 不行 不满 不满意 失望 糟 糟糕 脏 臭 破 坏 坏了 错 错了 慢死 太贵 太咸 太油 太辣

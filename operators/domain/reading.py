@@ -1,6 +1,6 @@
 """What was read in a message: all that is left of its text."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Reading(NamedTuple):
@@ -15,3 +15,7 @@ class Reading(NamedTuple):
     question: bool
     model: str | None = None
     probabilities: tuple[float, float, float] | None = None
+
+
+Turn = tuple[float, str, Any, Reading | None]
+"""Event time (POSIX seconds), ``"source id"``, event, and what was read in it."""

@@ -59,7 +59,7 @@ def resolution_part(outcome: str | None, reopenings: int) -> float | None:
     """Solved 5, partly 2.5, unsolved or abandoned 0; each reopening halves it."""
     if outcome is None:
         return None
-    return {"solved": TOP, "partial": TOP / 2}.get(outcome, 0.0) / 2**reopenings
+    return {"solved": TOP, "partial": TOP / 2}.get(outcome, 0.0) * 0.5**reopenings
 
 
 def effort_part(rounds: int, handoffs: int, reopenings: int) -> float:

@@ -1,0 +1,253 @@
+"""The same domain code without an engine: one instance of every stage, called one after the other in a plain loop.
+
+What the flow costs beyond it is the price of Bytewax and of spreading state over lanes. Each stage is one method, so that
+each can be timed; what the adapters do around a stage (hold facts back, sort them, measure models) is done here as well.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from operator import itemgetter
+from time import perf_counter
+from typing import Any
+
+import msgspec
+
+from flows.process import live_process
+from flows.quality import MODELS, Process, _conversations, _customers, _learner
+from flows.settings import Settings
+from operators.domain.events import MessageCreated
+from operators.domain.example import Example
+from operators.domain.intake import Arrived, Intake
+from operators.domain.outgoing import Outgoing
+from operators.domain.queues import Queues
+from operators.domain.reading import Turn
+from operators.domain.route import Chunk
+from operators.domain.stage import Fact, Measurement, Stage
+from operators.domain.text import clean
+from operators.domain.vectorize import Vectorizer
+from operators.domain.vectors import Vector
+from operators.domain.watermark import Tick
+from operators.learn import MEASURE_EVERY
+from operators.observe import Observer
+from operators.sentiment import _score_many, _turns
+from operators.vectorize import is_read
+
+STAGES = (
+    "route",
+    "intake",
+    "vectorize",
+    "sentiment",
+    "conversations",
+    "queues",
+    "customers",
+    "learn",
+    "observe",
+    "publish",
+)
+"""The methods of `Bare` that are stages, in the order in which an event takes them."""
+
+_order = itemgetter(0, 1)
+
+
+class Ordered:
+    """A stage with the facts that wait for their turn in event time."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.held: list[Fact] = []
+
+    def take(self, items: Iterable[Any], now: float) -> None:
+        """Take what arrived."""
+        self.stage.arrive(items, now, self.held)
+
+    def advance(self, until: float) -> None:
+        """Settle what lies before `until`, in order, and tell the stage the time."""
+        due = [fact for fact in self.held if fact[0] <= until]
+        if due:
+            self.held = [fact for fact in self.held if fact[0] > until]
+            due.sort(key=_order)
+            self.stage.settle(iter(due))
+        self.stage.advance(until)
+
+
+class Bare:
+    """The whole path as plain calls."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Callable[[], float],
+        observer: Observer,
+        publish: Callable[[list[Outgoing]], None],
+    ) -> None:
+        state = msgspec.structs.replace(settings.state, lanes=1)
+        self._here: Process = live_process(msgspec.structs.replace(settings, state=state), clock, keep=False)
+        here, models = self._here, self._here.models
+        self._clock, self._observer, self._publish = clock, observer, publish
+        self._intake = Intake(settings.intake, settings.dedupe)
+        self._vectorizer = Vectorizer(settings.vectorize)
+        build = _learner(settings)
+        self._learners = {name: build(name) for name in MODELS}
+        models.update({name: learner.table for name, learner in self._learners.items()})
+        self._conversations = Ordered(_conversations(here)())
+        self._queues = Ordered(Queues(settings.queues))
+        self._customers = Ordered(_customers(here)())
+        self._measured_at = dict.fromkeys(MODELS, -MEASURE_EVERY)
+        self._told: dict[str, tuple[int, int, int]] = dict.fromkeys(MODELS, (0, 0, 0))
+        self._clear()
+
+    def _clear(self) -> None:
+        self._measured: list[Measurement] = []
+        self._outgoing: list[Outgoing] = []
+        self._examples: defaultdict[str, list[Example]] = defaultdict(list)
+
+    def run(self, chunks: Iterable[Chunk]) -> None:
+        """All chunks, then what was held back."""
+        for chunk in chunks:
+            self.take(chunk)
+        for held in (self._conversations, self._queues, self._customers):
+            held.stage.finish()
+        self.queues(None)
+        self.observe()
+
+    def take(self, chunk: Chunk) -> None:
+        """One chunk through all stages."""
+        for _, item in self.route([chunk]):
+            if isinstance(item, Tick):
+                time = item.time
+                self._intake.advance(time)
+                self.conversations([], time)
+                self.queues(time)
+                self.customers(time)
+            else:
+                events = self.intake(item)
+                self.conversations(self.sentiment(events, self.vectorize(events)), None)
+        if self._examples:
+            self.learn()
+        self.observe()
+        self.publish()
+
+    def timed(self, seconds: dict[str, float]) -> None:
+        """From now on add to `seconds` what each stage takes."""
+        for name in STAGES:
+            setattr(self, name, _timed(getattr(self, name), seconds, name))
+
+    # ---- the stages
+
+    def route(self, chunks: list[Chunk]) -> list[tuple[str, Any]]:
+        """Group raw records: here into one lane."""
+        return self._here.router.route_many(chunks)
+
+    def intake(self, records: list[Any]) -> list[Arrived]:
+        """Decode, and drop repeats."""
+        self._intake.arrive(records, self._clock(), [])
+        return self._sort(self._intake.drain())
+
+    def vectorize(self, events: list[Arrived]) -> list[Vector | None]:
+        """Clean and hash the texts."""
+        vectors: list[Vector | None] = [None] * len(events)
+        texts: list[str] = []
+        languages: list[str | None] = []
+        places: list[int] = []
+        for place, (_, _, event) in enumerate(events):
+            if type(event) is MessageCreated and is_read(event):
+                texts.append(clean(event.data.text))
+                languages.append(event.data.language)
+                places.append(place)
+        if texts:
+            for place, vector in zip(places, self._vectorizer.vectorize_many(texts, languages), strict=True):
+                vectors[place] = vector
+        return vectors
+
+    def sentiment(self, events: list[Arrived], vectors: list[Vector | None]) -> list[Turn]:
+        """Score the customers' messages."""
+        said = [
+            vector
+            for (_, _, event), vector in zip(events, vectors, strict=True)
+            if vector is not None and event.data.author.role == "customer"  # type: ignore[union-attr]  only messages have one
+        ]
+        return _turns(events, vectors, iter(_score_many(said, self._here.models)))
+
+    def conversations(self, turns: list[Any], until: float | None) -> None:
+        """Pair replies, watch waits; time is told by `until`."""
+        self._step(self._conversations, turns, until)
+
+    def queues(self, until: float | None) -> None:
+        """What is open and forecast per queue."""
+        self._step(self._queues, (), until)
+
+    def customers(self, until: float) -> None:
+        """What customers felt, and whether they leave."""
+        self._step(self._customers, (), until)
+
+    def _step(self, ordered: Ordered, items: Iterable[Any], until: float | None) -> None:
+        ordered.take(items, self._clock())
+        if until is not None:
+            ordered.advance(until)
+        self._sort(ordered.stage.drain())
+
+    def learn(self) -> None:
+        """Judge what was published, then learn."""
+        for name, examples in self._examples.items():
+            learner = self._learners[name]
+            for item in examples:
+                example = Example(*item)
+                if example.weight >= 1:
+                    learner.judge_one(example)
+                learner.learn_one(example)
+            counts = (learner.examples, learner.refused, learner.rollbacks)
+            names = ("csq_model_examples_total", "csq_refused_features_total", "csq_model_rollbacks_total")
+            for metric, count, told in zip(names, counts, self._told[name], strict=True):
+                if count > told:
+                    self._measured.append((metric, (name,), count - told))
+            self._told[name] = counts
+            if learner.examples - self._measured_at[name] >= MEASURE_EVERY:
+                self._measured_at[name] = learner.examples
+                self._measured += learner.measure()
+        self._examples.clear()
+
+    def observe(self) -> None:
+        """Write the metrics."""
+        self._observer.record(self._measured)
+        self._measured = []
+
+    def publish(self) -> None:
+        """Hand the records to the sink."""
+        self._publish(self._outgoing)
+        self._outgoing = []
+
+    def _sort(self, ports: list[tuple[str, Any]]) -> list[Any]:
+        """Put what a stage hands out where it belongs; gives its events."""
+        events: list[Any] = []
+        for port, value in ports:
+            match port:
+                case "events":
+                    events += value
+                case "measured":
+                    self._measured += value
+                case "published":
+                    self._outgoing += value
+                case "dead":
+                    self._outgoing.append(value)
+                case "customers":
+                    self._customers.held += value[1]
+                case "queues":
+                    self._queues.held += value[1]
+                case "examples":
+                    self._examples[value[0]] += value[1]
+                case _:
+                    raise ValueError(f"a stage handed out to port {port!r}; bench/bare.py does not know where it leads")
+        return events
+
+
+def _timed(call: Callable[..., Any], seconds: dict[str, float], name: str) -> Callable[..., Any]:
+    seconds[name] = 0.0
+
+    def timed(*args: Any) -> Any:  # noqa: ANN401  whatever the stage takes and gives
+        began = perf_counter()
+        try:
+            return call(*args)
+        finally:
+            seconds[name] += perf_counter() - began
+
+    return timed
