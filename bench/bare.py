@@ -7,7 +7,7 @@ each can be timed; what the adapters do around a stage (hold facts back, sort th
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from operator import itemgetter
-from time import perf_counter
+from time import thread_time
 from typing import Any
 
 import msgspec
@@ -101,18 +101,18 @@ class Bare:
         self._outgoing: list[Outgoing] = []
         self._examples: defaultdict[str, list[Example]] = defaultdict(list)
 
-    def run(self, chunks: Iterable[Chunk]) -> None:
-        """All chunks, then what was held back."""
-        for chunk in chunks:
-            self.take(chunk)
+    def run(self, batches: Iterable[list[Chunk]]) -> None:
+        """All batches, then what was held back to be told less often."""
+        for chunks in batches:
+            self.take(chunks)
         for held in (self._conversations, self._queues, self._customers):
             held.stage.finish()
         self.queues(None)
         self.observe()
 
-    def take(self, chunk: Chunk) -> None:
-        """One chunk through all stages."""
-        for _, item in self.route([chunk]):
+    def take(self, chunks: list[Chunk]) -> None:
+        """What was read at once through all stages."""
+        for _, item in self.route(chunks):
             if isinstance(item, Tick):
                 time = item.time
                 self._intake.advance(time)
@@ -244,10 +244,10 @@ def _timed(call: Callable[..., Any], seconds: dict[str, float], name: str) -> Ca
     seconds[name] = 0.0
 
     def timed(*args: Any) -> Any:  # noqa: ANN401  whatever the stage takes and gives
-        began = perf_counter()
+        began = thread_time()
         try:
             return call(*args)
         finally:
-            seconds[name] += perf_counter() - began
+            seconds[name] += thread_time() - began
 
     return timed

@@ -20,7 +20,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from bytewax.testing import cluster_main
 from msgspec import Struct
 
-from bench import stream
+from bench import feed, kafka, stream
 from bench.bare import Bare
 from bench.meter import Figures, Meter, peak_rss_bytes
 from flows.process import live_process, observer_of
@@ -43,10 +43,11 @@ class Job(Struct, kw_only=True):
     """A file of `bench/stream.py`."""
     last: float
     """Event time of its last event, POSIX seconds."""
+    origin: Literal["memory", "kafka"] = "memory"
+    events: int
     brokers: str | None = None
-    topic: str = ""
-    feed: bool = False
-    memory: bool = True
+    """A real Kafka; else an embedded broker is fed while it is read."""
+    topic: str = feed.TOPIC
 
 
 class Sink(FixedPartitionedSink[list[Outgoing], None]):
@@ -138,41 +139,87 @@ def chunks_of(values: list[bytes], size: int) -> list[Chunk]:
     return [*chunks, Chunk("memory", END, [], [])]
 
 
-def run(job: Job) -> Figures:
-    """Measure."""
-    settings = load(None, os.environ)
-    ahead = job.last - time.time()
+class Bench:
+    """What all ways of a run need."""
 
-    def clock() -> float:
-        return time.time() + ahead  # all that is in the stream has happened by now
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.settings = load(None, os.environ)
+        self._ahead = job.last - time.time()
+        self.registry, self.observer = observer_of(self.settings, self.clock)
+        self.sink, self.meter = Sink(), Meter()
+        self.stages: dict[str, float] = {}
 
-    registry, observer = observer_of(settings, clock)
-    sink, meter, stages = Sink(), Meter(), dict[str, float]()
-    values = [raw.value for raw in stream.read(Path(job.path))]
-    chunks = chunks_of(values, settings.kafka.batch_size)
-    if job.way == "flow":
-        measured = flow(settings, clock, observer, sink, lambda ready: MemorySource(chunks, ready, meter.start))
-        cluster_main(measured, [], 0, epoch_interval=timedelta(seconds=settings.state.snapshot_seconds))
-    else:
-        bare = Bare(settings, clock, observer, sink.take)
-        if job.way == "stages":
-            bare.timed(stages)
-        meter.start()
-        bare.run(chunks)
-    seconds, cpu_seconds = meter.read()
-    found = read(registry, COMPARED)
-    return Figures(
-        events=len(values),
-        seconds=seconds,
-        cpu_seconds=cpu_seconds,
-        rss_bytes=peak_rss_bytes(),
-        counted={name: int(sum(children.values())) for name, children in found.items()},
-        published=sink.records,
-        published_bytes=sink.bytes,
-        stages=stages,
-    )
+    def clock(self) -> float:
+        """The wall clock of a day on which all that is in the stream has happened."""
+        return time.time() + self._ahead
+
+    def run(self) -> Figures:
+        """Measure."""
+        if self.job.origin == "memory":
+            self._from_memory()
+        elif self.job.brokers is not None:
+            self._from_kafka(self.job.brokers, lambda _: None)
+        else:
+            with feed.feeding(self.job.path) as feeder:
+                self._from_kafka(feeder.brokers, feeder.tell)
+        found = read(self.registry, COMPARED)
+        return Figures(
+            events=self.job.events,
+            seconds=self.seconds,
+            cpu_seconds=self.cpu_seconds,
+            rss_bytes=peak_rss_bytes(),
+            counted={name: int(sum(children.values())) for name, children in found.items()},
+            published=self.sink.records,
+            published_bytes=self.sink.bytes,
+            stages=self.stages,
+        )
+
+    def _from_memory(self) -> None:
+        values = [raw.value for raw in stream.read(Path(self.job.path))]
+        chunks = chunks_of(values, self.settings.kafka.batch_size)
+        if self.job.way == "flow":
+            self._flow(lambda ready: MemorySource(chunks, ready, self.meter.start))
+        else:
+            self._bare(self._started([chunk] for chunk in chunks))
+
+    def _started(self, batches: Iterable[list[Chunk]]) -> Iterator[list[Chunk]]:
+        self.meter.start()
+        yield from batches
+
+    def _from_kafka(self, brokers: str, tell: Callable[[int], None]) -> None:
+        params = msgspec.structs.replace(self.settings.kafka, brokers=(brokers,))
+        total, topic, start = self.job.events, self.job.topic, self.meter.start
+        if self.job.way == "flow":
+            self._flow(lambda ready: kafka.source(params, topic, total, _then(ready, start), tell))
+        else:
+            self._bare(kafka.bare_chunks(params, topic, total, start, tell))
+
+    def _flow(self, source: Callable[[Callable[[], bool]], Any]) -> None:
+        measured = flow(self.settings, self.clock, self.observer, self.sink, source)
+        cluster_main(measured, [], 0, epoch_interval=timedelta(seconds=self.settings.state.snapshot_seconds))
+        self.seconds, self.cpu_seconds = self.meter.read()
+
+    def _bare(self, batches: Iterable[list[Chunk]]) -> None:
+        bare = Bare(self.settings, self.clock, self.observer, self.sink.take)
+        if self.job.way == "stages":
+            bare.timed(self.stages)
+        bare.run(batches)
+        self.seconds, self.cpu_seconds = self.meter.read()
+
+
+def _then(ready: Callable[[], bool], start: Callable[[], None]) -> Callable[[], bool]:
+    """`ready`, that starts the meter when it is."""
+
+    def started() -> bool:
+        if not ready():
+            return False
+        start()
+        return True
+
+    return started
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING)
-    sys.stdout.buffer.write(msgspec.json.encode(run(msgspec.json.decode(sys.argv[1], type=Job))) + b"\n")
+    sys.stdout.buffer.write(msgspec.json.encode(Bench(msgspec.json.decode(sys.argv[1], type=Job)).run()) + b"\n")

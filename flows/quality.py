@@ -17,7 +17,7 @@ from operators.conversations import conversations
 from operators.customers import customers
 from operators.domain import churn as churn_model
 from operators.domain import satisfaction as satisfaction_model
-from operators.domain import mood as mood_model
+from operators.domain import mood
 from operators.domain import sentiment as sentiment_model
 from operators.domain.conversations import Conversations
 from operators.domain.customers import Customers
@@ -110,6 +110,6 @@ def _learner(settings: Settings) -> Callable[[str], Learner]:
             return churn_model.Learner(settings.churn)
         if name == satisfaction_model.MODEL:
             return satisfaction_model.Learner(settings.satisfaction)
-        return mood_model.Learner(name, settings.sentiment)
+        return mood.Learner(name, settings.sentiment)
 
     return build

@@ -38,9 +38,10 @@ class Learner(Protocol):
 
     table: Any
     """What scorers of the model read."""
-    examples: int
-    refused: int
-    rollbacks: int
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Examples learned, refused (not finite), rolled back (weights turned bad)."""
 
     def judge_one(self, example: Example) -> tuple[tuple[float, ...], Any] | None:
         """Judge what was published, before learning; the (probabilities, label) that were judged."""
@@ -101,8 +102,8 @@ class LearnLogic(StatefulBatchLogic[list[Example] | None, Port, bytes]):
             self._name, self._learner = name, self._build(name)
             if self._resume:
                 self._learner.restore(_decode(self._resume))
-                log.info("model %s resumes after %d examples", name, self._learner.examples)
-            self._told = (self._learner.examples, self._learner.refused, self._learner.rollbacks)
+                log.info("model %s resumes after %d examples", name, self._learner.counts[0])
+            self._told = self._learner.counts
             self._resume = None
         self._models[name] = self._learner.table
 
@@ -111,15 +112,15 @@ class LearnLogic(StatefulBatchLogic[list[Example] | None, Port, bytes]):
         if learner is None:
             return []
         names = ("csq_model_examples_total", "csq_refused_features_total", "csq_model_rollbacks_total")
-        counts = (learner.examples, learner.refused, learner.rollbacks)
+        counts = learner.counts
         measured: list[Measurement] = [
             (name, (self._name,), count - told)
             for name, count, told in zip(names, counts, self._told, strict=True)
             if count > told
         ]
         self._told = counts
-        if learner.examples - self._last >= MEASURE_EVERY:
-            self._last = learner.examples
+        if counts[0] - self._last >= MEASURE_EVERY:
+            self._last = counts[0]
             measured += learner.measure()
         return measured
 

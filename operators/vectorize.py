@@ -1,12 +1,13 @@
 """Vectorize: clean the text of messages and hash it; from here on there is no text."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import bytewax.operators as op
 from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
 
-from operators.domain.events import MessageCreated
+from operators.domain.events import Message, MessageCreated
 from operators.domain.intake import Arrived
 from operators.domain.text import clean
 from operators.domain.vectorize import Params, Vectorizer
@@ -14,7 +15,7 @@ from operators.domain.vectors import Vector
 from operators.domain.watermark import Tick
 
 Vectored = tuple[list[Arrived], list[Vector | None]]
-"""Events, and beside each what was read in it: public messages of customers and agents have a vector."""
+"""Events, and beside each what was read in it: a vector for a public message of the customer, a tone for an agent's."""
 
 
 @operator
@@ -28,9 +29,7 @@ def vectorize(step_id: str, up: KeyedStream[list[Arrived] | Tick], params: Param
 
     def read(lanes: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
         out: list[tuple[str, Any]] = []
-        texts: list[str] = []
-        languages: list[str | None] = []
-        places: list[tuple[list[Vector | None], int]] = []
+        said, replied = _Texts(), _Texts()
         for lane, events in lanes:
             if type(events) is Tick:
                 out.append((lane, events))
@@ -38,20 +37,37 @@ def vectorize(step_id: str, up: KeyedStream[list[Arrived] | Tick], params: Param
             vectors: list[Vector | None] = [None] * len(events)
             out.append((lane, (events, vectors)))
             for place, (_, _, event) in enumerate(events):
-                if type(event) is MessageCreated and is_read(event):
-                    texts.append(clean(event.data.text))
-                    languages.append(event.data.language)
-                    places.append((vectors, place))
-        if texts:
-            for (vectors, place), vector in zip(places, vectorizer.vectorize_many(texts, languages), strict=True):
-                vectors[place] = vector
+                if type(event) is MessageCreated and event.data.is_public and event.data.text:
+                    role = event.data.author.role
+                    if role == "customer":
+                        said.add(event.data, vectors, place)
+                    elif role == "agent":
+                        replied.add(event.data, vectors, place)
+        if said.texts:
+            said.put(vectorizer.vectorize_many(said.texts, said.languages))
+        if replied.texts:
+            tones = vectorizer.tones_many(replied.texts, replied.languages)
+            replied.put(Vector("", b"", tone, False) for tone in tones)
         return out
 
     return op.flat_map_batch("read", up, read)
 
 
-def is_read(event: MessageCreated) -> bool:
-    """Whether it is a public message with a text, by a customer or an agent."""
-    data = event.data
-    role = data.author.role
-    return data.is_public and (role == "customer" or role == "agent") and bool(data.text)  # noqa: PLR1714  hot
+class _Texts:
+    """Cleaned texts of a batch, and where what is read in each belongs."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.languages: list[str | None] = []
+        self._places: list[tuple[list[Vector | None], int]] = []
+
+    def add(self, data: Message, vectors: list[Vector | None], place: int) -> None:
+        """From here on there is no text but the cleaned one."""
+        self.texts.append(clean(data.text))
+        self.languages.append(data.language)
+        self._places.append((vectors, place))
+
+    def put(self, read: Iterable[Vector]) -> None:
+        """Put each vector beside its event."""
+        for (vectors, place), vector in zip(self._places, read, strict=True):
+            vectors[place] = vector

@@ -4,7 +4,9 @@
 """
 
 import json
+import os
 import random
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,11 +24,15 @@ from bytewax.testing import cluster_main
 from flows.process import observer_of, replay_process
 from flows.quality import quality
 from flows.settings import Settings, load
-from flows.summary import TakeSink
+from flows.summary import Summary, TakeSink
 from operators.connectors.simulator import Delivery, Params
 from operators.domain.route import END, Chunk
 from operators.observe import ObserveSink, Values, read
 
+ROOT = Path(__file__).parents[1]
+CSQ = (sys.executable, "-m", "flows.cli")
+"""The command, for those tests that want a process of its own."""
+ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith("CSQ_")}
 SETTINGS = load(None, {})
 ORIGIN = "stream"
 NOW = Params().start + 30 * 86_400.0
@@ -107,8 +113,8 @@ class Result:
     values: Values
     published: dict[str, Counter[bytes]]
     """Stream -> its records, in no order."""
-    judged: Counter[str]
-    """Model -> labels that judged it."""
+    models: dict[str, Any]
+    """Model -> its prequential figures, as in the summary of a replay."""
 
 
 def run(
@@ -122,7 +128,7 @@ def run(
     here = replay_process(settings, now, tick_records=batch_size)
     registry, observer = observer_of(settings, None)
     published: defaultdict[str, Counter[bytes]] = defaultdict(Counter)
-    judged: Counter[str] = Counter()
+    summary = Summary()
 
     def take(records: Iterable[Any]) -> None:
         for record in records:
@@ -133,9 +139,9 @@ def run(
     op.output("observe", out.measured, ObserveSink(observer))
     op.output("take_published", out.published, TakeSink(take))
     op.output("take_dead", out.dead, TakeSink(lambda record: take([record])))
-    op.output("take_judged", out.judged, TakeSink(lambda verdicts: judged.update(model for model, _, _ in verdicts)))
+    op.output("take_judged", out.judged, TakeSink(summary.take_judged))
     cluster_main(flow, [], 0)
-    return Result(read(registry), dict(published), judged)
+    return Result(read(registry), dict(published), summary.as_dict()["models"])
 
 
 def raws(deliveries: Iterable[Delivery]) -> list[bytes]:

@@ -184,6 +184,11 @@ class Learner:
         self.refused = 0
         self.rollbacks = 0
 
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Examples learned, refused, rolled back."""
+        return self.examples, self.refused, self.rollbacks
+
     def judge_one(self, example: Example) -> tuple[tuple[float, ...], Any]:
         """Judge the published probability against whether the customer left."""
         p, left = example.published, example.label

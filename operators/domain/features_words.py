@@ -30,15 +30,45 @@ class Part(NamedTuple):
     questions: NDArray[np.bool_]
 
 
+class _Said(NamedTuple):
+    """The words of some messages behind each other, with what their neighbours do to them."""
+
+    words: NDArray[np.uint32]
+    bounds: NDArray[np.int64]
+    first: NDArray[np.bool_]
+    flags: NDArray[np.uint32]
+    valence: NDArray[np.int32]
+    scope: NDArray[np.bool_]
+    english: NDArray[np.bool_]
+
+
 def extract(memo: Memo, texts: Sequence[str], codes: NDArray[np.int64]) -> Part:
     """The features of cleaned texts; `codes` says of each whether it is English, other or not declared."""
+    said = _read(memo, texts, codes)
+    first, flags, bounds = said.first, said.flags, said.bounds
+    message = np.repeat(np.arange(len(texts), dtype=np.uint32), np.diff(bounds))
+    spoken = np.where(said.scope, said.words[:, words.NEGATED], said.words[:, words.PLAIN])
+    tops = message << SHIFT
+    pairs = (tops[1:] | fold(mix(spoken[:-1], spoken[1:])))[~first[1:]]
+    asks, exclaims = flags & words.QUESTION != 0, flags & words.EXCLAIM != 0
+    keys, questions = form(said.valence, asks, exclaims, bounds)
+    totals = per_message(said.valence, bounds)
+    return Part([tops | fold(spoken), pairs, *keys], said.english, totals, questions)
+
+
+def totals(memo: Memo, texts: Sequence[str], codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Only what the lexicon says, for texts of which nothing else is asked."""
+    said = _read(memo, texts, codes)
+    return per_message(said.valence, said.bounds)
+
+
+def _read(memo: Memo, texts: Sequence[str], codes: NDArray[np.int64]) -> _Said:
     at, bounds = _look_up(memo, texts)
     said = memo.words().take(at, axis=0)
     signed = said.view(np.int32)
     first = np.zeros(len(at) + 1, np.bool_)
     first[bounds] = True
     first = first[:-1]
-    message = np.repeat(np.arange(len(texts), dtype=np.uint32), np.diff(bounds))
     flags = said[:, words.FLAGS]
     valence = signed[:, words.VALENCE]
     english = codes == 0
@@ -46,17 +76,12 @@ def extract(memo: Memo, texts: Sequence[str], codes: NDArray[np.int64]) -> Part:
     if unsure.any():
         english |= unsure & (per_message(signed[:, words.FOREIGN], bounds) <= 0)
     if not english.all():
-        here = english[message]
+        here = np.repeat(english, np.diff(bounds))
         flags = np.where(here, flags, flags & ~np.uint32(words.NEGATOR))
         valence = np.where(here, valence, signed[:, words.ELSEWHERE])
     scope = _scope(flags, first)
     valence = _weighed(valence, signed[:, words.BOOST], scope, first)
-    spoken = np.where(scope, said[:, words.NEGATED], said[:, words.PLAIN])
-    tops = message << SHIFT
-    pairs = (tops[1:] | fold(mix(spoken[:-1], spoken[1:])))[~first[1:]]
-    asks, exclaims = flags & words.QUESTION != 0, flags & words.EXCLAIM != 0
-    keys, questions = form(valence, asks, exclaims, bounds)
-    return Part([tops | fold(spoken), pairs, *keys], english, per_message(valence, bounds), questions)
+    return _Said(said, bounds, first, flags, valence, scope, english)
 
 
 def _look_up(memo: Memo, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -1,50 +1,60 @@
-"""Temporary seam."""
+"""Mood: a sentiment model as the learn stage wants it: what was published is judged first, then learned from."""
+
+from typing import Any
 
 from operators.domain import sentiment
+from operators.domain.example import Example
 from operators.domain.prequential import Prequential, log_loss_one
+from operators.domain.sentiment import CLASSES, Params
+from operators.domain.stage import Measurement, check_version
 from operators.domain.vectors import Vector
 
 
 class Learner:
-    def __init__(self, name, params):
-        self.inner = sentiment.Learner(params)
-        self.table = self.inner.table
+    """The one writer of a sentiment model; `name` is the model's, such as ``sentiment/en``.
+
+    >>> learner = Learner("sentiment/en", Params())
+    >>> learner.judge_one(Example(b"", (0.7, 0.2, 0.1), "negative", 1.0, 60.0))
+    ((0.7, 0.2, 0.1), 'negative')
+    """
+
+    def __init__(self, name: str, params: Params) -> None:
+        self._learner = sentiment.Learner(params)
+        self.table = self._learner.table
         self.judge = Prequential(name)
-        self.name = name
 
     @property
-    def examples(self):
-        return self.inner.learned
+    def counts(self) -> tuple[int, int, int]:
+        """Examples learned, refused, rolled back."""
+        return self._learner.learned, self._learner.refused, self._learner.rollbacks
 
-    @property
-    def refused(self):
-        return self.inner.refused
-
-    @property
-    def rollbacks(self):
-        return self.inner.rollbacks
-
-    def judge_one(self, example):
-        probabilities = example.published
-        at = sentiment.CLASSES.index(example.label)
-        said = max(range(3), key=probabilities.__getitem__)
+    def judge_one(self, example: Example) -> tuple[tuple[float, ...], str]:
+        """Judge the published probabilities against what a person read."""
+        probabilities: tuple[float, ...] = tuple(example.published)
+        true = CLASSES.index(example.label)
+        said = probabilities.index(max(probabilities))
         self.judge.judge_one(
-            loss=log_loss_one(probabilities[at]),
-            right=said == at,
+            loss=log_loss_one(probabilities[true]),
+            right=said == true,
             confidence=probabilities[said],
             delay_seconds=example.delay_seconds,
         )
-        return tuple(probabilities), example.label
+        return probabilities, example.label
 
-    def learn_one(self, example):
-        self.inner.learn_one(Vector("", example.x, 0.0, False), example.label, example.weight)
+    def learn_one(self, example: Example) -> None:
+        """Learn from the vector that the score was made from; a weak label moves the weights less."""
+        self._learner.learn_one(Vector("", example.x, 0.0, is_question=False), example.label, example.weight)
 
-    def measure(self):
+    def measure(self) -> list[Measurement]:
+        """What ``observe`` exports."""
         return self.judge.measure()
 
-    def state(self):
-        return {"inner": self.inner.state(), "judge": self.judge.state()}
+    def state(self) -> dict[str, Any]:
+        """Versioned plain data: the model's own state carries its version."""
+        return {"v": 1, "model": self._learner.state(), "judge": self.judge.state()}
 
-    def restore(self, state):
-        self.inner.restore(state["inner"])
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        check_version("sentiment", state, 1)
+        self._learner.restore(state["model"])
         self.judge.restore(state["judge"])

@@ -4,8 +4,6 @@ The id of an outgoing event is derived from the event that caused it: sinks deli
 repeats by it.
 """
 
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import NamedTuple
 
 SOURCE = "csq"
@@ -22,21 +20,6 @@ class Outgoing(NamedTuple):
     key: str
     value: bytes
     headers: tuple[tuple[str, str], ...] = ()
-
-
-def iso(time: float) -> str:
-    """RFC 3339 in UTC with milliseconds.
-
-    >>> iso(1767600000.25)
-    '2026-01-05T08:00:00.250Z'
-    """
-    second, millis = divmod(round(time * 1000), 1000)
-    return f"{_second(second)}.{millis:03d}Z"
-
-
-@lru_cache(maxsize=4096)
-def _second(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def dead_letter(raw: bytes, reason: str, detail: str, origin: str, position: int) -> Outgoing:

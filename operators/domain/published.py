@@ -1,11 +1,12 @@
 """Events that leave: the data of each outgoing type, in the envelope of those that came in."""
 
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
 
-from operators.domain.outgoing import SOURCE, Outgoing, iso
+from operators.domain.outgoing import SOURCE, Outgoing
 
 Responder = Literal["human", "bot"]
 
@@ -90,11 +91,12 @@ class _Event(Struct, frozen=True, gc=False):
     id: str
     source: str
     type: str
-    time: str
+    time: datetime
     data: Any
 
 
 _encode = msgspec.json.Encoder().encode
+fromtimestamp = datetime.fromtimestamp
 
 
 def publish(data: Struct, cause: str, time: float, key: str) -> Outgoing:
@@ -105,5 +107,5 @@ def publish(data: Struct, cause: str, time: float, key: str) -> Outgoing:
     b'{"specversion":"1.0","id":"shop/1 e7#churn.scored","source":"csq","type":"csq.ch'
     """
     kind = TYPES[type(data)]
-    event = _Event("1.0", f"{cause}#{kind[4:]}", SOURCE, kind, iso(time), data)
+    event = _Event("1.0", f"{cause}#{kind[4:]}", SOURCE, kind, fromtimestamp(time, UTC), data)
     return Outgoing(kind, key, _encode(event))

@@ -142,6 +142,11 @@ class Learner:
         self.refused = 0
         self.rollbacks = 0
 
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Examples learned, refused, rolled back."""
+        return self.examples, self.refused, self.rollbacks
+
     def judge_one(self, example: Example) -> tuple[tuple[float, ...], Any] | None:
         """Judge the published S against the rating (both 0..5): within one point counts as right."""
         error = abs(example.published - example.label)

@@ -1,0 +1,94 @@
+"""What several runs say together: medians, ratios pair by pair, and how they are printed."""
+
+from collections.abc import Callable, Sequence
+from statistics import median
+from typing import Any
+
+from bench.meter import Figures
+
+Pair = tuple[Figures, Figures]
+"""The flow, and the bare loop that ran right after it."""
+MICRO = 1e6
+
+
+def rate(run: Figures) -> float:
+    """Events per second of wall time."""
+    return run.events / run.seconds
+
+
+def cost(run: Figures) -> float:
+    """Microseconds of CPU time per event, all threads of the process."""
+    return run.cpu_seconds / run.events * MICRO
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Least, median and most.
+
+    >>> spread([3.0, 1.0, 2.0])
+    {'min': 1.0, 'median': 2.0, 'max': 3.0}
+    """
+    return {"min": min(values), "median": median(values), "max": max(values)}
+
+
+def figures_of(pairs: Sequence[Pair]) -> dict[str, Any]:
+    """What is written of one origin; ratios above 1 mean that the flow was faster than the bare loop."""
+    flows, bares = [flow for flow, _ in pairs], [bare for _, bare in pairs]
+
+    def each(measure: Callable[[Figures], float]) -> dict[str, Any]:
+        return {"flow": spread([measure(run) for run in flows]), "bare": spread([measure(run) for run in bares])}
+
+    return {
+        "runs": len(pairs),
+        "events_per_second": each(rate),
+        "cpu_us_per_event": each(cost),
+        "rss_bytes": each(lambda run: float(run.rss_bytes)),
+        "ratio": spread([rate(flow) / rate(bare) for flow, bare in pairs]),
+        "cpu_ratio": spread([cost(bare) / cost(flow) for flow, bare in pairs]),
+        "published": median(run.published for run in flows),
+        "published_bytes": median(run.published_bytes for run in flows),
+    }
+
+
+def stages_of(runs: Sequence[Figures]) -> dict[str, float]:
+    """Median microseconds of CPU per event of the stream, by stage."""
+    return {name: median(run.stages[name] / run.events for run in runs) * MICRO for name in runs[0].stages}
+
+
+def disagreements(runs: Sequence[Figures]) -> list[str]:
+    """What was not counted the same in all runs: then they did not do the same work."""
+    first = runs[0].counted
+    return sorted(
+        {
+            f"{name}: {first[name]} and {run.counted[name]}"
+            for run in runs
+            for name in first
+            if run.counted[name] != first[name]
+        }
+    )
+
+
+def show_pairs(origin: str, figures: dict[str, Any]) -> None:
+    """Print one origin."""
+    print(f"\nfrom {origin}, median of {figures['runs']} (least .. most)")
+    print(f"  {'':6} {'events/s':>28}   {'us CPU/event':>24}   {'peak memory':>11}")
+    for way in ("flow", "bare"):
+        speed, cpu, rss = (figures[key][way] for key in ("events_per_second", "cpu_us_per_event", "rss_bytes"))
+        print(
+            f"  {way:6} {_spread(speed, ',.0f'):>28}   {_spread(cpu, '.1f'):>24}   {rss['median'] / 2**20:>7,.0f} MiB"
+        )
+    print(f"  ratio  {_spread(figures['ratio'], '.2f'):>28}   {_spread(figures['cpu_ratio'], '.2f'):>24}")
+
+
+def show_stages(stages: dict[str, float], flow_cost: float | None) -> None:
+    """Print what each stage costs."""
+    print("\nstages in the bare loop, us of CPU per event")
+    for name, micros in stages.items():
+        print(f"  {name:14} {micros:6.2f}  {'#' * round(micros * 2)}")
+    total = sum(stages.values())
+    print(f"  {'all':14} {total:6.2f}")
+    if flow_cost is not None:
+        print(f"  {'the flow adds':14} {flow_cost - total:6.2f}  lanes, Bytewax")
+
+
+def _spread(values: dict[str, float], form: str) -> str:
+    return f"{values['median']:{form}} ({values['min']:{form}} .. {values['max']:{form}})"

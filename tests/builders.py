@@ -1,0 +1,199 @@
+"""What tests build again and again: events as bytes, conversations step by step, and a view of what a stage handed out."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from operators.domain import events
+from operators.domain.events import TYPE_OF
+from operators.domain.reading import Reading
+from operators.domain.stage import Fact, Port, Stage
+
+START = 1_767_600_000.0
+"""2026-01-05T08:00:00Z, a Monday morning."""
+
+_TALK = {"conversation_id": "c1", "customer_id": "k1", "channel": "chat", "queue": "orders"}
+_ACTION = {
+    "action_id": "x1", "kind": "staffing", "target": "orders", "parameters": {"agents": 2}, "hypothesis_metric": "csq_reply_seconds",
+    "expected_delta": -30.0, "actor": "lead",
+}  # fmt: skip
+_DATA: dict[str, dict[str, Any]] = {
+    "csq.message.created": {**_TALK, "message_id": "m1", "author": {"role": "customer", "id": "k1"}, "text": "Where is it?"},
+    "csq.feedback.submitted": {
+        "feedback_id": "f1", "kind": "csat", "score": 4, "scale_min": 1, "scale_max": 5, "conversation_id": "c1", "customer_id": "k1",
+    },
+    "csq.complaint.opened": {"complaint_id": "p1", "customer_id": "k1", "complaint_type": "damage", "severity": 3},
+    "csq.complaint.closed": {"complaint_id": "p1", "customer_id": "k1", "complaint_type": "damage", "severity": 3},
+    "csq.customer.updated": {"customer_id": "k1", "attributes": {"plan": "gold", "age": 41, "b2b": True}, "segment": "vip"},
+    "csq.churn.labelled": {"customer_id": "k1", "churned": True, "observed_until": "2026-01-05T08:00:00Z", "label_source": "crm"},
+    "csq.label.sentiment": {"message_id": "m1", "conversation_id": "c1", "label": "negative", "labeller": "ann"},
+    "csq.agent.state_changed": {"agent_id": "a1", "queue": "orders", "from": "offline", "to": "available"},
+    "csq.staffing.planned": {
+        "queue": "orders", "interval_start": "2026-01-05T08:00:00Z", "interval_seconds": 900, "agents_scheduled": 4, "shrinkage": 0.3,
+    },
+    "csq.action.applied": _ACTION,
+    "csq.action.rolled_back": _ACTION,
+}  # fmt: skip
+
+
+def data_of(kind: str) -> dict[str, Any]:
+    """Valid data of an event of this type."""
+    if kind.startswith("csq.conversation."):
+        return dict(_TALK)
+    if kind.startswith("csq.behavior."):
+        return {"customer_id": "k1", "order_id": "o1", "total_minor": 1_999, "currency": "EUR"}
+    return dict(_DATA[kind])
+
+
+def iso(time: float) -> str:
+    """RFC 3339, to the microsecond."""
+    return datetime.fromtimestamp(time, UTC).isoformat().replace("+00:00", "Z")
+
+
+def envelope(kind: str, time: float = START, name: str = "e1", source: str = "shop/1", **data: Any) -> dict[str, Any]:
+    """A valid event as JSON has it; `data` replaces fields of its data."""
+    head = {"specversion": "1.0", "id": name, "source": source, "type": kind, "time": iso(time)}
+    return {**head, "data": {**data_of(kind), **data}}
+
+
+def raw(kind: str, time: float = START, name: str = "e1", source: str = "shop/1", **data: Any) -> bytes:
+    """A valid event as bytes."""
+    return json.dumps(envelope(kind, time, name, source, **data)).encode()
+
+
+EVENT_OF = {kind: event for event, kind in TYPE_OF.items()}
+_WHEN = datetime.fromtimestamp(START, UTC)
+
+
+def arrived(kind: str, time: float, name: str, data: Any, reading: Reading | None = None) -> tuple[Any, ...]:
+    """What the conversations take: time, name, event, reading. The envelope's own time is not looked at any more."""
+    event = EVENT_OF[kind](specversion="1.0", id=name, source="s", time=_WHEN, data=data)
+    return time, f"s {name}", event, reading
+
+
+def reads(negative: float = 0.2, neutral: float = 0.3, positive: float = 0.5, *, question: bool = False) -> Reading:
+    """A customer's message as it was scored."""
+    return Reading("en", b"\x07\x00\x00\x00", 0.0, question, "sentiment/en", (negative, neutral, positive))
+
+
+def say(  # noqa: PLR0913  the fields of a message
+    role: str,
+    time: float,
+    talk: str = "c1",
+    *,
+    who: str = "k1",
+    queue: str = "orders",
+    channel: str = "chat",
+    public: bool = True,
+    message: str | None = None,
+    reading: Reading | None = None,
+) -> tuple[Any, ...]:
+    """A message in conversation `talk`."""
+    message = message or f"{role}{time}{talk}"
+    author = events.Author(role, role)  # type: ignore[arg-type]  # tests may name roles as they like
+    data = events.Message(message, talk, who, author, channel, queue, "...", is_public=public)
+    return arrived("csq.message.created", time, message, data, reading)
+
+
+def step(  # noqa: PLR0913  the fields of a step
+    what: str,
+    time: float,
+    talk: str = "c1",
+    *,
+    who: str = "k1",
+    queue: str = "orders",
+    channel: str = "chat",
+    outcome: Any = None,
+) -> tuple[Any, ...]:
+    """A step in the life of conversation `talk`."""
+    data = events.Conversation(talk, who, channel, queue, outcome=outcome)
+    return arrived(f"csq.conversation.{what}", time, f"{what}{time}{talk}", data)
+
+
+def rate(  # noqa: PLR0913  the fields of a rating
+    score: float,
+    time: float,
+    talk: str | None = "c1",
+    *,
+    kind: Any = "csat",
+    scale: tuple[float, float] = (1.0, 5.0),
+    who: str | None = None,
+    attitude: int | None = None,
+) -> tuple[Any, ...]:
+    """A rating."""
+    data = events.Feedback(
+        "f", kind, score, *scale, conversation_id=talk, customer_id=who, attitude=attitude
+    )
+    return arrived("csq.feedback.submitted", time, f"rate{time}{talk}", data)
+
+
+def label(what: Any, message: str, time: float, talk: str = "c1") -> tuple[Any, ...]:
+    """What a person read in a message."""
+    data = events.SentimentLabel(message, talk, what, "ann")
+    return arrived("csq.label.sentiment", time, f"label{time}{message}", data)
+
+
+class Seen:
+    """All that a stage has handed out so far, by what it is."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, ...]] = Counter()
+        """(counter, label values) -> sum."""
+        self.samples: defaultdict[tuple[str, ...], list[Any]] = defaultdict(list)
+        """(histogram or gauge, label values) -> values in their order."""
+        self.published: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+        """Stream -> events."""
+        self.customers: list[Fact] = []
+        self.queues: list[Fact] = []
+        self.examples: defaultdict[str, list[Any]] = defaultdict(list)
+        self.dead: list[Any] = []
+        self.events: list[Any] = []
+
+    def take(self, ports: Iterable[Port]) -> "Seen":
+        """Add what came out of `drain`, or of the adapter."""
+        for port, value in ports:
+            if port == "measured":
+                self._measure(value)
+            elif port == "published":
+                for record in value:
+                    self.published[record.stream].append(json.loads(record.value))
+            elif port == "examples":
+                self.examples[value[0]] += value[1]
+            elif port in {"customers", "queues"}:
+                getattr(self, port).extend(value[1])
+            elif port == "dead":
+                self.dead.append(value)
+            elif port == "events":
+                self.events += value
+        return self
+
+    def _measure(self, measured: Iterable[Any]) -> None:
+        for name, labels, value in measured:
+            if name.endswith("_total"):
+                self.counts[name, *labels] += value
+            else:
+                self.samples[name, *labels].append(value)
+
+    def count(self, name: str) -> dict[tuple[str, ...], int]:
+        """Label values -> sum of one counter."""
+        return {labels: n for (metric, *rest), n in self.counts.items() if metric == name for labels in [tuple(rest)]}
+
+    def sampled(self, name: str) -> dict[tuple[str, ...], list[Any]]:
+        """Label values -> values of one histogram or gauge."""
+        return {tuple(labels): values for (metric, *labels), values in self.samples.items() if metric == name}
+
+    def told(self, port: str, *kinds: str) -> list[Fact]:
+        """Facts of some kinds for `customers` or `queues`."""
+        return [fact for fact in getattr(self, port) if fact[3] in kinds]
+
+
+def play(stage: Stage, steps: Sequence[Any], until: float | None = None) -> Seen:
+    """Let all steps arrive in the order given, settle them in the order of time, and let time come to `until`."""
+    held: list[Fact] = []
+    stage.arrive(steps, until or 0.0, held)
+    stage.settle(sorted(held, key=lambda fact: fact[:2]))
+    if until is not None:
+        stage.advance(until)
+    return Seen().take(stage.drain())
