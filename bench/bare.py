@@ -10,12 +10,14 @@ from operator import itemgetter
 from time import thread_time
 from typing import Any
 
+import bytewax.operators as op
 import msgspec
+from bytewax.dataflow import Dataflow
+from bytewax.testing import TestingSource
 
 from flows.process import live_process
 from flows.quality import MODELS, Process, _conversations, _customers, _learner
 from flows.settings import Settings
-from operators.domain.events import MessageCreated
 from operators.domain.example import Example
 from operators.domain.intake import Arrived, Intake
 from operators.domain.outgoing import Outgoing
@@ -23,14 +25,11 @@ from operators.domain.queues import Queues
 from operators.domain.reading import Turn
 from operators.domain.route import Chunk
 from operators.domain.stage import Fact, Measurement, Stage
-from operators.domain.text import clean
-from operators.domain.vectorize import Vectorizer
-from operators.domain.vectors import Vector
 from operators.domain.watermark import Tick
-from operators.learn import MEASURE_EVERY
+from operators.learn import LearnLogic
 from operators.observe import Observer
-from operators.sentiment import _score_many, _turns
-from operators.vectorize import is_read
+from operators.sentiment import sentiment
+from operators.vectorize import vectorize
 
 STAGES = (
     "route",
@@ -46,6 +45,9 @@ STAGES = (
 )
 """The methods of `Bare` that are stages, in the order in which an event takes them."""
 
+LANE = "0"
+Batch = list[tuple[str, Any]]
+"""What a pure step takes and gives, by lane."""
 _order = itemgetter(0, 1)
 
 
@@ -85,15 +87,15 @@ class Bare:
         here, models = self._here, self._here.models
         self._clock, self._observer, self._publish = clock, observer, publish
         self._intake = Intake(settings.intake, settings.dedupe)
-        self._vectorizer = Vectorizer(settings.vectorize)
+        self._read = _function_of(lambda up: vectorize("vectorize", up, settings.vectorize))
+        self._score = _function_of(lambda up: sentiment("sentiment", up, models))
         build = _learner(settings)
-        self._learners = {name: build(name) for name in MODELS}
-        models.update({name: learner.table for name, learner in self._learners.items()})
+        self._learners = {name: LearnLogic(build, models, None, keep=False) for name in MODELS}
+        for name, learner in self._learners.items():
+            learner.on_batch([name])  # the hello that brings the model
         self._conversations = Ordered(_conversations(here)())
         self._queues = Ordered(Queues(settings.queues))
         self._customers = Ordered(_customers(here)())
-        self._measured_at = dict.fromkeys(MODELS, -MEASURE_EVERY)
-        self._told: dict[str, tuple[int, int, int]] = dict.fromkeys(MODELS, (0, 0, 0))
         self._clear()
 
     def _clear(self) -> None:
@@ -120,8 +122,7 @@ class Bare:
                 self.queues(time)
                 self.customers(time)
             else:
-                events = self.intake(item)
-                self.conversations(self.sentiment(events, self.vectorize(events)), None)
+                self.conversations(self.sentiment(self.vectorize(self.intake(item))), None)
         if self._examples:
             self.learn()
         self.observe()
@@ -143,30 +144,14 @@ class Bare:
         self._intake.arrive(records, self._clock(), [])
         return self._sort(self._intake.drain())
 
-    def vectorize(self, events: list[Arrived]) -> list[Vector | None]:
+    def vectorize(self, events: list[Arrived]) -> Batch:
         """Clean and hash the texts."""
-        vectors: list[Vector | None] = [None] * len(events)
-        texts: list[str] = []
-        languages: list[str | None] = []
-        places: list[int] = []
-        for place, (_, _, event) in enumerate(events):
-            if type(event) is MessageCreated and is_read(event):
-                texts.append(clean(event.data.text))
-                languages.append(event.data.language)
-                places.append(place)
-        if texts:
-            for place, vector in zip(places, self._vectorizer.vectorize_many(texts, languages), strict=True):
-                vectors[place] = vector
-        return vectors
+        return self._read([(LANE, events)])
 
-    def sentiment(self, events: list[Arrived], vectors: list[Vector | None]) -> list[Turn]:
+    def sentiment(self, vectored: Batch) -> list[Turn]:
         """Score the customers' messages."""
-        said = [
-            vector
-            for (_, _, event), vector in zip(events, vectors, strict=True)
-            if vector is not None and event.data.author.role == "customer"  # type: ignore[union-attr]  only messages have one
-        ]
-        return _turns(events, vectors, iter(_score_many(said, self._here.models)))
+        [(_, turns)] = self._score(vectored)
+        return turns  # type: ignore[no-any-return]  a list of turns, as the operator says
 
     def conversations(self, turns: list[Any], until: float | None) -> None:
         """Pair replies, watch waits; time is told by `until`."""
@@ -189,21 +174,8 @@ class Bare:
     def learn(self) -> None:
         """Judge what was published, then learn."""
         for name, examples in self._examples.items():
-            learner = self._learners[name]
-            for item in examples:
-                example = Example(*item)
-                if example.weight >= 1:
-                    learner.judge_one(example)
-                learner.learn_one(example)
-            counts = (learner.examples, learner.refused, learner.rollbacks)
-            names = ("csq_model_examples_total", "csq_refused_features_total", "csq_model_rollbacks_total")
-            for metric, count, told in zip(names, counts, self._told[name], strict=True):
-                if count > told:
-                    self._measured.append((metric, (name,), count - told))
-            self._told[name] = counts
-            if learner.examples - self._measured_at[name] >= MEASURE_EVERY:
-                self._measured_at[name] = learner.examples
-                self._measured += learner.measure()
+            out, _ = self._learners[name].on_batch([examples])
+            self._sort(out)
         self._examples.clear()
 
     def observe(self) -> None:
@@ -216,7 +188,7 @@ class Bare:
         self._publish(self._outgoing)
         self._outgoing = []
 
-    def _sort(self, ports: list[tuple[str, Any]]) -> list[Any]:
+    def _sort(self, ports: Iterable[tuple[str, Any]]) -> list[Any]:
         """Put what a stage hands out where it belongs; gives its events."""
         events: list[Any] = []
         for port, value in ports:
@@ -235,9 +207,19 @@ class Bare:
                     self._queues.held += value[1]
                 case "examples":
                     self._examples[value[0]] += value[1]
+                case "judged":  # for reports
+                    pass
                 case _:
                     raise ValueError(f"a stage handed out to port {port!r}; bench/bare.py does not know where it leads")
         return events
+
+
+def _function_of(step: Callable[[Any], Any]) -> Callable[[Batch], Batch]:
+    """The function inside a pure step: the operator is asked for it, so that the same code runs on both sides."""
+    scratch = Dataflow("scratch")
+    step(op.input("nothing", scratch, TestingSource([])))
+    mapper: Callable[[Batch], Batch] = scratch.substeps[-1].substeps[-1].mapper  # type: ignore[attr-defined]  of flat_map_batch
+    return mapper
 
 
 def _timed(call: Callable[..., Any], seconds: dict[str, float], name: str) -> Callable[..., Any]:

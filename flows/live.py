@@ -19,7 +19,7 @@ from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import cluster_main
 from prometheus_client import CollectorRegistry
 
-from flows.process import live_process, observer_of
+from flows.process import live_process, observer_of, settle_memory
 from flows.quality import Process, quality
 from flows.settings import Settings, load
 from flows.shop import Shop
@@ -111,6 +111,7 @@ class Live:
         """Run until SIGTERM or SIGINT: then what was read is finished, delivered and stored."""
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self._on_signal)
+        settle_memory()
         self.web.start()
         log.info("serving metrics at %s/metrics", self.web.url)
         if self.shop is not None:

@@ -11,7 +11,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.testing import cluster_main
 from prometheus_client import CollectorRegistry
 
-from flows.process import observer_of, replay_process
+from flows.process import observer_of, replay_process, settle_memory
 from flows.quality import Process, quality
 from flows.settings import Settings
 from flows.summary import Summary, TakeSink
@@ -54,6 +54,7 @@ def replay(  # noqa: PLR0913  the command line's options
     registry, observer = observer_of(settings, None)
     summary = Summary()
     source = JsonlSource(paths, batch_size=batch_size, ready=here.models.complete, progress=progress)
+    settle_memory()
     started = time.perf_counter()
     cluster_main(flow(here, source, folder, observer, summary), [], 0, epoch_interval=EPOCH)
     seconds = time.perf_counter() - started

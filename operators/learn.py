@@ -80,22 +80,33 @@ class LearnLogic(StatefulBatchLogic[list[Example] | None, Port, bytes]):
             if isinstance(value, str):
                 self._wake(value)
                 continue
-            learner = self._learner
-            if learner is None:  # the gate lets no event through before the hellos
+            if self._learner is None:  # the gate lets no event through before the hellos
                 raise RuntimeError("examples came before the hello of their model; the flow is wired wrongly")
             for item in value:
-                example = Example(*item)
-                if example.weight >= 1:
-                    verdict = learner.judge_one(example)
-                    if verdict is not None:
-                        judged.append((self._name, *verdict))
-                learner.learn_one(example)
+                try:
+                    self._take(self._learner, Example(*item), judged)
+                except Exception:  # whatever it is: one bad example must not end the flow
+                    log.exception("model %s failed on an example; it is left out", self._name)
+                    out.append(("measured", [("csq_stage_failures_total", ("learn",), 1)]))
         if judged:
             out.append(("judged", judged))
         measured = self._measure()
         if measured:
             out.append(("measured", measured))
         return out, StatefulBatchLogic.RETAIN
+
+    def _take(self, learner: Learner, example: Example, judged: list[Verdict]) -> None:
+        """Judge what was published, then learn; a weak label is only learned from."""
+        if example.weight >= 1:
+            verdict = learner.judge_one(example)
+            if verdict is not None:
+                judged.append((self._name, *verdict))
+        learner.learn_one(example)
+
+    def on_eof(self) -> tuple[Iterable[Port], bool]:
+        """Measure once more, as of the last example."""
+        self._last = -MEASURE_EVERY
+        return [("measured", self._measure())], StatefulBatchLogic.RETAIN
 
     def _wake(self, name: str) -> None:
         if self._learner is None:

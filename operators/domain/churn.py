@@ -12,7 +12,6 @@ from operator import mul, sub
 from typing import Annotated, Any, Literal, NamedTuple
 
 from msgspec import Meta, Struct
-from river import linear_model, optim, preprocessing
 
 from operators.domain.example import Example
 from operators.domain.prequential import Prequential, log_loss_one
@@ -170,6 +169,9 @@ class Learner:
     version = 1
 
     def __init__(self, params: Params) -> None:
+        # River takes a second to import, which commands without models need not wait for.
+        from river import linear_model, optim, preprocessing  # noqa: PLC0415  see above
+
         self._params = params
         self._names = names_of(params)
         self._scaler = preprocessing.StandardScaler()

@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any, NamedTuple
 
-from river import linear_model, optim, time_series, utils
 
 SECONDS_MAX = 1e9
 """Longest duration the wire accepts (32 years); longer ones are refused."""
@@ -69,6 +68,9 @@ class Arima:
         self._start()
 
     def _start(self) -> None:
+        # River takes a second to import, which commands without models need not wait for.
+        from river import linear_model, optim, time_series  # noqa: PLC0415  see above
+
         self._regressor = linear_model.LinearRegression(optimizer=optim.SGD(0.01), intercept_lr=0.0, clip_gradient=1.0)
         self._model = time_series.SNARIMAX(p=3, d=1, q=1, regressor=self._regressor)
 
@@ -101,7 +103,9 @@ class Arima:
         model.y_hist.extend(state["history"])
         model.y_diff.extend(state["differences"])
         model.errors.extend(state["errors"])
-        regressor._weights = utils.VectorDict(state["weights"])  # noqa: SLF001  # River has no public way in
+        from river.utils import VectorDict  # noqa: PLC0415  as above
+
+        regressor._weights = VectorDict(state["weights"])  # noqa: SLF001  # River has no public way in
         regressor.optimizer.n_iterations = state["steps"]
         return arima
 

@@ -13,9 +13,6 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
-from river.linear_model import LogisticRegression
-from river.multiclass import OneVsRestClassifier
-from river.optim import AdaGrad
 
 from operators.domain.stage import check_version
 from operators.domain.vectors import LANGUAGES, SPACE, TONES, Vector, Vectors
@@ -158,7 +155,12 @@ class Learner:
                 model._weights[feature] = weight  # noqa: SLF001 - River has no public way to set weights
         self._write(list(range(TONES)))
 
-    def _new_river(self) -> OneVsRestClassifier:
+    def _new_river(self) -> Any:
+        # River takes a second to import, which commands without models need not wait for.
+        from river.linear_model import LogisticRegression  # noqa: PLC0415  see above
+        from river.multiclass import OneVsRestClassifier  # noqa: PLC0415  see above
+        from river.optim import AdaGrad  # noqa: PLC0415  see above
+
         params = self._params
         one = LogisticRegression(
             optimizer=AdaGrad(lr=params.learning_rate, eps=params.damping),

@@ -1,6 +1,7 @@
 """What leaves is named after what caused it."""
 
 import json
+from datetime import datetime
 
 import pytest
 
@@ -44,7 +45,8 @@ def test_every_published_type_has_its_stream() -> None:
     ],
 )
 def test_times_are_rfc_3339_in_utc_with_milliseconds(time: float, expected: str) -> None:
-    assert iso(time) == expected
+    assert datetime.fromisoformat(iso(time)) == datetime.fromisoformat(expected)
+    assert iso(time).endswith("Z")
 
 
 def test_a_dead_letter_keeps_the_bytes_and_tells_nothing_of_them_in_its_headers() -> None:

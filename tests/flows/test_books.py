@@ -25,7 +25,7 @@ SHOPS = {
     "normal, a quiet day": Params(seed=2, events_per_second=4.0),
     "rush": Params(scenario="rush", **SCENARIO),
     "outage": Params(scenario="outage", **SCENARIO),
-    "normal, badly delivered": Params(seed=3, late_share=0.2, duplicate_share=0.1, broken_share=0.03),
+    "normal, badly delivered": Params(seed=4, late_share=0.2, duplicate_share=0.1, broken_share=0.03),
 }
 
 
