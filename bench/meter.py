@@ -9,6 +9,10 @@ from time import perf_counter, process_time
 from msgspec import Struct
 
 
+YARDSTICK_STEPS = 200_000
+YARDSTICKS = 3
+
+
 class Figures(Struct, kw_only=True):
     """One run."""
 
@@ -22,6 +26,8 @@ class Figures(Struct, kw_only=True):
     """What the metrics say happened, so that runs can be compared: an engine that loses events is fast."""
     published: int
     published_bytes: int
+    yardstick_seconds: float
+    """CPU time of a fixed piece of work right before the run: how fast the machine was just then."""
     stages: dict[str, float] = {}
     """Seconds per stage, where they were measured."""
 
@@ -38,10 +44,12 @@ class Meter:
 
     def __init__(self) -> None:
         self._began: tuple[float, float] | None = None
+        self.yardstick_seconds = 0.0
 
     def start(self) -> None:
         """Start, once; what is there by now is no garbage and is not looked at again."""
         if self._began is None:
+            self.yardstick_seconds = min(yardstick() for _ in range(YARDSTICKS))
             gc.collect()
             gc.freeze()
             self._began = (perf_counter(), process_time())
@@ -51,6 +59,15 @@ class Meter:
         if self._began is None:
             raise RuntimeError("the meter was read before it was started: the run read no event")
         return perf_counter() - self._began[0], process_time() - self._began[1]
+
+
+def yardstick() -> float:
+    """CPU seconds that plain Python needs for a fixed piece of work: 200,000 steps with numbers, strings and a table."""
+    began, table = process_time(), dict[str, int]()
+    for number in range(YARDSTICK_STEPS):
+        name = f"entity-{number % 997}"
+        table[name] = table.get(name, 0) + number
+    return process_time() - began
 
 
 def peak_rss_bytes() -> int:

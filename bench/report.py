@@ -44,6 +44,7 @@ def figures_of(pairs: Sequence[Pair]) -> dict[str, Any]:
         "rss_bytes": each(lambda run: float(run.rss_bytes)),
         "ratio": spread([rate(flow) / rate(bare) for flow, bare in pairs]),
         "cpu_ratio": spread([cost(bare) / cost(flow) for flow, bare in pairs]),
+        "yardstick_ms": each(lambda run: run.yardstick_seconds * 1e3),
         "published": median(run.published for run in flows),
         "published_bytes": median(run.published_bytes for run in flows),
     }
@@ -77,6 +78,9 @@ def show_pairs(origin: str, figures: dict[str, Any]) -> None:
             f"  {way:6} {_spread(speed, ',.0f'):>28}   {_spread(cpu, '.1f'):>24}   {rss['median'] / 2**20:>7,.0f} MiB"
         )
     print(f"  ratio  {_spread(figures['ratio'], '.2f'):>28}   {_spread(figures['cpu_ratio'], '.2f'):>24}")
+    print(
+        f"  yardstick {_spread(figures['yardstick_ms']['flow'], '.0f')} ms: how fast the machine was (the same work each time)"
+    )
 
 
 def show_stages(stages: dict[str, float], flow_cost: float | None) -> None:

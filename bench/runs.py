@@ -172,6 +172,7 @@ class Bench:
             counted={name: int(sum(children.values())) for name, children in found.items()},
             published=self.sink.records,
             published_bytes=self.sink.bytes,
+            yardstick_seconds=self.meter.yardstick_seconds,
             stages=self.stages,
         )
 

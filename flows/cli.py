@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 import click
 import msgspec
@@ -44,10 +44,10 @@ def main() -> None:
 @config_option
 def run(config: Path | None) -> None:
     """Run live: Kafka if the settings name brokers, else an embedded broker and a simulated shop."""
-    from flows.live import Live  # noqa: PLC0415  River, NLTK and Kafka take a second that the other commands need not wait
-    from flows import logs  # noqa: PLC0415
-    from flows.view import LiveView  # noqa: PLC0415
-    from flows.web import WebError  # noqa: PLC0415
+    from flows import logs
+    from flows.live import Live
+    from flows.view import LiveView
+    from flows.web import WebError
 
     settings = settings_of(config)
     terminal = sys.stdout.isatty()
@@ -74,9 +74,9 @@ def run(config: Path | None) -> None:
 )
 @config_option
 def replay(files: tuple[str, ...], out: Path, *, as_json: bool, batch: int, config: Path | None) -> None:
-    """Replay recorded events (JSON lines, plain or .gz; - is standard input) through the same path, as fast as it goes."""
-    from flows import logs  # noqa: PLC0415
-    from flows.replay import replay as replay_files  # noqa: PLC0415
+    """Replay recorded events (JSON lines, plain or .gz; - is standard input) through the same path."""
+    from flows import logs
+    from flows.replay import replay as replay_files
 
     settings = settings_of(config)
     logs.start("warning")
@@ -88,7 +88,7 @@ def replay(files: tuple[str, ...], out: Path, *, as_json: bool, batch: int, conf
     if as_json:
         click.echo(json.dumps(summary))
     else:
-        from flows.report import show  # noqa: PLC0415
+        from flows.report import show
 
         show(summary, out)
 
@@ -106,7 +106,7 @@ def _check_readable(path: str) -> None:
             file.close()
     except OSError as error:
         raise click.ClickException(
-            f"{path}: cannot be read: {error.strerror or error}; expected JSON lines, plain or gzip, or - for standard input"
+            f"{path}: cannot be read: {error.strerror or error}; expected JSON lines, plain or .gz, or -"
         ) from None
 
 
@@ -128,7 +128,7 @@ class _Bar:
         self._bar = Progress(*columns, console=Console(stderr=True), disable=not show)
         self._task = self._bar.add_task("replay", total=total)
 
-    def __enter__(self) -> "_Bar":
+    def __enter__(self) -> Self:
         self._bar.start()
         return self
 
@@ -148,11 +148,11 @@ class _Bar:
 )
 @click.option("--books", type=click.Path(dir_okay=False, path_type=Path), help="File for the true counts and times.")
 @config_option
-def simulate(  # noqa: PLR0913  the options of the command
+def simulate(
     *, scenario: str | None, seed: int | None, events: int, out: Path | None, books: Path | None, config: Path | None
 ) -> None:
     """Write the events of a simulated shop as JSON lines; --books also writes what truly happened."""
-    from operators.connectors.simulator import Simulator  # noqa: PLC0415
+    from operators.connectors.simulator import Simulator
 
     params = settings_of(config).simulator
     chosen = {"scenario": scenario, "seed": seed}
@@ -214,7 +214,7 @@ def config_command(config: Path | None) -> None:
 @main.command()
 def schema() -> None:
     """Print the JSON Schema of all events, for producers."""
-    from operators.domain.events import AnyEvent  # noqa: PLC0415
+    from operators.domain.events import AnyEvent
 
     click.echo(json.dumps(msgspec.json.schema(AnyEvent), indent=2))
 

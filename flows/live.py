@@ -1,6 +1,7 @@
 """Live running: Kafka, or the embedded broker and a simulated shop, through the graph to metrics and topics.
 
-``python -m bytewax.run 'flows.live:flow("my.yaml")'`` runs it under Bytewax's own runner; ``csq run`` adds the live view.
+``python -m bytewax.run 'flows.live:flow("my.yaml")'`` runs it under Bytewax's own runner; ``csq run`` adds the live
+view.
 """
 
 import logging
@@ -20,7 +21,7 @@ from bytewax.testing import cluster_main
 from prometheus_client import CollectorRegistry
 
 from flows.process import live_process, observer_of, settle_memory
-from flows.quality import Process, quality
+from flows.quality import quality
 from flows.settings import Settings, load
 from flows.shop import Shop
 from flows.web import WebServer, application
@@ -54,7 +55,7 @@ class Heart:
 
 
 class Live:
-    """One live process: what it reads, serves and writes. Making it takes the port; `run` returns when it was stopped."""
+    """One live process: what it reads, serves and writes; `run` returns when it was stopped."""
 
     def __init__(self, settings: Settings) -> None:
         self.stop = threading.Event()

@@ -44,7 +44,7 @@ def live_process(settings: Settings, clock: Callable[[], float], *, keep: bool) 
 
 
 def replay_process(settings: Settings, now: float, *, tick_records: int) -> Process:
-    """Time moves with the events and is told every `tick_records` records; `now` (POSIX seconds) only says what is the future."""
+    """Time moves with the events and is told every `tick_records` records; `now` only says what is in the future."""
     return _process(settings, lambda: now, keep=False, tick_seconds=math.inf, tick_records=tick_records)
 
 

@@ -1,7 +1,7 @@
 """The way of an event, from raw bytes to named streams. It knows no source and no sink.
 
-Read it top to bottom: each line is a stage, each stage a file of the same name in ``operators/`` (how it sits in Bytewax)
-and in ``operators/domain/`` (what it does).
+Read it top to bottom: each line is a stage, each stage a file of the same name in ``operators/`` (how it sits in
+Bytewax) and in ``operators/domain/`` (what it does).
 """
 
 import itertools
@@ -16,8 +16,8 @@ from flows.settings import Settings
 from operators.conversations import conversations
 from operators.customers import customers
 from operators.domain import churn as churn_model
-from operators.domain import satisfaction as satisfaction_model
 from operators.domain import mood
+from operators.domain import satisfaction as satisfaction_model
 from operators.domain import sentiment as sentiment_model
 from operators.domain.conversations import Conversations
 from operators.domain.customers import Customers

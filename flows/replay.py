@@ -1,4 +1,4 @@
-"""Replay: recorded events through the same graph, as fast as it goes. Event time moves the timers; same events, same bytes."""
+"""Replay: recorded events through the same graph, as fast as it goes: same events, same bytes."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -36,7 +36,7 @@ def flow(here: Process, source: JsonlSource, folder: Path, observer: Observer, s
     return replay
 
 
-def replay(  # noqa: PLR0913  the command line's options
+def replay(
     settings: Settings,
     paths: Sequence[str],
     folder: Path,

@@ -1,4 +1,4 @@
-"""The shop of the first run: the simulator writes into the embedded broker, an hour of its past first, then in real time."""
+"""The shop of the first run: the simulator writes into the embedded broker, its last hour first, then in real time."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from flows.settings import Settings
 from operators.connectors.simulator import Simulator
 
 PAST_SECONDS = 3600.0
-"""What the shop lived through before the run begins: so every figure is there at once, and conversations are under way."""
+"""What the shop lived through before the run begins: so every figure is there at once, and people are talking."""
 MOST_UNREAD = 10_000
 """Events written ahead of the reader: the embedded broker forgets the oldest when its 5 MB per partition are full."""
 

@@ -1,4 +1,4 @@
-"""The summary of a replay: what was counted, how long people waited, how good the models were, scored before learned."""
+"""The summary of a replay: how long people waited, how good the models were (scored before learned)."""
 
 from array import array
 from collections import defaultdict

@@ -42,10 +42,10 @@ def conversations(
 ) -> Talks:
     """Turns to facts about waits, moods and outcomes.
 
-    In: lists of (time, name, event, reading), and ticks, keyed by conversation lane. Out: facts keyed by customer lane and by
-    queue lane, with ticks in line; examples keyed by model; published events; measurements. State: a record per
-    conversation and the vectors and scores of its last turns, dropped after days of silence, bounded per lane. On resume:
-    goes on exactly; an open wait that passed its limit meanwhile is missed as soon as time has come past it.
+    In: lists of (time, name, event, reading), and ticks, keyed by conversation lane. Out: facts keyed by customer lane
+    and by queue lane, with ticks in line; examples keyed by model; published events; measurements. State: a record per
+    conversation and the vectors and scores of its last turns, dropped after days of silence, bounded per lane. On
+    resume: goes on exactly; an open wait that passed its limit meanwhile is missed as soon as time has come past it.
     """
     out = lane_stage("lane", up, "conversations", build, clock, keep)
     queue_lanes = tuple(sorted({lanes.of(queue) for queue in (*queue_names, OTHER)}))

@@ -35,9 +35,9 @@ def intake(
 ) -> Arrivals:
     """Raw records to events, each once.
 
-    In: lists of raw records and ticks, keyed by lane. Out: lists of (time, name, event) and ticks, keyed by lane; dead letters;
-    measurements. State: the ids of a window of event time, bounded; they expire with it. On resume: repeats of what was
-    read before are still known.
+    In: lists of raw records and ticks, keyed by lane. Out: lists of (time, name, event) and ticks, keyed by lane; dead
+    letters; measurements. State: the ids of a window of event time, bounded; they expire with it. On resume: repeats of
+    what was read before are still known.
     """
     out = lane_stage("lane", up, "intake", lambda: Intake(params, window), clock, keep)
     return Arrivals(lane_port("events", out, "events"), port("dead", out, "dead"), port("measured", out, "measured"))

@@ -1,7 +1,7 @@
 """The adapter of lane stages to Bytewax: the only place, beside ``learn.py``, that knows how Bytewax keeps state.
 
-A lane stage (``domain/stage.py``) is plain Python. Here it gets its lane's batches, its facts sorted once event time has come
-past them, its ticks, and its snapshots; and what it hands out leaves through named ports.
+A lane stage (``domain/stage.py``) is plain Python. Here it gets its lane's batches, its facts sorted once event time
+has come past them, its ticks, and its snapshots; and what it hands out leaves through named ports.
 """
 
 import logging
@@ -13,8 +13,8 @@ from typing import Any
 
 import bytewax.operators as op
 import msgspec
-from bytewax.operators import KeyedStream, StatefulBatchLogic
 from bytewax.dataflow import Stream, operator
+from bytewax.operators import KeyedStream, StatefulBatchLogic
 
 from operators.domain.outgoing import dead_letter
 from operators.domain.stage import Fact, Port, Stage
@@ -23,7 +23,7 @@ from operators.domain.watermark import LaneTicks, Tick, Watermark
 log = logging.getLogger(__name__)
 
 MAX_HELD = 20_000
-"""Facts a lane holds back for order. Past it the older half is settled at once: memory is bounded, order is not promised."""
+"""Facts a lane holds back for order. Past it the older half is settled at once: memory is bounded."""
 
 _order = itemgetter(0, 1)
 _encode = msgspec.msgpack.Encoder().encode
@@ -140,7 +140,7 @@ def _plain(item: Any) -> bytes:
 
 
 def _tupled(fact: Any) -> Any:
-    """msgpack gives lists; facts are tuples, and so is what they carry."""
+    """Msgpack gives lists; facts are tuples, and so is what they carry."""
     return tuple(_tupled(part) if isinstance(part, list) else part for part in fact)
 
 
@@ -150,11 +150,10 @@ def lane_stage(
 ) -> KeyedStream[Port]:
     """A lane stage.
 
-    In: batches and ticks, keyed by lane. Out: (port, value), keyed by lane. State: the stage's records and the facts held
-    back for order, per lane; what expires is the stage's to say. On resume: goes on exactly, or refuses a state of another
-    version with a message.
+    In: batches and ticks, keyed by lane. Out: (port, value), keyed by lane. State: the stage's records and the facts
+    held back for order, per lane; what expires is the stage's to say. On resume: goes on exactly, or refuses a state of
+    another version with a message.
     """
-
     parts = count()
 
     def shim(resume: bytes | None) -> LaneLogic:

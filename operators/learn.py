@@ -1,7 +1,7 @@
 """The adapter of the learn stage to Bytewax: one learner per model, the one writer of it.
 
-A learner judges the score that was published against the label, then learns, and writes what changed into the table that
-the scorers of this process read. A hello per model wakes it at the start, and with it the state it resumes from.
+A learner judges the score that was published against the label, then learns, and writes what changed into the table
+that the scorers of this process read. A hello per model wakes it at the start, and with it the state it resumes from.
 """
 
 import logging
@@ -146,7 +146,7 @@ class Hello(DynamicSource[tuple[str, str]]):
     def __init__(self, names: Iterable[str]) -> None:
         self._names = tuple(names)
 
-    def build(self, step_id: str, worker_index: int, worker_count: int) -> "_HelloPartition":  # noqa: ARG002
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> "_HelloPartition":
         """One for every worker."""
         return _HelloPartition(self._names)
 
@@ -181,9 +181,9 @@ def learn(
 ) -> Learned:
     """The learn stage.
 
-    In: lists of examples, and hellos, keyed by model. Out: measurements, and every verdict (model, probabilities, label). State: one model per key, as
-    plain numbers beside River's version; bounded by the hashed space. On resume: the hello brings the model back, and the
-    table to the scorers, before the first event is read.
+    In: lists of examples, and hellos, keyed by model. Out: measurements, and every verdict (model, probabilities,
+    label). State: one model per key, as plain numbers beside River's version; bounded by the hashed space. On resume:
+    the hello brings the model back, and the table to the scorers, before the first event is read.
     """
 
     def shim(resume: bytes | None) -> LearnLogic:

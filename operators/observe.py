@@ -279,7 +279,7 @@ class ObserveSink(DynamicSink[list[Measurement]]):
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
 
-    def build(self, step_id: str, worker_index: int, worker_count: int) -> "_ObservePartition":  # noqa: ARG002 Bytewax names them
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> "_ObservePartition":
         """Give every worker the same observer: they share a process and its registry."""
         return _ObservePartition(self._observer)
 

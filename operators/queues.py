@@ -28,8 +28,8 @@ def queues(
     """Facts of conversations, agents and plans to the state of each queue.
 
     In: lists of facts, and ticks, keyed by queue lane. Out: measurements (smoothed and forecast reply time, open waits,
-    agents, service level). State: a record per queue: what is open, who is on shift, the forecast's models; a closed set,
-    bounded. On resume: goes on exactly.
+    agents, service level). State: a record per queue: what is open, who is on shift, the forecast's models; a closed
+    set, bounded. On resume: goes on exactly.
     """
     out = lane_stage("lane", up, "queues", lambda: Queues(params), clock, keep)
     return Loads(port("dead", out, "dead"), port("measured", out, "measured"))

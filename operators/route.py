@@ -12,7 +12,7 @@ from operators.domain.watermark import Tick
 def route(step_id: str, up: Stream[Chunk], router: Router) -> KeyedStream[list[Record] | Tick]:
     """Group raw records by lane, and tell every lane how far event time has come.
 
-    In: chunks of raw bytes, as sources read them. Out: lists of (raw, origin, position), and ticks, keyed by lane. No key, no
-    state that outlives the process: where each origin stands is told anew by its first records after a resume.
+    In: chunks of raw bytes, as sources read them. Out: lists of (raw, origin, position), and ticks, keyed by lane. No
+    key, no state that outlives the process: where each origin stands is told anew by its first records after a resume.
     """
     return op.flat_map_batch("group", up, router.route_many)

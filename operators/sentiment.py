@@ -17,8 +17,8 @@ from operators.models import Models
 def sentiment(step_id: str, up: KeyedStream[Any], models: Models) -> KeyedStream[list[Turn] | Tick]:
     """Score a whole batch at once, one numpy call per language.
 
-    In: events with a vector beside each, and ticks, keyed by lane. Out: lists of (time, name, event, reading), and ticks,
-    keyed by lane; a customer's reading has probabilities, an agent's only a tone. A pure step: no state.
+    In: events with a vector beside each, and ticks, keyed by lane. Out: lists of (time, name, event, reading), and
+    ticks, keyed by lane; a customer's reading has probabilities, an agent's only a tone. A pure step: no state.
     """
 
     def score(lanes: list[tuple[str, Any]]) -> list[tuple[str, Any]]:

@@ -22,8 +22,8 @@ Vectored = tuple[list[Arrived], list[Vector | None]]
 def vectorize(step_id: str, up: KeyedStream[list[Arrived] | Tick], params: Params) -> KeyedStream[Vectored | Tick]:
     """Read the texts of a whole batch at once.
 
-    In: lists of (time, name, event), and ticks, keyed by lane. Out: the same with a vector beside each event. A pure step: no
-    key is looked at, no state is kept but a memo of words, on which no result depends.
+    In: lists of (time, name, event), and ticks, keyed by lane. Out: the same with a vector beside each event. A pure
+    step: no key is looked at, no state is kept but a memo of words, on which no result depends.
     """
     vectorizer = Vectorizer(params)
 
@@ -47,7 +47,7 @@ def vectorize(step_id: str, up: KeyedStream[list[Arrived] | Tick], params: Param
             said.put(vectorizer.vectorize_many(said.texts, said.languages))
         if replied.texts:
             tones = vectorizer.tones_many(replied.texts, replied.languages)
-            replied.put(Vector("", b"", tone, False) for tone in tones)
+            replied.put(Vector("", b"", tone, is_question=False) for tone in tones)
         return out
 
     return op.flat_map_batch("read", up, read)

@@ -131,9 +131,11 @@ def test_every_link_leads_somewhere(page):
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_every_file_that_is_named_exists(page):
     for span in spans(read(page)):
+        if span.endswith("x.py"):  # any stage
+            continue
         if re.fullmatch(r"(flows|operators|config|docs|tests|bench|grafana)/[\w./*-]*", span):
             assert list(ROOT.glob(span.rstrip("/"))) or span == "bench/latest.json", span
-        elif re.fullmatch(r"[a-z_]+\.py", span) and span != "x.py":
+        elif re.fullmatch(r"[a-z_]+\.py", span):
             assert list((ROOT / "operators").rglob(span)) + list((ROOT / "flows").rglob(span)), span
 
 
@@ -242,7 +244,10 @@ def test_the_examples_of_what_comes_in_give_those_of_what_goes_out(tmp_path):
     for example in outgoing()[:-1]:
         lines = (tmp_path / "out" / f"{example['type']}.jsonl").read_text(encoding="utf-8").splitlines()
         made = {event["id"]: event for event in map(json.loads, lines)}
-        assert flat(made[example["id"]]) == pytest.approx(flat(example), abs=0.1)  # a model may be tuned a little
+        expected, actual = flat(example), flat(made[example["id"]])
+        numbers = [path for path, value in expected.items() if isinstance(value, float)]
+        assert [actual[path] for path in numbers] == pytest.approx([expected[path] for path in numbers], abs=0.1)
+        assert actual == expected | {path: actual[path] for path in numbers}  # so a model may be tuned a little
 
 
 def flat(value: object, path: str = "$") -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""JSON lines, in and out: files (plain or ``.gz``) and standard input to chunks of raw bytes; outgoing streams to files."""
+"""JSON lines, in and out: files (plain or ``.gz``) and standard input to raw bytes; outgoing streams to files."""
 
 import base64
 import gzip
@@ -21,10 +21,10 @@ STDIN = "-"
 
 
 def read_lines(file: BinaryIO) -> Iterator[bytes]:
-    """The lines of a file without their ends, each cut at 1 MiB, in bounded memory.
+    r"""The lines of a file without their ends, each cut at 1 MiB, in bounded memory.
 
     >>> import io
-    >>> list(read_lines(io.BytesIO(b"a\\nb\\r\\n\\nc")))
+    >>> list(read_lines(io.BytesIO(b"a\nb\r\n\nc")))
     [b'a', b'b', b'', b'c']
     """
     rest = b""
@@ -55,8 +55,8 @@ def open_input(path: str) -> BinaryIO:
 class JsonlSource(FixedPartitionedSource[Chunk, int]):
     """All lines of the files, in order, in chunks of `batch_size`; then the end of time.
 
-    `ready` is asked before anything is read: the models must be there. `progress` is told the lines read so far. The state
-    is the number of lines handed on.
+    `ready` is asked before anything is read: the models must be there. `progress` is told the lines read so far. The
+    state is the number of lines handed on.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class JsonlSource(FixedPartitionedSource[Chunk, int]):
         """Files are read one after the other: one part."""
         return ["files"]
 
-    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> "_Lines":  # noqa: ARG002
+    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> "_Lines":
         """Open nothing yet."""
         return _Lines(self._paths, self._batch_size, self._ready, self._progress, resume_state or 0)
 
@@ -144,7 +144,7 @@ class JsonlSink(DynamicSink[Outgoing]):
         self._folder = folder
         self._streams = tuple(streams)
 
-    def build(self, step_id: str, worker_index: int, worker_count: int) -> "_Files":  # noqa: ARG002
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> "_Files":
         """Make the folder and its files."""
         self._folder.mkdir(parents=True, exist_ok=True)
         return _Files({stream: (self._folder / f"{stream}.jsonl").open("wb") for stream in self._streams})

@@ -57,7 +57,7 @@ class SourceStatus:
 class Reader:
     """Reads for all parts of this process, once all of them have announced themselves and `ready` says so."""
 
-    def __init__(  # noqa: PLR0913 - made in one place only
+    def __init__(
         self,
         config: dict[str, Any],
         *,

@@ -1,8 +1,8 @@
 """Churn: the probability that a customer leaves, by incremental logistic regression, with its reasons.
 
 p = 1 / (1 + e^-(b0 + sum of b_i * x_i)). Numeric inputs are scaled by their running mean and deviation; categories are
-one-hot and are not: a scaler that only ever sees their ones sends them to zero. The reasons are the largest b_i * x_i, an
-input at its mean counting nothing.
+one-hot and are not: a scaler that only ever sees their ones sends them to zero. The reasons are the largest b_i * x_i,
+an input at its mean counting nothing.
 """
 
 import math
@@ -66,7 +66,7 @@ class Params(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Inputs(NamedTuple):
-    """What a score is made from: numbers in the order of the model's names, and categories that hold (``name=value``)."""
+    """What a score is made from: numbers in the order of the model's names, and categories (``name=value``)."""
 
     numbers: tuple[float, ...]
     categories: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Closed sets of label values: what the settings do not name is ``other``, so that no input can multiply time series."""
+"""Closed sets of label values: what the settings do not name is ``other``, so that no input multiplies time series."""
 
 from typing import Annotated
 

@@ -1,14 +1,14 @@
 """Conversations: one record per conversation, and what is measured on it.
 
 What needs no order is done on arrival: a turn is counted, published and remembered with its vector and score, so that a
-sentiment label that comes later (or sooner) judges the score that was published. What needs order (who waited for whom, how
-long) waits until event time has come past it, and is then taken in the order of event time (``course.py``):
+sentiment label that comes later (or sooner) judges the score that was published. What needs order (who waited for whom,
+how long) waits until event time has come past it, and is then taken in the order of event time (``course.py``):
 
-* a reply that arrives before the message it answers, a rating before its conversation, resolved before opened: within the
-  bound of disorder they are sorted, and nothing is to be seen of it;
+* a reply that arrives before the message it answers, a rating before its conversation, resolved before opened: within
+  the bound of disorder they are sorted, and nothing is to be seen of it;
 * beyond the bound they are taken late: a reply older than the message that waits does not answer it, a message older
-  than the last reply has been answered, a rating waits in a record of its own until the conversation shows, an opening of
-  a known conversation only fills in what is missing.
+  than the last reply has been answered, a rating waits in a record of its own until the conversation shows, an opening
+  of a known conversation only fills in what is missing.
 
 Timers (a wait that passes its limit, records nobody speaks of any more) fire between the facts they lie between.
 """
@@ -240,7 +240,7 @@ class Conversations(Stage):
     # ---- out
 
     def drain(self) -> list[Port]:
-        """Ports ``customers``, ``queues`` (lane, facts), ``examples`` (model, examples), ``published``, ``measured``."""
+        """Ports ``customers``, ``queues`` (lane, facts), ``examples`` (model, list), ``published``, ``measured``."""
         return self._out.drain()
 
     def entries(self) -> int:

@@ -1,7 +1,7 @@
-"""The course of a conversation: what each thing that happens in it, in the order of event time, does to its record,
-and what is measured and told about it.
+"""The course of a conversation: what each thing that happens in it does to its record, and what is told about it.
 
-A fact here is ``(time, name, kind, conversation id, customer id, channel, queue, a, b)``.
+Things come in the order of event time, as facts
+``(time, name, kind, conversation id, customer id, channel, queue, a, b)``.
 """
 
 from collections.abc import Callable, Mapping
@@ -132,7 +132,7 @@ class Course:
         self._tell_customer(time, name, record.customer_id, "missed")
         self._publish_reply(record, (time, name, "", conversation_id), "human", None, None, "missed")
 
-    def _publish_reply(  # noqa: PLR0913  the fields of the event
+    def _publish_reply(
         self,
         record: Record,
         fact: Fact,
@@ -248,14 +248,10 @@ class Course:
         if customer_id is not None:
             self._tell_customer(time, name, customer_id, "rated", share)
 
-    def _tell_queue(  # noqa: PLR0913  the fields of the fact
-        self, record: Record, time: float, name: str, kind: str, a: Any, b: Any = None
-    ) -> None:
+    def _tell_queue(self, record: Record, time: float, name: str, kind: str, a: Any, b: Any = None) -> None:
         queue = record.queue
         fact = (time, name, queue, kind, record.channel, a, b)
         self._out.to["queues"][self._lanes.of(queue)].append(fact)
 
-    def _tell_customer(  # noqa: PLR0913  the fields of the fact
-        self, time: float, name: str, customer_id: str, kind: str, a: Any = None, b: Any = None
-    ) -> None:
+    def _tell_customer(self, time: float, name: str, customer_id: str, kind: str, a: Any = None, b: Any = None) -> None:
         self._out.to["customers"][self._lanes.of(customer_id)].append((time, name, customer_id, kind, a, b))

@@ -1,8 +1,8 @@
 """Customers: what each of them felt, waited for, bought and complained about, and whether they are about to leave.
 
 A record is a few fading sums and means, dropped after long silence. Churn is scored when something about a customer
-changed, once for all that a moment brought; the inputs and the score are kept until the label comes: an event, or, where
-the shop has none, no order within the horizon after the score. Facts come in the order of event time.
+changed, once for all that a moment brought; the inputs and the score are kept until the label comes: an event, or,
+where the shop has none, no order within the horizon after the score. Facts come in the order of event time.
 """
 
 import heapq
@@ -226,7 +226,7 @@ class Customers(Stage):
     def _updated(self, record: Record, fact: Fact) -> None:
         record.attributes = record.attributes | self._churn.declared(fact[4])
         if fact[5] is not None:
-            self._set_risk(record, False)
+            self._set_risk(record, at_risk=False)
             record.segment = self._segments[fact[5]]
 
     def _labelled(self, record: Record, fact: Fact) -> None:
@@ -240,7 +240,7 @@ class Customers(Stage):
         time, name = fact[:2]
         record = self._records[customer_id]
         p, x = self._churn.score_one(record.numbers(time), record.attributes)
-        self._set_risk(record, self._churn.at_risk(p))
+        self._set_risk(record, at_risk=self._churn.at_risk(p))
         if not self._churn.is_news(record.published, p):
             return
         record.published = p
@@ -257,7 +257,7 @@ class Customers(Stage):
         scored_at, p, x = scored
         self._out.to["examples"]["churn"].append(Example(x, p, churned, 1.0, max(time - scored_at, 0.0)))
 
-    def _set_risk(self, record: Record, at_risk: bool) -> None:  # noqa: FBT001  it is what is set
+    def _set_risk(self, record: Record, *, at_risk: bool) -> None:
         if at_risk != record.at_risk:
             record.at_risk = at_risk
             self._risk[record.segment] += 1 if at_risk else -1
@@ -300,7 +300,7 @@ class Customers(Stage):
             self._out.counted["csq_first_contact_resolutions_total", (resolved[1], "resolved")] += 1
 
     def _drop(self, customer_id: str) -> None:
-        self._set_risk(self._records[customer_id], False)
+        self._set_risk(self._records[customer_id], at_risk=False)
         del self._records[customer_id]
 
     def _evict(self) -> None:

@@ -22,7 +22,7 @@ Reason = Literal[
     "too_old",
     "stage_failed",
 ]
-"""Why something is a dead letter. `stage_failed` is ours: a stage met an error on an event it should have understood."""
+"""Why something is a dead letter. `stage_failed` is ours: a stage met an error on an event it had let in."""
 
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
@@ -43,7 +43,7 @@ class Refusal:
 
 
 class Door:
-    """Lets events in: at most `max_bytes` long, at most `ahead_seconds` ahead of the clock, not older than `max_age_seconds`.
+    """Lets events in: at most `max_bytes`, at most `ahead_seconds` ahead of the clock, at most `max_age_seconds` old.
 
     >>> Door(99, 300.0, 1e9).decode_one(b'{"type": "csq.x"}', 0.0)
     Refusal(reason='unknown_type', detail='$.type: expected one of the types of docs/events.md')
@@ -54,8 +54,8 @@ class Door:
         self._ahead = ahead_seconds
         self._max_age = max_age_seconds
 
-    def decode_one(self, raw: bytes, now: float) -> tuple[float, AnyEvent] | Refusal:
-        """Event time (POSIX seconds) and event, or why not; `now` is the clock. The size is checked before anything is parsed."""
+    def decode_one(self, raw: bytes, now: float) -> tuple[float, AnyEvent] | Refusal:  # noqa: PLR0911  one way out per reason
+        """Event time (POSIX seconds) and event, or why not; the size is checked before anything is parsed."""
         if len(raw) > self._max_bytes:
             detail = f"{len(raw)} bytes; expected at most {self._max_bytes} (setting intake.max_bytes)"
             return Refusal("too_large", detail)

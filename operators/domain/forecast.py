@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any, NamedTuple
 
-
 SECONDS_MAX = 1e9
 """Longest duration the wire accepts (32 years); longer ones are refused."""
 LOG_MAX = math.log1p(SECONDS_MAX)

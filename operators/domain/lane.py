@@ -1,8 +1,8 @@
 """Lanes: the shares in which state is kept, and into which it is spread over processes.
 
-Bytewax never forgets a key, so its keys are lanes, not customers: ``lane = crc32(entity id) % lanes``, the same in every
-process and every release, unlike ``hash()``. One lane holds the bounded tables of its entities. The same lane has the same
-key in every stage and so stays on one process.
+Bytewax never forgets a key, so its keys are lanes, not customers: ``lane = crc32(entity id) % lanes``, the same in
+every process and every release, unlike ``hash()``. One lane holds the bounded tables of its entities. The same lane has
+the same key in every stage and so stays on one process.
 """
 
 from functools import lru_cache

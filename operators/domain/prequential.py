@@ -1,8 +1,8 @@
 """Prequential evaluation: every published score is judged against its label before anything learns from it.
 
 Loss and accuracy fade exponentially, so that they tell how the model does now; AUC and the calibration error are taken
-over the last examples. Gama, Sebastião and Rodrigues, "On evaluating stream learning algorithms" (2013), shows that fading
-factors converge to the same value as a window and need no memory.
+over the last examples. Gama, Sebastião and Rodrigues, "On evaluating stream learning algorithms" (2013), shows that
+fading factors converge to the same value as a window and need no memory.
 """
 
 import math
@@ -61,8 +61,8 @@ def calibration_error_of(pairs: Sequence[tuple[float, bool]]) -> float | None:
 class Prequential:
     """The running judgement of one model.
 
-    `judge_one` takes the loss, whether the published answer was right, the confidence in that answer, and, for a model of
-    two classes, the score and the truth.
+    `judge_one` takes the loss, whether the published answer was right, the confidence in that answer, and, for a model
+    of two classes, the score and the truth.
 
     >>> judge = Prequential("churn")
     >>> judge.judge_one(loss=0.1, right=True, confidence=0.9, score=0.9, truth=True)

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from operators.domain.forecast import Forecaster, valid_seconds
-from operators.domain.stage import Fact, Port, check_version, Stage
+from operators.domain.stage import Fact, Port, Stage, check_version
 
 Gauge = tuple[str, tuple[str, ...], float]
 """(metric, label values, value)."""

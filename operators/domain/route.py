@@ -69,7 +69,7 @@ class Router:
         tick_seconds, tick_records: a tick is due when so much wall time has passed or so many records were read.
     """
 
-    def __init__(  # noqa: PLR0913  each of them is a fact about the process, not an option
+    def __init__(
         self,
         lanes: Lanes,
         *,

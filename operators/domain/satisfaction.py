@@ -106,7 +106,7 @@ class Scorer:
     def __init__(self, table_of: Callable[[], Table]) -> None:
         self._table_of = table_of
 
-    def score_one(  # noqa: PLR0913  what is known of a conversation, each by its name
+    def score_one(
         self,
         *,
         wait_seconds: float | None,

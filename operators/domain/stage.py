@@ -1,8 +1,8 @@
 """What every lane stage is, in plain Python: the adapter to Bytewax (``operators/lanes.py``) knows no more of it.
 
 A stage holds the records of one lane. Things *arrive* in any order; facts that must be taken in the order of event time
-are given to `held` by `arrive` and handed to `settle`, sorted, once time has come past them (``watermark.py``); then `advance`
-says how far time has come. So no stage need know about disorder, batches or clocks.
+are given to `held` by `arrive` and handed to `settle`, sorted, once time has come past them (``watermark.py``); then
+`advance` says how far time has come. So no stage need know about disorder, batches or clocks.
 """
 
 from abc import ABC, abstractmethod
@@ -26,7 +26,7 @@ class StateVersionError(Exception):
 class Stage(ABC):
     """One lane's share of a stateful stage."""
 
-    def arrive(self, items: Iterable[Any], now: float, held: list[Fact]) -> None:  # noqa: ARG002  for stages that look
+    def arrive(self, items: Iterable[Any], now: float, held: list[Fact]) -> None:
         """Take what came, as it came; `now` is the wall clock. What needs the order of time is added to `held`."""
         held.extend(items)
 

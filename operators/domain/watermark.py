@@ -1,12 +1,12 @@
 """Event time as data: how far the input has come travels through the stages as ticks, in line with the events.
 
-A stage may settle what happened up to a moment once every origin that feeds it has come past that moment. Origins are the
-processes that read (for the conversation lanes) and the processes that hold conversation lanes (for the lanes behind
-them); a tick says which share of all of them it speaks for. Until the whole has spoken, time has not begun: a stage that
-has heard of one process out of two does not know what the other still holds.
+A stage may settle what happened up to a moment once every origin that feeds it has come past that moment. Origins are
+the processes that read (for the conversation lanes) and the processes that hold conversation lanes (for the lanes
+behind them); a tick says which share of all of them it speaks for. Until the whole has spoken, time has not begun: a
+stage that has heard of one process out of two does not know what the other still holds.
 
-The idea is the watermark of the Dataflow Model (Akidau et al., VLDB 2015). Bytewax has none between steps, and the clock of
-its windows runs with wall time: after an outage it takes the whole backlog for late.
+The idea is the watermark of the Dataflow Model (Akidau et al., VLDB 2015). Bytewax has none between steps, and the
+clock of its windows runs with wall time: after an outage it takes the whole backlog for late.
 """
 
 from typing import NamedTuple
@@ -55,7 +55,8 @@ class Watermark:
 class LaneTicks:
     """Ticks of the lanes of one process, put together into ticks for the stage behind them.
 
-    Every lane would else tick to every lane: 64 x 64 items each time. `lanes` is the number of lanes in the whole cluster.
+    Every lane would else tick to every lane: 64 x 64 items each time. `lanes` is the number of lanes in the whole
+    cluster.
     """
 
     def __init__(self, origin: str, lanes: int) -> None:

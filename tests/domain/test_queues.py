@@ -130,7 +130,7 @@ def test_any_split_into_batches_gives_the_same(facts: list[Fact], cuts: list[int
             split.advance(batch[-1][0])
         seen, begin = gauges(split, seen), max(begin, cut)
     split.advance(end)
-    split.advance(math.inf)
+    split.finish()
     assert whole.state() == split.state()
     assert gauges(whole) == gauges(split, seen)
 
@@ -147,7 +147,7 @@ def test_resumed_queues_have_the_same_future(facts: list[Fact], cut: int) -> Non
         for queues in (undisturbed, resumed):
             queues.settle([fact])
             queues.advance(fact[0])
-            queues.advance(math.inf)  # measure at once: only the undisturbed one may be within its second
+            queues.finish()  # measure at once: only the undisturbed one may be within its second
         seen, fresh = gauges(undisturbed, seen), gauges(resumed, fresh)
     for queues in (undisturbed, resumed):
         queues.advance(1e6)
@@ -189,7 +189,7 @@ def test_advancing_twice_measures_once(facts: list[Fact]) -> None:
     before = queues.state()
     queues.advance(now)
     queues.advance(now - 1.0)
-    queues.advance(math.inf)
+    queues.finish()
     assert queues.drain() == []
     assert before == queues.state()
 
@@ -201,7 +201,7 @@ def test_gauges_are_measured_once_a_second_and_at_the_end_of_the_input() -> None
     queues.drain()
     queues.advance(0.9)
     assert queues.drain() == []
-    queues.advance(math.inf)
+    queues.finish()
     assert gauges(queues) == {("csq_oldest_open_wait_seconds", "q"): 0.9}
 
 

@@ -26,7 +26,7 @@ class ImportSummary(NamedTuple):
     """Events written, per type in the order of their names."""
 
 
-def import_file(  # noqa: PLR0913 - the options of `csq import`
+def import_file(
     mapping: Mapping,
     path: Path,
     out: BinaryIO,

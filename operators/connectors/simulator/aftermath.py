@@ -163,7 +163,7 @@ class Aftermath:
             return
         world.after(world.around(90), self._tell_churn, customer.id, churned, world.now)
 
-    def _tell_churn(self, customer_id: str, churned: bool, decided_ms: int) -> None:  # noqa: FBT001 - from the agenda
+    def _tell_churn(self, customer_id: str, churned: bool, decided_ms: int) -> None:
         data: Data = {
             "customer_id": customer_id,
             "churned": churned,

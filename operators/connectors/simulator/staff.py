@@ -158,7 +158,7 @@ class Staff:
         )
         self._refresh(agent)
 
-    def _outage(self, begins: bool) -> None:  # noqa: FBT001 - called from the agenda with one of two values
+    def _outage(self, begins: bool) -> None:
         on_shift: dict[str, int] = dict.fromkeys(QUEUES, 0)
         for agent in self._agents:
             on_shift[agent.queue] += agent.on_shift
