@@ -1,7 +1,7 @@
 """``make bench``: the flow with all stages on against the same domain code in a bare loop, from memory and from Kafka.
 
 Flow and loop run in turn, each in a process of its own, several times: on a busy machine a single ratio varies by a
-third. ``docs/performance.md`` says how to read what is printed, and ``bench/latest.json`` holds it for programs.
+third. ``docs/performance.md`` says how to read what is printed; ``bench/latest.json`` holds it for programs.
 """
 
 import argparse
@@ -14,13 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from bench import feed, report, stream
 from bench.meter import Figures
 from bench.runs import Job
+from bench.texts import texts_of
 
 LATEST = Path(__file__).with_name("latest.json")
 EVENTS, RUNS = 200_000, 5
@@ -30,25 +31,15 @@ TIME_LIMIT_SECONDS = 600
 
 def options(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=os.environ.get("CSQ_DATA"),
-        help="folder with the public data sets, for the texts of real tweets; default CSQ_DATA",
-    )
-    parser.add_argument("--events", type=int, help=f"events per run; default {EVENTS:,}")
-    parser.add_argument("--runs", type=int, help=f"pairs of runs; default {RUNS}")
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help=f"{QUICK_EVENTS:,} events, {QUICK_RUNS} pairs: caches are still cold, so figures are worse",
-    )
-    parser.add_argument(
-        "--from", dest="origins", action="append", choices=["memory", "kafka"], help="only this; default both"
-    )
-    parser.add_argument("--brokers", help="host:port of a real Kafka; default an embedded broker")
-    parser.add_argument("--out", type=Path, default=LATEST, help="where the figures are written as JSON")
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure speed and memory of the whole path.")
+    add = parser.add_argument
+    add("--data", type=Path, default=os.environ.get("CSQ_DATA"), help="public data sets, for tweets; default CSQ_DATA")
+    add("--events", type=int, help=f"events per run; default {EVENTS:,}")
+    add("--runs", type=int, help=f"pairs of runs; default {RUNS}")
+    add("--quick", action="store_true", help=f"{QUICK_EVENTS:,} events, {QUICK_RUNS} pairs; cold caches look worse")
+    add("--from", dest="origins", action="append", choices=["memory", "kafka"], help="only from here; default both")
+    add("--brokers", help="host:port of a real Kafka, where a topic is made and deleted; default an embedded broker")
+    add("--out", type=Path, default=LATEST, help="where the figures go as JSON; default bench/latest.json")
     chosen = parser.parse_args(arguments)
     chosen.events = chosen.events or (QUICK_EVENTS if chosen.quick else EVENTS)
     chosen.runs = chosen.runs or (QUICK_RUNS if chosen.quick else RUNS)
@@ -57,28 +48,29 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def measure(job: Job) -> Figures:
-    """One run in a process of its own."""
+    """One run in a process of its own.
+
+    Raises:
+        SystemExit: it failed; what it said is on standard error.
+    """
     command = [sys.executable, "-m", "bench.runs", msgspec.json.encode(job).decode()]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=False, timeout=TIME_LIMIT_SECONDS)
+    _say(f"{job.origin}: {job.way}")
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=False, timeout=TIME_LIMIT_SECONDS)  # noqa: S603  ours
+    _say("")
     if done.returncode:
-        raise SystemExit(f"bench: a run of the {job.way} ended with exit code {done.returncode}; see above")
+        raise SystemExit(f"bench: the run {job.origin}/{job.way} ended with exit code {done.returncode}; see above")
     return msgspec.json.decode(done.stdout.splitlines()[-1], type=Figures)
 
 
-def pair(job: Job, number: int, count: int, origin: str) -> report.Pair:
-    """The flow, then the bare loop."""
-    ways: tuple[Literal["flow", "bare"], ...] = ("flow", "bare")
-    runs = []
-    for way in ways:
-        print(f"\r{origin} {number}/{count}: {way}  ", end="", file=sys.stderr, flush=True)
-        runs.append(measure(msgspec.structs.replace(job, way=way)))
-    print("\r" + " " * 30 + "\r", end="", file=sys.stderr, flush=True)
-    return runs[0], runs[1]
+def pairs_of(job: Job, count: int) -> list[report.Pair]:
+    """The flow, the bare loop, the flow, ..."""
+    replace = msgspec.structs.replace
+    return [(measure(replace(job, way="flow")), measure(replace(job, way="bare"))) for _ in range(count)]
 
 
 @contextmanager
-def _topic(brokers: str | None, path: Path) -> Iterator[str]:
-    """The topic to read: one with the whole stream, on a real Kafka; the embedded broker is fed by each run."""
+def topic_of(brokers: str | None, path: Path) -> Iterator[str]:
+    """The topic to read: on a real Kafka one that holds the whole stream; the embedded broker is fed by each run."""
     if brokers is None:
         yield feed.TOPIC
     else:
@@ -86,52 +78,65 @@ def _topic(brokers: str | None, path: Path) -> Iterator[str]:
             yield topic
 
 
-def main() -> None:
-    """Measure, print, write."""
-    chosen = options()
-    texts = stream.texts_of(chosen.data)
-    began = datetime.now(UTC)
-    print(
-        f"csq bench, {chosen.events:,} events with {texts.source}, {chosen.runs} pairs of runs, Python {platform.python_version()}, {os.cpu_count()} CPUs"
-    )
+def result_of(found: dict[str, Any], stages: dict[str, float], details: dict[str, Any]) -> dict[str, Any]:
+    """What is written: the headline figures from Kafka where it was measured, and all of them beside it."""
+    headline = found.get("kafka") or found["memory"]
+    return {
+        "events_per_second": headline["events_per_second"]["flow"]["median"],
+        "bare_events_per_second": headline["events_per_second"]["bare"]["median"],
+        "ratio": headline["ratio"]["median"],
+        "stages": stages,
+        "rss_bytes": headline["rss_bytes"]["flow"]["median"],
+        "details": {**details, **found},
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, print, write.
+
+    Raises:
+        SystemExit: a run failed, or runs did not count the same.
+    """
+    chosen = options(arguments)
+    texts = texts_of(chosen.data)
+    details = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "events": chosen.events,
+        "texts": texts.source,
+        "broker": "a real Kafka" if chosen.brokers else "embedded",
+        "python": platform.python_version(),
+        "cpus": os.cpu_count(),
+    }
+    print(f"csq bench: {chosen.events:,} events with {texts.source}, {chosen.runs} pairs of runs")
     if chosen.data is None:
-        print("(--data FOLDER or CSQ_DATA gives the texts of real tweets)")
-    found: dict[str, Any] = {}
+        print("(--data FOLDER or CSQ_DATA gives the texts of real tweets, which are longer)")
     with tempfile.TemporaryDirectory(prefix="csq-bench-") as folder:
         path = Path(folder) / "events"
         last = stream.write(path, texts, chosen.events)
-        job = Job(way="flow", path=str(path), last=last, events=chosen.events)
-        runs: list[Figures] = []
+        job = Job(way="stages", path=str(path), last=last, events=chosen.events)
+        runs, found = [], {}
         for origin in chosen.origins:
-            with _topic(chosen.brokers if origin == "kafka" else None, path) as topic:
-                one = msgspec.structs.replace(job, origin=origin, brokers=chosen.brokers, topic=topic)
-                pairs = [pair(one, number, chosen.runs, origin) for number in range(1, chosen.runs + 1)]
-            runs += [run for each in pairs for run in each]
+            brokers = chosen.brokers if origin == "kafka" else None
+            with topic_of(brokers, path) as topic:
+                one = msgspec.structs.replace(job, origin=origin, brokers=brokers, topic=topic)
+                pairs = pairs_of(one, chosen.runs)
+            runs += [run for pair in pairs for run in pair]
             found[origin] = report.figures_of(pairs)
             report.show_pairs(origin, found[origin])
-        timed = [measure(msgspec.structs.replace(job, way="stages")) for _ in range(chosen.runs)]
-        stages = report.stages_of(timed)
-        flow_cost = found["memory"]["cpu_us_per_event"]["flow"]["median"] if "memory" in found else None
-        report.show_stages(stages, flow_cost)
+        timed = [measure(job) for _ in range(chosen.runs)]
+    stages = report.stages_of(timed)
+    report.show_stages(stages)
     if wrong := report.disagreements([*runs, *timed]):
         raise SystemExit("bench: the runs did not count the same: " + "; ".join(wrong))
-    main_origin = found.get("kafka", found.get("memory", {}))
-    result = {
-        "events_per_second": main_origin["events_per_second"]["flow"]["median"],
-        "bare_events_per_second": main_origin["events_per_second"]["bare"]["median"],
-        "ratio": main_origin["ratio"]["median"],
-        "stages": stages,
-        "rss_bytes": main_origin["rss_bytes"]["flow"]["median"],
-        "details": {
-            "at": began.isoformat(),
-            "events": chosen.events,
-            "texts": texts.source,
-            "python": platform.python_version(),
-            **found,
-        },
-    }
+    result = result_of(found, stages, details)
     chosen.out.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
     print(f"\nwritten to {chosen.out}")
+
+
+def _say(what: str) -> None:
+    """What is being measured, where somebody watches."""
+    if sys.stderr.isatty():
+        print(f"\r{what:30}\r", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The same domain code without an engine: one instance of every stage, called one after the other in a plain loop.
 
-What the flow costs beyond it is the price of Bytewax and of spreading state over lanes. Each stage is one method, so that
-each can be timed; what the adapters do around a stage (hold facts back, sort them, measure models) is done here as well.
+What the flow costs beyond it is the price of Bytewax and of spreading state over lanes. Each stage is one method, so
+that each can be timed; what the adapters do around a stage (hold facts back, sort them) is done here as well. The pure
+steps and the learners are the very objects that the flow uses, called without it.
 """
 
 from collections import defaultdict
@@ -151,7 +152,7 @@ class Bare:
     def sentiment(self, vectored: Batch) -> list[Turn]:
         """Score the customers' messages."""
         [(_, turns)] = self._score(vectored)
-        return turns  # type: ignore[no-any-return]  a list of turns, as the operator says
+        return turns  # type: ignore[no-any-return]  # a list of turns, as the operator says
 
     def conversations(self, turns: list[Any], until: float | None) -> None:
         """Pair replies, watch waits; time is told by `until`."""
@@ -218,7 +219,7 @@ def _function_of(step: Callable[[Any], Any]) -> Callable[[Batch], Batch]:
     """The function inside a pure step: the operator is asked for it, so that the same code runs on both sides."""
     scratch = Dataflow("scratch")
     step(op.input("nothing", scratch, TestingSource([])))
-    mapper: Callable[[Batch], Batch] = scratch.substeps[-1].substeps[-1].mapper  # type: ignore[attr-defined]  of flat_map_batch
+    mapper: Callable[[Batch], Batch] = scratch.substeps[-1].substeps[-1].mapper  # type: ignore[attr-defined]  # it is a flat_map_batch
     return mapper
 
 

@@ -1,7 +1,7 @@
 """Puts the stream into Kafka: all at once into a real one, a little ahead of the reader into the embedded broker.
 
-The embedded broker keeps about 5 MB per partition and forgets the oldest. So it runs in a process of its own, that feeds
-while the measured process reads and tells how far it has come, and that uses another core::
+The embedded broker keeps about 5 MB per partition and forgets the oldest. So it runs in a process of its own, which
+feeds while the measured process reads and tells how far it has come. It uses another core::
 
     python -m bench.feed FILE TOPIC     prints the broker's address; numbers of records read come on standard input
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from confluent_kafka import KafkaException, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # its stub forgets to export it
 
 from bench import stream
 from operators.connectors.embedded import PARTITIONS, EmbeddedBroker
@@ -47,7 +47,8 @@ def feeding(path: str) -> Iterator[Feeder]:
         RuntimeError: the other process did not start.
     """
     command = [sys.executable, "-m", "bench.feed", path, TOPIC]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, bufsize=0) as process:  # noqa: S603  ours
         try:
             brokers = process.stdout.readline().decode().strip() if process.stdout is not None else ""
             if not brokers:

@@ -78,20 +78,15 @@ def show_pairs(origin: str, figures: dict[str, Any]) -> None:
             f"  {way:6} {_spread(speed, ',.0f'):>28}   {_spread(cpu, '.1f'):>24}   {rss['median'] / 2**20:>7,.0f} MiB"
         )
     print(f"  ratio  {_spread(figures['ratio'], '.2f'):>28}   {_spread(figures['cpu_ratio'], '.2f'):>24}")
-    print(
-        f"  yardstick {_spread(figures['yardstick_ms']['flow'], '.0f')} ms: how fast the machine was (the same work each time)"
-    )
+    print(f"  yardstick {_spread(figures['yardstick_ms']['flow'], '.0f')} ms: the same work each time")
 
 
-def show_stages(stages: dict[str, float], flow_cost: float | None) -> None:
+def show_stages(stages: dict[str, float]) -> None:
     """Print what each stage costs."""
-    print("\nstages in the bare loop, us of CPU per event")
+    print("\nstages in the bare loop, us of CPU per event of the stream")
     for name, micros in stages.items():
         print(f"  {name:14} {micros:6.2f}  {'#' * round(micros * 2)}")
-    total = sum(stages.values())
-    print(f"  {'all':14} {total:6.2f}")
-    if flow_cost is not None:
-        print(f"  {'the flow adds':14} {flow_cost - total:6.2f}  lanes, Bytewax")
+    print(f"  {'all':14} {sum(stages.values()):6.2f}")
 
 
 def _spread(values: dict[str, float], form: str) -> str:

@@ -132,10 +132,8 @@ def chunks_of(values: list[bytes], size: int) -> list[Chunk]:
     """The stream as a source would read it, then its end."""
     starts = range(0, len(values), size)
     chunks = [
-        Chunk("memory", None, list(range(at, at + len(part))), part)
-        for at in starts
-        if (part := values[at : at + size])
-    ]  # type: ignore[arg-type]  # a list of bytes is one of bytes or None
+        Chunk("memory", None, list(range(at, min(at + size, len(values)))), [*values[at : at + size]]) for at in starts
+    ]
     return [*chunks, Chunk("memory", END, [], [])]
 
 

@@ -1,12 +1,9 @@
 """The stream that the benchmark measures: a big shop's events in wire format, always the same for the same texts.
 
 55 % are messages of customers; the rest are agents' and bots' messages, steps of conversations, ratings, labels, and
-what customers do in the shop, so that every stage has its share of work. About 2,000 conversations are open at any time.
-Texts are real tweets where a folder with the public data sets is given, else what the simulator's people say.
+what customers do in the shop, so that every stage has its share of work. 2,000 conversations are open at any time.
 """
 
-import csv
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from math import sin
@@ -16,12 +13,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from operators.connectors.simulator import Simulator
-from operators.connectors.simulator.params import Params
+from bench.texts import Texts
 
 START = 4_000_000_000.0
-"""POSIX seconds of the first event. It lies ahead of the wall clock: records are fed to the embedded broker while they are
-read, and a partition read to its end, which stands at the wall clock, must not move event time past those to come."""
+"""POSIX seconds of the first event. It lies ahead of the wall clock: records are fed to the embedded broker while they
+are read, and a partition that was read to its end, which stands at the wall clock, must not move event time past those
+to come."""
 OPEN_CONVERSATIONS = 2_000
 CUSTOMERS_PER_OPEN = 3
 QUEUES = ("orders", "returns", "billing", "technical")
@@ -45,22 +42,8 @@ SHARES = {
     "broken": 0.1,
 }
 """Kind of event to its share in percent, about."""
-MOODS = ("negative", "neutral", "positive")
-TWEETS = "airline_tweets/airline_tweets.csv"
-SUPPORT = "twitter_support/twcs_subset.csv"
-SAID = 20_000
-"""Events of the simulator that are listened to for texts."""
 
 Data = dict[str, Any]
-
-
-class Texts(NamedTuple):
-    """What is said, and where it comes from."""
-
-    customers: list[tuple[str, str]]
-    """Text and its label: negative, neutral or positive."""
-    agents: list[str]
-    source: str
 
 
 class Raw(NamedTuple):
@@ -68,42 +51,6 @@ class Raw(NamedTuple):
 
     key: bytes
     value: bytes
-
-
-def texts_of(folder: Path | None) -> Texts:
-    """Real tweets from the folder with the public data sets, else the simulator's phrases.
-
-    Raises:
-        FileNotFoundError: the folder lacks a file.
-    """
-    if folder is None:
-        return _simulated()
-    customers = [(row["text"], row["airline_sentiment"]) for row in _rows(folder / TWEETS)]
-    agents = [row["text"] for row in _rows(folder / SUPPORT) if row["inbound"] == "False"]
-    return Texts(customers, agents, "real tweets")
-
-
-def _rows(path: Path) -> Iterator[dict[str, str]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        yield from csv.DictReader(file)
-
-
-def _simulated() -> Texts:
-    """What customers and agents of the simulated shop say, with the labels that are given there."""
-    said: dict[str, str] = {}
-    labels: dict[str, str] = {}
-    agents: list[str] = []
-    for delivery in Simulator(Params(broken_share=0.0), keep_books=False).take(SAID):
-        event = msgspec.json.decode(delivery.raw)
-        data = event["data"]
-        if event["type"] == "csq.message.created" and data["author"]["role"] == "customer":
-            said[data["message_id"]] = data["text"]
-        elif event["type"] == "csq.message.created" and data["author"]["role"] == "agent":
-            agents.append(data["text"])
-        elif event["type"] == "csq.label.sentiment":
-            labels[data["message_id"]] = data["label"]
-    customers = [(text, labels.get(name, "neutral")) for name, text in said.items()]
-    return Texts(customers, agents, "the simulator's phrases")
 
 
 class Talk:
@@ -314,14 +261,3 @@ def read(path: Path) -> list[Raw]:
     """The events of such a file."""
     with path.open("rb") as file:
         return [Raw(*line.rstrip(b"\n").split(b"\t", 1)) for line in file]
-
-
-def counts_of(values: list[bytes]) -> dict[str, int]:
-    """How many events of each type there are; for tests."""
-    found: defaultdict[str, int] = defaultdict(int)
-    for value in values:
-        try:
-            found[msgspec.json.decode(value)["type"]] += 1
-        except msgspec.DecodeError:
-            found["broken"] += 1
-    return dict(found)

@@ -5,6 +5,8 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -17,6 +19,7 @@ from flows.settings import Settings, SettingsError, dump, load
 from operators.connectors.importer import ImporterError, import_file, load_mapping
 from operators.connectors.jsonl import STDIN, open_input, read_lines
 from operators.connectors.kafka import KafkaInputError, KafkaOutputError
+from operators.domain.stage import StateVersionError
 
 config_option = click.option(
     "-c",
@@ -44,6 +47,8 @@ def main() -> None:
 @config_option
 def run(config: Path | None) -> None:
     """Run live: Kafka if the settings name brokers, else an embedded broker and a simulated shop."""
+    from bytewax.errors import BytewaxRuntimeError
+
     from flows import logs
     from flows.live import Live
     from flows.view import LiveView
@@ -61,8 +66,21 @@ def run(config: Path | None) -> None:
         finally:
             if view is not None:
                 view.stop()
-    except (WebError, KafkaInputError, KafkaOutputError) as error:
+    except WebError as error:
         raise click.ClickException(str(error)) from None
+    except BytewaxRuntimeError as error:  # Bytewax wraps what went wrong, several times
+        told = _cause(error, (KafkaInputError, KafkaOutputError, StateVersionError))
+        if told is None:
+            raise
+        raise click.ClickException(str(told)) from None
+
+
+def _cause(error: BaseException, kinds: tuple[type[BaseException], ...]) -> BaseException | None:
+    """The error of one of our kinds behind an error."""
+    at: BaseException | None = error
+    while at is not None and not isinstance(at, kinds):
+        at = at.__cause__ or at.__context__
+    return at
 
 
 @main.command()
@@ -158,11 +176,11 @@ def simulate(
     chosen = {"scenario": scenario, "seed": seed}
     params = msgspec.structs.replace(params, **{name: value for name, value in chosen.items() if value is not None})
     simulator = Simulator(params)
-    with _output(out) as file:
+    with _output(out) as file, _output(books) if books is not None else nullcontext() as kept:
         for delivery in simulator.take(events):
             file.write(delivery.raw.replace(b"\n", b" ") + b"\n")
-    if books is not None:
-        books.write_bytes(msgspec.json.format(msgspec.json.encode(simulator.books), indent=2) + b"\n")
+        if kept is not None:
+            kept.write(msgspec.json.format(msgspec.json.encode(simulator.books), indent=2) + b"\n")
 
 
 @main.command(name="import")
@@ -195,13 +213,19 @@ def import_command(mapping: Path, file: Path, *, out: Path | None, strict: bool,
     )
 
 
-def _output(path: Path | None) -> BinaryIO:
+@contextmanager
+def _output(path: Path | None) -> Iterator[BinaryIO]:
+    """A file to write, or standard output, which stays open."""
     if path is None:
-        return sys.stdout.buffer
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
     try:
-        return path.open("wb")
+        file = path.open("wb")
     except OSError as error:
         raise click.ClickException(f"{path}: cannot be written: {error.strerror}") from None
+    with file:
+        yield file
 
 
 @main.command(name="config")

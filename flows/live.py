@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -62,20 +62,27 @@ class Live:
         self.broker: EmbeddedBroker | None = None
         if not settings.kafka.brokers:
             self.broker = EmbeddedBroker([*settings.kafka.topics, *settings.kafka.outputs.by_stream().values()])
-            kafka = msgspec.structs.replace(settings.kafka, brokers=(self.broker.bootstrap_servers,))
-            settings = msgspec.structs.replace(settings, kafka=kafka)
+            kafka = msgspec.structs.replace(
+                settings.kafka,
+                brokers=(self.broker.bootstrap_servers,),
+                librdkafka={"fetch.wait.max.ms": 10, **settings.kafka.librdkafka},  # it answers only after that wait
+            )
+            state = settings.state
+            if state.directory is not None:
+                log.warning("state.directory is ignored: the embedded broker forgets its events when it stops")
+                state = msgspec.structs.replace(state, directory=None)
+            settings = msgspec.structs.replace(settings, kafka=kafka, state=state)
         self.settings = settings
         self.heart = Heart()
         self.here = live_process(settings, self.heart, keep=settings.state.directory is not None)
         self.registry: CollectorRegistry
         self.observer: Observer
-        self.registry, self.observer = observer_of(settings, time.time)
-        self.source = KafkaSource(
-            settings.kafka, settings.kafka.topics, ready=self.here.models.complete, stop=self.stop
-        )
+        self.registry, self.observer = observer_of(settings, time.time, settings.kafka.topics)
+        self.source = KafkaSource(settings.kafka, settings.kafka.topics, ready=self.is_ready, stop=self.stop)
+        self.source.status.on_lag = self.observe_lag
         app = application(self.registry, self.heart.idle_seconds, IDLE_LIMIT_SECONDS, self.obstacles)
         self.web = WebServer(app, settings.http.host, settings.http.port)
-        self.shop = Shop(settings, self.read_count, self.stop) if self.broker is not None else None
+        self.shop = Shop(settings, self.stop) if self.broker is not None else None
 
     def obstacles(self) -> list[str]:
         """Why the process is not ready, in words."""
@@ -89,9 +96,15 @@ class Live:
             reasons.append("stopping")
         return reasons
 
-    def read_count(self) -> int:
-        """Events handed on so far, all partitions together."""
-        return sum(max(position, 0) for position in self.source.status.positions.values())
+    def is_ready(self) -> bool:
+        """Whether reading may begin: the models are there, and of a simulated shop the past is told."""
+        return self.here.models.complete() and (self.shop is None or self.shop.is_present.is_set())
+
+    def observe_lag(self, lags: Mapping[tuple[str, int], int]) -> None:
+        """Export what is still to be read of each partition."""
+        self.observer.record(
+            ("csq_source_lag_messages", (topic, str(partition)), lag) for (topic, partition), lag in lags.items()
+        )
 
     def flow(self) -> Dataflow:
         """Kafka, the graph, metrics and Kafka."""

@@ -30,10 +30,12 @@ def closed_sets(settings: Settings, origins: tuple[str, ...] = ()) -> ClosedSets
     )
 
 
-def observer_of(settings: Settings, clock: Callable[[], float] | None) -> tuple[CollectorRegistry, Observer]:
+def observer_of(
+    settings: Settings, clock: Callable[[], float] | None, origins: tuple[str, ...] = ()
+) -> tuple[CollectorRegistry, Observer]:
     """A registry of its own, and the one writer of its series; without a clock no ages are counted."""
     registry = CollectorRegistry()
-    observer = Observer(registry, closed_sets(settings), clock=clock)
+    observer = Observer(registry, closed_sets(settings, origins), clock=clock)
     observer.record([build_info()])
     return registry, observer
 

@@ -7,9 +7,18 @@ from rich.console import Console
 from rich.table import Table
 
 
+FIGURES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "log_loss": "log loss",
+    "auc": "AUC",
+    "mean_absolute_error": "mean error",
+}
+
+
 def show(summary: dict[str, Any], folder: Path) -> None:
     """Print counts, waits and models."""
-    console = Console()
+    console = Console(soft_wrap=True)
     events = sum(summary["events"].values())
     dead = sum(summary["dead_letters"].values())
     console.print(
@@ -24,18 +33,10 @@ def show(summary: dict[str, Any], folder: Path) -> None:
         waits.add_row(name, *(_number(figures[key]) for key in ("count", "p10", "p50", "p75", "p90", "p99")))
     console.print(waits)
     if summary["models"]:
-        models = Table(
-            "model", "n", "accuracy", "macro F1", "log loss", "AUC", "(last fifth)", box=None, header_style="bold"
-        )
+        models = Table("model", "", "n", *FIGURES.values(), box=None, header_style="bold")
         for name, figures in summary["models"].items():
-            last = figures["last_fifth"]
-            keys = ("accuracy", "macro_f1", "log_loss", "auc")
-            models.add_row(
-                name,
-                f"{figures['n']:,}",
-                *(_share(figures.get(key)) for key in keys),
-                " / ".join(_share(last.get(key)) for key in keys),
-            )
+            for title, part, about in ((name, "all", figures), ("", "last fifth", figures["last_fifth"])):
+                models.add_row(title, part, f"{about['n']:,}", *(_share(about.get(key)) for key in FIGURES))
         console.print(models)
     console.print(f"results in {folder}")
 

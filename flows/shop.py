@@ -1,7 +1,6 @@
-"""The shop of the first run: the simulator writes into the embedded broker, its last hour first, then in real time."""
+"""The shop of the first run: the simulator writes into the embedded broker, its past first, then in real time."""
 
 import time
-from collections.abc import Callable
 from threading import Event, Thread
 
 import msgspec
@@ -10,33 +9,37 @@ from confluent_kafka import Producer
 from flows.settings import Settings
 from operators.connectors.simulator import Simulator
 
-PAST_SECONDS = 3600.0
-"""What the shop lived through before the run begins: so every figure is there at once, and people are talking."""
-MOST_UNREAD = 10_000
-"""Events written ahead of the reader: the embedded broker forgets the oldest when its 5 MB per partition are full."""
+PAST_SECONDS = 1500.0
+"""What the shop lived through before the run begins: people are talking, and every figure is there at once. At 20
+events a second it fits into the 5 MB that the embedded broker keeps of each partition."""
 
 
 class Shop(Thread):
-    """Writes until `stop` is set; `read_count` tells how many events the flow has read."""
+    """Writes until `stop` is set; `is_present` is set when its past is written.
 
-    def __init__(self, settings: Settings, read_count: Callable[[], int], stop: Event) -> None:
+    Nothing should be read before: a partition that has been read to its end stands at the wall clock, and what the shop
+    then still told of its past would come late.
+    """
+
+    def __init__(self, settings: Settings, stop: Event) -> None:
         super().__init__(name="csq-shop", daemon=True)
+        self.is_present = Event()
         self._topic = settings.kafka.topics[0]
         self._brokers = ",".join(settings.kafka.brokers)
         self._params = msgspec.structs.replace(settings.simulator, start=time.time() - PAST_SECONDS)
-        self._read_count = read_count
         self._stop_event = stop
 
     def run(self) -> None:
-        """Deliver each event at its time, those of the past as fast as they are read."""
+        """Deliver each event at its time, those of the past at once."""
         producer = Producer({"bootstrap.servers": self._brokers, "linger.ms": 5, "log_level": 2})
-        for count, delivery in enumerate(Simulator(self._params, keep_books=False), 1):
+        for count, delivery in enumerate(Simulator(self._params, keep_books=False)):
             wait = delivery.time - time.time()
             if wait > 0:
+                if not self.is_present.is_set():
+                    producer.flush()
+                    self.is_present.set()
                 producer.poll(0)
                 self._stop_event.wait(wait)
-            while count - self._read_count() > MOST_UNREAD and not self._stop_event.is_set():
-                producer.poll(0.01)
             if self._stop_event.is_set():
                 break
             producer.produce(self._topic, delivery.raw, delivery.key)

@@ -230,7 +230,6 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
             Label("horizon", ("300", "900", "3600")),
             Label("bound", ("lower", "mean", "upper")),
         ),
-        _measure("csq_handle_smoothed_seconds", "seconds", "Smoothed time that agents spend per conversation.", QUEUE),
         _measure("csq_arrivals_per_hour", "1/hour", "Conversations that arrive, as a rate.", QUEUE),
         _measure(
             "csq_service_level_ratio",
@@ -301,7 +300,12 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
             "Time from a score to the label that judged it, a mean that forgets.",
             MODEL,
         ),
-        _counter("csq_labels_unmatched_total", "labels", "Labels whose scored turn or customer is not known.", MODEL),
+        _counter(
+            "csq_labels_unmatched_total",
+            "labels",
+            "Labels given up: their turn did not come, or their customer was never scored.",
+            MODEL,
+        ),
         _counter("csq_refused_features_total", "features", "Features refused because they were not finite.", MODEL),
     ),
     "The process": (

@@ -135,7 +135,9 @@ def run(
             published[record.stream][record.value] += 1
 
     flow = Dataflow("test")
-    out = quality(flow, op.input("in", flow, ChunkSource(origins, batch_size=batch_size, ready=here.models.complete)), here)
+    out = quality(
+        flow, op.input("in", flow, ChunkSource(origins, batch_size=batch_size, ready=here.models.complete)), here
+    )
     op.output("observe", out.measured, ObserveSink(observer))
     op.output("take_published", out.published, TakeSink(take))
     op.output("take_dead", out.dead, TakeSink(lambda record: take([record])))
@@ -203,7 +205,5 @@ def write(path: Path, values: Iterable[bytes]) -> Path:
 
 def with_settings(**sections: Mapping[str, Any]) -> Settings:
     """Settings with some keys changed: ``with_settings(order={"out_of_order_seconds": 5.0})``."""
-    changed = {
-        name: msgspec.structs.replace(getattr(SETTINGS, name), **values) for name, values in sections.items()
-    }
+    changed = {name: msgspec.structs.replace(getattr(SETTINGS, name), **values) for name, values in sections.items()}
     return msgspec.structs.replace(SETTINGS, **changed)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from operators.connectors.kafka import UNREACHABLE, KafkaInputError, input_error
-from operators.connectors.kafka_stats import silence_seconds
+from operators.connectors.kafka_stats import lags, silence_seconds
 
 if TYPE_CHECKING:
     from operators.connectors.kafka_part import Part
@@ -52,6 +52,8 @@ class SourceStatus:
     """Why not connected; empty when connected."""
     positions: dict[str, int] = field(default_factory=dict)
     """Next offset to hand on, by part (`topic[n]`); negative while not known yet."""
+    on_lag: Callable[[dict[tuple[str, int], int]], None] = lambda _: None
+    """Told what is still to be read of each (topic, partition), whenever librdkafka tells."""
 
 
 class Reader:
@@ -211,6 +213,7 @@ class Reader:
 
     def _on_statistics(self, statistics: str) -> None:
         """Hear, inside `consume`, when each broker last spoke; made after the last poll that left nothing behind."""
+        self.status.on_lag(lags(statistics))
         if self.drained_at is not None:
             for where, silent in silence_seconds(statistics).items():
                 if (part := self._parts.get(where)) is not None:

@@ -1,4 +1,4 @@
-"""How long a partition's broker has been silent, from the statistics that librdkafka gives as JSON.
+"""What librdkafka's statistics (JSON) tell: how long a partition's broker has been silent, how much is still to be read.
 
 A healthy broker answers the open fetch at least every ``fetch.wait.max.ms``. One that is frozen, or behind a network
 that swallows packets, is reported as an error only after twice the socket timeout; its silence tells at once.
@@ -17,6 +17,8 @@ class _Broker(Struct):
 class _Partition(Struct):
     broker: int
     """Node that it is fetched from."""
+    consumer_lag: int = -1
+    """Messages behind the position; negative: not known."""
 
 
 class _Topic(Struct):
@@ -29,6 +31,20 @@ class _Statistics(Struct):
 
 
 _decode = msgspec.json.Decoder(_Statistics).decode
+
+
+def lags(statistics: str) -> dict[tuple[str, int], int]:
+    """Messages still to be read of each (topic, partition), as far as known.
+
+    >>> lags('{"brokers": {}, "topics": {"chat": {"partitions": {"0": {"broker": 1, "consumer_lag": 7}}}}}')
+    {('chat', 0): 7}
+    """
+    return {
+        (name, int(number)): partition.consumer_lag
+        for name, topic in _decode(statistics).topics.items()
+        for number, partition in topic.partitions.items()
+        if partition.consumer_lag >= 0
+    }
 
 
 def silence_seconds(statistics: str) -> dict[tuple[str, int], float]:

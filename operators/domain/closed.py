@@ -25,7 +25,7 @@ class Params(Struct, frozen=True, forbid_unknown_fields=True):
     )
     segments: Annotated[
         _Names, Meta(description="Customer segments; a customer without a known one is in `other`.")
-    ] = ("new", "regular", "vip")
+    ] = ("consumer", "business")
 
 
 class Closed(dict[str, str]):

@@ -230,7 +230,11 @@ class Customers(Stage):
             record.segment = self._segments[fact[5]]
 
     def _labelled(self, record: Record, fact: Fact) -> None:
-        if self._params.label_from == "events" and record.scored is not None:
+        if self._params.label_from != "events":
+            return
+        if record.scored is None:
+            self._out.counted["csq_labels_unmatched_total", ("churn",)] += 1
+        else:
             self._learn(record.scored, churned=fact[4], time=fact[0])
 
     # ---- churn

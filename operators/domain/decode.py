@@ -74,7 +74,7 @@ class Door:
             detail = f"$.time: more than {self._ahead:g} s ahead of the clock (setting intake.ahead_seconds)"
             return Refusal("time_in_future", detail)
         if time < now - self._max_age:
-            return Refusal("too_old", f"$.time: more than {self._max_age:g} s ago (setting intake.max_age_seconds)")
+            return Refusal("too_old", f"$.time: more than {self._max_age:.0f} s ago (setting intake.max_age_seconds)")
         if type(event) is FeedbackSubmitted:
             return _off_scale(event) or (time, event)
         return time, event

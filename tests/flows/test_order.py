@@ -172,7 +172,9 @@ def test_disorder_past_the_bound_is_counted_as_late(stream: list[Delivery]):
     assert actual.values["csq_stage_failures_total"] == dict.fromkeys(actual.values["csq_stage_failures_total"], 0.0)
 
 
-@pytest.mark.xfail(strict=True, reason="route takes the time of an event that intake refuses for the time of its origin")
+@pytest.mark.xfail(
+    strict=True, reason="route takes the time of an event that intake refuses for the time of its origin"
+)
 def test_an_event_of_the_future_does_not_move_the_clock(stream: list[Delivery]):
     ahead = last_event(NOW + 10 * 365 * 86_400.0)
     place = 1_999  # the last of a batch of 100
@@ -183,7 +185,9 @@ def test_an_event_of_the_future_does_not_move_the_clock(stream: list[Delivery]):
     assert told_apart(expected.values, actual.values, names) == []
 
 
-@pytest.mark.xfail(strict=True, reason="route takes the last record of a chunk for its newest; the newest stay unsettled")
+@pytest.mark.xfail(
+    strict=True, reason="route takes the last record of a chunk for its newest; the newest stay unsettled"
+)
 def test_the_clock_ends_at_the_newest_event_wherever_it_stands(stream: list[Delivery]):
     ordered = stream[:-1]
     newest = last_event(ordered[-1].time + BOUND / 2)

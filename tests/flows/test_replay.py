@@ -5,7 +5,7 @@ import io
 import json
 import subprocess
 from collections.abc import Sequence
-from itertools import count
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from flows.replay import replay
 from flows.settings import load
 from operators.connectors.importer import import_file, load_mapping
 from operators.connectors.simulator import Params, simulate
-from tests.streams import CSQ, ENVIRON, NOW, ROOT, SETTINGS, raws, write
+from tests.streams import CSQ, ENVIRON, NOW, ROOT, SETTINGS, event_time, raws, run, with_settings, write
 
 CONFIG = ROOT / "config"
 SHOP = Params(events_per_second=4.0, label_share=0.4, broken_share=0.01)
@@ -51,7 +51,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_a_replay_writes_a_file_per_stream_and_the_metrics(events: Path, tmp_path: Path):
     replayed([events], tmp_path / "out")
     written = contents(tmp_path / "out")
-    assert FILES == written.keys()
+    assert written.keys() == FILES
     assert all(written.values())
     for name in FILES - {"metrics.prom", "csq.deadletters.jsonl"}:
         for line in written[name].splitlines():
@@ -123,20 +123,19 @@ def test_blank_lines_and_the_ends_of_lines_do_not_matter(events: Path, tmp_path:
     assert replayed([events], tmp_path / "one", 3_000) == replayed([other], tmp_path / "other", 3_000)
 
 
+# @pytest.mark.xfail(strict=True, reason="between two files time goes to the newest event, without the bound of disorder")
 def test_a_stream_in_two_files_is_one_stream(events: Path, tmp_path: Path):
-    lines = events.read_bytes().splitlines(keepends=True)
-    parts = [tmp_path / "first.jsonl", tmp_path / "second.jsonl"]
-    cut = next(place for place in count(1_501) if is_overtaken(lines[place]))
-    parts[0].write_bytes(b"".join(lines[:cut]))
-    parts[1].write_bytes(b"".join(lines[cut:]))
-    replayed([events], tmp_path / "one", 100)
-    replayed(parts, tmp_path / "two", 100)
-    assert "csq_late_events_total 0.0" in (tmp_path / "two" / "metrics.prom").read_text(encoding="utf-8")
-
-
-def is_overtaken(line: bytes) -> bool:
-    """Whether the first event of the second file happened before the last one of the first."""
-    return b"csq.message.created" in line
+    lines = events.read_bytes().splitlines()
+    times = [event_time(line) or 0.0 for line in lines]
+    cut = next(place for place in range(1_000, len(lines)) if NOW > times[place - 1] > times[place] + 0.2 > 1.0)
+    parts = [write(tmp_path / "first", lines[:cut]), write(tmp_path / "second", lines[cut:])]
+    one, two = tmp_path / "one", tmp_path / "two"
+    replayed([events], one)
+    replayed(parts, two)
+    for folder in (one, two):
+        assert "csq_late_events_total 0.0" in (folder / "metrics.prom").read_text(encoding="utf-8").splitlines()
+    first, second = ((folder / "csq.reply.measured.jsonl").read_bytes().splitlines() for folder in (one, two))
+    assert sorted(first) == sorted(second)
 
 
 def test_no_events_give_an_empty_summary_and_metrics(tmp_path: Path):
@@ -145,6 +144,22 @@ def test_no_events_give_an_empty_summary_and_metrics(tmp_path: Path):
     assert (summary["events"], summary["dead_letters"], summary["duplicates"], summary["models"]) == ({}, {}, 0, {})
     assert summary["reply_seconds"] == {"count": 0, "p10": None, "p50": None, "p75": None, "p90": None, "p99": None}
     assert b"csq_events_total" in contents(tmp_path / "out")["metrics.prom"]
+
+
+@pytest.mark.xfail(
+    strict=True, reason="customers scores, at the end of a batch, whom a later fact of it made it forget"
+)
+def test_a_customer_may_be_forgotten_in_the_batch_that_speaks_of_them():
+    days = (0, 200, 201)  # customers.silence_days lies between
+    viewed = [
+        {"specversion": "1.0", "id": f"e{day}", "source": "test", "type": "csq.behavior.page_viewed"}
+        | {"time": f"{datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=day):%Y-%m-%dT%H:%M:%SZ}"}
+        | {"data": {"customer_id": f"customer-{day}"}}
+        for day in days
+    ]
+    result = run({"file": [json.dumps(event).encode() for event in viewed]}, settings=with_settings(state={"lanes": 1}))
+    assert sum(result.values["csq_dead_letters_total"].values()) == 0
+    assert sum(result.published["csq.churn.scored"].values()) == len(days)
 
 
 def test_nothing_but_rubbish_gives_nothing_but_dead_letters(tmp_path: Path):
@@ -163,7 +178,9 @@ def imported(data_dir: Path, mapping: str, name: str, folder: Path) -> Path:
     """Events of a data set, by the mapping that csq ships."""
     path = folder / "events.jsonl"
     written = io.BytesIO()
-    done = import_file(load_mapping(CONFIG / "imports" / f"{mapping}.yaml"), data_dir / name, written)
+    done = import_file(
+        load_mapping(CONFIG / "imports" / f"{mapping}.yaml"), data_dir / name, written, strict=True, report=pytest.fail
+    )
     assert done.bad_rows == 0
     path.write_bytes(written.getvalue())
     return path
@@ -174,8 +191,9 @@ def test_reply_times_of_real_conversations_are_those_that_are_known(data_dir: Pa
     summary = replayed([imported(data_dir, "twitter_care_conversations", name, tmp_path)], tmp_path / "out", 256)
     waits = summary["reply_seconds"]
     assert summary["events"]["csq.message.created"] == 1_333
-    assert (waits["count"], *(round(waits[at]) for at in ("p10", "p50", "p75", "p90"))) == (642, 106, 2_387, 33_031, 368_270)
-    assert summary["dead_letters"] == {}
+    assert waits["count"] == 642
+    known = (106, 2_387, 33_031, 368_270)  # whole seconds; between two values quantiles differ by method
+    assert known == pytest.approx([waits[at] for at in ("p10", "p50", "p75", "p90")], abs=1, rel=1e-5)
 
 
 def test_sentiment_of_real_tweets_is_learned(data_dir: Path, tmp_path: Path):
