@@ -6,7 +6,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-
 FIGURES = {
     "accuracy": "accuracy",
     "macro_f1": "macro F1",

@@ -123,9 +123,7 @@ def rate(  # noqa: PLR0913  the fields of a rating
     attitude: int | None = None,
 ) -> tuple[Any, ...]:
     """A rating."""
-    data = events.Feedback(
-        "f", kind, score, *scale, conversation_id=talk, customer_id=who, attitude=attitude
-    )
+    data = events.Feedback("f", kind, score, *scale, conversation_id=talk, customer_id=who, attitude=attitude)
     return arrived("csq.feedback.submitted", time, f"rate{time}{talk}", data)
 
 

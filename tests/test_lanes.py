@@ -151,7 +151,9 @@ def test_facts_held_for_order_are_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     st.randoms(use_true_random=False),
     st.lists(st.integers(0, 60), max_size=5),
 )
-def test_whatever_the_batches_what_is_settled_is_sorted(items: list[tuple[int, int]], random: Any, ticks: list[int]) -> None:
+def test_whatever_the_batches_what_is_settled_is_sorted(
+    items: list[tuple[int, int]], random: Any, ticks: list[int]
+) -> None:
     facts = [fact(float(time), name=f"e{name}{place}") for place, (time, name) in enumerate(items)]
     times = sorted({float(time) for time in ticks} | {99.0})
     stage = Recorder()
@@ -170,7 +172,9 @@ def test_whatever_the_batches_what_is_settled_is_sorted(items: list[tuple[int, i
 # ---- what fails
 
 
-def test_an_item_on_which_a_stage_fails_becomes_a_dead_letter_and_the_rest_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_item_on_which_a_stage_fails_becomes_a_dead_letter_and_the_rest_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     stage = Recorder()
     out = list(logic(stage).on_batch([[fact(1.0), fact(2.0, "bad arrival"), fact(3.0)], tick(9.0)])[0])
     assert stage.log == [fact(1.0), fact(3.0), 9.0]
@@ -183,7 +187,9 @@ def test_an_item_on_which_a_stage_fails_becomes_a_dead_letter_and_the_rest_goes_
     assert "stage recorder failed" in caplog.text
 
 
-def test_a_fact_on_which_a_stage_fails_becomes_a_dead_letter_and_the_rest_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_fact_on_which_a_stage_fails_becomes_a_dead_letter_and_the_rest_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     stage = Recorder()
     facts = [fact(1.0, "bad"), fact(2.0), fact(3.0, "bad"), fact(4.0), fact(5.0, "bad")]
     out = list(logic(stage).on_batch([facts, tick(9.0)])[0])
@@ -218,7 +224,11 @@ class FailsInTime(Recorder):
         raise ValueError("a timer failed")
 
 
-@pytest.mark.xfail(strict=True, raises=Endless, reason="_guarded loops for ever when Stage.advance raises: it never takes the one item it is guarded with")
+@pytest.mark.xfail(
+    strict=True,
+    raises=Endless,
+    reason="_guarded loops for ever when Stage.advance raises: it never takes the one item it is guarded with",
+)
 def test_a_stage_that_fails_in_time_does_not_hang_the_flow(caplog: pytest.LogCaptureFixture) -> None:
     stage = FailsInTime()
     out = logic(stage).on_batch([tick(1.0)])[0]
@@ -263,7 +273,11 @@ def test_a_lane_resumes_with_what_was_held_and_the_time_that_was_reached() -> No
 
 
 @given(
-    st.lists(st.lists(st.tuples(st.floats(0, 50), st.sampled_from("abc"), st.sampled_from(["x", "y"])), max_size=4) | st.floats(0, 60).map(tick), max_size=20),
+    st.lists(
+        st.lists(st.tuples(st.floats(0, 50), st.sampled_from("abc"), st.sampled_from(["x", "y"])), max_size=4)
+        | st.floats(0, 60).map(tick),
+        max_size=20,
+    ),
     st.integers(0, 20),
 )
 def test_a_lane_cut_anywhere_goes_on_as_if_nothing_had_been(values: list[Any], cut: int) -> None:
@@ -281,7 +295,9 @@ def test_a_lane_cut_anywhere_goes_on_as_if_nothing_had_been(values: list[Any], c
 
 def test_a_state_of_another_version_is_refused_with_what_to_do() -> None:
     state = msgspec.msgpack.encode({"stage": {"v": 7, "log": []}, "held": [], "reached": None})
-    with pytest.raises(StateVersionError, match=r"stage recorder: version 7 found, 1 expected; start with the release that wrote it"):
+    with pytest.raises(
+        StateVersionError, match=r"stage recorder: version 7 found, 1 expected; start with the release that wrote it"
+    ):
         logic(resume=state)
 
 

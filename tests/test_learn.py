@@ -88,7 +88,12 @@ def judged(ports: Iterable[Port]) -> list[Any]:
 def test_an_example_is_judged_as_published_before_anything_is_learned_from_it() -> None:
     adapter = Adapter()
     ports = adapter.take(4.0, 8.0)
-    assert adapter.built[0].log == [("judged", 0.5, 4.0, 0.0), ("learned", 4.0), ("judged", 0.5, 8.0, 4.0), ("learned", 8.0)]
+    assert adapter.built[0].log == [
+        ("judged", 0.5, 4.0, 0.0),
+        ("learned", 4.0),
+        ("judged", 0.5, 8.0, 4.0),
+        ("learned", 8.0),
+    ]
     assert judged(ports) == [("mean", (0.5,), 4.0), ("mean", (0.5,), 8.0)]
 
 
@@ -163,7 +168,10 @@ def test_without_a_recovery_store_nothing_is_written() -> None:
     assert adapter.logic.snapshot() == b""
 
 
-@pytest.mark.xfail(strict=True, reason="LearnLogic.snapshot gives b'' before the hello, also when it resumes: what was learned would be overwritten")
+@pytest.mark.xfail(
+    strict=True,
+    reason="LearnLogic.snapshot gives b'' before the hello, also when it resumes: what was learned would be overwritten",
+)
 def test_a_snapshot_before_the_hello_keeps_what_was_learned() -> None:
     first = Adapter()
     first.take(4.0)

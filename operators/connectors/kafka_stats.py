@@ -1,4 +1,4 @@
-"""What librdkafka's statistics (JSON) tell: how long a partition's broker has been silent, how much is still to be read.
+"""What librdkafka's statistics (JSON) tell: how long a broker has been silent, how much is still to be read.
 
 A healthy broker answers the open fetch at least every ``fetch.wait.max.ms``. One that is frozen, or behind a network
 that swallows packets, is reported as an error only after twice the socket timeout; its silence tells at once.
@@ -17,8 +17,10 @@ class _Broker(Struct):
 class _Partition(Struct):
     broker: int
     """Node that it is fetched from."""
-    consumer_lag: int = -1
-    """Messages behind the position; negative: not known."""
+    hi_offset: int = -1
+    """Next offset that will be written; negative: not known."""
+    app_offset: int = -1
+    """Next offset that we will be given; negative: nothing was given yet."""
 
 
 class _Topic(Struct):
@@ -36,14 +38,14 @@ _decode = msgspec.json.Decoder(_Statistics).decode
 def lags(statistics: str) -> dict[tuple[str, int], int]:
     """Messages still to be read of each (topic, partition), as far as known.
 
-    >>> lags('{"brokers": {}, "topics": {"chat": {"partitions": {"0": {"broker": 1, "consumer_lag": 7}}}}}')
+    >>> lags('{"brokers": {}, "topics": {"chat": {"partitions": {"0": {"broker": 1, "hi_offset": 9, "app_offset": 2}}}}}')
     {('chat', 0): 7}
     """
     return {
-        (name, int(number)): partition.consumer_lag
+        (name, int(number)): max(partition.hi_offset - partition.app_offset, 0)
         for name, topic in _decode(statistics).topics.items()
         for number, partition in topic.partitions.items()
-        if partition.consumer_lag >= 0
+        if partition.hi_offset >= 0 and partition.app_offset >= 0
     }
 
 

@@ -18,10 +18,17 @@ def people(count: int, seed: int = 1) -> list[tuple[Inputs, bool]]:
     """Customers who leave for waits, against their mood, and on a plan that nobody likes."""
     rng, made = Random(seed), []  # noqa: S311  not a secret
     for _ in range(count):
-        numbers = [rng.gauss(3, 2), rng.expovariate(1), rng.uniform(-1, 1), *(rng.choice([0.0, rng.expovariate(0.2)]) for _ in range(PLAIN - 3))]
+        numbers = [
+            rng.gauss(3, 2),
+            rng.expovariate(1),
+            rng.uniform(-1, 1),
+            *(rng.choice([0.0, rng.expovariate(0.2)]) for _ in range(PLAIN - 3)),
+        ]
         plan = rng.choice(["gold", "tin"])
         z = 0.8 * (numbers[0] - 3) - 2.5 * numbers[2] + (1.5 if plan == "tin" else -0.5)
-        categories = (f"plan={plan}",) if rng.random() < 0.3 else (f"plan={plan}", rng.choice(["city=Bonn", "city=Jena"]))
+        categories = (
+            (f"plan={plan}",) if rng.random() < 0.3 else (f"plan={plan}", rng.choice(["city=Bonn", "city=Jena"]))
+        )
         made.append((Inputs((*numbers, rng.uniform(18, 80)), categories), rng.random() < 1 / (1 + math.exp(-z))))
     return made
 
@@ -134,7 +141,10 @@ def test_weights_that_turn_bad_go_back_to_the_good_ones() -> None:
     assert (learner.table.score_one(x), learner.state()["weights"]) == before
 
 
-@pytest.mark.xfail(strict=True, reason="a rollback leaves AdaGrad's sums and the scaler as they turned: every later example is rolled back too, the model never learns again")
+@pytest.mark.xfail(
+    strict=True,
+    reason="a rollback leaves AdaGrad's sums and the scaler as they turned: every later example is rolled back too, the model never learns again",
+)
 def test_after_a_rollback_the_model_learns_on() -> None:
     learner = taught(50)
     learner.learn_one(example(people(1)[0][0], left=True, weight=math.nan))
@@ -142,7 +152,10 @@ def test_after_a_rollback_the_model_learns_on() -> None:
     assert learner.counts[0] == 100
 
 
-@pytest.mark.xfail(strict=True, reason="a declared attribute has no bound (1e308 is finite): the scaler's variance overflows to infinity and stays there, the input is worth nothing ever after")
+@pytest.mark.xfail(
+    strict=True,
+    reason="a declared attribute has no bound (1e308 is finite): the scaler's variance overflows to infinity and stays there, the input is worth nothing ever after",
+)
 @pytest.mark.parametrize("sizes", [(1e308, -1e308), (1.7e308, 1e200, -1.7e308)])
 def test_a_huge_attribute_does_not_poison_the_model(sizes: tuple[float, ...]) -> None:
     learner = taught(50)
@@ -227,4 +240,7 @@ def test_at_risk_begins_at_the_line() -> None:
 def test_a_table_never_overflows() -> None:
     table = Table(("a",), 0.0)
     table.slopes = [1e300]
-    assert [table.score_one(Inputs((sign * 1e300,), ())) for sign in (-1, 1)] == [pytest.approx(0, abs=1e-12), pytest.approx(1, abs=1e-12)]
+    assert [table.score_one(Inputs((sign * 1e300,), ())) for sign in (-1, 1)] == [
+        pytest.approx(0, abs=1e-12),
+        pytest.approx(1, abs=1e-12),
+    ]

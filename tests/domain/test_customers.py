@@ -69,7 +69,11 @@ def inputs(*facts: Fact, **params: Any) -> dict[str, float]:
     return dict(zip(NAMES, example.x.numbers, strict=True))
 
 
-NEUTRAL = dict.fromkeys(NAMES, 0.0) | {"rating": 0.5, "days_since_order": math.log1p(LONG_AGO_DAYS), "never_ordered": 1.0}
+NEUTRAL = dict.fromkeys(NAMES, 0.0) | {
+    "rating": 0.5,
+    "days_since_order": math.log1p(LONG_AGO_DAYS),
+    "never_ordered": 1.0,
+}
 
 
 @pytest.mark.parametrize(
@@ -105,8 +109,14 @@ def test_each_input_is_moved_by_its_event_and_by_nothing_else(facts: list[Fact],
 
 
 def test_sums_fade_by_half_in_their_half_life_and_means_do_not() -> None:
-    found = inputs(fact("missed"), fact("said", -0.5, True), fact("browsed", None, at=T + 30 * DAY), half_life_days=30.0)
-    assert (found["missed_replies"], found["questions"], found["mood"]) == (pytest.approx(0.5), pytest.approx(0.5), -0.5)
+    found = inputs(
+        fact("missed"), fact("said", -0.5, True), fact("browsed", None, at=T + 30 * DAY), half_life_days=30.0
+    )
+    assert (found["missed_replies"], found["questions"], found["mood"]) == (
+        pytest.approx(0.5),
+        pytest.approx(0.5),
+        -0.5,
+    )
 
 
 @given(st.lists(st.floats(0, 40 * DAY), min_size=1, max_size=15))
@@ -145,7 +155,14 @@ def test_a_score_is_published_with_its_reasons_and_cause() -> None:
 
 
 def test_what_one_moment_brings_is_scored_once() -> None:
-    assert len(settle(people(), fact("searched", 0), fact("missed"), fact("searched", 0, who="k2")).published["csq.churn.scored"]) == 2
+    assert (
+        len(
+            settle(people(), fact("searched", 0), fact("missed"), fact("searched", 0, who="k2")).published[
+                "csq.churn.scored"
+            ]
+        )
+        == 2
+    )
 
 
 def test_a_label_judges_the_score_that_was_published_on_the_inputs_it_was_made_from() -> None:
@@ -166,12 +183,17 @@ def test_a_label_of_somebody_never_scored_teaches_nothing() -> None:
     assert settle(people(), fact("labelled", True)).examples == {}
 
 
-@pytest.mark.xfail(strict=True, reason="csq_labels_unmatched_total is promised for customers too; only sentiment labels are counted")
+@pytest.mark.xfail(
+    strict=True, reason="csq_labels_unmatched_total is promised for customers too; only sentiment labels are counted"
+)
 def test_a_label_of_somebody_never_scored_is_counted() -> None:
     assert settle(people(), fact("labelled", True)).count("csq_labels_unmatched_total") != {}
 
 
-@pytest.mark.xfail(strict=True, reason="a miss is named after the message that waits: both scores leave as '<message>#churn.scored', and a consumer drops the second")
+@pytest.mark.xfail(
+    strict=True,
+    reason="a miss is named after the message that waits: both scores leave as '<message>#churn.scored', and a consumer drops the second",
+)
 def test_two_scores_never_share_an_id() -> None:
     stage = people()
     name = "s m1"
@@ -254,7 +276,9 @@ def test_a_horizon_condemns_only_the_score_it_was_set_for() -> None:
     "labels and csq_churn_probability depend on the batch size",
 )
 def test_how_far_ticks_are_apart_does_not_change_the_labels() -> None:
-    facts = [fact("searched", 0, at=T + day * DAY) for day in range(3)] + [fact("order", "completed", 1, at=T + 3 * DAY)]
+    facts = [fact("searched", 0, at=T + day * DAY) for day in range(3)] + [
+        fact("order", "completed", 1, at=T + 3 * DAY)
+    ]
     whole, apart, seen = people(label_from="orders"), people(label_from="orders"), Seen()
     for one in facts:
         seen.take(_ports(apart, one))
@@ -290,9 +314,16 @@ def test_a_reopening_or_another_conversation_within_the_window_makes_it_a_repeat
     assert contacts(resolved, fact("opened", "c2", at=T + DAY, who="k2")) == {("orders", "resolved"): 1}
 
 
-@pytest.mark.xfail(strict=True, reason="the second resolution of a reopened conversation opens a window like the first: it counts as resolved for good at the first contact")
+@pytest.mark.xfail(
+    strict=True,
+    reason="the second resolution of a reopened conversation opens a window like the first: it counts as resolved for good at the first contact",
+)
 def test_a_conversation_that_was_reopened_is_never_a_first_contact_resolution() -> None:
-    facts = [fact("resolved", "c1", SOLVED), fact("reopened", "c1", at=T + DAY), fact("resolved", "c1", SOLVED, at=T + 2 * DAY)]
+    facts = [
+        fact("resolved", "c1", SOLVED),
+        fact("reopened", "c1", at=T + DAY),
+        fact("resolved", "c1", SOLVED, at=T + 2 * DAY),
+    ]
     assert contacts(*facts) == {("orders", "repeated"): 1}
 
 
@@ -336,7 +367,11 @@ def test_of_too_many_those_silent_for_longest_go_and_are_counted() -> None:
     assert {"k0", "new", "k3"} <= set(stage.state()["records"]) and not {"k1", "k2"} & set(stage.state()["records"])
 
 
-@pytest.mark.xfail(strict=True, raises=KeyError, reason="who is forgotten or evicted in the batch that spoke of them is scored at its end all the same: KeyError, an innocent fact becomes a dead letter and nobody else is scored")
+@pytest.mark.xfail(
+    strict=True,
+    raises=KeyError,
+    reason="who is forgotten or evicted in the batch that spoke of them is scored at its end all the same: KeyError, an innocent fact becomes a dead letter and nobody else is scored",
+)
 @pytest.mark.parametrize("why", ["evicted", "forgotten"])
 def test_who_is_gone_at_the_end_of_a_batch_is_not_scored(why: str) -> None:
     if why == "evicted":
@@ -348,14 +383,24 @@ def test_who_is_gone_at_the_end_of_a_batch_is_not_scored(why: str) -> None:
 @pytest.mark.xfail(strict=True, reason="a fact that fails leaves settle before those touched until then are scored")
 def test_a_fact_that_fails_does_not_cost_others_their_score(caplog: pytest.LogCaptureFixture) -> None:
     stage = LaneLogic("customers", "0", people(), lambda: T, None, keep=False)
-    facts = [fact("searched", 0, at=T), fact("of a newer release", at=T + 1, who="k2"), fact("searched", 0, at=T + 2, who="k3")]
+    facts = [
+        fact("searched", 0, at=T),
+        fact("of a newer release", at=T + 1, who="k2"),
+        fact("searched", 0, at=T + 2, who="k3"),
+    ]
     seen = Seen().take(stage.on_batch([facts, Tick("up", T + 9, 1, 1)])[0])
     assert len(seen.dead) == 1
     assert {event["data"]["customer_id"] for event in seen.published["csq.churn.scored"]} == {"k1", "k3"}
 
 
 def test_orders_and_complaints_are_counted() -> None:
-    seen = settle(people(), fact("order", "completed", 1), fact("order", "refunded", 1), fact("complained", 5), fact("complained", 5))
+    seen = settle(
+        people(),
+        fact("order", "completed", 1),
+        fact("order", "refunded", 1),
+        fact("complained", 5),
+        fact("complained", 5),
+    )
     assert seen.count("csq_orders_total") == {("completed",): 1, ("refunded",): 1}
     assert seen.count("csq_complaints_total") == {("5",): 2}
 
@@ -365,13 +410,28 @@ def test_orders_and_complaints_are_counted() -> None:
 WHO = st.sampled_from(["k1", "k2"])
 KINDS = st.sampled_from(
     [
-        ("said", -0.5, True), ("waited", 30.0, None), ("missed", None, None), ("opened", "c1", None), ("opened", "c2", None), ("resolved", "c1", SOLVED),
-        ("reopened", "c1", None), ("abandoned", "c2", None), ("rated", 0.5, None), ("browsed", 60.0, None), ("searched", 0, None),
-        ("order", "completed", 9), ("order", "cancelled", 9), ("complained", 3, None), ("updated", {"plan": "gold"}, "vip"), ("labelled", True, T),
+        ("said", -0.5, True),
+        ("waited", 30.0, None),
+        ("missed", None, None),
+        ("opened", "c1", None),
+        ("opened", "c2", None),
+        ("resolved", "c1", SOLVED),
+        ("reopened", "c1", None),
+        ("abandoned", "c2", None),
+        ("rated", 0.5, None),
+        ("browsed", 60.0, None),
+        ("searched", 0, None),
+        ("order", "completed", 9),
+        ("order", "cancelled", 9),
+        ("complained", 3, None),
+        ("updated", {"plan": "gold"}, "vip"),
+        ("labelled", True, T),
     ]  # fmt: skip
 )
 FACTS = st.lists(st.tuples(st.floats(0, 400 * DAY), WHO, KINDS), max_size=30).map(
-    lambda found: [(T + time, f"s e{n}", who, *what) for n, (time, who, what) in enumerate(sorted(found, key=lambda one: one[0]))]
+    lambda found: [
+        (T + time, f"s e{n}", who, *what) for n, (time, who, what) in enumerate(sorted(found, key=lambda one: one[0]))
+    ]
 )
 
 
@@ -384,7 +444,11 @@ def test_facts_in_any_order_within_a_tick_give_the_same(facts: list[Fact], rando
     shuffled = facts.copy()
     random.shuffle(shuffled)
     expected, actual = run(facts), run(shuffled)
-    assert (expected.counts, expected.published, expected.examples) == (actual.counts, actual.published, actual.examples)
+    assert (expected.counts, expected.published, expected.examples) == (
+        actual.counts,
+        actual.published,
+        actual.examples,
+    )
 
 
 @given(FACTS, st.integers(0, 30), st.sampled_from(["events", "orders"]))
@@ -402,5 +466,7 @@ def test_a_resumed_stage_has_the_same_future(facts: list[Fact], cut: int, label_
     resumed.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(first.state())))
     expected, actual = run(whole, facts[cut:]), run(resumed, facts[cut:])
     assert (expected.counts, expected.published) == (actual.counts, actual.published)
-    assert msgspec.msgpack.encode(list(expected.examples.values())) == msgspec.msgpack.encode(list(actual.examples.values()))
+    assert msgspec.msgpack.encode(list(expected.examples.values())) == msgspec.msgpack.encode(
+        list(actual.examples.values())
+    )
     assert msgspec.msgpack.encode(whole.state()) == msgspec.msgpack.encode(resumed.state())

@@ -108,7 +108,9 @@ def test_the_size_is_checked_before_anything_is_parsed() -> None:
     padded = raw(KIND) + b" " * 65_536
     assert len(raw(KIND)) + 65_536 == len(padded)
     for value in (padded, b"\xff" * 65_537, b"[" * 65_537):
-        assert decoded(value) == Refusal("too_large", f"{len(value)} bytes; expected at most 65536 (setting intake.max_bytes)")
+        assert decoded(value) == Refusal(
+            "too_large", f"{len(value)} bytes; expected at most 65536 (setting intake.max_bytes)"
+        )
     assert decoded(padded[:65_536])[0] == START
 
 
@@ -139,7 +141,10 @@ def test_a_refusal_never_quotes_the_input(value: bytes) -> None:
     assert SECRET not in refusal.detail
 
 
-@pytest.mark.xfail(strict=True, reason="a value with an apostrophe is quoted by msgspec in double quotes, which _QUOTED_VALUE does not cut")
+@pytest.mark.xfail(
+    strict=True,
+    reason="a value with an apostrophe is quoted by msgspec in double quotes, which _QUOTED_VALUE does not cut",
+)
 @pytest.mark.parametrize("field", ["role", "kind"])
 def test_a_refusal_never_quotes_a_value_with_an_apostrophe(field: str) -> None:
     text = f"don't tell, {SECRET}"
@@ -147,7 +152,10 @@ def test_a_refusal_never_quotes_a_value_with_an_apostrophe(field: str) -> None:
     assert SECRET not in decoded(value).detail
 
 
-@pytest.mark.xfail(strict=True, reason="msgspec says `key` in `$.data.attributes`, which _PATH does not match: not_an_event, without the path")
+@pytest.mark.xfail(
+    strict=True,
+    reason="msgspec says `key` in `$.data.attributes`, which _PATH does not match: not_an_event, without the path",
+)
 @pytest.mark.parametrize("name", ["", "x" * 129])
 def test_a_wrong_name_of_an_attribute_is_an_invalid_field(name: str) -> None:
     refusal = decoded(raw("csq.customer.updated", attributes={name: 1}))
@@ -170,7 +178,12 @@ def test_any_bytes_are_an_event_or_a_refusal(value: bytes) -> None:
 
 
 JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.sampled_from([10**400, -1, "csq", ""]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from([10**400, -1, "csq", ""]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )

@@ -8,7 +8,9 @@ from operators.domain.dedupe import Params, Seen
 
 NAMES = st.integers(0, 30).map(lambda n: f"shop/1 e{n}")
 TIMES = st.floats(0.0, 1_000.0)
-MOVES = st.lists(st.tuples(st.just("add"), NAMES, TIMES) | st.tuples(st.just("advance"), st.just(""), TIMES), max_size=80)
+MOVES = st.lists(
+    st.tuples(st.just("add"), NAMES, TIMES) | st.tuples(st.just("advance"), st.just(""), TIMES), max_size=80
+)
 
 
 def move(seen: Seen, what: str, name: str, time: float) -> bool | None:
@@ -20,7 +22,12 @@ def move(seen: Seen, what: str, name: str, time: float) -> bool | None:
 
 def test_a_name_is_new_once_within_the_window() -> None:
     seen = Seen(Params(window_seconds=60))
-    assert [seen.add("a", 100.0), seen.add("a", 100.0), seen.add("a", 130.0), seen.add("b", 100.0)] == [True, False, False, True]
+    assert [seen.add("a", 100.0), seen.add("a", 100.0), seen.add("a", 130.0), seen.add("b", 100.0)] == [
+        True,
+        False,
+        False,
+        True,
+    ]
 
 
 def test_an_id_is_forgotten_only_after_the_window() -> None:

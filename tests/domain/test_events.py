@@ -34,7 +34,11 @@ def test_the_types_are_exactly_those_of_the_definitions() -> None:
 def test_a_json_schema_is_generated_with_every_type() -> None:
     schema = msgspec.json.schema(AnyEvent)
     assert set(schema["discriminator"]["mapping"]) == DEFINED
-    assert schema["$defs"]["Message"]["properties"]["conversation_id"] == {"type": "string", "minLength": 1, "maxLength": 128}
+    assert schema["$defs"]["Message"]["properties"]["conversation_id"] == {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 128,
+    }
 
 
 def test_the_schema_says_what_is_required() -> None:

@@ -30,9 +30,28 @@ def test_what_an_event_says_about_its_customer(value: bytes, expected: tuple[obj
 
 
 def test_what_an_event_says_about_the_staffing_of_its_queue() -> None:
-    agent, plan = decode(raw("csq.agent.state_changed", concurrency_used=1, concurrency_max=3)), decode(raw("csq.staffing.planned"))
-    assert OF_QUEUES[type(agent)](7.0, "s e1", agent.data) == (7.0, "s e1", "orders", "agent", "", "a1", ("available", 1, 3))
-    assert OF_QUEUES[type(plan)](7.0, "s e1", plan.data) == (7.0, "s e1", "orders", "planned", "", 1_767_600_000.0, (900.0, 4, 0.3))
+    agent, plan = (
+        decode(raw("csq.agent.state_changed", concurrency_used=1, concurrency_max=3)),
+        decode(raw("csq.staffing.planned")),
+    )
+    assert OF_QUEUES[type(agent)](7.0, "s e1", agent.data) == (
+        7.0,
+        "s e1",
+        "orders",
+        "agent",
+        "",
+        "a1",
+        ("available", 1, 3),
+    )
+    assert OF_QUEUES[type(plan)](7.0, "s e1", plan.data) == (
+        7.0,
+        "s e1",
+        "orders",
+        "planned",
+        "",
+        1_767_600_000.0,
+        (900.0, 4, 0.3),
+    )
 
 
 def test_every_fact_is_plain_data() -> None:

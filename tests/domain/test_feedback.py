@@ -11,14 +11,25 @@ from operators.domain.feedback import SCALES, label_of, mood_of, share_of
 
 
 @given(st.sampled_from(sorted(SCALES)), st.integers(-10, 100), st.integers(1, 100), st.data())
-def test_a_score_is_counted_on_the_scale_of_its_kind_rounded_half_up(kind: str, low: int, width: int, data: st.DataObject) -> None:
+def test_a_score_is_counted_on_the_scale_of_its_kind_rounded_half_up(
+    kind: str, low: int, width: int, data: st.DataObject
+) -> None:
     score = data.draw(st.integers(low, low + width))
     bottom, top = SCALES[kind]
     expected = floor(bottom + Fraction(score - low, width) * (top - bottom) + Fraction(1, 2))
     assert label_of(kind, share_of(float(score), float(low), float(low + width))) == str(expected)
 
 
-@pytest.mark.parametrize(("kind", "labels"), [("csat", "1 2 3 4 5"), ("review", "1 2 3 4 5"), ("suggestion", "1 2 3 4 5"), ("ces", "1 2 3 4 5 6 7"), ("nps", "0 1 2 3 4 5 6 7 8 9 10")])
+@pytest.mark.parametrize(
+    ("kind", "labels"),
+    [
+        ("csat", "1 2 3 4 5"),
+        ("review", "1 2 3 4 5"),
+        ("suggestion", "1 2 3 4 5"),
+        ("ces", "1 2 3 4 5 6 7"),
+        ("nps", "0 1 2 3 4 5 6 7 8 9 10"),
+    ],
+)
 def test_a_score_on_its_own_scale_is_itself(kind: str, labels: str) -> None:
     low, high = SCALES[kind]
     assert [label_of(kind, share_of(score, low, high)) for score in range(low, high + 1)] == labels.split()

@@ -19,7 +19,9 @@ def door(**params: Any) -> Intake:
 
 
 def let_in(stage: Intake, *values: bytes, held: list[Any] | None = None) -> Seen:
-    stage.arrive([(value, "shop.events/3", 40 + place) for place, value in enumerate(values)], NOW, [] if held is None else held)
+    stage.arrive(
+        [(value, "shop.events/3", 40 + place) for place, value in enumerate(values)], NOW, [] if held is None else held
+    )
     return Seen().take(stage.drain())
 
 
@@ -46,7 +48,10 @@ def test_the_same_id_of_another_source_is_another_event() -> None:
     assert len(let_in(door(), raw(PAGE, source="shop/1"), raw(PAGE, source="shop/2")).events) == 2
 
 
-@pytest.mark.xfail(strict=True, reason='the name is f"{source} {id}": ("a b", "c") and ("a", "b c") share one, and the second event is lost')
+@pytest.mark.xfail(
+    strict=True,
+    reason='the name is f"{source} {id}": ("a b", "c") and ("a", "b c") share one, and the second event is lost',
+)
 def test_a_space_in_source_or_id_does_not_make_two_events_one() -> None:
     assert len(let_in(door(), raw(PAGE, name="c", source="a b"), raw(PAGE, name="b c", source="a")).events) == 2
 
@@ -74,7 +79,12 @@ def test_a_refused_event_does_not_use_up_its_id() -> None:
 
 def test_the_settings_bound_size_and_time() -> None:
     stage = door(max_bytes=300, ahead_seconds=0.0, max_age_seconds=100.0)
-    values = (raw(PAGE, query="x" * 300), raw(PAGE, NOW + 0.001, "e1"), raw(PAGE, NOW - 101, "e2"), raw(PAGE, NOW, "e3"))
+    values = (
+        raw(PAGE, query="x" * 300),
+        raw(PAGE, NOW + 0.001, "e1"),
+        raw(PAGE, NOW - 101, "e2"),
+        raw(PAGE, NOW, "e3"),
+    )
     seen = let_in(stage, *values)
     assert [dict(dead.headers)["reason"] for dead in seen.dead] == ["too_large", "time_in_future", "too_old"]
     assert len(seen.events) == 1

@@ -60,7 +60,14 @@ def judged(cases: list[tuple[float, bool]]) -> Prequential:
     judge = Prequential("churn")
     for p, truth in cases:
         right = (p > 0.5) == truth
-        judge.judge_one(loss=log_loss_one(p if truth else 1 - p), right=right, confidence=max(p, 1 - p), score=p, truth=truth, delay_seconds=60 * p)
+        judge.judge_one(
+            loss=log_loss_one(p if truth else 1 - p),
+            right=right,
+            confidence=max(p, 1 - p),
+            score=p,
+            truth=truth,
+            delay_seconds=60 * p,
+        )
     return judge
 
 
@@ -71,8 +78,12 @@ def test_loss_and_accuracy_fade_exponentially(cases: list[tuple[float, bool]]) -
     rights = [(p > 0.5) == truth for p, truth in cases]
     judge = judged(cases)
     assert judge.n == len(cases)
-    assert judge.loss == pytest.approx(sum(map(math.prod, zip(weights, losses, strict=True))) / sum(weights), rel=1e-9, abs=1e-12)
-    assert judge.accuracy == pytest.approx(sum(map(math.prod, zip(weights, rights, strict=True))) / sum(weights), rel=1e-9, abs=1e-12)
+    assert judge.loss == pytest.approx(
+        sum(map(math.prod, zip(weights, losses, strict=True))) / sum(weights), rel=1e-9, abs=1e-12
+    )
+    assert judge.accuracy == pytest.approx(
+        sum(map(math.prod, zip(weights, rights, strict=True))) / sum(weights), rel=1e-9, abs=1e-12
+    )
 
 
 def test_accuracy_of_few_examples_is_nearly_that_of_river() -> None:
@@ -115,6 +126,13 @@ def test_a_resumed_judgement_is_bit_for_bit_the_undisturbed_one(cases: list[tupl
     resumed.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(first.state())))
     for p, truth in cases[cut:]:
         right = (p > 0.5) == truth
-        resumed.judge_one(loss=log_loss_one(p if truth else 1 - p), right=right, confidence=max(p, 1 - p), score=p, truth=truth, delay_seconds=60 * p)
+        resumed.judge_one(
+            loss=log_loss_one(p if truth else 1 - p),
+            right=right,
+            confidence=max(p, 1 - p),
+            score=p,
+            truth=truth,
+            delay_seconds=60 * p,
+        )
     assert whole.state() == resumed.state()
     assert whole.measure() == resumed.measure()

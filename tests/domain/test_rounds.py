@@ -15,7 +15,9 @@ WHAT = st.sampled_from(["customer", "customer", "agent", "agent", "bot", "handof
 def courses(draw: st.DrawFn) -> list[Step]:
     """What happens in a conversation, in order; times are whole seconds, often equal, often exactly a limit apart."""
     time, steps = 0.0, list[Step]()
-    for after, what in draw(st.lists(st.tuples(st.sampled_from([0, 1, 5, 60, 120, 179, 180, 181, 400]), WHAT), max_size=25)):
+    for after, what in draw(
+        st.lists(st.tuples(st.sampled_from([0, 1, 5, 60, 120, 179, 180, 181, 400]), WHAT), max_size=25)
+    ):
         time += after
         is_open = is_open_after(steps)
         if what == "end":
@@ -31,7 +33,13 @@ def courses(draw: st.DrawFn) -> list[Step]:
 def run(steps: list[Step]) -> tuple[list[float], list[float], list[float], list[float], int]:
     """What the clocks say: reply times, first responses, the bot's replies and first response, misses."""
     rounds = Rounds()
-    replies, firsts, bots, bot_firsts, misses = list[float | None](), list[float | None](), list[float | None](), list[float | None](), 0
+    replies, firsts, bots, bot_firsts, misses = (
+        list[float | None](),
+        list[float | None](),
+        list[float | None](),
+        list[float | None](),
+        0,
+    )
 
     for time, what, _ in steps:
         since = rounds.waiting_since
@@ -77,13 +85,18 @@ def test_the_bots_first_response_is_that_of_the_definitions_in_the_first_episode
     assert expected(steps).bot_firsts == run(steps)[3]
 
 
-@pytest.mark.xfail(strict=True, reason="Rounds.untouched lasts over a reopening: only the first episode has a first response by a bot")
+@pytest.mark.xfail(
+    strict=True, reason="Rounds.untouched lasts over a reopening: only the first episode has a first response by a bot"
+)
 def test_a_bot_has_no_first_response_in_a_later_episode() -> None:
     steps: list[Step] = [(0.0, "customer", None), (5.0, "resolved", None), (9.0, "reopened", None), (10.0, "bot", None)]
     assert expected(steps).bot_firsts == run(steps)[3] == []
 
 
-@pytest.mark.xfail(strict=True, reason="a human word before any customer message counts as a reply: the books of the simulator count the bot's response")
+@pytest.mark.xfail(
+    strict=True,
+    reason="a human word before any customer message counts as a reply: the books of the simulator count the bot's response",
+)
 def test_a_greeting_by_a_human_does_not_take_the_first_response_from_the_bot() -> None:
     steps: list[Step] = [(0.0, "agent", None), (10.0, "customer", None), (12.0, "bot", None)]
     assert expected(steps).bot_firsts == run(steps)[3] == [2.0]

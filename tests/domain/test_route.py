@@ -88,7 +88,16 @@ def test_records_keep_their_order_origin_and_position() -> None:
     assert routed[0] == (LANES.of("k1"), [(page(START + 1), "a/1", 7), (page(START), "a/1", 8)])
 
 
-UNREADABLE = [b"", b"x", b"[]", b"\xff\xfe", b'{"data":' * 30_000, b"{" + b"x" * 70_000, b'{"data": {"customer_id": 5}}', b'"\\ud800"']
+UNREADABLE = [
+    b"",
+    b"x",
+    b"[]",
+    b"\xff\xfe",
+    b'{"data":' * 30_000,
+    b"{" + b"x" * 70_000,
+    b'{"data": {"customer_id": 5}}',
+    b'"\\ud800"',
+]
 
 
 @pytest.mark.parametrize("value", UNREADABLE)
@@ -125,7 +134,9 @@ def test_every_process_deals_the_same_lanes(seed: str) -> None:
 @given(st.lists(st.none() | st.binary(max_size=60) | st.sampled_from([raw(kind) for kind in TYPES]), max_size=10))
 def test_nothing_is_lost_and_nothing_raises(values: list[bytes | None]) -> None:
     dealt = lanes_of(router().route_many([chunk(*values)]))
-    assert sorted(value for value in values if value is not None) == sorted(v for found in dealt.values() for v in found)
+    assert sorted(value for value in values if value is not None) == sorted(
+        v for found in dealt.values() for v in found
+    )
 
 
 # ---- time
@@ -142,7 +153,10 @@ def test_an_origin_read_to_its_end_stands_where_the_clock_stands() -> None:
 
 def test_time_is_that_of_the_origin_that_is_farthest_behind() -> None:
     here = router()
-    assert time_of(here.route_many([chunk(page(START + 500), origin="a"), chunk(page(START + 100), origin="b")])) == START + 98
+    assert (
+        time_of(here.route_many([chunk(page(START + 500), origin="a"), chunk(page(START + 100), origin="b")]))
+        == START + 98
+    )
     assert time_of(here.route_many([chunk(page(START + 900), origin="a")])) is None
     assert time_of(here.route_many([chunk(page(START + 600), origin="b")])) == START + 598
 
@@ -155,17 +169,25 @@ def test_an_origin_of_which_no_time_is_known_holds_time_back() -> None:
 
 def test_an_origin_that_has_ended_holds_nobody_back() -> None:
     here = router()
-    assert time_of(here.route_many([chunk(page(START), origin="a", until=END), chunk(page(START + 50), origin="b")])) == START + 48
+    assert (
+        time_of(here.route_many([chunk(page(START), origin="a", until=END), chunk(page(START + 50), origin="b")]))
+        == START + 48
+    )
 
 
 def test_at_the_end_of_all_input_the_clock_stops_at_the_last_event() -> None:
     here = router(tick_records=math.inf)
-    assert time_of(here.route_many([chunk(page(START + 3), page(START + 9))])) == START + 7  # the first tick is due at once
+    assert (
+        time_of(here.route_many([chunk(page(START + 3), page(START + 9))])) == START + 7
+    )  # the first tick is due at once
     assert time_of(here.route_many([chunk(page(START + 10), until=END)])) == START + 10
     assert time_of(here.route_many([chunk(until=END)])) is None
 
 
-@pytest.mark.xfail(strict=True, reason="of a chunk only the time of its last record counts: where that one came late, the clock stops short of the last event, and what happened after it is never settled")
+@pytest.mark.xfail(
+    strict=True,
+    reason="of a chunk only the time of its last record counts: where that one came late, the clock stops short of the last event, and what happened after it is never settled",
+)
 def test_at_the_end_the_clock_stops_at_the_last_event_though_a_late_one_came_after_it() -> None:
     assert time_of(router().route_many([chunk(page(START + 9), page(START + 7), until=END)])) == START + 9
 
@@ -212,7 +234,10 @@ def test_a_tick_says_for_which_share_of_the_readers_it_speaks() -> None:
 
 
 ARRIVALS = st.lists(
-    st.tuples(st.sampled_from("abc"), st.floats(-1e4, 2e4) | st.none(), st.sampled_from([None, "now", END]), st.floats(0, 100)), max_size=40
+    st.tuples(
+        st.sampled_from("abc"), st.floats(-1e4, 2e4) | st.none(), st.sampled_from([None, "now", END]), st.floats(0, 100)
+    ),
+    max_size=40,
 )
 
 
@@ -240,7 +265,10 @@ def test_no_event_of_an_ordered_origin_comes_behind_the_time_that_was_told(arriv
         told = time_of(here.route_many([chunk(page(at[origin]), origin=origin)])) or told
 
 
-@pytest.mark.xfail(strict=True, reason="JsonlSource ends each file with END, which Router takes for the end of all input: no slack between files")
+@pytest.mark.xfail(
+    strict=True,
+    reason="JsonlSource ends each file with END, which Router takes for the end of all input: no slack between files",
+)
 def test_between_two_files_time_keeps_its_slack(tmp_path: Path) -> None:
     (tmp_path / "1.jsonl").write_bytes(page(START + 9) + b"\n")
     (tmp_path / "2.jsonl").write_bytes(page(START + 8.5) + b"\n")

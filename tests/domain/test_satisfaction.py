@@ -51,13 +51,21 @@ def test_attitude_and_mood_rise(a: float, b: float, m: float, n: float) -> None:
 
 
 def test_the_resolution_part_is_by_outcome_and_each_reopening_halves_it() -> None:
-    assert [resolution_part(outcome, 0) for outcome in ("solved", "partial", "unsolved", "abandoned", None)] == [5, 2.5, 0, 0, None]
+    assert [resolution_part(outcome, 0) for outcome in ("solved", "partial", "unsolved", "abandoned", None)] == [
+        5,
+        2.5,
+        0,
+        0,
+        None,
+    ]
     assert [resolution_part("solved", n) for n in range(3)] == [5, 2.5, 1.25]
     assert resolution_part("solved", 5_000) == 0.0
 
 
 @given(st.integers(0, 100), st.integers(0, 20), st.integers(0, 20))
-def test_the_effort_part_falls_with_each_round_hand_off_and_reopening(rounds: int, handoffs: int, reopenings: int) -> None:
+def test_the_effort_part_falls_with_each_round_hand_off_and_reopening(
+    rounds: int, handoffs: int, reopenings: int
+) -> None:
     effort = effort_part(rounds, handoffs, reopenings)
     assert 0 < effort <= 5
     assert effort_part(rounds + 1, handoffs, reopenings) < effort or rounds == 0
@@ -82,7 +90,13 @@ def test_a_part_that_is_not_known_gives_its_weight_to_the_others() -> None:
 
 
 def test_no_wait_and_no_mood_are_numbers_and_not_unknown() -> None:
-    assert scored(wait_seconds=0.0, mood=0.0)[1] | {} == {"response": 5.0, "attitude": 2.5, "mood": 2.5, "resolution": 5.0, "effort": 5.0}
+    assert scored(wait_seconds=0.0, mood=0.0)[1] | {} == {
+        "response": 5.0,
+        "attitude": 2.5,
+        "mood": 2.5,
+        "resolution": 5.0,
+        "effort": 5.0,
+    }
 
 
 @given(PARTS)
@@ -156,7 +170,10 @@ def test_a_rating_of_which_nothing_is_known_is_refused() -> None:
     assert learner.counts == (0, 1, 0)
 
 
-@pytest.mark.xfail(strict=True, reason="a part that is not finite is not refused: the weights are no numbers ever after (or project divides by zero)")
+@pytest.mark.xfail(
+    strict=True,
+    reason="a part that is not finite is not refused: the weights are no numbers ever after (or project divides by zero)",
+)
 @pytest.mark.parametrize("part", [math.nan, math.inf])
 def test_a_part_that_is_not_finite_is_refused(part: float) -> None:
     learner = Learner(Params())

@@ -41,7 +41,9 @@ def test_time_is_the_least_that_all_said_and_never_goes_back(said: list[tuple[st
 
 # Lanes of one process: each hears the same ticks, but its own go through one after the other, in any interleaving.
 LANES = st.integers(1, 5).flatmap(
-    lambda lanes: st.tuples(st.just(lanes), st.lists(st.tuples(st.integers(0, lanes - 1), st.floats(0.0, 20.0)), max_size=60))
+    lambda lanes: st.tuples(
+        st.just(lanes), st.lists(st.tuples(st.integers(0, lanes - 1), st.floats(0.0, 20.0)), max_size=60)
+    )
 )
 
 
@@ -74,7 +76,9 @@ def test_a_tick_never_says_more_than_the_lane_that_is_farthest_behind() -> None:
 
 
 @given(LANES)
-def test_ticks_of_lanes_that_begin_together_never_say_more_than_the_least(case: tuple[int, list[tuple[int, float]]]) -> None:
+def test_ticks_of_lanes_that_begin_together_never_say_more_than_the_least(
+    case: tuple[int, list[tuple[int, float]]],
+) -> None:
     lanes, steps = case
     run(lanes, [(lane, 0.0) for lane in range(lanes)] + steps)
 
