@@ -78,7 +78,7 @@ def reads(negative: float = 0.2, neutral: float = 0.3, positive: float = 0.5, *,
     return Reading("en", b"\x07\x00\x00\x00", 0.0, question, "sentiment/en", (negative, neutral, positive))
 
 
-def say(  # noqa: PLR0913  the fields of a message
+def say(
     role: str,
     time: float,
     talk: str = "c1",
@@ -97,7 +97,7 @@ def say(  # noqa: PLR0913  the fields of a message
     return arrived("csq.message.created", time, message, data, reading)
 
 
-def step(  # noqa: PLR0913  the fields of a step
+def step(
     what: str,
     time: float,
     talk: str = "c1",
@@ -112,7 +112,7 @@ def step(  # noqa: PLR0913  the fields of a step
     return arrived(f"csq.conversation.{what}", time, f"{what}{time}{talk}", data)
 
 
-def rate(  # noqa: PLR0913  the fields of a rating
+def rate(
     score: float,
     time: float,
     talk: str | None = "c1",

@@ -25,7 +25,7 @@ class Reckoned(NamedTuple):
     waiting_since: float | None
 
 
-def reckon(steps: list[Step], limit: float, clock: float) -> Reckoned:
+def reckon(steps: list[Step], limit: float, clock: float) -> Reckoned:  # noqa: C901, PLR0912  a branch per sentence
     """Reckon a conversation whose `steps` are in order, as of `clock`."""
     out = Reckoned([], [], [], [], [], Counter(), Counter(), is_open_after(steps), waiting_since(steps))
     episode_start, answered = 0, False

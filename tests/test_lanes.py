@@ -317,7 +317,7 @@ def test_entries_are_told_when_they_changed_and_the_time_of_a_snapshot_once() ->
 def graph(values: list[Any], found: list[Any]) -> Dataflow:
     flow = Dataflow("test")
     up = op.input("in", flow, TestingSource(values, batch_size=2))
-    out = lane_stage("lane", up, "recorder", Recorder, lambda: 0.0, True)  # noqa: FBT003  as the graph does
+    out = lane_stage("lane", up, "recorder", Recorder, lambda: 0.0, True)
     op.output("out", port("seen", out, "seen"), TestingSink(found))
     return flow
 

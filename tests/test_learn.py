@@ -206,7 +206,7 @@ def test_inside_bytewax_the_hello_comes_first_and_the_model_is_there() -> None:
     hellos = op.input("hello", flow, Hello(models.expected))
     told = op.flat_map("then", hellos, lambda item: [item, (item[0], [example(4.0)]), (item[0], [example(8.0)])])
     nothing = op.input("none", flow, AfterHello([]))
-    out = learn("learn", nothing, told, build, models, False)  # noqa: FBT003  as the graph does
+    out = learn("learn", nothing, told, build, models, False)
     op.output("judged", op.flat_map("each", out.judged, lambda verdict: [verdict]), TestingSink(verdicts))
     op.output("measured", out.measured, TestingSink([]))
     run_main(flow)

@@ -17,10 +17,9 @@ import pytest
 
 from operators.connectors.simulator import Params as SimulatorParams
 from operators.connectors.simulator import simulate
-from operators.domain import churn, mood, satisfaction, sentiment
+from operators.domain import churn, dedupe, intake, mood, queues, satisfaction, sentiment
 from operators.domain import conversations as talk
 from operators.domain import customers as people
-from operators.domain import dedupe, intake, queues
 from operators.domain.churn import INPUTS, Inputs
 from operators.domain.closed import Params as Names
 from operators.domain.events import MessageCreated
@@ -427,7 +426,7 @@ def test_a_state_of_another_version_is_refused_with_a_clear_message(name: str) -
     subject = shop()[name]
     logic = subject.make(None)
     state = msgspec.msgpack.decode(logic.snapshot())
-    (state["stage"] if "stage" in state else state)["v"] = 99
+    state.get("stage", state)["v"] = 99
     message = rf"recovery state of stage {name}: version 99 found, 1 expected; start with the release that wrote it, or with an empty recovery directory"
     with pytest.raises(StateVersionError, match=message):
         subject.make(msgspec.msgpack.encode(state))
@@ -437,7 +436,7 @@ def test_a_state_of_another_version_is_refused_with_a_clear_message(name: str) -
 def test_a_state_without_a_version_is_refused(name: str) -> None:
     subject = shop()[name]
     state = msgspec.msgpack.decode(subject.make(None).snapshot())
-    del (state["stage"] if "stage" in state else state)["v"]
+    del state.get("stage", state)["v"]
     with pytest.raises(StateVersionError, match="version None found"):
         subject.make(msgspec.msgpack.encode(state))
 

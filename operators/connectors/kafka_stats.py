@@ -38,7 +38,8 @@ _decode = msgspec.json.Decoder(_Statistics).decode
 def lags(statistics: str) -> dict[tuple[str, int], int]:
     """Messages still to be read of each (topic, partition), as far as known.
 
-    >>> lags('{"brokers": {}, "topics": {"chat": {"partitions": {"0": {"broker": 1, "hi_offset": 9, "app_offset": 2}}}}}')
+    >>> partition = '{"broker": 1, "hi_offset": 9, "app_offset": 2}'
+    >>> lags('{"brokers": {}, "topics": {"chat": {"partitions": {"0": %s}}}}' % partition)
     {('chat', 0): 7}
     """
     return {

@@ -57,9 +57,12 @@ def extract(memo: Memo, texts: Sequence[str], codes: NDArray[np.int64]) -> Part:
 
 
 def totals(memo: Memo, texts: Sequence[str], codes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Only what the lexicon says, for texts of which nothing else is asked."""
+    """Only how something is said, for texts of which nothing else is asked.
+
+    Who serves others speaks of problems, and is sorry about them, without being unfriendly: such words do not count.
+    """
     said = _read(memo, texts, codes)
-    return per_message(said.valence, said.bounds)
+    return per_message(np.where(said.flags & words.MATTER != 0, 0, said.valence), said.bounds)
 
 
 def _read(memo: Memo, texts: Sequence[str], codes: NDArray[np.int64]) -> _Said:

@@ -19,8 +19,9 @@ from operators.domain.language import foreign
 PLAIN, NEGATED, VALENCE, ELSEWHERE, BOOST, FLAGS, FOREIGN = range(7)
 """Columns of a word: its hash; its hash when negated; valence in English and elsewhere, and what it adds to the next
 word's, all in thousandths; flags; `language.foreign`."""
-NEGATOR, CLAUSE_END, SPOKEN, QUESTION, EXCLAIM = 1, 2, 4, 8, 16
-"""Flags: turns what follows; ends the scope of a negator; is a word (and not a sign, number, name); has ?; has !."""
+NEGATOR, CLAUSE_END, SPOKEN, QUESTION, EXCLAIM, MATTER = 1, 2, 4, 8, 16, 32
+"""Flags: turns what follows; ends the scope of a negator; is a word (and not a sign, number, name); has ?; has !; names
+what is talked about and not how."""
 UNIT = 1_000
 """Valences are kept as thousandths: sums of integers are the same in every order and batch."""
 
@@ -110,6 +111,8 @@ def _spoken(text: str) -> Word:
     if valence and len(text) > 1 and text.isupper():
         valence += _LOUDER if valence > 0 else -_LOUDER
     flags = SPOKEN | NEGATOR if bare in lexicon.NEGATORS else SPOKEN
+    if bare in lexicon.MATTERS:
+        flags |= MATTER
     return _word(short, valence, 0, _BOOSTS.get(bare, 0), flags)
 
 

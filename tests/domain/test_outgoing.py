@@ -8,7 +8,7 @@ import pytest
 from operators.domain.outgoing import DEADLETTERS, MAX_DEAD_BYTES, STREAMS, dead_letter
 from operators.domain.published import TYPES, ChurnScored, Probabilities, Reason, TurnScored, publish
 
-SCORED = ChurnScored("u1", "vip", 0.25, False, [Reason("long waits", 0.5)])  # noqa: FBT003  a field
+SCORED = ChurnScored("u1", "vip", 0.25, False, [Reason("long waits", 0.5)])
 
 
 def test_the_envelope_is_that_of_the_events_that_come_in() -> None:

@@ -20,13 +20,9 @@ def courses(draw: st.DrawFn) -> list[Step]:
     ):
         time += after
         is_open = is_open_after(steps)
-        if what == "end":
-            what = draw(st.sampled_from(["resolved", "abandoned"]))
-            if not is_open:
-                continue
-        if what == "reopened" and is_open:
+        if is_open is (what == "reopened") and what in {"end", "reopened"}:
             continue
-        steps.append((time, what, None))
+        steps.append((time, draw(st.sampled_from(["resolved", "abandoned"])) if what == "end" else what, None))
     return steps
 
 
