@@ -7,10 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from operators.domain import events
+from operators.domain.closed import Params as Names
 from operators.domain.events import TYPE_OF
 from operators.domain.reading import Reading
 from operators.domain.stage import Fact, Port, Stage
 
+NAMES = Names(queues=("orders", "billing"), channels=("chat", "email"), segments=("regular", "vip"))
+"""The closed sets of these tests, whatever the defaults are."""
 START = 1_767_600_000.0
 """2026-01-05T08:00:00Z, a Monday morning."""
 
@@ -52,13 +55,15 @@ def iso(time: float) -> str:
     return datetime.fromtimestamp(time, UTC).isoformat().replace("+00:00", "Z")
 
 
-def envelope(kind: str, time: float = START, name: str = "e1", source: str = "shop/1", **data: Any) -> dict[str, Any]:
+def envelope(
+    kind: str, /, time: float = START, name: str = "e1", source: str = "shop/1", **data: Any
+) -> dict[str, Any]:
     """A valid event as JSON has it; `data` replaces fields of its data."""
     head = {"specversion": "1.0", "id": name, "source": source, "type": kind, "time": iso(time)}
     return {**head, "data": {**data_of(kind), **data}}
 
 
-def raw(kind: str, time: float = START, name: str = "e1", source: str = "shop/1", **data: Any) -> bytes:
+def raw(kind: str, /, time: float = START, name: str = "e1", source: str = "shop/1", **data: Any) -> bytes:
     """A valid event as bytes."""
     return json.dumps(envelope(kind, time, name, source, **data)).encode()
 

@@ -10,13 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.domain.closed import Params as Names
 from operators.domain.conversations import DAY, Conversations, Params
 from operators.domain.lane import Lanes
 from operators.domain.satisfaction import Scorer, Table
 from operators.domain.watermark import Tick
 from operators.lanes import LaneLogic
-from tests.builders import Seen, label, play, rate, reads, say, step
+from tests.builders import NAMES, Seen, label, play, rate, reads, say, step
 from tests.reference import Step, is_open_after, reckon, waiting_since
 
 HERE = ("orders", "chat")
@@ -31,7 +30,7 @@ TABLE = Table()
 
 
 def talks(**params: Any) -> Conversations:
-    return Conversations(Params(**params), Names(), Lanes(8), Scorer(lambda: TABLE).score_one)
+    return Conversations(Params(**params), NAMES, Lanes(8), Scorer(lambda: TABLE).score_one)
 
 
 def after(*steps: Any, until: float | None = LATER, **params: Any) -> Seen:

@@ -131,6 +131,7 @@ def test_live_measures_what_a_replay_measures(_signals: None, monkeypatch: pytes
             for name in ("csq.reply.measured", "csq.turn.scored", DEADLETTERS)
         }
     names = [name for name in (*SERVICE, *SMOOTHED) if name not in WITH_TIME]
+    print("DBG", taken(expected.values), taken(actual), [x for x in told_apart(expected.values, actual, names) if "bucket" not in x][:60])
     assert told_apart(expected.values, actual, names) == []
     assert actual["csq_late_events_total"][()] == 0
     for name in ("csq.reply.measured", DEADLETTERS):

@@ -1,52 +1,15 @@
 """Strict YAML to msgspec structs: what people write is what they get, and a mistake is named by its path.
 
-msgspec alone would say `$.events[...]` for a key of a dictionary and would not list what it knows; YAML 1.1 alone would
-take `No` for false, `1_000` for a thousand, and the second of two equal keys.
+msgspec alone would say `$.events[...]` for a key of a dictionary and would not list what it knows.
 """
 
-import re
-from collections.abc import Hashable
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Union, get_args, get_origin
 
 import msgspec
-import yaml
 
+from operators.connectors import strict_yaml
 from operators.connectors.importer.errors import MappingError, one_of, shown
-
-_WORDS = (
-    ("bool", r"true|false", "tf"),
-    ("null", r"null|~|", ["n", "~", ""]),
-    ("int", r"[-+]?(0|[1-9][0-9]{0,17})", "-+0123456789"),
-    ("float", r"[-+]?(0|[1-9][0-9]*)\.[0-9]+", "-+0123456789"),
-)
-
-
-class _Loader(yaml.SafeLoader):
-    """Knows only the words of `_WORDS` (YAML 1.2); keys are text and are given once."""
-
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # PyYAML's own way
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT002 - PyYAML's own
-        """The mapping of `node`, checked."""
-        found: dict[Hashable, Any] = {}
-        for key, value in node.value:
-            if key.tag != "tag:yaml.org,2002:str":
-                raise yaml.MarkedYAMLError(
-                    problem="a key has to be text; put it in quotes",
-                    problem_mark=key.start_mark,
-                )
-            if key.value in found:
-                raise yaml.MarkedYAMLError(
-                    problem=f"key `{key.value}` is given twice",
-                    problem_mark=key.start_mark,
-                )
-            found[key.value] = self.construct_object(value, deep=deep)
-        return found
-
-
-for _name, _pattern, _first in _WORDS:
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(f"^(?:{_pattern})$"), list(_first))
 
 
 def read_yaml(text: str) -> object:
@@ -59,13 +22,9 @@ def read_yaml(text: str) -> object:
         MappingError: with the line.
     """
     try:
-        data: object = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise MappingError(f"line {mark.line + 1 if mark else 1}: {error.problem or error.context}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise MappingError(f"not YAML: {' '.join(str(error).split())}") from None
-    return data
+        return strict_yaml.read(text)[0]
+    except strict_yaml.YamlError as error:
+        raise MappingError(str(error)) from None
 
 
 def build(raw: object, wanted: object, path: str = "$") -> object:
