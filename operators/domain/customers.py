@@ -106,6 +106,8 @@ class Customers(Stage):
         self._timers: list[tuple[float, str, str, str]] = []
         self._risk: Counter[str] = Counter()
         self._risk_changed = True
+        self._touched: dict[str, Fact] = {}
+        """Customers something came of since they were scored, with the last of it."""
         self._apply = {
             "said": self._said,
             "waited": self._waited,
@@ -126,8 +128,7 @@ class Customers(Stage):
 
     def settle(self, facts: Iterable[Fact]) -> None:
         """Take facts in the order of event time, then score each customer they speak of once."""
-        timers, apply = self._timers, self._apply
-        touched: dict[str, Fact] = {}
+        timers, apply, touched = self._timers, self._apply, self._touched
         for fact in facts:
             time, _, customer_id, kind = fact[:4]
             if timers and timers[0][0] < time:
@@ -138,15 +139,13 @@ class Customers(Stage):
             record.last_at = max(record.last_at, time)
             record.fade(time, self._half_life)
             if kind == "labelled":  # what came before the label is scored before it is judged
-                earlier = touched.pop(customer_id, None)
-                if earlier is not None:
-                    self._score(customer_id, earlier)
+                self._score_touched(customer_id)
                 self._labelled(record, fact)
-                continue
-            apply[kind](record, fact)
-            touched[customer_id] = fact
-        for customer_id, fact in touched.items():
-            self._score(customer_id, fact)
+            else:
+                apply[kind](record, fact)
+                touched[customer_id] = fact
+        for customer_id in list(touched):
+            self._score_touched(customer_id)
 
     def _add(self, customer_id: str, time: float) -> Record:
         if len(self._records) >= self._params.max_customers:
@@ -239,6 +238,12 @@ class Customers(Stage):
 
     # ---- churn
 
+    def _score_touched(self, customer_id: str) -> None:
+        """Score a customer now, if something came of them since the last score."""
+        fact = self._touched.pop(customer_id, None)
+        if fact is not None:
+            self._score(customer_id, fact)
+
     def _score(self, customer_id: str, fact: Fact) -> None:
         """Score a customer as of the last fact; publish it if it is news."""
         time, name = fact[:2]
@@ -304,6 +309,7 @@ class Customers(Stage):
             self._out.counted["csq_first_contact_resolutions_total", (resolved[1], "resolved")] += 1
 
     def _drop(self, customer_id: str) -> None:
+        self._score_touched(customer_id)
         self._set_risk(self._records[customer_id], at_risk=False)
         del self._records[customer_id]
 
