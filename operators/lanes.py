@@ -17,13 +17,16 @@ from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 
 from operators.domain.outgoing import dead_letter
-from operators.domain.stage import Fact, Port, Stage
+from operators.domain.stage import Fact, Port, Stage, check_version
 from operators.domain.watermark import LaneTicks, Tick, Watermark
 
 log = logging.getLogger(__name__)
 
 MAX_HELD = 20_000
 """Facts a lane holds back for order. Past it the older half is settled at once: memory is bounded."""
+
+VERSION = 1
+"""Of what a lane keeps around its stage's own state."""
 
 _order = itemgetter(0, 1)
 _encode = msgspec.msgpack.Encoder().encode
@@ -51,6 +54,7 @@ class LaneLogic(StatefulBatchLogic[Any, Port, bytes]):
         self._snapshot_seconds: float | None = None
         if resume:
             state = _decode(resume)
+            check_version(f"{name} (lane)", state, VERSION)
             stage.restore(state["stage"])
             self._held = [_tupled(fact) for fact in state["held"]]
             self._mark.reached = state["reached"]
@@ -81,7 +85,7 @@ class LaneLogic(StatefulBatchLogic[Any, Port, bytes]):
         reached, stage = self._mark.reached, self._stage
         if reached is None:
             return []
-        out = self._guarded(lambda _: stage.advance(reached), [None])
+        out = self._guarded(lambda _: stage.advance(reached), [("advance", reached)])
         out += stage.drain()
         entries = stage.entries()
         if entries != self._entries:
@@ -107,26 +111,33 @@ class LaneLogic(StatefulBatchLogic[Any, Port, bytes]):
         failed: list[Port] = []
         rest = iter(items)
         while True:
+            before = length_hint(rest)
             try:
                 take(rest)
             except Exception as error:  # whatever it is: one bad event must not end the flow
                 log.exception("stage %s failed; what it failed on becomes a dead letter", self._name)
-                item = items[len(items) - length_hint(rest) - 1]
-                detail = f"stage {self._name}: {type(error).__name__}; see the log"
-                failed.append(("dead", dead_letter(_plain(item), "stage_failed", detail, self._name, 0)))
-                counts = [("csq_stage_failures_total", (self._name,), 1)]
-                failed.append(("measured", [*counts, ("csq_dead_letters_total", ("stage_failed",), 1)]))
-                if not length_hint(rest):
+                left = length_hint(rest)
+                failed += self._failed(error, items[len(items) - left - 1])
+                if not left or left == before:  # nothing is left, or it was not an item that it failed on
                     return failed
             else:
                 return failed
+
+    def _failed(self, error: Exception, item: Any) -> list[Port]:
+        detail = f"stage {self._name}: {type(error).__name__}; see the log"
+        counts = [
+            ("csq_stage_failures_total", (self._name,), 1),
+            ("csq_dead_letters_total", ("stage_failed",), 1),
+        ]
+        dead = dead_letter(_plain(item), "stage_failed", detail, self._name, 0)
+        return [("dead", dead), ("measured", counts)]
 
     def snapshot(self) -> bytes:
         """Versioned plain data as msgpack; nothing where no recovery store asks for it."""
         if not self._keep:
             return b""
         began = perf_counter()
-        state = _encode({"stage": self._stage.state(), "held": self._held, "reached": self._mark.reached})
+        state = _encode({"v": VERSION, "stage": self._stage.state(), "held": self._held, "reached": self._mark.reached})
         self._snapshot_seconds = perf_counter() - began
         return state
 

@@ -137,7 +137,9 @@ class LearnLogic(StatefulBatchLogic[list[Example] | None, Port, bytes]):
 
     def snapshot(self) -> bytes:
         """Versioned plain data as msgpack; nothing where no recovery store asks for it."""
-        return _encode(self._learner.state()) if self._keep and self._learner is not None else b""
+        if not self._keep:
+            return b""
+        return self._resume or b"" if self._learner is None else _encode(self._learner.state())
 
 
 class Hello(DynamicSource[tuple[str, str]]):

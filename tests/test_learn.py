@@ -168,10 +168,6 @@ def test_without_a_recovery_store_nothing_is_written() -> None:
     assert adapter.logic.snapshot() == b""
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="LearnLogic.snapshot gives b'' before the hello, also when it resumes: what was learned would be overwritten",
-)
 def test_a_snapshot_before_the_hello_keeps_what_was_learned() -> None:
     first = Adapter()
     first.take(4.0)

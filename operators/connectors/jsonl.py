@@ -99,7 +99,7 @@ class _Lines(StatefulSourcePartition[Chunk, int]):
 
     def _read(self, paths: Sequence[str]) -> Iterator[Chunk]:
         skip = self._skip
-        for path in paths:
+        for path, following in zip(paths, (*paths[1:], None), strict=True):
             positions: list[int] = []
             values: list[bytes | None] = []
             with open_input(path) as file:
@@ -114,6 +114,8 @@ class _Lines(StatefulSourcePartition[Chunk, int]):
                     if len(values) >= self._batch_size:
                         yield Chunk(path, None, positions, values)
                         positions, values = [], []
+            if following is not None:  # time ends with the last file only, so the next one shows before this one ends
+                yield Chunk(following, None, [], [])
             yield Chunk(path, END, positions, values)
 
     def next_batch(self) -> list[Chunk]:

@@ -7,9 +7,11 @@ an input at its mean counting nothing.
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from importlib.metadata import version
 from operator import mul, sub
 from typing import Annotated, Any, Literal, NamedTuple
+from zlib import crc32
 
 from msgspec import Meta, Struct
 
@@ -18,6 +20,10 @@ from operators.domain.prequential import Prequential, log_loss_one
 from operators.domain.stage import Measurement, check_version
 
 MODEL = "churn"
+SLOTS = 1 << 16
+"""Categories that are told apart."""
+LARGEST = 1e12
+"""A number beyond it is a mistake: it is left out of scores and refused by the learner."""
 
 INPUTS: dict[str, str] = {
     "reply_time": "long waits for replies",
@@ -64,6 +70,12 @@ class Params(Struct, frozen=True, forbid_unknown_fields=True):
         float, Meta(ge=0, le=1, description="A score is published again when it moved by so much.")
     ] = 0.05
 
+    def __post_init__(self) -> None:
+        """Refuse an attribute that would take the place of an input."""
+        for name in self.attributes:
+            if name in INPUTS:
+                raise ValueError(f"churn.attributes: `{name}` is the name of an input that every shop has; rename it")
+
 
 class Inputs(NamedTuple):
     """What a score is made from: numbers in the order of the model's names, and categories (``name=value``)."""
@@ -82,6 +94,12 @@ def categories_of(params: Params) -> tuple[str, ...]:
     return tuple(name for name, kind in params.attributes.items() if kind == "category")
 
 
+@lru_cache(maxsize=SLOTS)
+def slot_of(category: str) -> int:
+    """The feature of a category: hashed into a fixed space, so that no input makes the model grow without bound."""
+    return crc32(category.encode()) % SLOTS
+
+
 class Table:
     """What a scorer needs: the weights folded with the scales, so that a score is one sum of products."""
 
@@ -91,7 +109,7 @@ class Table:
         self.slopes = [0.0] * len(self.names)
         self.means = [0.0] * len(self.names)
         self.base = intercept
-        self.categories: dict[str, float] = {}
+        self.categories: dict[int, float] = {}
 
     def score_one(self, x: Inputs) -> float:
         """Probability in 0..1.
@@ -101,7 +119,7 @@ class Table:
         """
         z = self.base + sum(map(mul, self.slopes, x.numbers))
         for category in x.categories:
-            z += self.categories.get(category, 0.0)
+            z += self.categories.get(slot_of(category), 0.0)
         return 1 / (1 + math.exp(-min(max(z, -30.0), 30.0)))
 
     def reasons_of(self, x: Inputs, most: int = 3) -> list[tuple[str, float]]:
@@ -111,7 +129,7 @@ class Table:
         effects += [
             (weight, -1 - place)
             for place, category in enumerate(x.categories)
-            if (weight := self.categories.get(category, 0.0)) > 0
+            if (weight := self.categories.get(slot_of(category), 0.0)) > 0
         ]
         effects.sort(reverse=True)
         return [
@@ -159,7 +177,8 @@ class Scorer:
         return {
             name: value
             for name, value in attributes.items()
-            if name in kinds and (kinds[name] == "category" or isinstance(value, (int, float)))
+            if name in kinds
+            and (kinds[name] == "category" or (isinstance(value, int | float) and abs(value) <= LARGEST))
         }
 
 
@@ -207,33 +226,41 @@ class Learner:
     def learn_one(self, example: Example) -> None:
         """Learn whether the customer left, from the inputs as of the published score."""
         numbers, categories = example.x
-        if len(numbers) != len(self._names) or not all(map(math.isfinite, numbers)):
+        plausible = len(numbers) == len(self._names) and all(abs(number) <= LARGEST for number in numbers)
+        if not plausible or not 0 < example.weight <= 1:
             self.refused += 1
             return
         raw = dict(zip(self._names, numbers, strict=True))
         self._scaler.learn_one(raw)
-        x = self._scaler.transform_one(raw) | dict.fromkeys(categories, 1.0)
-        before = ({name: self._model.weights.get(name, 0.0) for name in x}, self._model.intercept)
-        self._model.learn_one(x, example.label, w=example.weight)
-        if not all(math.isfinite(self._model._weights[name]) for name in x):  # noqa: SLF001  .weights copies them all
-            for name, weight in before[0].items():
-                self._model._weights[name] = weight  # noqa: SLF001
-            self._model.intercept = before[1]
+        x = self._scaler.transform_one(raw) | dict.fromkeys(map(slot_of, categories), 1.0)
+        names = list(x)
+        model, squares = self._model, self._model.optimizer.g2
+        before = (model._weights.to_numpy(names), [squares[name] for name in names], model.intercept)  # noqa: SLF001
+        model.learn_one(x, example.label, w=example.weight)
+        after = model._weights.to_numpy(names)  # noqa: SLF001  .weights copies them all
+        if not (math.isfinite(float(after.sum())) and math.isfinite(model.intercept)):
+            model._weights.update(dict(zip(names, before[0].tolist(), strict=True)))  # noqa: SLF001  as above
+            squares.update(zip(names, before[1], strict=True))
+            model.intercept = before[2]
             self.rollbacks += 1
             return
         self.examples += 1
         self._write_table()
+        self.table.categories.update(
+            (name, weight) for name, weight in zip(names, after.tolist(), strict=True) if isinstance(name, int)
+        )
 
     def _write_table(self) -> None:
-        weights, means, variances = (self._model.weights, self._scaler.means, self._scaler.vars)
+        """Fold weights and scales of the numbers into the table; categories are written as they are learned."""
+        weights = self._model._weights.to_numpy(list(self._names)).tolist()  # noqa: SLF001  .weights copies them all
+        means, variances = self._scaler.means, self._scaler.vars
         table = self.table
         table.means = [means[name] for name in self._names]
         table.slopes = [
-            weights.get(name, 0.0) / math.sqrt(variances[name]) if variances[name] > 0 else 0.0 for name in self._names
+            weight / math.sqrt(variances[name]) if variances[name] > 0 else 0.0
+            for name, weight in zip(self._names, weights, strict=True)
         ]
         table.base = self._model.intercept - sum(map(mul, table.slopes, table.means))
-        known = set(self._names)
-        table.categories = {name: weight for name, weight in weights.items() if name not in known}
 
     def measure(self) -> list[Measurement]:
         """What ``observe`` exports."""
@@ -246,9 +273,9 @@ class Learner:
             "v": self.version,
             "river": version("river"),
             "names": list(self._names),
-            "weights": self._model.weights,
+            "weights": list(self._model.weights.items()),
             "intercept": self._model.intercept,
-            "squares": dict(self._model.optimizer.g2),
+            "squares": list(self._model.optimizer.g2.items()),
             "iterations": self._model.optimizer.n_iterations,
             "scaler": [dict(scaler.counts), dict(scaler.means), dict(scaler.vars)],
             "judge": self.judge.state(),
@@ -258,10 +285,14 @@ class Learner:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`; inputs that the settings no longer declare are dropped."""
         check_version(MODEL, state, self.version)
-        for name, weight in state["weights"].items():
-            self._model._weights[name] = weight  # noqa: SLF001
+        known = set(self._names)
+        for name, weight in state["weights"]:
+            if isinstance(name, int) or name in known:
+                self._model._weights[name] = weight  # noqa: SLF001  River has no public way in
+                if isinstance(name, int):
+                    self.table.categories[name] = weight
         self._model.intercept = state["intercept"]
-        self._model.optimizer.g2.update(state["squares"])
+        self._model.optimizer.g2.update(dict(state["squares"]))
         self._model.optimizer.n_iterations = state["iterations"]
         for kept, stored in zip(
             (self._scaler.counts, self._scaler.means, self._scaler.vars), state["scaler"], strict=True

@@ -35,6 +35,8 @@ from operators.domain.stage import Fact, Port, Stage, check_version
 from operators.domain.turns import Turns
 
 DAY = 86_400.0
+SPARE_TIMERS = 100
+"""Timers beyond four for each conversation before the dead ones among them are swept."""
 STEPS = {
     events.ConversationOpened: "opened",
     events.ConversationAssigned: "assigned",
@@ -52,7 +54,8 @@ class Params(Struct, frozen=True, forbid_unknown_fields=True):
         float, Meta(gt=0, description="Seconds a customer may wait for a reply. Marketplaces ask for 180 or 300.")
     ] = 180.0
     queue_limits: Annotated[
-        dict[str, float], Meta(description="Queue to its own reply limit in seconds, where it differs.")
+        dict[str, Annotated[float, Meta(gt=0)]],
+        Meta(description="Queue to its own reply limit in seconds, where it differs."),
     ] = {}
     closed_days: Annotated[
         float, Meta(gt=0, description="Days a closed conversation is remembered, for ratings, labels, reopenings.")
@@ -120,7 +123,8 @@ class Conversations(Stage):
                 if data.conversation_id is None:
                     self._course.rate_elsewhere(time, name, data.kind, share, data.customer_id)
                 else:
-                    held.append((time, name, "rated", data.conversation_id, data.kind, share, data.attitude))
+                    rated = (data.kind, share, data.attitude, data.customer_id)
+                    held.append((time, name, "rated", data.conversation_id, *rated))
             elif kind in OF_QUEUES:
                 fact = OF_QUEUES[kind](time, name, data)
                 queue = self._queues[fact[2]]
@@ -152,10 +156,12 @@ class Conversations(Stage):
                 continue
             record = self._record(fact)
             record.last_at = max(record.last_at, time)
-            rounds = record.round_count
+            rounds, was_open = record.round_count, record.open
             steps[kind](record, fact)
             if record.round_count != rounds:
                 heapq.heappush(timers, (time + self._course.limit_of(record.queue), fact[3], time))
+            elif was_open and not record.open:
+                heapq.heappush(timers, (self._until(record), fact[3], None))
 
     def _record(self, fact: Fact) -> Record:
         """The record a fact speaks of; it may begin with it, or move to another queue."""
@@ -171,13 +177,14 @@ class Conversations(Stage):
             record.customer_id, record.channel, record.queue = customer_id, self._channels[channel], queue
             self._course.begin(record, fact)
         else:
-            record.opened_at = min(record.opened_at, time)
-            if queue != record.queue:
+            if not record.opening_known:
+                record.opened_at = min(record.opened_at, time)
+            if queue != record.queue and time >= record.last_at:  # what comes late does not move it back
                 self._course.move(record, fact, queue)
         return record
 
     def _rate(self, fact: Fact) -> None:
-        time, _, _, conversation_id, kind, share, _ = fact
+        time, _, _, conversation_id, kind, share = fact[:6]
         record = self._records.get(conversation_id)
         if record is None:
             record = Record("", OTHER, OTHER, time, time, Rounds(), seen=False, open=False)
@@ -192,6 +199,9 @@ class Conversations(Stage):
         if len(self._records) >= self._params.max_conversations:
             self._evict()
         self._records[conversation_id] = record
+        if len(self._timers) > 4 * len(self._records) + SPARE_TIMERS:  # those of evicted conversations
+            self._timers[:] = [timer for timer in self._timers if timer[1] in self._records]
+            heapq.heapify(self._timers)
         heapq.heappush(self._timers, (self._until(record), conversation_id, None))
 
     # ---- time

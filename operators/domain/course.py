@@ -66,11 +66,14 @@ class Course:
         record.queue = queue
         if record.open:
             self._tell_queue(record, time, name, "opened", conversation_id)
+        if record.handling_from is not None:
+            self._tell_queue(record, time, name, "assigned", conversation_id)
         if since is not None:
             self._tell_queue(record, since, name, "waiting", conversation_id)
 
     def _opened(self, record: Record, fact: Fact) -> None:
-        """The record is there by now."""
+        """The opening itself says when; a message may have been sooner."""
+        record.opened_at, record.opening_known = fact[0], True
 
     def _assigned(self, record: Record, fact: Fact) -> None:
         time, name, _, conversation_id = fact[:4]
@@ -126,7 +129,7 @@ class Course:
 
     def miss(self, record: Record, conversation_id: str, time: float) -> None:
         """The limit of the open round has passed."""
-        name = record.waiting_name
+        name = f"{record.waiting_name}~missed"  # the message itself has caused other events already
         self._out.counted["csq_reply_rounds_total", (record.queue, record.channel, "missed")] += 1
         self._tell_queue(record, time, name, "missed", conversation_id)
         self._tell_customer(time, name, record.customer_id, "missed")
@@ -156,30 +159,39 @@ class Course:
             record.resolved_first = time
             seconds = time - record.opened_at
             self._out.measured.append(("csq_resolution_seconds", (record.queue, record.channel), seconds))
-        if record.open:
-            outcome = fact[7] or "solved"
-            self._close(record, fact, outcome)
-            self._tell_customer(time, name, record.customer_id, "resolved", conversation_id, (outcome, record.queue))
+        if not record.open:
+            self._end_round(record, fact)
+            return
+        outcome = fact[7] or "solved"
+        self._close(record, fact, outcome)
+        kind = "resolved_again" if record.reopenings else "resolved"
+        self._tell_customer(time, name, record.customer_id, kind, conversation_id, (outcome, record.queue))
 
     def _abandoned(self, record: Record, fact: Fact) -> None:
-        if record.open:
-            self._close(record, fact, "unsolved" if record.rounds.waiting_since is None else "abandoned")
-            self._tell_customer(fact[0], fact[1], record.customer_id, "abandoned", fact[3])
+        if not record.open:
+            self._end_round(record, fact)
+            return
+        self._close(record, fact, "unsolved" if record.rounds.waiting_since is None else "abandoned")
+        self._tell_customer(fact[0], fact[1], record.customer_id, "abandoned", fact[3])
 
     def _close(self, record: Record, fact: Fact, outcome: str) -> None:
         time, name, _, conversation_id = fact[:4]
         record.open, record.outcome = False, outcome
         self._out.counted["csq_conversations_total", (record.queue, record.channel, outcome)] += 1
         self._score(record, fact)
-        waited = record.rounds.closed(time)
-        if waited is not None:
-            self._tell_queue(record, time, name, "ended", conversation_id, waited)
+        self._end_round(record, fact)
         if record.handling_from is not None:
             handled = time - record.handling_from
             record.handling_from = None
             self._out.measured.append(("csq_handle_seconds", (record.queue, record.channel), handled))
             self._tell_queue(record, time, name, "handled", conversation_id, handled)
         self._tell_queue(record, time, name, "closed", conversation_id, outcome)
+
+    def _end_round(self, record: Record, fact: Fact) -> None:
+        """The end of a conversation ends a round without an answer."""
+        waited = record.rounds.closed(fact[0])
+        if waited is not None:
+            self._tell_queue(record, fact[0], fact[1], "ended", fact[3], waited)
 
     def _reopened(self, record: Record, fact: Fact) -> None:
         if record.open:
@@ -193,19 +205,23 @@ class Course:
         self._tell_customer(time, name, record.customer_id, "reopened", conversation_id)
 
     def rate(self, record: Record, fact: Fact) -> None:
-        """A rating: ``(time, name, "rated", conversation id, kind, share of its scale, attitude or None)``."""
-        time, name, _, _, kind, share, attitude = fact
+        """A rating: ``(time, name, "rated", conversation id, kind, share of its scale, attitude, customer id)``.
+
+        What is not there is `None`.
+        """
+        time, name, _, _, kind, share, attitude, customer_id = fact
         self._out.counted["csq_feedback_total", (kind, record.queue, label_of(kind, share))] += 1
-        if attitude is not None:
-            record.attitude = attitude
-        if record.customer_id:
-            self._tell_customer(time, name, record.customer_id, "rated", share)
+        customer_id = record.customer_id or customer_id
+        if customer_id:
+            self._tell_customer(time, name, customer_id, "rated", share)
         if kind in SATISFACTION_KINDS:
             record.rating = (share * 5, time)
             if record.satisfaction is None and record.seen:
-                self._score(record, fact)
+                self._score(record, fact)  # before its own attitude is known: that would be looking ahead
             else:
                 self._judge(record)
+        if attitude is not None:
+            record.attitude = attitude
 
     def _score(self, record: Record, fact: Fact) -> None:
         """Publish S of the conversation as it stands; a rating that came before judges it."""

@@ -38,6 +38,9 @@ from operators.domain.outbox import Outbox
 from operators.domain.published import ChurnScored, Reason, publish
 from operators.domain.stage import Fact, Port, Stage, check_version
 
+SPARE_TIMERS = 100
+"""Timers beyond four for each customer before the dead ones among them are swept."""
+
 
 class Params(Struct, frozen=True, forbid_unknown_fields=True):
     """What is remembered of a customer, and for how long."""
@@ -114,6 +117,7 @@ class Customers(Stage):
             "missed": self._missed,
             "opened": self._opened,
             "resolved": self._resolved,
+            "resolved_again": self._resolved_again,
             "reopened": self._reopened,
             "abandoned": self._abandoned,
             "rated": self._rated,
@@ -141,6 +145,10 @@ class Customers(Stage):
             if kind == "labelled":  # what came before the label is scored before it is judged
                 self._score_touched(customer_id)
                 self._labelled(record, fact)
+            elif kind == "order":  # as above: an order may be a label
+                self._score_touched(customer_id)
+                self._order(record, fact)
+                touched[customer_id] = fact
             else:
                 apply[kind](record, fact)
                 touched[customer_id] = fact
@@ -151,6 +159,9 @@ class Customers(Stage):
         if len(self._records) >= self._params.max_customers:
             self._evict()
         record = self._records[customer_id] = Record(time, [0.0] * len(SUMS), time)
+        if len(self._timers) > 4 * len(self._records) + SPARE_TIMERS:  # those of evicted customers
+            self._timers[:] = [timer for timer in self._timers if timer[1] in self._records]
+            heapq.heapify(self._timers)
         heapq.heappush(self._timers, (time + self._params.silence_days * DAY, customer_id, "silence", ""))
         return record
 
@@ -180,6 +191,10 @@ class Customers(Stage):
         heapq.heappush(
             self._timers, (time + self._params.contact_window_days * DAY, customer_id, "contact", conversation_id)
         )
+
+    def _resolved_again(self, record: Record, fact: Fact) -> None:
+        """It took more than one contact."""
+        record.sums[RESOLVED if fact[5][0] == "solved" else UNRESOLVED] += 1
 
     def _reopened(self, record: Record, fact: Fact) -> None:
         record.sums[UNRESOLVED] += 1
@@ -297,7 +312,7 @@ class Customers(Stage):
 
     def _horizon_passed(self, record: Record, time: float) -> None:
         """No order within the horizon: the customer has left."""
-        if record.pending is not None:
+        if record.pending is not None and record.pending[0] + self._params.horizon_days * DAY <= time:
             self._learn(record.pending, churned=True, time=time)
             record.pending = None
 

@@ -27,9 +27,9 @@ Reason = Literal[
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
 _ENVELOPE = ("specversion", "id", "source", "type", "time", "data")
-_PATH = re.compile(r" - at `(\$[^`]*)`$")
+_PATH = re.compile(r" - at (?:`key` in )?`(\$[^`]*)`$")
 _MISSING = re.compile(r"^Object missing required field `([^`]+)`")
-_QUOTED_VALUE = re.compile(r"^(Invalid (?:enum )?value) '.*'", re.DOTALL)
+_VALUE = re.compile(r"^(Invalid (?:enum )?value).*", re.DOTALL)
 
 _decoder = msgspec.json.Decoder(AnyEvent)
 
@@ -94,7 +94,7 @@ def _refused(message: str) -> Refusal:
     found = _PATH.search(message)
     path = found.group(1) if found else "$"
     what = message[: found.start()] if found else message
-    what = _QUOTED_VALUE.sub(r"\1", what)  # the value may be somebody's text
+    what = _VALUE.sub(r"\1", what)  # the value may be somebody's text
     missing = _MISSING.match(what)
     if missing:
         path, what = f"{path}.{missing.group(1)}", "required field is missing"

@@ -57,7 +57,8 @@ class Intake(Stage):
                 self._out.dead.append(dead_letter(raw, decoded.reason, decoded.detail, origin, position))
                 continue
             time, event = decoded
-            name = f"{event.source} {event.id}"
+            source = event.source
+            name = f"{source.replace(' ', '%20') if ' ' in source else source} {event.id}"
             if not is_new(name, time):
                 counted["csq_duplicates_total", ()] += 1
                 continue

@@ -25,6 +25,7 @@ class Scored(Struct, array_like=True):
 class Waiting(Struct, array_like=True):
     """A label whose turn is not known yet."""
 
+    conversation_id: str
     message_id: str
     time: float
     label: Literal["negative", "neutral", "positive"]
@@ -43,7 +44,7 @@ class Ledger:
         self._turns = turns
         self._labels = labels
         self._scored: dict[str, list[Scored]] = {}
-        self._waiting: dict[str, Waiting] = {}
+        self._waiting: dict[tuple[str, str], Waiting] = {}
         self.unmatched = 0
         """Labels that were given up."""
 
@@ -53,7 +54,7 @@ class Ledger:
         turns.append(scored)
         if len(turns) > self._turns:
             del turns[0]
-        waited = self._waiting.pop(scored.message_id, None) if self._waiting else None
+        waited = self._waiting.pop((conversation_id, scored.message_id), None) if self._waiting else None
         return [_example(scored, waited.label, waited.time)] if waited else []
 
     def label_one(self, conversation_id: str, message_id: str, time: float, label: Any) -> tuple[str, Example] | None:
@@ -61,17 +62,19 @@ class Ledger:
         for scored in self._scored.get(conversation_id, ()):
             if scored.message_id == message_id:
                 return _example(scored, label, time)
-        self._waiting[message_id] = Waiting(message_id, time, label)
+        self._waiting[conversation_id, message_id] = Waiting(conversation_id, message_id, time, label)
         if len(self._waiting) > self._labels:
-            self.expire_before(sorted(waiting.time for waiting in self._waiting.values())[len(self._waiting) // 4])
+            by_age = sorted(self._waiting, key=lambda key: self._waiting[key].time)
+            self._give_up(by_age[: len(by_age) // 4 + 1])
         return None
 
     def weak_examples(self, conversation_id: str, until: float, label: str, weight: float, most: int) -> list[Any]:
         """Weak examples from a rating: the last turns said before it that nobody has labelled."""
         said = [s for s in self._scored.get(conversation_id, ()) if s.time <= until and not s.labelled]
+        said.sort(key=lambda scored: scored.time)
         return [
             (scored.model, Example(scored.features, scored.probabilities, label, weight, until - scored.time))
-            for scored in said[-most:]
+            for scored in said[max(len(said) - most, 0) :]
         ]
 
     def forget(self, conversation_id: str) -> None:
@@ -80,10 +83,12 @@ class Ledger:
 
     def expire_before(self, time: float) -> None:
         """Give up labels that have waited since before `time`."""
-        old = [message_id for message_id, waiting in self._waiting.items() if waiting.time < time]
-        for message_id in old:
-            del self._waiting[message_id]
-        self.unmatched += len(old)
+        self._give_up([key for key, waiting in self._waiting.items() if waiting.time < time])
+
+    def _give_up(self, keys: list[tuple[str, str]]) -> None:
+        for key in keys:
+            del self._waiting[key]
+        self.unmatched += len(keys)
 
     def state(self) -> dict[str, Any]:
         """Plain data."""
@@ -95,7 +100,8 @@ class Ledger:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
         self._scored = convert(state["scored"], dict[str, list[Scored]])
-        self._waiting = {waiting.message_id: waiting for waiting in convert(state["waiting"], list[Waiting])}
+        waiting = convert(state["waiting"], list[Waiting])
+        self._waiting = {(label.conversation_id, label.message_id): label for label in waiting}
 
 
 def _example(scored: Scored, label: str, time: float) -> tuple[str, Example]:

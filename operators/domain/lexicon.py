@@ -13,9 +13,47 @@ from numpy.typing import NDArray
 from vaderSentiment.vaderSentiment import BOOSTER_DICT, NEGATE
 
 MATTERS = frozenset(
-    "sorry apologies apologize apologise apology unfortunately problem problems issue issues trouble troubles "
-    "inconvenience inconveniences delay delays delayed lost missing wrong broken damaged defective fault error complaint "
-    "complaints refund cancel cancelled canceled wait waiting worry worries worried frustrating frustration upset".split()
+    {
+        "sorry",
+        "apologies",
+        "apologize",
+        "apologise",
+        "apology",
+        "unfortunately",
+        "problem",
+        "problems",
+        "issue",
+        "issues",
+        "trouble",
+        "troubles",
+        "inconvenience",
+        "inconveniences",
+        "delay",
+        "delays",
+        "delayed",
+        "lost",
+        "missing",
+        "wrong",
+        "broken",
+        "damaged",
+        "defective",
+        "fault",
+        "error",
+        "complaint",
+        "complaints",
+        "refund",
+        "cancel",
+        "cancelled",
+        "canceled",
+        "wait",
+        "waiting",
+        "worry",
+        "worries",
+        "worried",
+        "frustrating",
+        "frustration",
+        "upset",
+    }
 )
 """What goes wrong in a shop, and the regret about it: words that say what is talked about, not how."""
 NEGATORS = frozenset(word.replace("'", "") for word in NEGATE) | {

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
+from xxhash import xxh3_128_hexdigest
 
 from operators.domain.outgoing import SOURCE, Outgoing
 
@@ -96,6 +97,7 @@ class _Event(Struct, frozen=True, gc=False):
 
 
 _encode = msgspec.json.Encoder().encode
+MAX_CAUSE = 100
 fromtimestamp = datetime.fromtimestamp
 
 
@@ -107,5 +109,7 @@ def publish(data: Struct, cause: str, time: float, key: str) -> Outgoing:
     b'{"specversion":"1.0","id":"shop/1 e7#churn.scored","source":"csq","type":"csq.ch'
     """
     kind = TYPES[type(data)]
+    if len(cause) > MAX_CAUSE:  # ours keep to the bound that theirs keep
+        cause = xxh3_128_hexdigest(cause.encode())
     event = _Event("1.0", f"{cause}#{kind[4:]}", SOURCE, kind, fromtimestamp(time, UTC), data)
     return Outgoing(kind, key, _encode(event))

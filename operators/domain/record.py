@@ -21,7 +21,8 @@ class Record(Struct):
     seen: bool = True
     """False while only a rating has come of it."""
     open: bool = True
-    assigned: bool = False
+    opening_known: bool = False
+    """Whether `opened_at` is that of the opened event; else it is that of the first event seen."""
     handling_from: float | None = None
     waiting_name: str = ""
     """Name of the event that opened the round."""

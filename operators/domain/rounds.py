@@ -33,7 +33,7 @@ class Rounds(Struct):
     bot_waiting_since: float | None = None
     """First customer message that neither bot nor human has answered."""
     untouched: bool = True
-    """Whether neither bot nor human has ever replied."""
+    """Whether it is the first episode and neither bot nor human has replied in it."""
     replied_at: float | None = None
     """Last human reply: a message from before it that comes too late to be sorted in has been answered."""
 
@@ -58,7 +58,8 @@ class Rounds(Struct):
             reply, self.waiting_since = time - self.waiting_since, None
         if self.answer_from is not None and not self.answered and time >= self.answer_from:
             first, self.answered, self.answer_from = time - self.answer_from, True, None
-        self.bot_waiting_since, self.untouched = None, False
+        if self.bot_waiting_since is not None:  # a greeting before anybody asked is no reply
+            self.bot_waiting_since, self.untouched = None, False
         self.replied_at = time if self.replied_at is None else max(time, self.replied_at)
         return reply, first
 
@@ -77,7 +78,7 @@ class Rounds(Struct):
 
     def reopened(self, time: float) -> None:
         """A new episode begins."""
-        self.answer_from, self.asked, self.answered = time, False, False
+        self.answer_from, self.asked, self.answered, self.untouched = time, False, False, False
 
     def closed(self, time: float) -> float | None:
         """Resolved or abandoned; how long the round that ends without an answer has waited (seconds)."""

@@ -11,8 +11,8 @@ event comes. An origin with a backlog stands at its last event, however late the
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from datetime import datetime
-from typing import NamedTuple
+from datetime import UTC, datetime
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -50,7 +50,7 @@ class _Ids(msgspec.Struct, gc=False):
 
 class _Peeked(msgspec.Struct, gc=False):
     data: _Ids
-    time: datetime
+    time: Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 _peek = msgspec.json.Decoder(_Peeked).decode
@@ -65,7 +65,7 @@ class Router:
         max_bytes: larger records are not parsed at all.
         slack_seconds: how far events may be out of order, in event time.
         origin, of: name of this process, and how many processes read.
-        clock: wall time (POSIX seconds), or a constant in a replay; an event of the future does not move time past it.
+        clock: wall time (POSIX seconds), or a constant in a replay; an event of the future moves no time.
         tick_seconds, tick_records: a tick is due when so much wall time has passed or so many records were read.
     """
 
@@ -97,18 +97,18 @@ class Router:
         """Records by lane, then a tick for every lane if one is due."""
         by_lane: defaultdict[str, list[Record]] = defaultdict(list)
         now = self._clock()
+        moment = datetime.fromtimestamp(now, UTC)
         for chunk in chunks:
-            time = self._group(chunk, by_lane)
-            self._mark(chunk, time, now)
+            self._mark(chunk, self._group(chunk, moment, by_lane))
         routed: list[tuple[str, list[Record] | Tick]] = list(by_lane.items())
         tick = self._tick(now)
         if tick is not None:
             routed.extend((lane, tick) for lane in self._lanes.names)
         return routed
 
-    def _group(self, chunk: Chunk, by_lane: defaultdict[str, list[Record]]) -> datetime | None:
-        """Deal the records of a chunk to their lanes; the time of the last one that could be read."""
-        lane_of, max_bytes, origin, time = (self._lanes.of, self._max_bytes, chunk.origin, None)
+    def _group(self, chunk: Chunk, now: datetime, by_lane: defaultdict[str, list[Record]]) -> datetime | None:
+        """Deal the records of a chunk to their lanes; the latest time among them that is not in the future."""
+        lane_of, max_bytes, origin, latest = self._lanes.of, self._max_bytes, chunk.origin, None
         for raw, position in zip(chunk.values, chunk.positions, strict=True):
             if raw is None:  # a tombstone says that a key is gone; we keep nothing by key
                 continue
@@ -120,16 +120,18 @@ class Router:
                     pass
                 else:
                     time, ids = peeked.time, peeked.data
+                    if time <= now and (latest is None or time > latest):
+                        latest = time
                     entity = ids.conversation_id or ids.customer_id or ids.queue or ids.feedback_id or ids.action_id
             by_lane[lane_of(entity) if entity else self._lanes.of_bytes(raw)].append((raw, origin, position))
         self._records += len(chunk.values)
-        return time
+        return latest
 
-    def _mark(self, chunk: Chunk, time: datetime | None, now: float) -> None:
+    def _mark(self, chunk: Chunk, latest: datetime | None) -> None:
         """Note how far the chunk's origin has come."""
         known = self._marks.get(chunk.origin, -math.inf)
-        if time is not None and time.tzinfo is not None:
-            reached = min(time.timestamp(), now)
+        if latest is not None:
+            reached = latest.timestamp()
             self._latest = max(self._latest, reached)
             known = max(known, reached)
         self._marks[chunk.origin] = known if chunk.read_until is None else max(known, chunk.read_until)

@@ -158,7 +158,8 @@ class Learner:
     def learn_one(self, example: Example) -> None:
         """Move the weights towards the rating; parts that are not known stay out of it."""
         score = self.table.score_one(example.x)
-        if score is None or not math.isfinite(example.label):
+        numbers = [part for part in example.x if part is not None]
+        if score is None or not all(map(math.isfinite, (*numbers, example.label))):
             self.refused += 1
             return
         step = self._params.learning_rate * (score - example.label) / TOP

@@ -63,14 +63,16 @@ class LaneTicks:
         self.origin = origin
         self._lanes = lanes
         self._times: dict[str, float] = {}
-        self._said: tuple[int, float] | None = None
+        self._said: Tick | None = None
 
     def hear(self, lane: str, time: float) -> Tick | None:
         """The tick to hand on, if this lane's time moved the least of them (or is the first we hear of the lane)."""
+        is_new = lane not in self._times
         self._times[lane] = time
-        covers = len(self._times)
-        least = min(self._times.values()) if self._said is None or self._said[1] < time else self._said[1]
-        if self._said is not None and (covers, least) == self._said:
+        if self._said is not None and not is_new and time <= self._said.time:
             return None
-        self._said = (covers, least)
-        return Tick(self.origin, least, covers, self._lanes)
+        tick = Tick(self.origin, min(self._times.values()), len(self._times), self._lanes)
+        if tick == self._said:
+            return None
+        self._said = tick
+        return tick

@@ -249,11 +249,6 @@ def test_events_label_nothing_where_orders_do_and_the_other_way_round() -> None:
     assert labels(settle(stage, fact("order", "completed", 1, at=T + 5), until=T + 9 * DAY)) == []
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the timer of a horizon does not know for which score it was set: that of a score which an order has already judged condemns the next "
-    "one before its horizon has passed; in this mode regular customers are labelled as lost again and again",
-)
 def test_a_horizon_condemns_only_the_score_it_was_set_for() -> None:
     stage = people(label_from="orders", horizon_days=90.0)
     seen = Seen()
@@ -363,11 +358,6 @@ def test_of_too_many_those_silent_for_longest_go_and_are_counted() -> None:
     assert not {"k1", "k2"} & kept
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=KeyError,
-    reason="who is forgotten or evicted in the batch that spoke of them is scored at its end all the same: KeyError, an innocent fact becomes a dead letter and nobody else is scored",
-)
 @pytest.mark.parametrize("why", ["evicted", "forgotten"])
 def test_who_is_gone_at_the_end_of_a_batch_is_not_scored(why: str) -> None:
     if why == "evicted":
@@ -376,7 +366,6 @@ def test_who_is_gone_at_the_end_of_a_batch_is_not_scored(why: str) -> None:
         settle(people(silence_days=10.0), fact("searched", 0), fact("searched", 0, at=T + 11 * DAY, who="k2"))
 
 
-@pytest.mark.xfail(strict=True, reason="a fact that fails leaves settle before those touched until then are scored")
 def test_a_fact_that_fails_does_not_cost_others_their_score(caplog: pytest.LogCaptureFixture) -> None:
     stage = LaneLogic("customers", "0", people(), lambda: T, None, keep=False)
     facts = [

@@ -36,10 +36,6 @@ def test_two_people_may_label_the_same_turn() -> None:
     assert [ledger.label_one("c1", "m1", 25.0, mood) is not None for mood in ("neutral", "positive")] == [True, True]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="waiting labels are kept by message id alone, turns by conversation and message: the wrong turn takes the label",
-)
 def test_a_label_that_waits_is_not_for_a_message_of_another_conversation() -> None:
     ledger = Ledger(turns=5, labels=5)
     ledger.label_one("c1", "1", 25.0, "neutral")
@@ -70,10 +66,6 @@ def test_of_too_many_waiting_labels_the_oldest_are_given_up_and_counted() -> Non
     assert ledger.note_one("c1", scored("m8")) != []
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="_expire gives up what is older than the 25 % quantile: of labels with one time (a bulk upload) nothing goes, and waiting labels grow without bound",
-)
 def test_waiting_labels_of_one_moment_are_bounded_too() -> None:
     ledger = Ledger(turns=2, labels=8)
     for n in range(100):
@@ -81,9 +73,6 @@ def test_waiting_labels_of_one_moment_are_bounded_too() -> None:
     assert len(ledger.state()["waiting"]) <= 8
 
 
-@pytest.mark.xfail(
-    strict=True, reason="with labels 0 the one that just came stays, and the next only drives it out if it is younger"
-)
 def test_where_no_label_may_wait_none_does() -> None:
     ledger = Ledger(turns=2, labels=0)
     ledger.label_one("c1", "m1", 5.0, "neutral")

@@ -26,10 +26,6 @@ def test_the_same_cause_gives_the_same_id_and_another_stream_another() -> None:
     assert ids == ["shop/1 e7#churn.scored", "shop/1 e7#churn.scored", "shop/1 e7#turn.scored"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason='the id is f"{source} {id}#{kind}": from ids of 128 characters it grows past the 128 that docs/events.md promises',
-)
 def test_an_outgoing_id_keeps_to_the_length_of_ids() -> None:
     assert len(json.loads(publish(SCORED, f"{'s' * 128} {'i' * 128}", 0.0, "u1").value)["id"]) <= 128
 

@@ -81,18 +81,11 @@ def test_the_bots_first_response_is_that_of_the_definitions_in_the_first_episode
     assert expected(steps).bot_firsts == run(steps)[3]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="Rounds.untouched lasts over a reopening: only the first episode has a first response by a bot"
-)
 def test_a_bot_has_no_first_response_in_a_later_episode() -> None:
     steps: list[Step] = [(0.0, "customer", None), (5.0, "resolved", None), (9.0, "reopened", None), (10.0, "bot", None)]
     assert expected(steps).bot_firsts == run(steps)[3] == []
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a human word before any customer message counts as a reply: the books of the simulator count the bot's response",
-)
 def test_a_greeting_by_a_human_does_not_take_the_first_response_from_the_bot() -> None:
     steps: list[Step] = [(0.0, "agent", None), (10.0, "customer", None), (12.0, "bot", None)]
     assert expected(steps).bot_firsts == run(steps)[3] == [2.0]

@@ -121,14 +121,15 @@ def test_every_process_deals_the_same_lanes(seed: str) -> None:
         "import sys, ast; from operators.domain.lane import Lanes; from operators.domain.route import Chunk, Router\n"
         "values = ast.literal_eval(sys.stdin.read())\n"
         "router = Router(Lanes(64), max_bytes=65536, slack_seconds=2.0, clock=lambda: 0.0)\n"
-        "print(sorted(lane for v in values for lane, _ in router.route_many([Chunk('o', None, [0], [v])])))"
+        "print(sorted(lane for v in values for lane, got in router.route_many([Chunk('o', None, [0], [v])]) if isinstance(got, list)))"
     )
     env = {**os.environ, "PYTHONHASHSEED": seed}
     done = subprocess.run(  # noqa: S603  our own program
         [sys.executable, "-c", program], input=repr(values), env=env, capture_output=True, text=True, check=True
     )
     here = router(tick_records=math.inf)
-    assert str(sorted(lane for value in values for lane, _ in here.route_many([chunk(value)]))) == done.stdout.strip()
+    lanes = (lane for value in values for lane, got in here.route_many([chunk(value)]) if isinstance(got, list))
+    assert str(sorted(lanes)) == done.stdout.strip()
 
 
 @given(st.lists(st.none() | st.binary(max_size=60) | st.sampled_from([raw(kind) for kind in TYPES]), max_size=10))
@@ -196,8 +197,8 @@ def test_an_empty_input_has_no_time() -> None:
     assert router().route_many([chunk(until=END)]) == []
 
 
-def test_an_event_of_the_future_does_not_move_time_past_the_clock() -> None:
-    assert time_of(router().route_many([chunk(page(NOW + 100))])) == NOW - 2
+def test_an_event_of_the_future_moves_no_time() -> None:
+    assert time_of(router().route_many([chunk(page(NOW + 100))])) is None
 
 
 @pytest.mark.xfail(
@@ -265,10 +266,6 @@ def test_no_event_of_an_ordered_origin_comes_behind_the_time_that_was_told(arriv
         told = time_of(here.route_many([chunk(page(at[origin]), origin=origin)])) or told
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="JsonlSource ends each file with END, which Router takes for the end of all input: no slack between files",
-)
 def test_between_two_files_time_keeps_its_slack(tmp_path: Path) -> None:
     (tmp_path / "1.jsonl").write_bytes(page(START + 9) + b"\n")
     (tmp_path / "2.jsonl").write_bytes(page(START + 8.5) + b"\n")

@@ -170,10 +170,6 @@ def test_a_rating_of_which_nothing_is_known_is_refused() -> None:
     assert learner.counts == (0, 1, 0)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a part that is not finite is not refused: the weights are no numbers ever after (or project divides by zero)",
-)
 @pytest.mark.parametrize("part", [math.nan, math.inf])
 def test_a_part_that_is_not_finite_is_refused(part: float) -> None:
     learner = Learner(Params())

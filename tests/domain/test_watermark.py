@@ -62,11 +62,6 @@ def run(lanes: int, steps: list[tuple[int, float]]) -> None:
         assert last is not None
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a lane that is first heard with a time below what was said before does not lower it: a tick says more than that lane has "
-    "reached (when two ticks are waiting at the start, facts between them are overtaken)",
-)
 def test_a_tick_never_says_more_than_the_lane_that_is_farthest_behind() -> None:
     ticks = LaneTicks("p0", 2)
     assert ticks.hear("0", 1.0) == Tick("p0", 1.0, 1, 2)
@@ -82,7 +77,6 @@ def test_ticks_of_lanes_that_begin_together_never_say_more_than_the_least(
     run(lanes, [(lane, 0.0) for lane in range(lanes)] + steps)
 
 
-@pytest.mark.xfail(strict=True, reason="as above, in any interleaving")
 @given(LANES)
 def test_ticks_of_lanes_never_say_more_than_the_least(case: tuple[int, list[tuple[int, float]]]) -> None:
     run(*case)

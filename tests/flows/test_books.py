@@ -192,9 +192,6 @@ def test_every_measured_reply_is_published(run: Compared):
     assert {tuple(labels): n for *labels, n in run.books.rounds} == outcomes
 
 
-@pytest.mark.xfail(
-    strict=True, reason="route takes refused events of the future, and the last of a chunk, for its time"
-)
 def test_a_badly_delivered_stream_is_measured_as_exactly(tmp_path: Path):
     run = compared(BADLY_DELIVERED, tmp_path)
     test_no_event_within_the_bound_of_disorder_is_late_and_nothing_fails(run)

@@ -69,7 +69,7 @@ def outcome(folder: Path) -> dict[str, Any]:
 
 
 def _metric(sample: str) -> str:
-    name = sample.split("{")[0]
+    name = sample.split("{", maxsplit=1)[0]
     return name if name in CATALOGUE else name.removesuffix("_count").removesuffix("_sum")
 
 

@@ -122,7 +122,8 @@ def last_event(time_: float) -> tuple[str, bytes]:
     return "nobody", json.dumps(event | {"data": {"customer_id": "nobody"}}).encode()
 
 
-def test_live_measures_what_a_replay_measures(_signals: None, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.usefixtures("_signals")
+def test_live_measures_what_a_replay_measures(monkeypatch: pytest.MonkeyPatch):
     deliveries, books = simulate(Params(events_per_second=4.0, broken_share=0.02), 3_000)
     # An event of the future has a test of its own (test_order.py). The last event comes when all waits are missed, so
     # that it does not matter how long after it the live clock stands.
@@ -170,7 +171,7 @@ class Started:
     def __init__(self, folder: Path, **environ: str) -> None:
         self._log = folder / "stderr"
         with self._log.open("wb") as errors, (folder / "stdout").open("wb") as output:
-            self.process = subprocess.Popen(
+            self.process = subprocess.Popen(  # noqa: S603  our own command
                 [*CSQ, "run"], cwd=ROOT, env=ENVIRON | environ, stdin=subprocess.DEVNULL, stdout=output, stderr=errors
             )
         self.output = folder / "stdout"
@@ -199,7 +200,7 @@ class Started:
 
 
 def get(url: str) -> tuple[int, str]:
-    with urllib.request.urlopen(url, timeout=5) as answer:
+    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  our own server
         return answer.status, answer.read().decode()
 
 
