@@ -1,12 +1,13 @@
 """What one measured run took: time, CPU time, memory."""
 
-import gc
 import resource
 import sys
 from pathlib import Path
 from time import perf_counter, process_time
 
 from msgspec import Struct
+
+from flows.process import settle_memory
 
 YARDSTICK_STEPS = 200_000
 YARDSTICKS = 3
@@ -47,11 +48,10 @@ class Meter:
         self.yardstick_seconds = 0.0
 
     def start(self) -> None:
-        """Start, once; what is there by now is no garbage and is not looked at again."""
+        """Start, once."""
         if self._began is None:
             self.yardstick_seconds = min(yardstick() for _ in range(YARDSTICKS))
-            gc.collect()
-            gc.freeze()
+            settle_memory()  # as live running does
             self._began = (perf_counter(), process_time())
 
     def read(self) -> tuple[float, float]:

@@ -26,8 +26,10 @@ texts = Texts(
 def job(tmp_path):
     path = tmp_path / "events"
     last = stream.write(path, texts, EVENTS)
+    thresholds = gc.get_threshold()
     yield Job(way="flow", path=str(path), last=last, events=EVENTS)
-    gc.unfreeze()
+    gc.unfreeze()  # each run settles the memory of its process
+    gc.set_threshold(*thresholds)
 
 
 def figures(**changed) -> Figures:

@@ -243,6 +243,7 @@ def test_a_snapshot_is_msgpack_of_plain_data() -> None:
     adapter = logic()
     adapter.on_batch([[fact(1.0)], tick(2.0), [fact(3.0)]])
     assert msgspec.msgpack.decode(adapter.snapshot()) == {
+        "v": 1,
         "stage": {"v": 1, "log": [[1.0, "e", "x"], 2.0]},
         "held": [[3.0, "e", "x"]],
         "reached": 2.0,
@@ -289,7 +290,7 @@ def test_a_lane_cut_anywhere_goes_on_as_if_nothing_had_been(values: list[Any], c
 
 
 def test_a_state_of_another_version_is_refused_with_what_to_do() -> None:
-    state = msgspec.msgpack.encode({"stage": {"v": 7, "log": []}, "held": [], "reached": None})
+    state = msgspec.msgpack.encode({"v": 1, "stage": {"v": 7, "log": []}, "held": [], "reached": None})
     with pytest.raises(
         StateVersionError, match=r"stage recorder: version 7 found, 1 expected; start with the release that wrote it"
     ):

@@ -38,6 +38,10 @@ from operators.domain.outbox import Outbox
 from operators.domain.published import ChurnScored, Reason, publish
 from operators.domain.stage import Fact, Port, Stage, check_version
 
+LABELS = frozenset({"labelled", "order"})
+"""Facts that may be the label of an earlier score."""
+MOMENT_SECONDS = 60.0
+"""What comes of a customer within it is scored once."""
 SPARE_TIMERS = 100
 """Timers beyond four for each customer before the dead ones among them are swept."""
 
@@ -135,6 +139,7 @@ class Customers(Stage):
         timers, apply, touched = self._timers, self._apply, self._touched
         for fact in facts:
             time, _, customer_id, kind = fact[:4]
+            take = apply[kind]
             if timers and timers[0][0] < time:
                 self._fire(time)
             record = self._records.get(customer_id)
@@ -142,15 +147,11 @@ class Customers(Stage):
                 record = self._add(customer_id, time)
             record.last_at = max(record.last_at, time)
             record.fade(time, self._half_life)
-            if kind == "labelled":  # what came before the label is scored before it is judged
-                self._score_touched(customer_id)
-                self._labelled(record, fact)
-            elif kind == "order":  # as above: an order may be a label
-                self._score_touched(customer_id)
-                self._order(record, fact)
-                touched[customer_id] = fact
-            else:
-                apply[kind](record, fact)
+            earlier = touched.get(customer_id)
+            if earlier is not None and (kind in LABELS or time - earlier[0] > MOMENT_SECONDS):
+                self._score_touched(customer_id)  # before the label that judges it, and once for each moment
+            take(record, fact)
+            if kind != "labelled":
                 touched[customer_id] = fact
         for customer_id in list(touched):
             self._score_touched(customer_id)

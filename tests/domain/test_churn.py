@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from operators.domain.churn import INPUTS, Inputs, Learner, Params, Scorer, Table, slot_of
+from operators.domain.churn import INPUTS, SLOTS, Inputs, Learner, Params, Scorer, Table, slot_of
 from operators.domain.example import Example
 
 PARAMS = Params(attributes={"age": "number", "plan": "category", "city": "category"})
@@ -248,3 +248,9 @@ def test_a_table_never_overflows() -> None:
         pytest.approx(0, abs=1e-12),
         pytest.approx(1, abs=1e-12),
     ]
+
+
+def test_categories_are_hashed_into_a_fixed_space() -> None:
+    slots = {slot_of(f"city={n}") for n in range(200_000)}
+    assert len(slots) <= SLOTS
+    assert slots <= set(range(SLOTS))

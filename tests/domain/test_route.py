@@ -185,10 +185,6 @@ def test_at_the_end_of_all_input_the_clock_stops_at_the_last_event() -> None:
     assert time_of(here.route_many([chunk(until=END)])) is None
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="of a chunk only the time of its last record counts: where that one came late, the clock stops short of the last event, and what happened after it is never settled",
-)
 def test_at_the_end_the_clock_stops_at_the_last_event_though_a_late_one_came_after_it() -> None:
     assert time_of(router().route_many([chunk(page(START + 9), page(START + 7), until=END)])) == START + 9
 
@@ -201,11 +197,6 @@ def test_an_event_of_the_future_moves_no_time() -> None:
     assert time_of(router().route_many([chunk(page(NOW + 100))])) is None
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="an event that intake refuses as time_in_future moves an origin with a backlog to the wall clock: every wait of the backlog "
-    "is missed, all that follows is late",
-)
 def test_an_event_that_will_be_refused_as_of_the_future_does_not_move_time_at_all() -> None:
     here = router()
     here.route_many([chunk(page(START))])
