@@ -8,18 +8,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, NoReturn, Self
 
 import click
 import msgspec
+from bytewax.errors import BytewaxRuntimeError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from flows.settings import Settings, SettingsError, dump, load
 from operators.connectors.importer import ImporterError, import_file, load_mapping
-from operators.connectors.jsonl import STDIN, open_input, read_lines
+from operators.connectors.jsonl import STDIN, JsonlInputError, open_input, read_lines
 from operators.connectors.kafka import KafkaInputError, KafkaOutputError
 from operators.domain.stage import StateVersionError
+
+CLEAR = (KafkaInputError, KafkaOutputError, StateVersionError, JsonlInputError)
+"""Errors whose text says what to do."""
 
 config_option = click.option(
     "-c",
@@ -47,8 +51,6 @@ def main() -> None:
 @config_option
 def run(config: Path | None) -> None:
     """Run live: Kafka if the settings name brokers, else an embedded broker and a simulated shop."""
-    from bytewax.errors import BytewaxRuntimeError
-
     from flows import logs
     from flows.live import Live
     from flows.view import LiveView
@@ -68,19 +70,25 @@ def run(config: Path | None) -> None:
                 view.stop()
     except WebError as error:
         raise click.ClickException(str(error)) from None
-    except BytewaxRuntimeError as error:  # Bytewax wraps what went wrong, several times
-        told = _cause(error, (KafkaInputError, KafkaOutputError, StateVersionError))
-        if told is None:
-            raise
-        raise click.ClickException(str(told)) from None
+    except BytewaxRuntimeError as error:
+        _tell(error)
 
 
-def _cause(error: BaseException, kinds: tuple[type[BaseException], ...]) -> BaseException | None:
-    """The error of one of our kinds behind an error."""
+def _tell(error: BaseException) -> NoReturn:
+    """Tell what went wrong in the flow: Bytewax wraps it, several times."""
     at: BaseException | None = error
-    while at is not None and not isinstance(at, kinds):
+    while at is not None and not isinstance(at, CLEAR):
         at = at.__cause__ or at.__context__
-    return at
+    if at is None:
+        raise error
+    raise click.ClickException(str(at)) from None
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.ClickException(f"{folder}: cannot be written: {error.strerror}; --out names a folder") from None
 
 
 @main.command()
@@ -100,8 +108,12 @@ def replay(files: tuple[str, ...], out: Path, *, as_json: bool, batch: int, conf
     logs.start("warning")
     for path in files:
         _check_readable(path)
-    with _progress(files, show=sys.stderr.isatty()) as told:
-        summary = replay_files(settings, files, out, batch_size=batch, now=time.time(), progress=told)
+    _make_folder(out)
+    try:
+        with _progress(files, show=sys.stderr.isatty()) as told:
+            summary = replay_files(settings, files, out, batch_size=batch, now=time.time(), progress=told)
+    except BytewaxRuntimeError as error:
+        _tell(error)
     (out / "summary.json").write_bytes(msgspec.json.format(msgspec.json.encode(_lasting(summary)), indent=2) + b"\n")
     if as_json:
         click.echo(json.dumps(summary))
@@ -122,10 +134,9 @@ def _check_readable(path: str) -> None:
         if path != STDIN:
             file.read(1)
             file.close()
-    except OSError as error:
-        raise click.ClickException(
-            f"{path}: cannot be read: {error.strerror or error}; expected JSON lines, plain or .gz, or -"
-        ) from None
+    except (OSError, EOFError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise click.ClickException(f"{path}: cannot be read: {why}; expected JSON lines, plain or .gz, or -") from None
 
 
 def _progress(files: tuple[str, ...], *, show: bool) -> "_Bar":
@@ -159,7 +170,7 @@ class _Bar:
 
 @main.command()
 @click.option("--scenario", type=click.Choice(["normal", "rush", "outage"]), help="What happens in the shop.")
-@click.option("--seed", type=int, help="Same seed, same events.")
+@click.option("--seed", type=click.IntRange(0), help="Same seed, same events.")
 @click.option("--events", type=click.IntRange(1), default=100_000, show_default=True, help="How many.")
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="File for the events; else standard output."

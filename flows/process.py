@@ -69,6 +69,7 @@ def _process(
         max_bytes=settings.intake.max_bytes,
         slack_seconds=settings.order.out_of_order_seconds,
         clock=clock,
+        ahead_seconds=settings.intake.ahead_seconds,
         tick_seconds=tick_seconds,
         tick_records=tick_records,
     )

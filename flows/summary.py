@@ -40,7 +40,9 @@ class Summary:
         figures: dict[str, Any] = {name: _quantiles(values) for name, values in self.waits.items()}
         models = {}
         for model, verdicts in sorted(self.verdicts.items()):
-            models[model] = _figures(verdicts) | {"last_fifth": _figures(verdicts[-(len(verdicts) // 5) :])}
+            models[model] = _figures(verdicts) | {
+                "last_fifth": _figures(verdicts[len(verdicts) - len(verdicts) // 5 :])
+            }
         figures["models"] = models
         return figures
 
@@ -105,7 +107,7 @@ class TakeSink(DynamicSink[Any]):
     def __init__(self, take: Any) -> None:
         self._take = take
 
-    def build(self, step_id: str, worker_index: int, worker_count: int) -> "_Take":  # noqa: ARG002
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> "_Take":  # noqa: ARG002  Bytewax names them
         """One for every worker."""
         return _Take(self._take)
 

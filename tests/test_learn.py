@@ -195,7 +195,7 @@ def test_inside_bytewax_the_hello_comes_first_and_the_model_is_there() -> None:
         built.append(Mean())
         return built[-1]
 
-    class AfterHello(TestingSource):  # type: ignore[type-arg]
+    class AfterHello(TestingSource):  # type: ignore[type-arg]  # a test's stand-in
         """Stands for the gate: the source of examples begins when the models are there."""
 
     flow = Dataflow("test")

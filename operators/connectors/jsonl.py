@@ -3,6 +3,7 @@
 import base64
 import gzip
 import sys
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -52,6 +53,10 @@ def open_input(path: str) -> BinaryIO:
     return Path(path).open("rb")
 
 
+class JsonlInputError(Exception):
+    """A file is damaged."""
+
+
 class JsonlSource(FixedPartitionedSource[Chunk, int]):
     """All lines of the files, in order, in chunks of `batch_size`; then the end of time.
 
@@ -96,6 +101,7 @@ class _Lines(StatefulSourcePartition[Chunk, int]):
         self._skip = done
         self._done = done
         self._chunks = self._read(paths)
+        self._at = paths[0] if paths else ""
 
     def _read(self, paths: Sequence[str]) -> Iterator[Chunk]:
         skip = self._skip
@@ -114,14 +120,24 @@ class _Lines(StatefulSourcePartition[Chunk, int]):
                     if len(values) >= self._batch_size:
                         yield Chunk(path, None, positions, values)
                         positions, values = [], []
-            if following is not None:  # time ends with the last file only, so the next one shows before this one ends
-                yield Chunk(following, None, [], [])
-            yield Chunk(path, END, positions, values)
+            if following is None:
+                yield Chunk(path, END, positions, values)
+                return
+            if values:
+                yield Chunk(path, None, positions, values)
+            yield Chunk(
+                following, None, [], []
+            )  # time ends with the last file only: the next one shows before this ends
+            yield Chunk(path, END, [], [])
 
     def next_batch(self) -> list[Chunk]:
         if not self._ready():
             return []
-        chunk = next(self._chunks)  # its StopIteration is the end of this part
+        try:
+            chunk = next(self._chunks)  # its StopIteration is the end of this part
+        except (OSError, EOFError, zlib.error) as error:
+            raise JsonlInputError(f"{self._at}: cannot be read to its end: {error}; is the file whole?") from error
+        self._at = chunk.origin
         self._progress(self._done)
         return [chunk]
 

@@ -235,7 +235,7 @@ class Learner:
         x = self._scaler.transform_one(raw) | dict.fromkeys(map(slot_of, categories), 1.0)
         names = list(x)
         model, squares = self._model, self._model.optimizer.g2
-        before = (model._weights.to_numpy(names), [squares[name] for name in names], model.intercept)  # noqa: SLF001
+        before = (model._weights.to_numpy(names), [squares[name] for name in names], model.intercept)  # noqa: SLF001  River has no public way
         model.learn_one(x, example.label, w=example.weight)
         after = model._weights.to_numpy(names)  # noqa: SLF001  .weights copies them all
         if not (math.isfinite(float(after.sum())) and math.isfinite(model.intercept)):

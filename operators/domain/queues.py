@@ -338,13 +338,13 @@ class Queue:
                 yield ("csq_reply_forecast_seconds", (self.name, f"{horizon:g}", bound), seconds)
 
     def changed(self, now: float) -> Iterator[Gauge]:
-        """The gauges that differ from what was last shown; one without a value any more stands as it was."""
+        """The gauges that differ from what was last shown; one without a value any more is NaN once, which ends it."""
         shown = self._shown
         for metric, labels, value in self._gauges(now):
             key = (metric, labels)
-            if value is not None and shown.get(key) != value:
+            if shown.get(key) != value:
                 shown[key] = value
-                yield metric, labels, value
+                yield metric, labels, math.nan if value is None else value
 
     def entries(self) -> int:
         """Records held."""

@@ -65,7 +65,8 @@ class Router:
         max_bytes: larger records are not parsed at all.
         slack_seconds: how far events may be out of order, in event time.
         origin, of: name of this process, and how many processes read.
-        clock: wall time (POSIX seconds), or a constant in a replay; an event of the future moves no time.
+        clock: wall time (POSIX seconds), or a constant in a replay; no event moves time past it.
+        ahead_seconds: how far ahead of the clock intake lets events in; those beyond move no time.
         tick_seconds, tick_records: a tick is due when so much wall time has passed or so many records were read.
     """
 
@@ -78,6 +79,7 @@ class Router:
         clock: Callable[[], float],
         origin: str = "p0",
         of: int = 1,
+        ahead_seconds: float = 0.0,
         tick_seconds: float = math.inf,
         tick_records: float = math.inf,
     ) -> None:
@@ -86,6 +88,7 @@ class Router:
         self._slack = slack_seconds
         self._clock = clock
         self._origin, self._of = origin, of
+        self._ahead = ahead_seconds
         self._tick_seconds, self._tick_records = tick_seconds, tick_records
         self._marks: dict[str, float] = {}
         self._latest = -math.inf
@@ -97,17 +100,17 @@ class Router:
         """Records by lane, then a tick for every lane if one is due."""
         by_lane: defaultdict[str, list[Record]] = defaultdict(list)
         now = self._clock()
-        moment = datetime.fromtimestamp(now, UTC)
+        limit = datetime.fromtimestamp(now + self._ahead, UTC)
         for chunk in chunks:
-            self._mark(chunk, self._group(chunk, moment, by_lane))
+            self._mark(chunk, self._group(chunk, limit, by_lane), now)
         routed: list[tuple[str, list[Record] | Tick]] = list(by_lane.items())
         tick = self._tick(now)
         if tick is not None:
             routed.extend((lane, tick) for lane in self._lanes.names)
         return routed
 
-    def _group(self, chunk: Chunk, now: datetime, by_lane: defaultdict[str, list[Record]]) -> datetime | None:
-        """Deal the records of a chunk to their lanes; the latest time among them that is not in the future."""
+    def _group(self, chunk: Chunk, limit: datetime, by_lane: defaultdict[str, list[Record]]) -> datetime | None:
+        """Deal the records of a chunk to their lanes; the latest time among them that intake lets in."""
         lane_of, max_bytes, origin, latest = self._lanes.of, self._max_bytes, chunk.origin, None
         for raw, position in zip(chunk.values, chunk.positions, strict=True):
             if raw is None:  # a tombstone says that a key is gone; we keep nothing by key
@@ -120,20 +123,20 @@ class Router:
                     pass
                 else:
                     time, ids = peeked.time, peeked.data
-                    if time <= now and (latest is None or time > latest):
+                    if time <= limit and (latest is None or time > latest):
                         latest = time
                     entity = ids.conversation_id or ids.customer_id or ids.queue or ids.feedback_id or ids.action_id
             by_lane[lane_of(entity) if entity else self._lanes.of_bytes(raw)].append((raw, origin, position))
         self._records += len(chunk.values)
         return latest
 
-    def _mark(self, chunk: Chunk, latest: datetime | None) -> None:
+    def _mark(self, chunk: Chunk, latest: datetime | None, now: float) -> None:
         """Note how far the chunk's origin has come."""
         known = self._marks.get(chunk.origin, -math.inf)
         if latest is not None:
-            reached = latest.timestamp()
-            self._latest = max(self._latest, reached)
-            known = max(known, reached)
+            time = latest.timestamp()
+            self._latest = max(self._latest, time)
+            known = max(known, min(time, now))
         self._marks[chunk.origin] = known if chunk.read_until is None else max(known, chunk.read_until)
 
     def _tick(self, now: float) -> Tick | None:

@@ -118,7 +118,6 @@ def test_nothing_is_opened_or_read_before_the_models_are_there(tmp_path: Path):
     assert part.snapshot() == 0
 
 
-@pytest.mark.xfail(strict=True, reason="the next file is announced before all that was counted is given")
 @given(
     files=st.lists(st.lists(st.sampled_from([b"", b"x", b"yy"]), max_size=9), min_size=1, max_size=3),
     size=st.integers(1, 4),

@@ -61,7 +61,7 @@ def test_the_table_is_rivers_own_prediction(count: int) -> None:
 
 
 def test_an_attribute_with_the_name_of_an_input_is_refused() -> None:
-    with pytest.raises(ValueError, match="churn.attributes: `orders` is the name of an input"):
+    with pytest.raises(ValueError, match=r"churn\.attributes: `orders` is the name of an input"):
         Params(attributes={"orders": "number"})
 
 

@@ -3,8 +3,6 @@
 import json
 from typing import Any
 
-import pytest
-
 from operators.domain.dedupe import Params as Window
 from operators.domain.intake import Intake, Params
 from operators.domain.outgoing import DEADLETTERS

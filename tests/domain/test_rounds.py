@@ -1,6 +1,5 @@
 """The clocks of one conversation, against the definitions."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,7 +56,7 @@ def run(steps: list[Step]) -> tuple[list[float], list[float], list[float], list[
             rounds.reopened(time)
         else:
             rounds.closed(time)
-    return *([value for value in values if value is not None] for values in (replies, firsts, bots, bot_firsts)), misses  # type: ignore[return-value]
+    return *([value for value in values if value is not None] for values in (replies, firsts, bots, bot_firsts)), misses  # type: ignore[return-value]  # a test's helper
 
 
 def expected(steps: list[Step]) -> Reckoned:

@@ -1,6 +1,5 @@
 """Time has come as far as the one who is farthest behind, and it never goes back."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
