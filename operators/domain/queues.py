@@ -227,7 +227,7 @@ class Queue:
         self.handle_seconds: float | None = None  # smoothed; what staffing reckons with
         self.ended: tuple[str, float, float] | None = None  # the wait that ended last: conversation, time, seconds
         self.forecaster = Forecaster(params.bin_seconds, params.horizons, params.alpha, params.interval_share)
-        self._shown: dict[tuple[str, tuple[str, ...]], float] = {}
+        self._shown: dict[tuple[str, tuple[str, ...]], float | None] = {}
 
     def _bin(self, time: float) -> int:
         return math.floor(time / self.params.bin_seconds)
