@@ -149,7 +149,9 @@ class Scorer:
 
     def score_one(self, numbers: tuple[float, ...], attributes: dict[str, Any]) -> tuple[float, Inputs]:
         """Probability that the customer leaves, and the inputs it was made from."""
-        if attributes:
+        if not self._names and not self._categories:
+            categories: tuple[str, ...] = ()
+        elif attributes:
             numbers = (*numbers, *(float(attributes.get(name) or 0.0) for name in self._names))
             categories = tuple(f"{name}={attributes[name]}" for name in self._categories if name in attributes)
         else:

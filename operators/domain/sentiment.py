@@ -147,6 +147,9 @@ class Learner:
         self.learned = self.refused = self.rollbacks = 0
         self._params = params
         self._changed: set[int] = set()
+        self._good = np.zeros((SPACE, len(CLASSES)))
+        """The last weights that were numbers, in River's precision."""
+        self._good_intercepts = np.zeros(len(CLASSES))
         self._state: dict[str, Any] | None = None
         self.river = self._new_river()
         opinion = prior(params.prior_strength)
@@ -185,14 +188,19 @@ class Learner:
             self.refused += 1
             return False
         names = features.tolist()
-        before = self._look(names)
         self.river.learn_one(dict.fromkeys(names, 1.0), label, w=weight)
         if not self._write(names):
-            self._put(names, before)
-            self.rollbacks += 1
+            self._roll_back(names)
             return False
         self.learned += 1
         return True
+
+    def _roll_back(self, names: list[int]) -> None:
+        """Take the last good weights, and sums of squares that are no numbers any more from the start."""
+        _, squares, _ = self._look(names)
+        squares[~np.isfinite(squares)] = 0.0
+        self._put(names, (self._good[names].T, squares, self._good_intercepts))
+        self.rollbacks += 1
 
     def _look(self, names: list[int]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Weights and sums of squared gradients [classes, names], and intercepts."""
@@ -216,8 +224,10 @@ class Learner:
         intercepts = np.array([model.intercept for model in models])
         if not (np.isfinite(weights).all() and np.isfinite(intercepts).all()):
             return False
+        self._good[names] = weights.T
+        self._good_intercepts = intercepts
         self.table.weights[names] = weights.T
-        self.table.intercepts = intercepts
+        self.table.intercepts = intercepts.copy()
         self._changed.update(names)
         self._state = None
         return True
@@ -263,6 +273,7 @@ class Learner:
         self.learned, self.refused, self.rollbacks = state["learned"], state["refused"], state["rollbacks"]
         self._changed.clear()
         self.table.weights[:] = 0.0
+        self._good[:] = 0.0
         if not self._write(names):
             raise ValueError(
                 "sentiment: state with weights that are not finite: start with an empty recovery directory"
