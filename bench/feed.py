@@ -92,7 +92,7 @@ def filled(brokers: str, path: Path) -> Iterator[str]:
     Raises:
         SystemExit: the brokers do not answer, or refuse.
     """
-    admin, topic = AdminClient({"bootstrap.servers": brokers}), f"{TOPIC}.{uuid4().hex[:8]}"
+    admin, topic = AdminClient({"bootstrap.servers": brokers, "log_level": 2}), f"{TOPIC}.{uuid4().hex[:8]}"
     try:
         admin.create_topics([NewTopic(topic, PARTITIONS)], request_timeout=ANSWER_SECONDS)[topic].result()
         producer = Producer({"bootstrap.servers": brokers, "compression.type": "lz4", **_PRODUCER})

@@ -10,20 +10,18 @@ counts per bin for `window_seconds`, forecasts until the bin they speak of.
 """
 
 import math
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from heapq import heapify, heappop, heappush
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
 from operators.domain.forecast import Forecaster, valid_seconds
+from operators.domain.queue_counts import Agents, Plans, Waits, Window, bounded
 from operators.domain.stage import Fact, Port, Stage, check_version
 
 Gauge = tuple[str, tuple[str, ...], float]
 """(metric, label values, value)."""
 VERSION = 1
-AGENT_STATES = ("available", "busy", "away", "offline")
 
 
 class Params(Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,151 +62,6 @@ class Params(Struct, frozen=True, forbid_unknown_fields=True):
     max_plans: Annotated[
         int, Meta(description="Planned intervals held per queue (ten days of quarters); the farthest goes first.", ge=1)
     ] = 1_000
-
-
-def _bounded(table: dict[str, Any], limit: int) -> None:
-    while len(table) > limit:
-        del table[next(iter(table))]
-
-
-class Waits:
-    """The open waits: conversation -> since; the oldest is found in O(1), amortised."""
-
-    def __init__(self, since: Iterable[tuple[str, float]] = ()) -> None:
-        self.since = dict(since)
-        self._rebuild()
-
-    def _rebuild(self) -> None:
-        self._heap = [(since, conversation) for conversation, since in self.since.items()]
-        heapify(self._heap)
-
-    def add(self, conversation: str, time: float) -> None:
-        """A wait begins, unless one is open: a round counts from its first message."""
-        if conversation not in self.since:
-            self.since[conversation] = time
-            heappush(self._heap, (time, conversation))
-            if len(self._heap) > 2 * len(self.since) + 64:  # ended waits linger in the heap, but not for ever
-                self._rebuild()
-
-    def oldest(self) -> float | None:
-        """Since when the oldest open wait is open."""
-        heap = self._heap
-        while heap and self.since.get(heap[0][1]) != heap[0][0]:
-            heappop(heap)
-        return heap[0][0] if heap else None
-
-
-class Window:
-    """Counts per bin over the last bins: rounds answered in time, rounds that count, arrivals."""
-
-    def __init__(self, bins: int, held: Iterable[Iterable[int]] = ()) -> None:
-        self._bins = bins
-        self.held: deque[list[int]] = deque(list(row) for row in held)
-        self.met, self.counted, self.arrivals = (sum(row[place] for row in self.held) for place in (1, 2, 3))
-
-    def add(self, number: int, met: int, counted: int, arrivals: int) -> None:
-        """Count in bin `number`, or in the newest where that is later."""
-        if not self.held or self.held[-1][0] < number:
-            self.held.append([number, 0, 0, 0])
-            self.forget(number)
-        row = self.held[-1]
-        row[1] += met
-        row[2] += counted
-        row[3] += arrivals
-        self.met += met
-        self.counted += counted
-        self.arrivals += arrivals
-
-    def forget(self, number: int) -> None:
-        """Drop what has left the window that ends with bin `number`."""
-        while self.held and self.held[0][0] <= number - self._bins:
-            _, met, counted, arrivals = self.held.popleft()
-            self.met -= met
-            self.counted -= counted
-            self.arrivals -= arrivals
-
-
-class Agents:
-    """The agents of a queue: agent -> (heard, state, used, max); what is counted over them is kept up to date."""
-
-    def __init__(self, held: Iterable[tuple[str, tuple[float, str, int | None, int | None]]] = ()) -> None:
-        self.held: dict[str, tuple[float, str, int | None, int | None]] = {}
-        self.states = dict.fromkeys(AGENT_STATES, 0)
-        self.used = self.room = 0
-        for agent, record in held:
-            self.put(agent, *record)
-
-    def _count(self, record: tuple[float, str, int | None, int | None], sign: int) -> None:
-        _, state, used, room = record
-        self.states[state] += sign
-        if state != "offline" and used is not None and room:
-            self.used += sign * used
-            self.room += sign * room
-
-    def put(self, agent: str, time: float, state: str, used: int | None, room: int | None) -> None:
-        """An agent's state; an older one than is known comes too late."""
-        known = self.held.get(agent)
-        if state not in self.states or (known is not None and known[0] > time):
-            return
-        if known is not None:
-            self.drop(agent)
-        self.held[agent] = record = (time, state, used, room)
-        self._count(record, 1)
-
-    def drop(self, agent: str) -> None:
-        """Forget one."""
-        self._count(self.held.pop(agent), -1)
-
-    def forget(self, before: float, limit: int) -> None:
-        """Drop those not heard of since `before`, and the longest silent beyond `limit`."""
-        while self.held:
-            agent = next(iter(self.held))
-            if self.held[agent][0] >= before and len(self.held) <= limit:
-                return
-            self.drop(agent)
-
-    def load(self, conversations: int) -> float | None:
-        """Chats ÷ places of the agents on shift who state both, else open conversations per agent on shift."""
-        on_shift = len(self.held) - self.states["offline"]
-        if self.room:
-            return self.used / self.room
-        if on_shift:
-            return conversations / on_shift
-        return 0.0 if self.held else None  # all went home: nobody carries anything
-
-
-class Plans:
-    """Planned intervals: start -> (end, agents scheduled, shrinkage)."""
-
-    def __init__(self, held: Iterable[tuple[float, tuple[float, int, float]]] = ()) -> None:
-        self.held = dict(held)
-        self._agents: float | None = None
-        self._valid_until = -math.inf
-
-    def put(self, start: float, end: float, agents: int, shrinkage: float, limit: int) -> None:
-        """A plan, in place of an earlier one for the same start."""
-        if not start < end:
-            return
-        self.held[start] = (end, agents, shrinkage)
-        self._valid_until = -math.inf
-        if len(self.held) > limit:
-            del self.held[max(self.held)]
-
-    def scheduled(self, now: float) -> float | None:
-        """Agents planned for now, after shrinkage; of two plans the one that began last; None before any."""
-        if now >= self._valid_until:
-            known = bool(self.held) or self._agents is not None
-            self.held = {start: plan for start, plan in self.held.items() if plan[0] > now}
-            begun = max((start for start in self.held if start <= now), default=None)
-            changes = [start for start in self.held if start > now]
-            if begun is not None:
-                end, agents, shrinkage = self.held[begun]
-                self._agents = agents * (1.0 - shrinkage)
-                changes.append(end)
-            elif known:
-                self._agents = 0.0
-            self._valid_until = min(changes, default=math.inf)
-        return self._agents
 
 
 class Queue:
@@ -265,7 +118,7 @@ class Queue:
     def waiting(self, time: float, _channel: str, conversation: str, _b: object) -> None:
         """A customer waits."""
         self.waits.add(conversation, time)
-        _bounded(self.waits.since, self.params.max_open)
+        bounded(self.waits.since, self.params.max_open)
 
     def replied(self, time: float, channel: str, conversation: str, seconds: float) -> None:
         """A human replied: the wait is over and measured."""
