@@ -17,7 +17,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSource
 
 from flows.process import live_process
-from flows.quality import MODELS, Process, _conversations, _customers, _learner
+from flows.quality import MODELS, Process, conversations_of, customers_of, learner_of
 from flows.settings import Settings
 from operators.domain.example import Example
 from operators.domain.intake import Arrived, Intake
@@ -90,13 +90,13 @@ class Bare:
         self._intake = Intake(settings.intake, settings.dedupe)
         self._read = _function_of(lambda up: vectorize("vectorize", up, settings.vectorize))
         self._score = _function_of(lambda up: sentiment("sentiment", up, models))
-        build = _learner(settings)
+        build = learner_of(settings)
         self._learners = {name: LearnLogic(build, models, None, keep=False) for name in MODELS}
         for name, learner in self._learners.items():
             learner.on_batch([name])  # the hello that brings the model
-        self._conversations = Ordered(_conversations(here)())
+        self._conversations = Ordered(conversations_of(here)())
         self._queues = Ordered(Queues(settings.queues))
-        self._customers = Ordered(_customers(here)())
+        self._customers = Ordered(customers_of(here)())
         self._clear()
 
     def _clear(self) -> None:

@@ -70,14 +70,14 @@ def quality(flow: Dataflow, chunks: Stream[Chunk], here: Process) -> Quality:
     vectors = vectorize("vectorize", arrived.events, settings.vectorize)
     turns = sentiment("sentiment", vectors, models)
     talks = conversations(
-        "conversations", turns, _conversations(here), here.lanes, settings.labels.queues, clock, keep, here.name
+        "conversations", turns, conversations_of(here), here.lanes, settings.labels.queues, clock, keep, here.name
     )
     loads = queues("queues", talks.queues, settings.queues, clock, keep)
-    people = customers("customers", talks.customers, _customers(here), clock, keep)
+    people = customers("customers", talks.customers, customers_of(here), clock, keep)
 
     examples = op.merge("examples", talks.examples, people.examples)
     hellos = op.input("hello", flow, Hello(models.expected))
-    learned = learn("learn", examples, hellos, _learner(settings), models, keep)
+    learned = learn("learn", examples, hellos, learner_of(settings), models, keep)
 
     return Quality(
         op.merge("measured", arrived.measured, talks.measured, loads.measured, people.measured, learned.measured),
@@ -87,14 +87,14 @@ def quality(flow: Dataflow, chunks: Stream[Chunk], here: Process) -> Quality:
     )
 
 
-def _conversations(here: Process) -> Callable[[], Conversations]:
+def conversations_of(here: Process) -> Callable[[], Conversations]:
     """Conversations score satisfaction with the weights this process holds."""
     settings = here.settings
     scorer = satisfaction_model.Scorer(lambda: here.models[satisfaction_model.MODEL])
     return lambda: Conversations(settings.conversations, settings.labels, here.lanes, scorer.score_one)
 
 
-def _customers(here: Process) -> Callable[[], Customers]:
+def customers_of(here: Process) -> Callable[[], Customers]:
     """Customers score churn with the weights this process holds."""
     settings = here.settings
     scorer = churn_model.Scorer(settings.churn, lambda: here.models[churn_model.MODEL])
@@ -102,7 +102,7 @@ def _customers(here: Process) -> Callable[[], Customers]:
     return lambda: Customers(settings.customers, settings.labels, scorer, f"{here.name}/{next(parts)}")
 
 
-def _learner(settings: Settings) -> Callable[[str], Learner]:
+def learner_of(settings: Settings) -> Callable[[str], Learner]:
     """The learner of a model, by its name."""
 
     def build(name: str) -> Learner:

@@ -210,14 +210,18 @@ def rekeyed_port(
     ticks = LaneTicks(process, lanes)
 
     def pick(items: list[tuple[str, Port]]) -> list[tuple[str, Any]]:
-        out: list[tuple[str, Any]] = []
+        by_target: dict[str, list[Any]] = {}
+        last: Tick | None = None
         for lane, (at, value) in items:
             if at == name:
-                out.append(value)
+                target, facts = value
+                by_target.setdefault(target, []).extend(facts)
             elif at == "tick":
-                tick = ticks.hear(lane, value)
-                if tick is not None:
-                    out.extend((target, tick) for target in targets)
+                last = ticks.hear(lane, value) or last
+        # One list per target however many lanes had something for it; facts may come before a tick, never behind it.
+        out: list[tuple[str, Any]] = list(by_target.items())
+        if last is not None:
+            out.extend((target, last) for target in targets)
         return out
 
     return op.flat_map_batch("pick", up, pick)
