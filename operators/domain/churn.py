@@ -191,13 +191,15 @@ class Learner:
 
     def __init__(self, params: Params) -> None:
         # River takes a second to import, which commands without models need not wait for.
-        from river import linear_model, optim, preprocessing  # noqa: PLC0415  see above
+        from river import linear_model, preprocessing  # noqa: PLC0415  see above
+
+        from operators.domain.adagrad import AdaGrad  # noqa: PLC0415  see above
 
         self._params = params
         self._names = names_of(params)
         self._scaler = preprocessing.StandardScaler()
         self._model = linear_model.LogisticRegression(
-            optim.AdaGrad(params.learning_rate),
+            AdaGrad(params.learning_rate),
             intercept_init=math.log(params.base_rate / (1 - params.base_rate)),
             clip_gradient=params.clip_gradient,
         )

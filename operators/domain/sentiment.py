@@ -162,7 +162,8 @@ class Learner:
         # River takes a second to import, which commands without models need not wait for.
         from river.linear_model import LogisticRegression  # noqa: PLC0415  see above
         from river.multiclass import OneVsRestClassifier  # noqa: PLC0415  see above
-        from river.optim import AdaGrad  # noqa: PLC0415  see above
+
+        from operators.domain.adagrad import AdaGrad  # noqa: PLC0415  see above
 
         params = self._params
         one = LogisticRegression(
