@@ -47,7 +47,7 @@ class Record(Struct):
         """A customer turn was read. Of a long conversation every other mood is kept."""
         if len(self.moods) >= MOST_MOODS:
             self.moods = self.moods[::2]
-        self.moods = [*self.moods, polarity]
+        self.moods.append(polarity)
 
     def mood(self) -> float | None:
         """Mean polarity of the last third of the conversation."""
