@@ -50,7 +50,7 @@ def load_mapping(path: Path) -> Mapping:
         mapping = cast("Mapping", build(read_yaml(path.read_text("utf-8")), Mapping))
         compile_mapping(mapping)
     except (OSError, UnicodeError) as error:
-        raise MappingError(f"{path}: cannot be read: {error}") from None
+        raise MappingError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     except MappingError as error:
         raise MappingError(f"{path}: {error}") from None
     return mapping

@@ -61,8 +61,9 @@ def read_rows(path: Path, file: File, columns: Columns, limit: int | None, refus
             yield from _rows(path, file, columns, limit, _Refusing(lines, refuse))
     except (OSError, EOFError, zlib.error, UnicodeError) as error:
         after = f" after line {lines.number}" if lines.number else ""
+        why = getattr(error, "strerror", None) or error
         raise FileError(
-            f"{path}: cannot be read{after}: {error}; expected a file in {file.encoding}, plain or gzip"
+            f"{path}: cannot be read{after}: {why}; expected a file in {file.encoding}, plain or gzip"
         ) from None
 
 
