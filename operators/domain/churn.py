@@ -64,8 +64,8 @@ class Params(Struct, frozen=True, forbid_unknown_fields=True):
         float, Meta(gt=0, description="Largest gradient of one example: no single label moves the model further.")
     ] = 1.0
     at_risk_from: Annotated[
-        float, Meta(gt=0, lt=1, description="Probability from which a customer counts as at risk.")
-    ] = 0.5
+        float, Meta(gt=0, lt=1, description="Probability from which a customer counts as at risk: twice the base rate.")
+    ] = 0.4
     publish_delta: Annotated[
         float, Meta(ge=0, le=1, description="A score is published again when it moved by so much.")
     ] = 0.05
