@@ -10,7 +10,7 @@ event comes. An origin with a backlog stands at its last event, however late the
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Annotated, NamedTuple
 
@@ -21,9 +21,6 @@ from operators.domain.watermark import Tick
 
 END = math.inf
 """`Chunk.read_until` of an input that has come to its end."""
-
-BEHIND = 4
-"""In a backlog ticks are so many times rarer: nobody waits for them, and there is enough to do."""
 
 Record = tuple[bytes, str, int]
 """A raw event and where it was read: value, origin, position."""
@@ -99,7 +96,7 @@ class Router:
         self._said_at = -math.inf
         self._records = 0
 
-    def route_many(self, chunks: Sequence[Chunk]) -> list[tuple[str, list[Record] | Tick]]:
+    def route_many(self, chunks: Iterable[Chunk]) -> list[tuple[str, list[Record] | Tick]]:
         """Records by lane, then a tick for every lane if one is due."""
         by_lane: defaultdict[str, list[Record]] = defaultdict(list)
         now = self._clock()
@@ -107,8 +104,7 @@ class Router:
         for chunk in chunks:
             self._mark(chunk, self._group(chunk, limit, by_lane), now)
         routed: list[tuple[str, list[Record] | Tick]] = list(by_lane.items())
-        behind = any(chunk.read_until is None for chunk in chunks)
-        tick = self._tick(now, self._tick_seconds * (BEHIND if behind else 1))
+        tick = self._tick(now)
         if tick is not None:
             routed.extend((lane, tick) for lane in self._lanes.names)
         return routed
@@ -143,14 +139,14 @@ class Router:
             known = max(known, min(time, now))
         self._marks[chunk.origin] = known if chunk.read_until is None else max(known, chunk.read_until)
 
-    def _tick(self, now: float, seconds: float) -> Tick | None:
+    def _tick(self, now: float) -> Tick | None:
         if not self._marks:
             return None
         reached = min(self._marks.values())
         # At the end of all input nothing can be out of order any more: the clock stops at the last event.
         reached = self._latest if reached == END else reached - self._slack
         ended = reached == self._latest
-        due = now - self._said_at >= seconds or self._records >= self._tick_records or ended
+        due = now - self._said_at >= self._tick_seconds or self._records >= self._tick_records or ended
         if not due or reached <= self._said:
             return None
         self._said, self._said_at, self._records = reached, now, 0

@@ -217,11 +217,7 @@ def test_a_tick_is_due_after_so_many_records_or_so_much_time() -> None:
     assert time_of(here.route_many([chunk(page(START + 3))])) == START + 1
     assert time_of(here.route_many([chunk(page(START + 4))])) is None
     clock[0] += 5
-    assert time_of(here.route_many([chunk()])) is None  # in a backlog a fourth as often
-    clock[0] += 15
     assert time_of(here.route_many([chunk()])) == START + 2
-    clock[0] += 5
-    assert time_of(here.route_many([chunk(until=clock[0])])) == clock[0] - 2
 
 
 def test_a_tick_says_for_which_share_of_the_readers_it_speaks() -> None:
