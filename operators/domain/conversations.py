@@ -32,11 +32,10 @@ from operators.domain.reading import Reading
 from operators.domain.record import Record
 from operators.domain.rounds import Rounds
 from operators.domain.stage import Fact, Port, Stage, check_version
+from operators.domain.timers import push_timer
 from operators.domain.turns import Turns
 
 DAY = 86_400.0
-SPARE_TIMERS = 100
-"""Timers beyond four for each conversation before the dead ones among them are swept."""
 STEPS = {
     events.ConversationOpened: "opened",
     events.ConversationAssigned: "assigned",
@@ -146,10 +145,10 @@ class Conversations(Stage):
 
     def settle(self, facts: Iterable[Fact]) -> None:
         """Take facts in the order of event time; timers that were due before one fire before it."""
-        timers, steps = self._timers, self._course.steps
+        due, steps = self._timers, self._course.steps
         for fact in facts:
             time, kind = fact[0], fact[2]
-            if timers and timers[0][0] < time:
+            if due and due[0][0] < time:
                 self._fire(time)
             if kind == "rated":
                 self._rate(fact)
@@ -159,9 +158,9 @@ class Conversations(Stage):
             rounds, was_open = record.round_count, record.open
             steps[kind](record, fact)
             if record.round_count != rounds:
-                heapq.heappush(timers, (time + self._course.limit_of(record.queue), fact[3], time))
+                heapq.heappush(due, (time + self._course.limit_of(record.queue), fact[3], time))
             elif was_open and not record.open:
-                heapq.heappush(timers, (self._until(record), fact[3], None))
+                heapq.heappush(due, (self._until(record), fact[3], None))
 
     def _record(self, fact: Fact) -> Record:
         """The record a fact speaks of; it may begin with it, or move to another queue."""
@@ -199,10 +198,7 @@ class Conversations(Stage):
         if len(self._records) >= self._params.max_conversations:
             self._evict()
         self._records[conversation_id] = record
-        if len(self._timers) > 4 * len(self._records) + SPARE_TIMERS:  # those of evicted conversations
-            self._timers[:] = [timer for timer in self._timers if timer[1] in self._records]
-            heapq.heapify(self._timers)
-        heapq.heappush(self._timers, (self._until(record), conversation_id, None))
+        push_timer(self._timers, (self._until(record), conversation_id, None), self._records)
 
     # ---- time
 

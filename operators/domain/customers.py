@@ -37,13 +37,12 @@ from operators.domain.example import Example
 from operators.domain.outbox import Outbox
 from operators.domain.published import ChurnScored, Reason, publish
 from operators.domain.stage import Fact, Port, Stage, check_version
+from operators.domain.timers import push_timer
 
 LABELS = frozenset({"labelled", "order"})
 """Facts that may be the label of an earlier score."""
 MOMENT_SECONDS = 60.0
 """What comes of a customer within it is scored once."""
-SPARE_TIMERS = 100
-"""Timers beyond four for each customer before the dead ones among them are swept."""
 
 
 class Params(Struct, frozen=True, forbid_unknown_fields=True):
@@ -136,11 +135,11 @@ class Customers(Stage):
 
     def settle(self, facts: Iterable[Fact]) -> None:
         """Take facts in the order of event time, then score each customer they speak of once."""
-        timers, apply, touched = self._timers, self._apply, self._touched
+        due, apply, touched = self._timers, self._apply, self._touched
         for fact in facts:
             time, _, customer_id, kind = fact[:4]
             take = apply[kind]
-            if timers and timers[0][0] < time:
+            if due and due[0][0] < time:
                 self._fire(time)
             record = self._records.get(customer_id)
             if record is None:
@@ -160,10 +159,8 @@ class Customers(Stage):
         if len(self._records) >= self._params.max_customers:
             self._evict()
         record = self._records[customer_id] = Record(time, [0.0] * len(SUMS), time)
-        if len(self._timers) > 4 * len(self._records) + SPARE_TIMERS:  # those of evicted customers
-            self._timers[:] = [timer for timer in self._timers if timer[1] in self._records]
-            heapq.heapify(self._timers)
-        heapq.heappush(self._timers, (time + self._params.silence_days * DAY, customer_id, "silence", ""))
+        until = time + self._params.silence_days * DAY
+        push_timer(self._timers, (until, customer_id, "silence", ""), self._records)
         return record
 
     # ---- facts

@@ -6,7 +6,7 @@ Unknown fields are ignored: producers may add theirs without asking.
 """
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, Struct, field
 
@@ -30,6 +30,8 @@ Language = Annotated[str, Meta(min_length=1, max_length=35)]
 Role = Literal["customer", "agent", "bot", "system"]
 Outcome = Literal["solved", "partial", "unsolved"]
 Sentiment = Literal["negative", "neutral", "positive"]
+SENTIMENTS: tuple[Sentiment, ...] = get_args(Sentiment)
+"""The classes, in the order of every row of probabilities and weights."""
 AgentState = Literal["available", "busy", "away", "offline"]
 FeedbackKind = Literal["csat", "nps", "ces", "review", "suggestion"]
 

@@ -246,7 +246,6 @@ class Forecaster:
     def __init__(self, bin_seconds: float, horizons: Sequence[float], alpha: float, share: float) -> None:
         self._bin_seconds = bin_seconds
         self._horizons = [Horizon(max(1, math.ceil(horizon / bin_seconds)), share) for horizon in horizons]
-        self._longest = max((horizon.steps for horizon in self._horizons), default=0)
         self._models = Models(bin_seconds, alpha)
         self._bin: int | None = None
         self._sum = 0.0

@@ -14,10 +14,11 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
+from operators.domain.events import SENTIMENTS
 from operators.domain.stage import check_version
 from operators.domain.vectors import LANGUAGES, SPACE, TONES, Vector, Vectors
 
-CLASSES = ("negative", "neutral", "positive")
+CLASSES = SENTIMENTS
 """The order of every row of probabilities and weights."""
 MODELS = {language: f"sentiment/{language}" for language in LANGUAGES}
 """Language -> name of its model."""

@@ -12,8 +12,6 @@ from operators.domain.outbox import Outbox
 from operators.domain.published import Probabilities, TurnScored, publish
 from operators.domain.reading import Reading
 
-CLASSES = ("negative", "neutral", "positive")
-
 
 class Turns:
     """The turns of one lane; what it has to say goes to `out`."""
@@ -30,7 +28,7 @@ class Turns:
         if probabilities is None or reading.model is None:
             return None
         negative, neutral, positive = probabilities
-        sentiment = CLASSES[probabilities.index(max(probabilities))]
+        sentiment = events.SENTIMENTS[probabilities.index(max(probabilities))]
         labels = (self._queues[data.queue], self._channels[data.channel], reading.language, sentiment)
         self._out.counted["csq_turns_total", labels] += 1
         polarity = positive - negative
