@@ -53,7 +53,7 @@ bench: $(INSTALLED) ## Measure speed and memory; also written to bench/latest.js
 	@$(BIN)/python -m bench $(ARGS)
 
 lock: $(INSTALLED) ## Write requirements.lock from pyproject.toml; ARGS=--upgrade takes newer versions
-	@$(BIN)/uv pip compile pyproject.toml --group test --group lint --group build --group lock \
+	@$(BIN)/uv pip compile pyproject.toml --group test --group lint --group build --group grafana --group lock \
 	  --python $(BIN)/python --python-version 3.11 --universal --fork-strategy fewest --generate-hashes \
 	  --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	  --quiet --output-file requirements.lock $(ARGS)
