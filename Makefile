@@ -2,7 +2,7 @@
 # ARGS is passed on: make test ARGS="-k dedupe", make run ARGS="-c my.yaml", make lock ARGS=--upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check lint types imports generated docs format bench lock clean
+.PHONY: help run test test-all check lint types imports generated docs format bench hostile soak lock clean torture
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -40,10 +40,14 @@ generated: $(INSTALLED)
 	@echo "generated files"
 	@$(BIN)/python -m flows.settings --check
 	@$(BIN)/python -m operators.metrics --check docs/metrics.md
+	@$(BIN)/csq rules check
+	@$(BIN)/python -m grafana.build --check
 
 docs: $(INSTALLED) ## Write the generated files anew
 	@$(BIN)/python -m flows.settings --write
 	@$(BIN)/python -m operators.metrics --write docs/metrics.md
+	@$(BIN)/csq rules build
+	@$(BIN)/python -m grafana.build --write
 
 format: $(INSTALLED) ## Format the code and mend what lint can mend
 	@$(BIN)/ruff check --fix-only --quiet
@@ -51,6 +55,15 @@ format: $(INSTALLED) ## Format the code and mend what lint can mend
 
 bench: $(INSTALLED) ## Measure speed and memory; also written to bench/latest.json
 	@$(BIN)/python -m bench $(ARGS)
+
+hostile: $(INSTALLED) ## A million inputs that want to break it; ARGS="--inputs 200000 --seed 2"
+	@$(BIN)/python -m bench.hostile $(ARGS)
+
+soak: $(INSTALLED) ## 20 minutes under load with faults, from a real Kafka; ARGS="--minutes 3 --rate 2000"
+	@$(BIN)/python -m bench.soak $(ARGS)
+
+torture: $(INSTALLED) ## Kill -9 a hundred times at random moments, and compare; ARGS="--processes 2", --exact, --term
+	@$(BIN)/python -m tests.torture --kills 100 $(ARGS)
 
 lock: $(INSTALLED) ## Write requirements.lock from pyproject.toml; ARGS=--upgrade takes newer versions
 	@$(BIN)/uv pip compile pyproject.toml --group test --group lint --group build --group grafana --group lock \
@@ -60,7 +73,7 @@ lock: $(INSTALLED) ## Write requirements.lock from pyproject.toml; ARGS=--upgrad
 
 clean: ## Remove .venv, caches and what was built or measured; recovery state stays
 	@rm -rf $(VENV) build dist bench/latest.json .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
-	@find flows operators tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find flows operators tests bench grafana -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Python 3.11 or 3.12 that can make virtual environments (Debian packs that part apart, pyenv has shims that fail).
 USABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
@@ -77,6 +90,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	  $$python -m venv --clear $(VENV); \
 	fi
 	@echo "Installing into $(VENV) with $$($(BIN)/python -V), once; this takes a minute or two."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	@# pip compiles what it installs unless this is set; River alone would then take four seconds to import, each time
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -129,6 +129,10 @@ class Bare:
         self.observe()
         self.publish()
 
+    def lane_stages(self) -> list[Stage]:
+        """Those that keep records."""
+        return [self._intake, self._conversations.stage, self._queues.stage, self._customers.stage]
+
     def timed(self, seconds: dict[str, float]) -> None:
         """From now on add to `seconds` what each stage takes."""
         for name in STAGES:

@@ -50,6 +50,23 @@ def figures_of(pairs: Sequence[Pair]) -> dict[str, Any]:
     }
 
 
+def processes_of(pairs: Sequence[Pair]) -> dict[str, Any]:
+    """What is written of one process (first of a pair) against two, from the same topic; `ratio` is how much faster."""
+
+    def each(measure: Callable[[Figures], float]) -> dict[str, Any]:
+        return {"one": spread([measure(one) for one, _ in pairs]), "two": spread([measure(two) for _, two in pairs])}
+
+    return {
+        "runs": len(pairs),
+        "events_per_second": each(rate),
+        "cpu_us_per_event": each(cost),
+        "rss_bytes": each(lambda run: float(run.rss_bytes)),
+        "ratio": spread([rate(two) / rate(one) for one, two in pairs]),
+        "cpu_ratio": spread([cost(two) / cost(one) for one, two in pairs]),
+        "yardstick_ms": each(lambda run: run.yardstick_seconds * 1e3),
+    }
+
+
 def stages_of(runs: Sequence[Figures]) -> dict[str, float]:
     """Median microseconds of CPU per event of the stream, by stage."""
     return {name: median(run.stages[name] / run.events for run in runs) * MICRO for name in runs[0].stages}
@@ -79,6 +96,17 @@ def show_pairs(origin: str, figures: dict[str, Any]) -> None:
         )
     print(f"  ratio  {_spread(figures['ratio'], '.2f'):>28}   {_spread(figures['cpu_ratio'], '.2f'):>24}")
     print(f"  yardstick {_spread(figures['yardstick_ms']['flow'], '.0f')} ms: the same work each time")
+
+
+def show_processes(figures: dict[str, Any]) -> None:
+    """Print one process against two."""
+    print(f"\nprocesses, from a real Kafka, median of {figures['runs']} (least .. most)")
+    print(f"  {'':6} {'events/s':>28}   {'us CPU/event':>24}   {'peak memory':>11}")
+    for count in ("one", "two"):
+        speed, cpu, rss = (figures[key][count] for key in ("events_per_second", "cpu_us_per_event", "rss_bytes"))
+        memory = f"{rss['median'] / 2**20:>7,.0f} MiB"
+        print(f"  {count:6} {_spread(speed, ',.0f'):>28}   {_spread(cpu, '.1f'):>24}   {memory}")
+    print(f"  ratio  {_spread(figures['ratio'], '.2f'):>28}   {_spread(figures['cpu_ratio'], '.2f'):>24}")
 
 
 def show_stages(stages: dict[str, float]) -> None:

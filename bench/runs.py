@@ -24,7 +24,7 @@ from bench import feed, kafka, stream
 from bench.bare import Bare
 from bench.meter import Figures, Meter, peak_rss_bytes
 from flows.process import live_process, observer_of
-from flows.quality import quality
+from flows.quality import Process, Quality, quality
 from flows.settings import Settings, load
 from operators.domain.outgoing import Outgoing
 from operators.domain.route import END, Chunk
@@ -51,10 +51,11 @@ class Job(Struct, kw_only=True):
 
 
 class Sink(FixedPartitionedSink[list[Outgoing], None]):
-    """Takes encoded records where Kafka would, and counts them."""
+    """Takes encoded records where Kafka would, and counts them; as there, each process has a part of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, process: int = 0) -> None:
         self.records = self.bytes = 0
+        self._process = process
 
     def take(self, records: list[Outgoing]) -> None:
         """Count."""
@@ -64,11 +65,11 @@ class Sink(FixedPartitionedSink[list[Outgoing], None]):
 
     def list_parts(self) -> list[str]:
         """As few as possible."""
-        return ["sink"]
+        return [f"{self._process:02d}"]
 
     def part_fn(self, item_key: str) -> int:  # noqa: ARG002  Bytewax names them
-        """The only one."""
-        return 0
+        """That of this process."""
+        return self._process
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> "_SinkPart":  # noqa: ARG002  as above
         """The only one."""
@@ -119,13 +120,18 @@ class _MemoryPart(StatefulSourcePartition[Chunk, None]):
 def flow(settings: Settings, clock: Callable[[], float], observer: Observer, sink: Sink, source: Any) -> Dataflow:  # noqa: ANN401  made by `source(ready)`
     """The live flow (``flows/live.py``) between another source and a sink that counts."""
     here = live_process(settings, clock, keep=False)
+    return wire(here, source(here.models.complete), observer, sink)[0]
+
+
+def wire(here: Process, source: Any, observer: Observer, sink: Sink) -> tuple[Dataflow, Quality]:  # noqa: ANN401  any source of chunks
+    """The graph, and what comes out of it."""
     live = Dataflow("bench")
-    out = quality(live, op.input("chunks", live, source(here.models.complete)), here)
+    out = quality(live, op.input("chunks", live, source), here)
     op.output("observe", out.measured, ObserveSink(observer))
     dead = op.map("dead_letter", out.dead, lambda record: [record])
     outgoing = op.key_on("by_process", op.merge("outgoing", out.published, dead), lambda _: here.name)
     op.output("publish", outgoing, sink)
-    return live
+    return live, out
 
 
 def chunks_of(values: list[bytes], size: int) -> list[Chunk]:

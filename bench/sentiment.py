@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from operators.domain import sentiment, vectorize
 from operators.domain.sentiment import CLASSES, Learner
-from operators.domain.text import clean
+from operators.domain.text import clean_many
 from operators.domain.vectorize import Vectorizer
 from operators.domain.vectors import Vectors
 
@@ -86,9 +86,9 @@ def _best(work: Callable[[], object], messages: int) -> tuple[float, float]:
 
 def _cost(name: str, texts: list[str], labels: list[str], language: str) -> None:
     texts, labels = texts[:TIMED], labels[:TIMED]
-    cold, warm = _best(lambda: [clean(text) for text in texts], len(texts))
+    cold, warm = _best(lambda: clean_many(texts), len(texts))
     print(f"{name:24} clean {warm:.2f} us (cold {cold:.2f})")
-    cleaned = [clean(text) for text in texts]
+    cleaned = clean_many(texts)
     learner = Learner(sentiment.Params())
     for batch in (1, 32, 256):
         vectorizer = Vectorizer(vectorize.Params())
@@ -112,9 +112,7 @@ def main(folder: Path) -> None:
     chinese = {"waimai": "waimai_10k/waimai_10k.csv", "hotel": "hotel_reviews_zh/ChnSentiCorp_htl_all.csv"}
     sets = {"airline tweets": _tweets(folder)} | {name: _reviews(folder / path) for name, path in chinese.items()}
     for name, (texts, labels, language) in sets.items():
-        vectors = Vectorizer(vectorize.Params()).vectorize_many(
-            [clean(text) for text in texts], [language] * len(texts)
-        )
+        vectors = Vectorizer(vectorize.Params()).vectorize_many(clean_many(texts), [language] * len(texts))
         _say(f"{name}, lexicon", Learner(sentiment.Params()).table.score_many(vectors), labels)
         _say(name, prequential(vectors, labels), labels)
         _cost(name, texts, labels, language)

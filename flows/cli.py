@@ -5,10 +5,10 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn, Self
+from typing import Any, BinaryIO, NoReturn, Self, get_args
 
 import click
 import msgspec
@@ -16,29 +16,29 @@ from bytewax.errors import BytewaxRuntimeError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from flows.settings import Settings, SettingsError, dump, load
+from flows.deadletters import deadletters
+from flows.options import config_option, settings_of, web_config_option
+from flows.rules.command import rules
+from flows.settings import Settings, dump
+from flows.state import state
+from flows.store import StoreError, StoreMisfitError
 from operators.connectors.importer import ImporterError, import_file, load_mapping
 from operators.connectors.jsonl import STDIN, JsonlInputError, open_input, read_lines
-from operators.connectors.kafka import KafkaInputError, KafkaOutputError
+from operators.connectors.kafka_errors import KafkaInputError, KafkaOutputError
+from operators.connectors.simulator import Scenario
+from operators.domain.sealed import StateDamagedError
 from operators.domain.stage import StateVersionError
 
-CLEAR = (KafkaInputError, KafkaOutputError, StateVersionError, JsonlInputError)
+CLEAR = (KafkaInputError, KafkaOutputError, StateVersionError, StateDamagedError, StoreError, JsonlInputError)
 """Errors whose text says what to do."""
-
-config_option = click.option(
-    "-c",
-    "--config",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Settings in YAML; without it the built-in ones (see docs/settings.md). CSQ_SECTION__KEY overrides a key.",
-)
+LASTING = (StateVersionError, StateDamagedError, StoreMisfitError)
+"""Those that stay until somebody does it."""
 
 
-def settings_of(config: Path | None) -> Settings:
-    """The effective settings, or a clear word and exit 2."""
-    try:
-        return load(config, os.environ)
-    except SettingsError as error:
-        raise click.UsageError(str(error)) from None
+class LastingError(click.ClickException):
+    """Whoever supervises the process need not start it again."""
+
+    exit_code = 2
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -47,20 +47,49 @@ def main() -> None:
     """Customer service quality, while the conversation happens."""
 
 
+main.add_command(deadletters)
+main.add_command(rules)
+main.add_command(state)
+
+
 @main.command()
+@web_config_option
+@click.option("--processes", type=click.IntRange(1), default=1, show_default=True, help="Start so many here.")
+@click.option("--process-id", type=click.IntRange(0), help="Be this one, from 0, of those at --addresses.")
+@click.option("--addresses", help="host:port,host:port of all processes of a cluster, the same in each of them.")
+@click.option("--supervised", is_flag=True, hidden=True, help="End when standard input does.")
 @config_option
-def run(config: Path | None) -> None:
-    """Run live: Kafka if the settings name brokers, else an embedded broker and a simulated shop."""
+def run(
+    *, processes: int, process_id: int | None, addresses: str | None, supervised: bool, config: Path | None
+) -> None:
+    """Run live: Kafka if the settings name brokers, else an embedded broker and a simulated shop.
+
+    With --processes, or on several machines with --process-id and --addresses, each process holds a share of the
+    conversations and customers and serves its own metrics, at http.port and the ports after it.
+    """
     from flows import logs
+    from flows.cluster import ALONE, ClusterError, PeerLostError, place_of
     from flows.live import Live
+    from flows.supervise import end_with_parent
     from flows.view import LiveView
     from flows.web import WebError
+    from flows.web_config import WebConfigError
 
     settings = settings_of(config)
-    terminal = sys.stdout.isatty()
-    logs.start("warning" if terminal else settings.log.level)
+    if (process_id is None) != (addresses is None) or (process_id is not None and processes > 1):
+        raise click.UsageError("--process-id and --addresses belong together, and --processes to neither")
+    if processes > 1:
+        _supervise(settings, processes, config)
     try:
-        live = Live(settings)
+        place = ALONE if process_id is None or addresses is None else place_of(process_id, addresses)
+    except ClusterError as error:
+        raise click.UsageError(str(error)) from None
+    terminal = sys.stdout.isatty() and place is ALONE
+    logs.start("warning" if terminal else settings.log.level, process=None if place is ALONE else place.name)
+    if supervised:
+        end_with_parent()
+    try:
+        live = Live(settings, place)
         urls = {name: f"{live.web.url}/{name}" for name in ("metrics", "healthz", "readyz")}
         view = LiveView(live.registry, urls) if terminal else None
         try:
@@ -70,8 +99,31 @@ def run(config: Path | None) -> None:
                 view.stop()
     except WebError as error:
         raise click.ClickException(str(error)) from None
-    except BytewaxRuntimeError as error:
+    except (WebConfigError, ClusterError) as error:
+        raise click.UsageError(str(error)) from None
+    except (BytewaxRuntimeError, PeerLostError, *CLEAR) as error:
         _tell(error)
+
+
+def _supervise(settings: Settings, processes: int, config: Path | None) -> NoReturn:
+    """Start the processes of this machine, and stay with them."""
+    from flows import logs
+    from flows.cluster import ClusterError, check
+    from flows.supervise import STOP_GRACE_SECONDS, Supervisor
+
+    try:
+        check(settings, processes)
+    except ClusterError as error:
+        raise click.UsageError(str(error)) from None
+    logs.start(settings.log.level)
+    named = [] if config is None else ["-c", str(config)]
+
+    def command(number: int, addresses: Sequence[str]) -> list[str]:
+        place = ["--process-id", str(number), "--addresses", ",".join(addresses)]
+        return [sys.executable, "-m", "flows.cli", "run", "--supervised", *place, *named]
+
+    # A stop waits for deliveries, and those may take this long.
+    sys.exit(Supervisor(processes, command, settings.kafka.delivery_seconds + STOP_GRACE_SECONDS).run())
 
 
 def _tell(error: BaseException) -> NoReturn:
@@ -81,7 +133,7 @@ def _tell(error: BaseException) -> NoReturn:
         at = at.__cause__ or at.__context__
     if at is None:
         raise error
-    raise click.ClickException(str(at)) from None
+    raise (LastingError if isinstance(at, LASTING) else click.ClickException)(str(at)) from None
 
 
 def _make_folder(folder: Path) -> None:
@@ -121,6 +173,35 @@ def replay(files: tuple[str, ...], out: Path, *, as_json: bool, batch: int, conf
         from flows.report import show
 
         show(summary, out)
+
+
+@main.command(name="warm-start")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--recovery",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Directory of the new recovery store; it must be empty, or not be there.",
+)
+@click.option(
+    "--batch", type=click.IntRange(1), default=256, show_default=True, help="Events scored before labels are learned."
+)
+@config_option
+def warm_start_command(files: tuple[str, ...], *, recovery: Path, batch: int, config: Path | None) -> None:
+    """Replay history (JSON lines, plain or .gz) into a new recovery store, from which `csq run` goes on."""
+    from flows import logs
+    from flows.warm import warm_start
+
+    settings = settings_of(config)
+    logs.start("warning")
+    for path in files:
+        _check_readable(path)
+    try:
+        with _progress(files, show=sys.stderr.isatty()) as told:
+            counts = warm_start(settings, files, recovery, batch_size=batch, now=time.time(), progress=told)
+    except (BytewaxRuntimeError, StoreError) as error:
+        _tell(error)
+    click.echo(f"made a recovery store in {recovery}: {', '.join(f'{n} {name}' for name, n in counts.items())}")
 
 
 def _lasting(summary: dict[str, Any]) -> dict[str, Any]:
@@ -169,7 +250,7 @@ class _Bar:
 
 
 @main.command()
-@click.option("--scenario", type=click.Choice(["normal", "rush", "outage"]), help="What happens in the shop.")
+@click.option("--scenario", type=click.Choice(get_args(Scenario)), help="What happens in the shop.")
 @click.option("--seed", type=click.IntRange(0), help="Same seed, same events.")
 @click.option("--events", type=click.IntRange(1), default=100_000, show_default=True, help="How many.")
 @click.option(
@@ -237,6 +318,21 @@ def _output(path: Path | None) -> Iterator[BinaryIO]:
         raise click.ClickException(f"{path}: cannot be written: {error.strerror}") from None
     with file:
         yield file
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
+@web_config_option
+@config_option
+def check(config: Path | None, *, as_json: bool) -> None:
+    """Check settings, brokers, topics, credentials, state directory, port and clock; exit 1 where one fails.
+
+    Nothing is changed: no topic is made, no record written.
+    """
+    from flows.check import findings, show
+
+    if not show(findings(config, os.environ), as_json=as_json):
+        raise SystemExit(1)
 
 
 @main.command(name="config")

@@ -1,64 +1,74 @@
 """Live running: Kafka, or the embedded broker and a simulated shop, through the graph to metrics and topics.
 
 ``python -m bytewax.run 'flows.live:flow("my.yaml")'`` runs it under Bytewax's own runner; ``csq run`` adds the live
-view.
+view. With a `Place` among several, this process holds its share of the lanes.
 """
 
 import logging
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import bytewax.operators as op
 import msgspec
-from bytewax.dataflow import Dataflow
-from bytewax.recovery import RecoveryConfig, init_db_dir
+from bytewax.dataflow import Dataflow, Stream
+from bytewax.errors import BytewaxRuntimeError
 from bytewax.testing import cluster_main
 from prometheus_client import CollectorRegistry
 
-from flows.process import live_process, observer_of, settle_memory
-from flows.quality import quality
+from flows.cluster import ALONE, PeerLostError, Place, check, place_in
+from flows.heart import Heart, Pulse
+from flows.life import Life
+from flows.process import add_process_metrics, live_process, observer_of, settle_memory
+from flows.quality import Quality, quality
+from flows.recovery import check_runner, recovery_of, telling
 from flows.settings import Settings, load
 from flows.shop import Shop
+from flows.signals import Signals
+from flows.told import Told
 from flows.web import WebServer, application
+from flows.web_config import web_config_of
 from operators.connectors.embedded import EmbeddedBroker
+from operators.connectors.kafka import topic_and_partition
+from operators.connectors.kafka_connect import partitions_of
+from operators.connectors.kafka_known import known_topics
 from operators.connectors.kafka_sink import KafkaSink
 from operators.connectors.kafka_source import KafkaSource
+from operators.connectors.kafka_status import SourceStatus
+from operators.connectors.models_topic import ModelsReader, ModelsSink, ensure
 from operators.domain.outgoing import Outgoing
-from operators.observe import Observer, ObserveSink
+from operators.domain.stage import Measurement
+from operators.domain.weights import tables_of
+from operators.exposed import Journal
+from operators.follow import Follow, follow
+from operators.observe import KeptObserveSink, Observer, ObserveSink
 
 log = logging.getLogger(__name__)
 
 IDLE_LIMIT_SECONDS = 30.0
-"""A flow that has not moved for so long is stuck: it moves four times a second even where nothing comes."""
-RECOVERY_PARTITIONS = 4
-
-
-class Heart:
-    """Wall time; whoever asks it shows that the flow still moves."""
-
-    def __init__(self) -> None:
-        self._beat = time.monotonic()
-
-    def __call__(self) -> float:
-        """POSIX seconds."""
-        self._beat = time.monotonic()
-        return time.time()
-
-    def idle_seconds(self) -> float:
-        """Seconds since somebody last asked for the time."""
-        return time.monotonic() - self._beat
+"""A flow that has not moved for so long is stuck: it moves four times a second even where nothing comes. Among several
+processes one may have to wait as long for another's records to be delivered, too."""
 
 
 class Live:
     """One live process: what it reads, serves and writes; `run` returns when it was stopped."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, place: Place = ALONE) -> None:
+        """Make all that is needed; connects to no broker of others yet.
+
+        Raises:
+            ClusterError: the settings are none for several processes.
+        """
+        check(settings, place.processes)
+        self.place = place
         self.stop = threading.Event()
+        self.told = Told()
         self.broker: EmbeddedBroker | None = None
         if not settings.kafka.brokers:
             self.broker = EmbeddedBroker([*settings.kafka.topics, *settings.kafka.outputs.by_stream().values()])
@@ -69,27 +79,53 @@ class Live:
             )
             state = settings.state
             if state.directory is not None:
-                log.warning("state.directory is ignored: the embedded broker forgets its events when it stops")
+                log.warning(
+                    "state.directory is ignored: the embedded broker forgets its events when it stops",
+                    extra={"event": "state_ignored"},
+                )
                 state = msgspec.structs.replace(state, directory=None)
             settings = msgspec.structs.replace(settings, kafka=kafka, state=state)
         self.settings = settings
         self.heart = Heart()
-        self.here = live_process(settings, self.heart, keep=settings.state.directory is not None)
+        self.here = live_process(
+            settings,
+            self.heart,
+            keep=settings.state.directory is not None,
+            place=place,
+            parts=self._parts if place.processes > 1 else None,
+        )
         self.registry: CollectorRegistry
         self.observer: Observer
         self.registry, self.observer = observer_of(settings, time.time, settings.kafka.topics)
-        self.source = KafkaSource(settings.kafka, settings.kafka.topics, ready=self.is_ready, stop=self.stop)
-        self.source.status.on_lag = self.observe_lag
-        app = application(self.registry, self.heart.idle_seconds, IDLE_LIMIT_SECONDS, self.obstacles)
-        self.web = WebServer(app, settings.http.host, settings.http.port)
+        add_process_metrics(self.registry)
+        if settings.state.directory is not None:
+            exposed = Path(settings.state.directory) / f"exposed-{place.name}"
+            self.observer.keep(Journal(exposed, place.processes))
+        self.source = KafkaSource(
+            settings.kafka,
+            settings.kafka.topics,
+            ready=self.is_ready,
+            stop=self.stop,
+            known_topics=known_topics(settings.state.directory),
+        )
+        self.source.status.tell = self.observe_source
+        self.observe_source(self.source.status)
+        idle_limit = IDLE_LIMIT_SECONDS + (settings.kafka.delivery_seconds if place.processes > 1 else 0.0)
+        app = application(self.registry, self.heart.idle_seconds, idle_limit, self.obstacles)
+        secured = web_config_of(settings.http.web_config_file)
+        port = settings.http.port and settings.http.port + place.process  # 0 takes a free one, for each
+        self.web = WebServer(app, settings.http.host, port, secured)
         self.shop = Shop(settings, self.stop) if self.broker is not None else None
+        self.life = Life(settings, self.registry)
+        self._why, self._failed = "the input ended", False
 
     def obstacles(self) -> list[str]:
         """Why the process is not ready, in words."""
         reasons = []
-        missing = [name for name in self.here.models.expected if name not in self.here.models]
-        if missing:
+        if missing := self.here.models.missing():
             reasons.append(f"models not loaded yet: {', '.join(missing)}")
+        if waits_for := self.here.models.waits_for:
+            reasons.append(f"processes that do not have all models yet: {', '.join(waits_for)}")
         if not self.source.status.connected:
             reasons.append(f"Kafka: {self.source.status.reason}")
         if self.stop.is_set():
@@ -98,42 +134,94 @@ class Live:
 
     def is_ready(self) -> bool:
         """Whether reading may begin: the models are there, and of a simulated shop the past is told."""
-        return self.here.models.complete() and (self.shop is None or self.shop.is_present.is_set())
+        ready = self.here.models.complete() and (self.shop is None or self.shop.is_present.is_set())
+        if ready:
+            self.life.resume(self.source.status.positions, self.here.models)
+        return ready
 
-    def observe_lag(self, lags: Mapping[tuple[str, int], int]) -> None:
-        """Export what is still to be read of each partition."""
-        self.observer.record(
-            ("csq_source_lag_messages", (topic, str(partition)), lag) for (topic, partition), lag in lags.items()
-        )
+    def observe_source(self, status: SourceStatus) -> None:
+        """Export whether the brokers answer, what is still to be read, and what is not read at all yet."""
+        measured: list[Measurement] = [("csq_source_connected", (), int(status.connected))]
+        for name, lag in status.lags().items():
+            topic, partition = topic_and_partition(name)
+            measured.append(("csq_source_lag_messages", (topic, str(partition)), lag))
+        measured += [("csq_source_partitions_unread", (topic,), count) for topic, count in status.unread.items()]
+        self.observer.record(measured)
 
     def flow(self) -> Dataflow:
         """Kafka, the graph, metrics and Kafka."""
         kafka = self.settings.kafka
         live = Dataflow("csq")
         chunks = op.input("kafka", live, self.source)
+        place, seconds = self.place, self.settings.state.snapshot_seconds
+        op.input("pulse", live, Pulse(self.heart, self.stop, seconds, place.process, place.processes))
         out = quality(live, chunks, self.here)
-        op.output("observe", out.measured, ObserveSink(self.observer))
+        self._observe(out.measured)
         dead = op.map("dead_letter", out.dead, _alone)
         outgoing = op.key_on("by_process", op.merge("outgoing", out.published, dead), self._own)
-        op.output("publish", outgoing, KafkaSink(kafka, kafka.outputs.by_stream()))
+        sink = KafkaSink(
+            kafka, kafka.outputs.by_stream(), process=place.process, processes=place.processes, beat=self.heart
+        )
+        op.output("publish", outgoing, sink)
+        if place.processes > 1:
+            self._join(live, out)
+            self.told.listen(live)
         return live
 
-    def _own(self, _records: list[Outgoing]) -> str:
+    def _observe(self, measured: Stream[list[Measurement]]) -> None:
+        """Write metrics; where there is a recovery store its counters outlive this process."""
+        if self.here.keep:
+            sink = KeptObserveSink(self.observer, self.place.process, self.place.processes)
+            op.output("observe", op.key_on("measured_by", measured, self._own), sink)
+        else:
+            op.output("observe", measured, ObserveSink(self.observer))
+
+    def _join(self, live: Dataflow, out: Quality) -> None:
+        """Share what models learn with the other processes.
+
+        Raises:
+            KafkaInputError: the brokers do not answer, or do not let the models topic be used.
+        """
+        kafka, place = self.settings.kafka, self.place
+        partitions_of(kafka.client_config({"group.id": "csq"}), kafka.topics, kafka.connect_seconds)
+        ensure(kafka, kafka.models_topic)
+        reader = ModelsReader(kafka, kafka.models_topic)
+        tables = tables_of(self.settings.churn)
+        source = Follow(reader, self.here.models, tables, place.process, place.processes, self.stop)
+        followed = follow("follow", live, source)
+        op.output("observe_models", followed.measured, ObserveSink(self.observer))
+        told = op.merge("models", out.told, followed.told)
+        op.output("tell_models", told, ModelsSink(kafka, kafka.models_topic))
+
+    def _parts(self) -> int:
+        return self.source.status.parts
+
+    def _own(self, _records: list[Any]) -> str:
         return self.here.name
 
     def run(self, on_start: Callable[[], None] = lambda: None) -> None:
         """Run until SIGTERM or SIGINT: then what was read is finished, delivered and stored."""
-        for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, self._on_signal)
+        with Signals(self.on_signal):
+            self._run(on_start)
+
+    def _run(self, on_start: Callable[[], None]) -> None:
         settle_memory()
         self.web.start()
-        log.info("serving metrics at %s/metrics", self.web.url)
+        self.life.start(self.web.url)
         if self.shop is not None:
             self.shop.start()
         on_start()
         try:
             epoch = timedelta(seconds=self.settings.state.snapshot_seconds)
-            cluster_main(self.flow(), [], 0, epoch_interval=epoch, recovery_config=recovery_of(self.settings))
+            flow = self.flow()
+            recovery = recovery_of(self.settings, flow, self.place)
+            addresses = list(self.place.addresses)
+            with telling(self.settings):
+                cluster_main(flow, addresses, self.place.process, epoch_interval=epoch, recovery_config=recovery)
+        except BaseException as error:  # a panic of Bytewax is no Exception
+            self._why, self._failed = cause_of(error), True
+            self._raise_cause(error)
+            raise
         finally:
             self.stop.set()
             self.web.stop()
@@ -141,35 +229,63 @@ class Live:
                 self.shop.join()
             if self.broker is not None:
                 self.broker.close()
-        log.info("stopped")
+            self.life.stop(self._why, failed=self._failed)
 
-    def _on_signal(self, number: int, _frame: object) -> None:
+    def _raise_cause(self, error: BaseException) -> None:
+        """Raise what truly happened, where Bytewax has lost it."""
+        if self.told.first is not None:
+            raise self.told.first from None
+        if type(error).__name__ == "PanicException":  # Bytewax does not export it
+            raise PeerLostError(
+                f"{self.here.name}: another process has ended, or cannot be reached, and none goes on without it; its "
+                "log says why"
+            ) from None
+
+    def on_signal(self, number: signal.Signals) -> None:
+        """Stop reading; at a second signal end at once."""
         if self.stop.is_set():  # a second one: somebody is in a hurry
             os._exit(128 + number)
-        log.info("stopping on %s; a second signal aborts", signal.Signals(number).name)
+        self._why = number.name
+        log.info("stopping on %s; a second signal aborts", number.name, extra={"event": "stopping", "why": number.name})
         self.stop.set()
+        if self.place.processes > 1 and not self.source.status.parts:
+            self.life.stop(f"{number.name}, before the processes had come together", failed=False)
+            sys.stderr.flush()
+            os._exit(0)  # the main thread is inside Bytewax, which waits for the others and hears nothing
+
+
+def cause_of(error: BaseException) -> str:
+    """The class of what went wrong, inside what Bytewax wrapped around it; its text may name what was in a record.
+
+    >>> try:
+    ...     raise RuntimeError("step failed") from KeyError("u17")
+    ... except RuntimeError as error:
+    ...     cause_of(error)
+    'KeyError'
+    """
+    while isinstance(error, BytewaxRuntimeError) or type(error) is RuntimeError:
+        if (inner := error.__cause__ or error.__context__) is None:
+            break
+        error = inner
+    return type(error).__name__
 
 
 def _alone(record: Outgoing) -> list[Outgoing]:
     return [record]
 
 
-def recovery_of(settings: Settings) -> RecoveryConfig | None:
-    """The recovery store of the settings, made at the first start; `None` where nothing is to survive."""
-    if settings.state.directory is None:
-        return None
-    folder = Path(settings.state.directory)
-    if not any(folder.glob("part-*.sqlite3")):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        init_db_dir(folder, RECOVERY_PARTITIONS)
-        log.info("made a recovery store in %s", folder)
-    return RecoveryConfig(str(folder))
-
-
 def flow(config: str | None = None) -> Dataflow:
-    """For Bytewax's runner: a process that serves its metrics and reads what `config` names."""
-    live = Live(load(Path(config) if config else None, os.environ))
+    """For Bytewax's runner: a process that serves its metrics and reads what `config` names.
+
+    BYTEWAX_PROCESS_ID and BYTEWAX_ADDRESSES, which the runner reads too, make it one of several.
+    """
+    live = Live(load(Path(config) if config else None, os.environ), place_in(os.environ))
+    check_runner(live.settings, sys.argv[1:], os.environ)
+    made = live.flow()
+    recovery_of(live.settings, made, live.place)  # made or checked before Bytewax opens it
+    Signals(live.on_signal).__enter__()  # for as long as the process lives
     live.web.start()
+    live.life.start(live.web.url)
     if live.shop is not None:
         live.shop.start()
-    return live.flow()
+    return made

@@ -6,6 +6,7 @@ ever written, and who the customer is only at level debug, whatever a caller pas
 
 import logging
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
@@ -20,16 +21,27 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
-def start(level: str, stream: TextIO | None = None) -> None:
+def start(level: str, stream: TextIO | None = None, process: str | None = None) -> None:
     """Send all messages of at least `level` (debug, info, warning, error) to `stream`, by default standard error.
 
-    Called again it replaces what it set before. Warnings of Python come through the logs too.
+    `process` names this one among several; each line then says it. Called again it replaces what it set before.
+    Warnings of Python come through the logs too.
     """
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)
+    if process is not None:
+        handler.addFilter(_named(process))
     handler.setFormatter(Human() if stream.isatty() else Json())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
+
+
+def _named(process: str) -> Callable[[logging.LogRecord], bool]:
+    def name(record: logging.LogRecord) -> bool:
+        record.member = process
+        return True
+
+    return name
 
 
 class Json(logging.Formatter):

@@ -3,9 +3,11 @@
 import gc
 import math
 from collections.abc import Callable
+from importlib import import_module
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import GC_COLLECTOR, CollectorRegistry, PlatformCollector, ProcessCollector
 
+from flows.cluster import ALONE, Place
 from flows.quality import MODELS, Process
 from flows.settings import Settings
 from operators.domain.lane import Lanes
@@ -40,9 +42,35 @@ def observer_of(
     return registry, observer
 
 
-def live_process(settings: Settings, clock: Callable[[], float], *, keep: bool) -> Process:
-    """Time moves with the wall clock where an origin has been read to its end, and is told several times a second."""
-    return _process(settings, clock, keep=keep, tick_seconds=settings.kafka.tick_seconds, tick_records=math.inf)
+def add_process_metrics(registry: CollectorRegistry) -> None:
+    """What any exporter shows of its process: ``process_*``, ``python_gc_*``, ``python_info``."""
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    registry.register(GC_COLLECTOR)
+
+
+def live_process(
+    settings: Settings,
+    clock: Callable[[], float],
+    *,
+    keep: bool,
+    place: Place = ALONE,
+    parts: Callable[[], int] | None = None,
+) -> Process:
+    """Time moves with the wall clock where an origin has been read to its end, and is told several times a second.
+
+    `parts` says how many partitions the processes read together, if this is not the only one.
+    """
+    return _process(
+        settings,
+        clock,
+        keep=keep,
+        tick_seconds=settings.kafka.tick_seconds,
+        tick_records=math.inf,
+        is_live=True,
+        place=place,
+        parts=parts,
+    )
 
 
 def replay_process(settings: Settings, now: float, *, tick_records: int) -> Process:
@@ -53,15 +81,26 @@ def replay_process(settings: Settings, now: float, *, tick_records: int) -> Proc
 def settle_memory() -> None:
     """What is there at the start stays: the collector need not look at it, and looks less often at what comes.
 
-    Events, turns and facts are plain and die young; looking for cycles among them cost a tenth of the time.
+    Events, turns and facts are plain and die young; looking for cycles among them cost a tenth of the time. River is
+    there from the start: where no learner lives, the first forecast would else import it, and the flow stand still.
     """
+    for module in ("linear_model", "optim", "time_series", "utils"):
+        import_module(f"river.{module}")
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
 
 
 def _process(
-    settings: Settings, clock: Callable[[], float], *, keep: bool, tick_seconds: float, tick_records: float
+    settings: Settings,
+    clock: Callable[[], float],
+    *,
+    keep: bool,
+    tick_seconds: float,
+    tick_records: float,
+    is_live: bool = False,
+    place: Place = ALONE,
+    parts: Callable[[], int] | None = None,
 ) -> Process:
     lanes = Lanes(settings.state.lanes)
     router = Router(
@@ -69,8 +108,12 @@ def _process(
         max_bytes=settings.intake.max_bytes,
         slack_seconds=settings.order.out_of_order_seconds,
         clock=clock,
+        origin=place.name,
+        parts=parts,
         ahead_seconds=settings.intake.ahead_seconds,
         tick_seconds=tick_seconds,
         tick_records=tick_records,
     )
-    return Process(settings, clock, Models(MODELS), router, lanes, keep=keep)
+    return Process(
+        settings, clock, Models(MODELS), router, lanes, place.name, place.processes, keep=keep, is_live=is_live
+    )

@@ -25,6 +25,7 @@ from operators.domain.lane import Lanes
 from operators.domain.outgoing import Outgoing
 from operators.domain.route import Chunk, Router
 from operators.domain.stage import Measurement
+from operators.domain.weights import Record
 from operators.intake import intake
 from operators.learn import Hello, Learner, learn
 from operators.models import Models
@@ -47,8 +48,20 @@ class Process:
     router: Router
     lanes: Lanes
     name: str = "p0"
+    processes: int = 1
     keep: bool = False
     """Whether a recovery store wants snapshots."""
+    is_live: bool = False
+
+    @property
+    def now(self) -> Callable[[], float] | None:
+        """The clock by which the age of a model is shown; in a replay it would say nothing."""
+        return self.clock if self.is_live else None
+
+    @property
+    def share(self) -> str | None:
+        """Name under which learners tell other processes what they learned; `None` where there are no others."""
+        return self.name if self.processes > 1 else None
 
 
 @dataclass(frozen=True)
@@ -59,6 +72,8 @@ class Quality:
     published: Stream[list[Outgoing]]
     dead: Stream[Outgoing]
     judged: Stream[list[Any]]
+    told: Stream[list[Record]]
+    """Weights for the other processes of a cluster."""
 
 
 def quality(flow: Dataflow, chunks: Stream[Chunk], here: Process) -> Quality:
@@ -76,14 +91,15 @@ def quality(flow: Dataflow, chunks: Stream[Chunk], here: Process) -> Quality:
     people = customers("customers", talks.customers, customers_of(here), clock, keep)
 
     examples = op.merge("examples", talks.examples, people.examples)
-    hellos = op.input("hello", flow, Hello(models.expected))
-    learned = learn("learn", examples, hellos, learner_of(settings), models, keep)
+    hellos = op.input("hello", flow, Hello(models.expected, here.processes))
+    learned = learn("learn", examples, hellos, learner_of(settings), models, keep, here.now, here.share)
 
     return Quality(
         op.merge("measured", arrived.measured, talks.measured, loads.measured, people.measured, learned.measured),
         op.merge("published", talks.published, people.published),
         op.merge("dead", arrived.dead, talks.dead, loads.dead, people.dead),
         learned.judged,
+        learned.told,
     )
 
 
@@ -91,7 +107,7 @@ def conversations_of(here: Process) -> Callable[[], Conversations]:
     """Conversations score satisfaction with the weights this process holds."""
     settings = here.settings
     scorer = satisfaction_model.Scorer(lambda: here.models[satisfaction_model.MODEL])
-    return lambda: Conversations(settings.conversations, settings.labels, here.lanes, scorer.score_one)
+    return lambda: Conversations(settings.conversations, settings.labels, here.lanes, scorer.score_one, scorer.version)
 
 
 def customers_of(here: Process) -> Callable[[], Customers]:

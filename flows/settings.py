@@ -6,6 +6,7 @@ reasons for them stand only there: ``config/default.yaml`` and ``docs/settings.m
     python -m flows.settings --write
 """
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -60,7 +61,7 @@ class Http(Struct, frozen=True, forbid_unknown_fields=True):
         str,
         Meta(
             min_length=1,
-            description="Address to listen on. Beyond loopback put a proxy with TLS in front.",
+            description="Address to listen on. Beyond loopback set `web_config_file`: without it anybody may read.",
         ),
     ] = "127.0.0.1"
     port: Annotated[
@@ -71,6 +72,13 @@ class Http(Struct, frozen=True, forbid_unknown_fields=True):
             description="TCP port; 0 takes a free one. Change it where another exporter has it.",
         ),
     ] = 9464
+    web_config_file: Annotated[
+        str | None,
+        Meta(
+            description="File with TLS, client certificates, passwords and headers, as Prometheus' exporters take it "
+            "(docs/operations.md); --web.config.file of csq run wins. null: plain and open to whoever reaches the port."
+        ),
+    ] = None
 
 
 class Outputs(Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,6 +121,14 @@ class Kafka(KafkaParams, frozen=True, forbid_unknown_fields=True, kw_only=True):
             description="Topics with events; all of their partitions are read.",
         ),
     ] = ("csq.events",)
+    models_topic: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Compacted topic through which the processes of a cluster share what their models learn; made "
+            "if it is not there. Not used by a single process.",
+        ),
+    ] = "csq.models"
     outputs: Outputs = Outputs()
     security: Annotated[
         dict[str, Secret],
@@ -128,6 +144,10 @@ class Kafka(KafkaParams, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def __post_init__(self) -> None:
         """Keep secrets where they are hidden, and anything else out of there."""
         super().__post_init__()
+        for name, by_topic in (("start", self.start), ("on_expired_offset", self.on_expired_offset)):
+            for topic in by_topic if isinstance(by_topic, dict) else ():
+                if topic not in self.topics:
+                    raise ValueError(f"kafka.{name}: {topic!r} is none of kafka.topics ({', '.join(self.topics)})")
         for key in self.librdkafka:
             if key.startswith(SECURITY):
                 raise ValueError(f"kafka.librdkafka: `{key}` may be secret; move it to kafka.security")
@@ -163,9 +183,35 @@ class State(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             gt=0,
             le=3600,
-            description="Seconds between snapshots; a restart repeats as much. Fewer cost more CPU.",
+            description="Seconds between snapshots; a restart reads as much again. A snapshot writes all there is: see "
+            "docs/state.md for what that costs with many customers.",
         ),
-    ] = 10.0
+    ] = 30.0
+    recovery_partitions: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=64,
+            description="Files that a recovery store is spread over; fixed once it is made. As many as processes write "
+            "best side by side.",
+        ),
+    ] = 4
+    shared: Annotated[
+        bool,
+        Meta(
+            description="Whether all processes reach this one directory, as on one machine. false: process 0 keeps the "
+            "store in it for all of them."
+        ),
+    ] = True
+    backup_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=86_400,
+            description="Seconds that older snapshots are kept. More than it takes to copy the store, where it is "
+            "backed up while csq runs; the store grows by each snapshot in it.",
+        ),
+    ] = 0.0
 
 
 class Order(Struct, frozen=True, forbid_unknown_fields=True):
@@ -210,8 +256,8 @@ class SettingsError(Exception):
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     """The settings of a file, of `environ` where it names any (`CSQ_HTTP__PORT=9000`), and defaults for the rest.
 
-    >>> load(None, {"CSQ_HTTP__PORT": "9000"}).http
-    Http(host='127.0.0.1', port=9000)
+    >>> load(None, {"CSQ_HTTP__PORT": "9000"}).http.port
+    9000
     >>> load(None, {"CSQ_HTTP__PROT": "9000"})
     Traceback (most recent call last):
     flows.settings.SettingsError: environment variable CSQ_HTTP__PROT: http.prot: unknown key; did you mean `port`?
@@ -238,6 +284,15 @@ def dump(settings: Settings) -> str:
     shown = {key: secret.reveal() for key, secret in settings.kafka.security.items() if key in SHOWN}
     data["kafka"]["security"].update(shown)
     return write(data)
+
+
+def settings_digest(settings: Settings) -> str:
+    """Twelve hexadecimal digits that are the same for the same effective settings; secrets do not count.
+
+    >>> settings_digest(Settings()) == settings_digest(load(None, {})) != settings_digest(Settings(log=Log("debug")))
+    True
+    """
+    return hashlib.sha256(dump(settings).encode()).hexdigest()[:12]
 
 
 def explain() -> str:

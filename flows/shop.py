@@ -1,12 +1,17 @@
-"""The shop of the first run: the simulator writes into the embedded broker, its past first, then in real time."""
+"""The shop of the first run: the simulator writes into the embedded broker, its past first, then in real time.
 
+``python -m flows.shop`` writes to the brokers of the settings, from now on: for a trial with a Kafka of its own.
+"""
+
+import os
+import signal
 import time
 from threading import Event, Thread
 
 import msgspec
 from confluent_kafka import Producer
 
-from flows.settings import Settings
+from flows.settings import Settings, load
 from operators.connectors.simulator import Simulator
 
 PAST_SECONDS = 1500.0
@@ -21,12 +26,12 @@ class Shop(Thread):
     then still told of its past would come late.
     """
 
-    def __init__(self, settings: Settings, stop: Event) -> None:
+    def __init__(self, settings: Settings, stop: Event, past_seconds: float = PAST_SECONDS) -> None:
         super().__init__(name="csq-shop", daemon=True)
         self.is_present = Event()
         self._topic = settings.kafka.topics[0]
         self._brokers = ",".join(settings.kafka.brokers)
-        self._params = msgspec.structs.replace(settings.simulator, start=time.time() - PAST_SECONDS)
+        self._params = msgspec.structs.replace(settings.simulator, start=time.time() - past_seconds)
         self._stop_event = stop
 
     def run(self) -> None:
@@ -46,3 +51,20 @@ class Shop(Thread):
             if count % 1000 == 0:
                 producer.poll(0)
         producer.flush(2)
+
+
+def main() -> None:
+    """Write to the brokers of the settings until SIGTERM or SIGINT; no past: a running csq would take it for late."""
+    settings = load(None, os.environ)
+    if not settings.kafka.brokers:
+        raise SystemExit("flows.shop: no brokers to write to: set CSQ_KAFKA__BROKERS, such as [127.0.0.1:29092]")
+    stop = Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stop.set())
+    shop = Shop(settings, stop, past_seconds=0.0)
+    shop.start()
+    shop.join()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,8 @@
 """Web: serves `/metrics`, `/healthz` and `/readyz` from a thread beside the flow.
 
-`application` is a plain ASGI app and knows nothing of sockets; `WebServer` runs any ASGI app on uvicorn. It answers on
-loopback only, unless the settings say otherwise: there is no authentication yet.
+`application` is a plain ASGI app and knows nothing of sockets; `WebServer` runs any ASGI app on uvicorn, secured as a
+web configuration says. Without one it is open to whoever reaches it, so it answers on loopback only unless the settings
+say otherwise.
 """
 
 import os
@@ -21,16 +22,16 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from flows.web_config import Loaded, WebConfigFile
+from flows.web_connection import KEEP_ALIVE_SECONDS, Doorkeeper
+from flows.web_guard import Guard
+
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 9464
 START_SECONDS = STOP_SECONDS = 5.0
 """How long `WebServer` waits for its thread."""
 
-_HEADERS = [
-    ("Cache-Control", "no-store"),
-    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
-    ("Referrer-Policy", "no-referrer"),
-    ("X-Content-Type-Options", "nosniff"),
-]
+HEAD_BYTES = 16_384
+"""Bound on the head of a request."""
 
 
 class WebError(Exception):
@@ -76,22 +77,33 @@ def application(
 
 
 class WebServer:
-    """An ASGI app on uvicorn in a daemon thread. Port 0 takes any free port; `url` knows which one."""
+    """An ASGI app on uvicorn in a daemon thread. Port 0 takes any free port; `url` knows which one.
 
-    def __init__(self, app: ASGIApp, host: str = DEFAULT_HOST, port: int = DEFAULT_PORT) -> None:
+    With a web configuration it speaks TLS and asks for passwords as that says, also when it changes.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        host: str = DEFAULT_HOST,
+        port: int = DEFAULT_PORT,
+        secured: WebConfigFile | None = None,
+    ) -> None:
         self._host, self._port = host, port
+        self._current = secured.current if secured is not None else Loaded
+        self._doorkeeper = Doorkeeper(self._current)
         config = uvicorn.Config(
-            app,
+            Guard(app, self._current),
             log_config=None,  # csq's own logging shows what uvicorn reports
-            log_level="warning",
+            log_level="error",  # what strangers send is no concern of ours
             access_log=False,
             lifespan="off",
             ws="none",
-            http="h11",
+            http=self._doorkeeper,  # type: ignore[arg-type] # uvicorn calls it like the class it asks for
             loop="asyncio",
-            headers=_HEADERS,
             server_header=False,
-            timeout_keep_alive=75,  # longer than Prometheus' usual interval: one connection for all scrapes
+            h11_max_incomplete_event_size=HEAD_BYTES,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
@@ -100,11 +112,12 @@ class WebServer:
     @property
     def url(self) -> str:
         """Where the server answers, without a slash at the end; with port 0 known after `start`."""
-        return f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{self._port}"
+        scheme = "http" if self._current().tls is None else "https"
+        return f"{scheme}://{f'[{self._host}]' if ':' in self._host else self._host}:{self._port}"
 
     def start(self) -> None:
         """Take the port and answer; raises `WebError` when it cannot be had."""
-        sock = self._bind()
+        sock = bind(self._host, self._port)
         self._port = sock.getsockname()[1]
         self._thread = Thread(target=self._server.run, args=([sock],), name="csq-web", daemon=True)
         self._thread.start()
@@ -118,17 +131,20 @@ class WebServer:
     def stop(self) -> None:
         """Stop answering and give the port back."""
         self._server.should_exit = True
+        self._doorkeeper.end_waiting()
         if self._thread is not None:
             self._thread.join(STOP_SECONDS)
 
-    def _bind(self) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        try:
-            return socket.create_server((self._host, self._port), family=family)
-        except OSError as error:  # its own text is longer; a name that cannot be resolved has a negative number
-            reason = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror
-            message = (
-                f"cannot serve metrics at {self._host}:{self._port}: {reason}. "
-                "Set http.port to a free port (0 takes any) and http.host to an address of this machine."
-            )
-            raise WebError(message) from error
+
+def bind(host: str, port: int) -> socket.socket:
+    """Take a port, 0 takes any free one; raises `WebError` when it cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:  # its own text is longer; a name that cannot be resolved has a negative number
+        reason = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror
+        message = (
+            f"cannot serve metrics at {host}:{port}: {reason}. "
+            "Set http.port to a free port (0 takes any) and http.host to an address of this machine."
+        )
+        raise WebError(message) from error

@@ -8,17 +8,19 @@ import logging
 from collections.abc import Callable, Iterable
 from itertools import count
 from operator import itemgetter, length_hint
-from time import perf_counter
 from typing import Any
 
 import bytewax.operators as op
 import msgspec
 from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream, StatefulBatchLogic
+from msgspec import Struct
 
-from operators.domain.outgoing import dead_letter
+from operators.domain.outgoing import Outgoing, dead_letter
+from operators.domain.sealed import unseal
 from operators.domain.stage import Fact, Port, Stage, check_version
 from operators.domain.watermark import LaneTicks, Tick, Watermark
+from operators.snapshots import Snapshots
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +31,6 @@ VERSION = 1
 """Of what a lane keeps around its stage's own state."""
 
 _order = itemgetter(0, 1)
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder().decode
 
 
 class LaneLogic(StatefulBatchLogic[Any, Port, bytes]):
@@ -47,13 +47,12 @@ class LaneLogic(StatefulBatchLogic[Any, Port, bytes]):
         self._part = part
         self._stage = stage
         self._clock = clock
-        self._keep = keep
         self._held: list[Fact] = []
         self._mark = Watermark()
-        self._entries = 0
-        self._snapshot_seconds: float | None = None
+        self._shown = (0, 0)
+        self._snapshots = Snapshots(name, part, keep=keep)
         if resume:
-            state = _decode(resume)
+            state = unseal(resume, f"stage {name}")
             check_version(f"{name} (lane)", state, VERSION)
             stage.restore(state["stage"])
             self._held = [_tupled(fact) for fact in state["held"]]
@@ -87,13 +86,16 @@ class LaneLogic(StatefulBatchLogic[Any, Port, bytes]):
             return []
         out = self._guarded(lambda _: stage.advance(reached), [("advance", reached)])
         out += stage.drain()
-        entries = stage.entries()
-        if entries != self._entries:
-            self._entries = entries
-            out.append(("measured", [("csq_state_entries", (self._name,), (self._part, entries))]))
-        if self._snapshot_seconds is not None:
-            out.append(("measured", [("csq_snapshot_duration_seconds", (self._name,), self._snapshot_seconds)]))
-            self._snapshot_seconds = None
+        shown = stage.entries(), stage.limit()
+        if shown != self._shown:
+            self._shown = shown
+            names = ("csq_state_entries", "csq_state_entries_limit")
+            out.append(
+                ("measured", [(name, (self._name,), (self._part, n)) for name, n in zip(names, shown, strict=True)])
+            )
+        cost = self._snapshots.cost()
+        if cost:
+            out.append(("measured", cost))
         out.append(("tick", reached))
         return out
 
@@ -115,7 +117,11 @@ class LaneLogic(StatefulBatchLogic[Any, Port, bytes]):
             try:
                 take(rest)
             except Exception as error:  # whatever it is: one bad event must not end the flow
-                log.exception("stage %s failed; what it failed on becomes a dead letter", self._name)
+                log.exception(
+                    "stage %s failed; what it failed on becomes a dead letter",
+                    self._name,
+                    extra={"event": "stage_failed"},
+                )
                 left = length_hint(rest)
                 failed += self._failed(error, items[len(items) - left - 1])
                 if not left or left == before:  # nothing is left, or it was not an item that it failed on
@@ -129,17 +135,26 @@ class LaneLogic(StatefulBatchLogic[Any, Port, bytes]):
             ("csq_stage_failures_total", (self._name,), 1),
             ("csq_dead_letters_total", ("stage_failed",), 1),
         ]
-        dead = dead_letter(_plain(item), "stage_failed", detail, self._name, 0)
-        return [("dead", dead), ("measured", counts)]
+        return [("dead", self._letter(detail, item)), ("measured", counts)]
+
+    def _letter(self, detail: str, item: Any) -> Outgoing:
+        """What it failed on: the raw record if it still was one, else what the stage saw, and which event that is."""
+        now = self._clock()
+        match item:
+            case (bytes(raw), str(origin), int(position)):
+                return dead_letter(raw, "stage_failed", detail, origin, position, now=now)
+            case (_, str(name), Struct() as event, *_):
+                return dead_letter(_plain(event), "stage_failed", detail, self._name, name, now=now, stage=self._name)
+            case (_, str(name), *_):
+                return dead_letter(_plain(item), "stage_failed", detail, self._name, name, now=now, stage=self._name)
+            case _:
+                return dead_letter(_plain(item), "stage_failed", detail, self._name, 0, now=now, stage=self._name)
 
     def snapshot(self) -> bytes:
         """Versioned plain data as msgpack; nothing where no recovery store asks for it."""
-        if not self._keep:
-            return b""
-        began = perf_counter()
-        state = _encode({"v": VERSION, "stage": self._stage.state(), "held": self._held, "reached": self._mark.reached})
-        self._snapshot_seconds = perf_counter() - began
-        return state
+        return self._snapshots.take(
+            lambda: {"v": VERSION, "stage": self._stage.view(), "held": self._held, "reached": self._mark.reached}
+        )
 
 
 def _plain(item: Any) -> bytes:

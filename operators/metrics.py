@@ -142,6 +142,13 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
             SOURCE,
             Label("partition", OPEN),
         ),
+        _measure("csq_source_connected", "0 or 1", "Whether the brokers answer; seen within 10 s."),
+        _measure(
+            "csq_source_partitions_unread",
+            "partitions",
+            "Partitions of a topic that came after the start: the next start takes them up from their beginning.",
+            SOURCE,
+        ),
     ),
     "How customers are answered": (
         _histogram(
@@ -307,9 +314,23 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
             MODEL,
         ),
         _counter("csq_refused_features_total", "features", "Features refused because they were not finite.", MODEL),
+        _measure(
+            "csq_model_version",
+            "examples",
+            "Examples that the weights this process scores with have learned from.",
+            MODEL,
+        ),
+        _measure(
+            "csq_model_updated_timestamp_seconds",
+            "seconds",
+            "Time (POSIX) at which those weights last changed, or were told by the process that learns them.",
+            MODEL,
+        ),
     ),
     "The process": (
         _sum("csq_state_entries", "records", "Records that a stage holds, over all its lanes.", STAGE),
+        _sum("csq_state_entries_limit", "records", "Records that a stage may hold, over all its lanes.", STAGE),
+        _sum("csq_state_bytes", "bytes", "Size of a stage's last snapshot, over all its lanes.", STAGE),
         _counter("csq_state_evicted_total", "records", "Records dropped because a lane was full.", STAGE),
         _histogram("csq_snapshot_duration_seconds", "seconds", "Time to take one snapshot.", SNAPSHOTS, STAGE),
         _counter("csq_stage_failures_total", "events", "Events that a stage failed on, sent to dead letters.", STAGE),

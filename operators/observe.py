@@ -21,18 +21,22 @@ from threading import Lock
 from typing import Any, NoReturn
 
 import numpy as np
-from bytewax.outputs import DynamicSink, StatelessSinkPartition
+from bytewax.outputs import DynamicSink, FixedPartitionedSink, StatefulSinkPartition, StatelessSinkPartition
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from operators.domain.closed import OTHER
 from operators.domain.stage import Measurement
+from operators.exposed import Journal, Series, at_least, pack, unpack
 from operators.metrics import CATALOGUE, OPEN, ClosedSets, Metric
 
 Labels = tuple[str, ...]
 Values = dict[str, dict[Labels, float]]
 """Sample name -> label values in catalogue order (a bucket's bound last) -> value."""
+
+PARTS = 64
+"""Of `KeptObserveSink`: the most processes there may be; fixed for ever, as the recovery store names them."""
 
 OPEN_LIMIT = 1_000
 """Most series of a metric with an open label (a partition, a version); what comes after them is `other`."""
@@ -75,6 +79,9 @@ class _Counter(_Gauge):
             _refuse_value(value, "a finite number of at least 0")
         self.value += value
 
+    def add(self, value: float) -> None:
+        self.value += value
+
 
 class _SummedGauge:
     __slots__ = ("parts",)
@@ -113,6 +120,12 @@ class _Histogram:
         self.counts = [old + new for old, new in zip(self.counts, added, strict=True)]
         self.total += float(values.sum())
 
+    def add(self, value: tuple[list[int], float]) -> None:
+        counts, total = value
+        if len(counts) == len(self.counts):  # else of a release with other buckets
+            self.counts = [old + new for old, new in zip(self.counts, counts, strict=True)]
+            self.total += total
+
     def read(self) -> tuple[list[int], float]:
         return self.counts.copy(), self.total
 
@@ -139,6 +152,18 @@ def _family(metric: Metric) -> _Family:
     return _FAMILIES[metric.kind](metric.name, metric.help, labels=[label.name for label in metric.labels], unit=unit)
 
 
+def _filled(metric: Metric, values: list[tuple[Labels, Any]]) -> _Family:
+    family = _family(metric)
+    bounds = [*(str(float(bound)) for bound in metric.buckets), "+Inf"]
+    for labels, value in values:
+        if isinstance(family, HistogramMetricFamily):
+            counts, total = value
+            family.add_metric(labels, list(zip(bounds, accumulate(counts), strict=True)), total)
+        elif value is not None:
+            family.add_metric(labels, value)
+    return family
+
+
 class Observer(Collector):
     """All series of the catalogue: `record` writes them, a registry collects them.
 
@@ -163,6 +188,8 @@ class Observer(Collector):
     ) -> None:
         self._clock, self._strict = clock, strict
         self._lock = Lock()  # one writer, but the web server and the live view read from threads of theirs
+        self._exposing = Lock()
+        self._journal: Journal | None = None
         self._times: list[float] = []  # of the events of one call of `record`
         self._ages, self._newest = _Histogram(CATALOGUE[_AGE].buckets), _Gauge()
         self._logged: set[tuple[str, str]] = set()
@@ -249,7 +276,7 @@ class Observer(Collector):
         self._writers[_REFUSED, (reason,)](1)
         if (reason, name) not in self._logged and len(self._logged) < OPEN_LIMIT:
             self._logged.add((reason, name))
-            _log.error("%s", message)
+            _log.error("%s", message, extra={"event": "measurement_refused"})
 
     def describe(self) -> Iterator[_Family]:
         """Name the families, so that a registry refuses a second observer."""
@@ -257,20 +284,71 @@ class Observer(Collector):
 
     def collect(self) -> Iterator[_Family]:
         """Every series, in the order of the catalogue and then of the label values, without timestamps."""
-        for metric in CATALOGUE.values():
-            with self._lock:
-                values: list[tuple[Labels, Any]] = sorted(
-                    (labels, series.read()) for labels, series in self._series[metric.name].items()
-                )  # labels are unique, so values are never compared
-            family = _family(metric)
-            bounds = [*(str(float(bound)) for bound in metric.buckets), "+Inf"]
-            for labels, value in values:
-                if isinstance(family, HistogramMetricFamily):
-                    counts, total = value
-                    family.add_metric(labels, list(zip(bounds, accumulate(counts), strict=True)), total)
-                elif value is not None:
-                    family.add_metric(labels, value)
-            yield family
+        if self._journal is None:
+            return map(_filled, CATALOGUE.values(), map(self._values, CATALOGUE.values()))
+        with self._exposing:  # what two readers are told must be written down in the same order
+            values = [self._raised(metric, self._journal.floors) for metric in CATALOGUE.values()]
+            self._journal.write(
+                {
+                    (metric.name, labels): value
+                    for metric, shown in zip(CATALOGUE.values(), values, strict=True)
+                    if metric.kind != "gauge"
+                    for labels, value in shown
+                }
+            )
+        return map(_filled, CATALOGUE.values(), values)
+
+    def _values(self, metric: Metric) -> list[tuple[Labels, Any]]:
+        with self._lock:
+            # labels are unique, so values are never compared
+            return sorted((labels, series.read()) for labels, series in self._series[metric.name].items())
+
+    def _raised(self, metric: Metric, floors: Series) -> list[tuple[Labels, Any]]:
+        """The values, none of them below what the process before this one had exposed."""
+        values = self._values(metric)
+        if metric.kind == "gauge":
+            return values
+        return [
+            (labels, at_least(value, floors[metric.name, labels]) if (metric.name, labels) in floors else value)
+            for labels, value in values
+        ]
+
+    def keep(self, journal: Journal) -> None:
+        """Let no counter go below what `journal` says was exposed, and write down there what is exposed from now on."""
+        with self._lock:
+            for name, labels in journal.floors:  # so that they are shown before they are counted again
+                self._series_of(name, labels)
+        self._journal = journal
+
+    def totals(self) -> Series:
+        """Every counter and histogram."""
+        with self._lock:
+            return {
+                (name, labels): one.read()
+                for name, children in self._series.items()
+                if CATALOGUE[name].kind != "gauge"
+                for labels, one in children.items()
+            }
+
+    def resume(self, totals: Series) -> None:
+        """Go on from `totals`, those of a release with other metrics, labels or buckets left out."""
+        with self._lock:
+            for (name, labels), value in totals.items():
+                one = self._series_of(name, labels)
+                if one is not None:
+                    one.add(value)
+
+    def _series_of(self, name: str, labels: Labels) -> "_Counter | _Histogram | None":
+        """The series of a counter or histogram, made if it is not there yet."""
+        metric = CATALOGUE.get(name)
+        if metric is None or metric.kind == "gauge" or len(labels) != len(metric.labels):
+            return None
+        known, children = self._known(name, labels), self._series[name]
+        one = children.setdefault(known, _new_series(metric))
+        if not isinstance(one, _Counter | _Histogram):
+            return None
+        self._writers.setdefault((name, known), one.write)
+        return one
 
 
 class ObserveSink(DynamicSink[list[Measurement]]):
@@ -290,6 +368,45 @@ class _ObservePartition(StatelessSinkPartition[list[Measurement]]):
 
     def write_batch(self, items: list[list[Measurement]]) -> None:
         self._observer.record(chain.from_iterable(items))
+
+
+class KeptObserveSink(FixedPartitionedSink[list[Measurement], bytes]):
+    """The same for a stream that is keyed, and whose counters outlive the process: they are state of this step.
+
+    As in `KafkaSink` a process uses the first of its share of the parts, whose names are the same for any number of
+    processes. In a cluster of another size counters begin anew, which Prometheus takes for what it is.
+    """
+
+    def __init__(self, observer: Observer, process: int = 0, processes: int = 1) -> None:
+        self._observer = observer
+        self._process = process
+        self._processes = processes
+
+    def list_parts(self) -> list[str]:
+        """Give this process's own share of all names."""
+        return [f"{n:02d}" for n in range(self._process, PARTS, self._processes)]
+
+    def part_fn(self, item_key: str) -> int:
+        """Choose this process's own part."""
+        return self._process
+
+    def build_part(self, step_id: str, for_part: str, resume_state: bytes | None) -> "_KeptObservePartition":
+        """Resume the counters of this process."""
+        if resume_state and for_part == f"{self._process:02d}":
+            self._observer.resume(unpack(resume_state, f"step {step_id}", self._processes))
+        return _KeptObservePartition(self._observer, self._processes)
+
+
+class _KeptObservePartition(StatefulSinkPartition[list[Measurement], bytes]):
+    def __init__(self, observer: Observer, processes: int) -> None:
+        self._observer = observer
+        self._processes = processes
+
+    def write_batch(self, values: list[list[Measurement]]) -> None:
+        self._observer.record(chain.from_iterable(values))
+
+    def snapshot(self) -> bytes:
+        return pack(self._observer.totals(), self._processes)
 
 
 def build_info() -> Measurement:

@@ -1,7 +1,7 @@
 """Vectorize: clean the text of messages and hash it; from here on there is no text."""
 
-from collections.abc import Iterable
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 import bytewax.operators as op
 from bytewax.dataflow import operator
@@ -9,65 +9,70 @@ from bytewax.operators import KeyedStream
 
 from operators.domain.events import Message, MessageCreated
 from operators.domain.intake import Arrived
-from operators.domain.text import clean
+from operators.domain.text import clean_many
 from operators.domain.vectorize import Params, Vectorizer
-from operators.domain.vectors import Vector
+from operators.domain.vectors import Vectors
 from operators.domain.watermark import Tick
 
-Vectored = tuple[list[Arrived], list[Vector | None]]
-"""Events, and beside each what was read in it: a vector for a public message of the customer, a tone for an agent's."""
+
+class Vectored(NamedTuple):
+    """A lane's events, and what was read in the public messages among them."""
+
+    events: list[Arrived]
+    said: list[int]
+    """Places in `events` of what customers said."""
+    vectors: Vectors
+    """One for each of these."""
+    replied: list[int]
+    """Places in `events` of what agents said."""
+    tones: list[float]
+    """One for each of these."""
 
 
 @operator
 def vectorize(step_id: str, up: KeyedStream[list[Arrived] | Tick], params: Params) -> KeyedStream[Vectored | Tick]:
     """Read the texts of a whole batch at once.
 
-    In: lists of (time, name, event), and ticks, keyed by lane. Out: the same with a vector beside each event. A pure
-    step: no key is looked at, no state is kept but a memo of words, on which no result depends.
+    In: lists of (time, name, event), and ticks, keyed by lane. Out: the events with what was read in them, and ticks,
+    keyed by lane. A pure step: no key is looked at, no state is kept but a memo of words, on which no result depends.
     """
     vectorizer = Vectorizer(params)
 
     def read(lanes: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-        out: list[tuple[str, Any]] = []
-        said, replied = _Texts(), _Texts()
-        for lane, events in lanes:
-            if type(events) is Tick:
-                out.append((lane, events))
-                continue
-            vectors: list[Vector | None] = [None] * len(events)
-            out.append((lane, (events, vectors)))
-            for place, (_, _, event) in enumerate(events):
-                if type(event) is MessageCreated and event.data.is_public and event.data.text:
-                    role = event.data.author.role
-                    if role == "customer":
-                        said.add(event.data, vectors, place)
-                    elif role == "agent":
-                        replied.add(event.data, vectors, place)
-        if said.texts:
-            said.put(vectorizer.vectorize_many(said.texts, said.languages))
-        if replied.texts:
-            tones = vectorizer.tones_many(replied.texts, replied.languages)
-            replied.put(Vector("", b"", tone, is_question=False) for tone in tones)
-        return out
+        said: list[Message] = []
+        replied: list[Message] = []
+        found = [([], []) if type(events) is Tick else _find(events, said, replied) for _, events in lanes]
+        vectors = vectorizer.vectorize_many(
+            clean_many([message.text for message in said]), [message.language for message in said]
+        ).shares(len(places) for places, _ in found)
+        tones = iter(
+            vectorizer.tones_many(
+                clean_many([message.text for message in replied]), [message.language for message in replied]
+            )
+        )
+        return [
+            (lane, events)
+            if type(events) is Tick
+            else (lane, Vectored(events, places, share, others, list(islice(tones, len(others)))))
+            for (lane, events), (places, others), share in zip(lanes, found, vectors, strict=True)
+        ]
 
     return op.flat_map_batch("read", up, read)
 
 
-class _Texts:
-    """Cleaned texts of a batch, and where what is read in each belongs."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-        self.languages: list[str | None] = []
-        self._places: list[tuple[list[Vector | None], int]] = []
-
-    def add(self, data: Message, vectors: list[Vector | None], place: int) -> None:
-        """From here on there is no text but the cleaned one."""
-        self.texts.append(clean(data.text))
-        self.languages.append(data.language)
-        self._places.append((vectors, place))
-
-    def put(self, read: Iterable[Vector]) -> None:
-        """Put each vector beside its event."""
-        for (vectors, place), vector in zip(self._places, read, strict=True):
-            vectors[place] = vector
+def _find(events: list[Arrived], said: list[Message], replied: list[Message]) -> tuple[list[int], list[int]]:
+    """Where customers and agents speak in public; their messages are added to `said` and `replied`."""
+    customers: list[int] = []
+    agents: list[int] = []
+    for place, (_, _, event) in enumerate(events):
+        if type(event) is MessageCreated:
+            message = event.data
+            if message.is_public and message.text:
+                role = message.author.role
+                if role == "customer":
+                    said.append(message)
+                    customers.append(place)
+                elif role == "agent":
+                    replied.append(message)
+                    agents.append(place)
+    return customers, agents

@@ -1,10 +1,15 @@
-"""What all tests share: the folder of public data, and how Hypothesis searches."""
+"""What all tests share: the folder of public data, real servers, and how Hypothesis searches."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.servers.kafka import Kafka, libraries
+from tests.servers.presence import UnavailableError, give_up
+from tests.servers.prometheus import PROGRAMS, program
 
 settings.register_profile(
     "ci", derandomize=True, deadline=None
@@ -22,3 +27,42 @@ def data_dir() -> Path:
     if not Path(name).is_dir():
         pytest.skip(f"CSQ_DATA={name} is not a folder: name the one with the public data sets to run this test")
     return Path(name)
+
+
+@pytest.fixture(scope="session")
+def kafka_libraries() -> Path:
+    """The jars of Apache Kafka; what needs them is skipped, or fails, where they cannot be had."""
+    try:
+        return libraries()
+    except UnavailableError as error:
+        give_up(error)
+
+
+@pytest.fixture(scope="session")
+def kafka(kafka_libraries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    """A real broker for all tests that leave it running; each makes topics of its own."""
+    with Kafka(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def _second_kafka(kafka_libraries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    with Kafka(tmp_path_factory.mktemp("second-kafka")) as broker:
+        yield broker
+
+
+@pytest.fixture
+def breakable_kafka(_second_kafka: Kafka) -> Iterator[Kafka]:
+    """A real broker to stop, kill and freeze; it is mended for the next test."""
+    yield _second_kafka
+    _second_kafka.mend()
+
+
+@pytest.fixture(scope="session")
+def prometheus_programs() -> None:
+    """Prometheus, promtool, Alertmanager and amtool can be had; see `tests.servers.prometheus` for what they do."""
+    try:
+        for name in PROGRAMS:
+            program(name)
+    except UnavailableError as error:
+        give_up(error)

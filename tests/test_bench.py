@@ -8,12 +8,13 @@ import msgspec
 import pytest
 
 from bench import __main__ as command
-from bench import report, stream
+from bench import feed, processes, report, stream
 from bench.meter import Figures
 from bench.runs import Bench, Job
 from bench.texts import Texts, texts_of
 from operators.domain.events import AnyEvent
 from operators.observe import read
+from tests.servers.kafka import Kafka
 
 EVENTS = 6_000
 KEYS = {"events_per_second", "bare_events_per_second", "ratio", "stages", "rss_bytes", "details"}
@@ -103,6 +104,30 @@ def test_runs_that_did_other_work_are_told():
 def test_ratios_are_taken_pair_by_pair():
     pairs = [(figures(seconds=2.0), figures(seconds=1.0)), (figures(seconds=1.0), figures(seconds=4.0))]
     assert report.figures_of(pairs)["ratio"] == {"min": 0.5, "median": 2.25, "max": 4.0}
+
+
+def test_the_gain_of_a_second_process_is_taken_pair_by_pair():
+    pairs = [(figures(seconds=2.0), figures(seconds=1.0)), (figures(cpu_seconds=1.0), figures(cpu_seconds=1.5))]
+    found = report.processes_of(pairs)
+    assert found["ratio"] == {"min": 1.0, "median": 1.5, "max": 2.0}
+    assert found["cpu_ratio"] == {"min": 1.0, "median": 1.25, "max": 1.5}
+
+
+def test_processes_of_one_run_are_taken_together():
+    told = [processes.Told(figures(), 100.0, 102.0), processes.Told(figures(), 100.5, 103.0)]
+    run = processes.together(told)
+    assert (run.events, run.seconds, run.cpu_seconds, run.counted) == (10, 3.0, 2.0, {"csq_events_total": 20})
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_one_process_and_two_do_the_same_work(kafka: Kafka, job, tmp_path: Path):
+    with feed.filled(kafka.address, tmp_path / "events") as topic:
+        job = msgspec.structs.replace(job, brokers=kafka.address, topic=topic)
+        one, two = (processes.measure(job, count) for count in (1, 2))
+    assert report.disagreements([one, two]) == []
+    assert sum(one.counted[name] for name in one.counted if name != "csq_turns_total") == EVENTS
+    assert min(one.seconds, one.cpu_seconds, two.seconds, two.cpu_seconds) > 0
 
 
 @pytest.mark.slow

@@ -14,10 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators import lanes as module
+from operators.domain.events import AnyEvent
 from operators.domain.outgoing import DEADLETTERS
+from operators.domain.sealed import seal, unseal
 from operators.domain.stage import Fact, Port, Stage, StateVersionError, check_version
 from operators.domain.watermark import Tick
 from operators.lanes import LaneLogic, lane_port, lane_stage, port, rekeyed_port
+from tests.builders import raw
 
 
 class Recorder(Stage):
@@ -56,6 +59,9 @@ class Recorder(Stage):
 
     def entries(self) -> int:
         return len(self.log)
+
+    def limit(self) -> int:
+        return 100
 
     def state(self) -> dict[str, Any]:
         return {"v": 1, "log": list(self.log)}
@@ -141,7 +147,7 @@ def test_facts_held_for_order_are_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     adapter = logic(stage)
     for start in range(0, 1_000, 10):
         adapter.on_batch([[fact(float(1_000 - start - n)) for n in range(10)]])
-    held = msgspec.msgpack.decode(adapter.snapshot())["held"]
+    held = unseal(adapter.snapshot(), "recorder")["held"]
     assert len(held) <= 100
     assert len(held) + len(stage.log) == 1_000
 
@@ -187,6 +193,22 @@ def test_an_item_on_which_a_stage_fails_becomes_a_dead_letter_and_the_rest_goes_
     assert "stage recorder failed" in caplog.text
 
 
+def test_a_raw_record_on_which_a_stage_fails_is_kept_as_it_was_read(caplog: pytest.LogCaptureFixture) -> None:
+    (dead,) = handed(logic(Fails()).on_batch([[(b"raw", "csq.events[2]", 17)]])[0], "dead")
+    headers = dict(dead.headers)
+    assert (dead.value, headers["origin"], headers["position"]) == (b"raw", "csq.events[2]", "17")
+    assert "stage" not in headers
+
+
+def test_an_event_on_which_a_stage_fails_is_kept_as_it_came_and_named(caplog: pytest.LogCaptureFixture) -> None:
+    value = raw("csq.message.created")
+    event = msgspec.json.decode(value, type=AnyEvent)
+    (dead,) = handed(logic(Fails()).on_batch([[(1.0, "shop/1 e1", event, None)]])[0], "dead")
+    assert msgspec.json.decode(dead.value, type=AnyEvent) == event
+    headers = dict(dead.headers)
+    assert (headers["origin"], headers["position"], headers["stage"]) == ("recorder", "shop/1 e1", "recorder")
+
+
 def test_a_fact_on_which_a_stage_fails_becomes_a_dead_letter_and_the_rest_goes_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -206,6 +228,12 @@ def test_no_header_of_a_dead_letter_carries_what_the_error_says(caplog: pytest.L
 def test_what_cannot_be_written_as_json_becomes_a_dead_letter_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
     (dead,) = handed(logic().on_batch([[(1.0, object(), "bad arrival")]])[0], "dead")
     assert dead.value
+
+
+class Fails(Recorder):
+    def arrive(self, items: Any, now: float, held: list[Any]) -> None:
+        for _ in items:
+            raise ValueError("geheim")
 
 
 class Endless(BaseException):
@@ -242,7 +270,7 @@ def test_without_a_recovery_store_nothing_is_written() -> None:
 def test_a_snapshot_is_msgpack_of_plain_data() -> None:
     adapter = logic()
     adapter.on_batch([[fact(1.0)], tick(2.0), [fact(3.0)]])
-    assert msgspec.msgpack.decode(adapter.snapshot()) == {
+    assert unseal(adapter.snapshot(), "recorder") == {
         "v": 1,
         "stage": {"v": 1, "log": [[1.0, "e", "x"], 2.0]},
         "held": [[3.0, "e", "x"]],
@@ -290,7 +318,7 @@ def test_a_lane_cut_anywhere_goes_on_as_if_nothing_had_been(values: list[Any], c
 
 
 def test_a_state_of_another_version_is_refused_with_what_to_do() -> None:
-    state = msgspec.msgpack.encode({"v": 1, "stage": {"v": 7, "log": []}, "held": [], "reached": None})
+    state = seal({"v": 1, "stage": {"v": 7, "log": []}, "held": [], "reached": None})
     with pytest.raises(
         StateVersionError, match=r"stage recorder: version 7 found, 1 expected; start with the release that wrote it"
     ):
@@ -301,8 +329,10 @@ def test_entries_are_told_when_they_changed_and_the_time_of_a_snapshot_once() ->
     adapter = logic()
     out = adapter.on_batch([[fact(1.0)], tick(2.0)])[0]
     assert measured(out)["csq_state_entries", "recorder"] == ("0", 2)
-    adapter.snapshot()
+    assert measured(out)["csq_state_entries_limit", "recorder"] == ("0", 100)
+    size = len(adapter.snapshot())
     out = adapter.on_batch([tick(3.0)])[0]
+    assert measured(out)["csq_state_bytes", "recorder"] == ("0", size)
     assert measured(out)["csq_snapshot_duration_seconds", "recorder"] >= 0
     assert ("csq_snapshot_duration_seconds", "recorder") not in measured(adapter.on_batch([tick(4.0)])[0])
 

@@ -80,6 +80,7 @@ class TestMistake:
             ("kafka: 5", "my.yaml, line 1: kafka: got 5, expected a table with "),
             ("kafka: [a]", "my.yaml, line 1: kafka: got a list, expected a table with "),
             ("kafka:\n  outputs: {turn: x}", "my.yaml, line 2: kafka.outputs.turn: unknown key; known are turn_scored, reply_measured"),
+            ("kafka: {start: {csq.event: latest}}", "my.yaml, line 1: kafka.start: 'csq.event' is none of kafka.topics (csq.events)"),
             ("kafka: {start: yesterday}", "my.yaml, line 1: kafka.start: got 'yesterday', expected earliest, latest or an ISO time"),
             ("5", "my.yaml, line 1: expected sections such as `kafka:`, got 5"),
             ("- http", "my.yaml, line 1: expected sections such as `kafka:`, got a list"),
@@ -176,7 +177,7 @@ class TestEnvironment:
 
     def test_a_mistake_in_the_file_is_not_hidden_by_it(self, write):
         assert mistakes(write("http: 5"), {"CSQ_HTTP__PORT": "1"}) == [
-            "my.yaml, line 1: http: got 5, expected a table with host, port"
+            "my.yaml, line 1: http: got 5, expected a table with host, port, web_config_file"
         ]
 
     @pytest.mark.parametrize("path", paths(Settings), ids=variable)

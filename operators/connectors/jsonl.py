@@ -146,8 +146,11 @@ class _Lines(StatefulSourcePartition[Chunk, int]):
 
 
 def dead_letter_line(record: Outgoing) -> bytes:
-    """A dead letter as one line: the headers, and the raw bytes as text, or in base64 where they are none."""
-    line: dict[str, str] = dict(record.headers)
+    """A dead letter as one line: the headers, and the raw bytes as text, or in base64 where they are none.
+
+    Without the time: a replay of the same file gives the same bytes, whenever it is made.
+    """
+    line = {name: value for name, value in record.headers if name != "time"}
     try:
         line["raw"] = record.value.decode()
     except UnicodeDecodeError:

@@ -1,47 +1,27 @@
-"""What the Kafka source and the Kafka sink share: settings, errors, and the ground settings of librdkafka.
+"""What the Kafka source and the Kafka sink share: settings, and the ground settings of librdkafka.
 
-The source is in `kafka_source`, the sink in `kafka_sink`. Bytewax's own connectors are not used: its sink loses failed
-deliveries silently, and its source jumps to the end of a partition when an offset has expired.
+The source is in `kafka_source`, the sink in `kafka_sink`, what they raise in `kafka_errors`. Bytewax's own connectors
+are not used: its sink loses failed deliveries silently, and its source jumps to the end of a partition when an offset
+has expired.
 """
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from confluent_kafka import KafkaError
 from msgspec import Meta, Struct
 
 Start = Literal["earliest", "latest"] | float
 """Where a partition without a stored position begins: its oldest record, its end, or a POSIX time."""
 
-UNREACHABLE = frozenset(
-    {
-        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001 - public codes of librdkafka, only spelled with an underscore
-        KafkaError._TRANSPORT,  # noqa: SLF001 - as above
-        KafkaError._RESOLVE,  # noqa: SLF001 - as above
-        KafkaError._TIMED_OUT,  # noqa: SLF001 - as above
-        KafkaError._AUTHENTICATION,  # noqa: SLF001 - as above
-        KafkaError._SSL,  # noqa: SLF001 - as above
-    }
-)
-"""Codes that say: this client cannot talk to a broker now. librdkafka goes on trying by itself."""
-
-NO_SUCH_OFFSET = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001 - as above
-"""Code of a fetch from an offset that the broker does not have, where no reset is allowed."""
+OnExpired = Literal["error", "earliest", "latest"]
+"""What to do where the stored position lies outside of what the broker holds."""
 
 OURS = frozenset(
     {"bootstrap.servers", "group.id", "enable.auto.commit", "enable.partition.eof", "statistics.interval.ms"}
-    | {"error_cb", "stats_cb", "on_commit"}
+    | {"error_cb", "stats_cb", "on_commit", "auto.offset.reset"}
 )
 """librdkafka settings that the connectors depend on, and that no one else may set."""
-
-
-class KafkaInputError(RuntimeError):
-    """Reading from Kafka cannot go on without a person's decision."""
-
-
-class KafkaOutputError(RuntimeError):
-    """A record was not delivered to Kafka."""
 
 
 class KafkaParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -57,11 +37,28 @@ class KafkaParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
             "or an ISO time with zone such as 2025-01-31T08:00:00Z; one for all topics, or by topic (others: earliest)"
         ),
     ] = "earliest"
+    on_expired_offset: Annotated[
+        OnExpired | dict[str, OnExpired],
+        Meta(
+            description="what to do where the stored position is no longer, or not yet, in the topic, so events may be "
+            "lost: error (stop and say so), earliest (go on with the oldest event that is left) or latest, with a "
+            "warning that says how many were skipped; one for all topics, or by topic (others: error)"
+        ),
+    ] = "error"
+    refresh_seconds: Annotated[
+        float,
+        Meta(
+            description="s between looks for new partitions; they are told in the log and in "
+            "csq_source_partitions_unread, and taken up from their beginning at the next start",
+            gt=0,
+        ),
+    ] = 60.0
     group_id: Annotated[
         Annotated[str, Meta(min_length=1)] | None,
         Meta(
-            description="consumer group to which positions are also committed, so that lag tools see them; never read "
-            "back, the recovery store decides; absent: nothing is committed"
+            description="consumer group to which positions are also committed with each snapshot, so that "
+            "kafka-consumer-groups and other lag tools see them; never read back, the recovery store decides; "
+            "null: nothing is committed"
         ),
     ] = None
     batch_size: Annotated[
@@ -74,7 +71,10 @@ class KafkaParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     queue_kbytes: Annotated[
         int,
         Meta(
-            description="KiB of records fetched ahead per process; librdkafka's own 64 MiB is memory for nothing", ge=1
+            description="KiB of records fetched ahead per process, and the most that one fetch brings; librdkafka's "
+            "own 64 MiB is memory for nothing",
+            ge=1,
+            le=2_097_151,
         ),
     ] = 16_384
     connect_seconds: Annotated[
@@ -99,11 +99,18 @@ class KafkaParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
             parse_start(start)
         if taken := OURS & self.librdkafka.keys():
             msg = f"kafka.librdkafka: {', '.join(sorted(taken))} cannot be set here, the connectors set it themselves"
+            if "auto.offset.reset" in taken:
+                msg += "; kafka.start and kafka.on_expired_offset say where to read"
             raise ValueError(msg)
 
     def start_of(self, topic: str) -> Start:
         """Where a partition of `topic` without a stored position begins."""
         return parse_start(self.start.get(topic, "earliest") if isinstance(self.start, dict) else self.start)
+
+    def on_expired_offset_of(self, topic: str) -> OnExpired:
+        """What to do where a stored position of `topic` is not held by the broker."""
+        chosen = self.on_expired_offset
+        return chosen.get(topic, "error") if isinstance(chosen, dict) else chosen
 
     def client_config(self, own: Mapping[str, Any]) -> dict[str, Any]:
         """Settings of a librdkafka client; the user's own win over the defaults of `own`."""
@@ -143,18 +150,20 @@ def parse_start(text: str) -> Start:
     return time.timestamp()
 
 
-def input_error(topic: str | None, partition: int | None, offset: int | None, error: KafkaError) -> KafkaInputError:
-    """Say what happened, where, and what to do.
+def part_name(topic: str, partition: int) -> str:
+    """Name a partition, as a part of a source and in messages.
 
-    >>> print(input_error("csq.events", 2, 17, KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)))
-    Kafka: csq.events[2] at offset 17 cannot be read: Broker: Topic authorization failed
+    >>> part_name("csq.events", 3)
+    'csq.events[3]'
     """
-    where = "the cluster" if topic is None else f"{topic}[{partition}] at offset {offset}"
-    if error.code() != NO_SUCH_OFFSET:
-        return KafkaInputError(f"Kafka: {where} cannot be read: {error.str()}")
-    return KafkaInputError(
-        f"Kafka: {where} cannot be read, the broker does not have this offset: it has expired, or the topic "
-        "was made anew, and events may be lost. Either set kafka.start for this topic and begin with an empty recovery "
-        "store, or keep the store and, for one start, set auto.offset.reset under kafka.librdkafka to earliest (goes "
-        f"on with the oldest event that is left) or latest. ({error.str()})"
-    )
+    return f"{topic}[{partition}]"
+
+
+def topic_and_partition(name: str) -> tuple[str, int]:
+    """Take the name of a part apart.
+
+    >>> topic_and_partition("csq.events[3]")
+    ('csq.events', 3)
+    """
+    topic, _, number = name.removesuffix("]").rpartition("[")
+    return topic, int(number)

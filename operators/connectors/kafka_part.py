@@ -5,8 +5,12 @@ from time import monotonic
 
 from bytewax.inputs import StatefulSourcePartition
 
+from operators.connectors.kafka import part_name
 from operators.connectors.kafka_reader import Reader
 from operators.domain.route import Chunk
+
+COMMIT_AGAIN_SECONDS = 3_600.0
+"""A consumer group forgets a position that is not committed for a week, also where nothing comes."""
 
 
 class Part(StatefulSourcePartition[Chunk, int]):
@@ -14,7 +18,7 @@ class Part(StatefulSourcePartition[Chunk, int]):
 
     def __init__(self, reader: Reader, topic: str, partition: int, position: int) -> None:
         """Stand at `position`, an offset or librdkafka's OFFSET_BEGINNING."""
-        self.name = f"{topic}[{partition}]"
+        self.name = part_name(topic, partition)
         self.topic = topic
         self.partition = partition
         self.position = position
@@ -29,7 +33,8 @@ class Part(StatefulSourcePartition[Chunk, int]):
         self.announced = False
         self._told = float("-inf")
         self._next_tick = 0.0
-        self._committed = position
+        self._committed = -1
+        self._commit_at = 0.0
         self._reader = reader
         reader.add(self)
 
@@ -78,10 +83,16 @@ class Part(StatefulSourcePartition[Chunk, int]):
         return None if self.values or not self.announced else self._reader.awake_at
 
     def snapshot(self) -> int:
-        """Give the next offset to hand on; also tell it to the consumer group, if there is one."""
-        if self._reader.commits and self.position != self._committed:
-            self._committed = self.position
-            self._reader.commit(self)
+        """Give the next offset to hand on; also tell it to the consumer group, if there is one.
+
+        So what is committed was handed to the flow and is in the epoch that now ends. The flow may still be busy with
+        it, and after a crash the store may begin before it: the group is for lag tools, the store for resuming.
+        """
+        if self._reader.commits and self.position >= 0:
+            now = monotonic()
+            if self.position != self._committed or now > self._commit_at:
+                self._committed, self._commit_at = self.position, now + COMMIT_AGAIN_SECONDS
+                self._reader.commit(self)
         return self.position
 
     def close(self) -> None:
@@ -96,6 +107,12 @@ class Part(StatefulSourcePartition[Chunk, int]):
         """Note that the partition ends before `offset`."""
         self.end = offset
         self.doubted = False
+        if not self.values:
+            self._stand_at(offset)
+
+    def skip_to(self, offset: int) -> None:
+        """Go on at `offset`: what the position names is not held by the broker."""
+        self.end = None
         if not self.values:
             self._stand_at(offset)
 

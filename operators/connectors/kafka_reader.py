@@ -9,7 +9,6 @@ anew, and is asked to, now and then, by a seek to where it stands.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Event, Lock
 from time import monotonic, time
@@ -17,8 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from operators.connectors.kafka import UNREACHABLE, KafkaInputError, input_error
-from operators.connectors.kafka_stats import lags, silence_seconds
+from operators.connectors.kafka import OnExpired
+from operators.connectors.kafka_errors import (
+    END_OF_PARTITION,
+    NO_SUCH_OFFSET,
+    UNREACHABLE,
+    KafkaInputError,
+    expired,
+    expired_error,
+    input_error,
+)
+from operators.connectors.kafka_stats import silence_seconds
+from operators.connectors.kafka_status import SourceStatus
 
 if TYPE_CHECKING:
     from operators.connectors.kafka_part import Part
@@ -39,21 +48,8 @@ BUFFERED_BATCHES = 4
 ASK_AGAIN_SECONDS = (0.5, 4.0)
 """First and longest pause between questions to partitions whose end is in doubt; each pause doubles."""
 
-END_OF_PARTITION = KafkaError._PARTITION_EOF  # noqa: SLF001 - a public code of librdkafka, only spelled so
-
-
-@dataclass(slots=True)
-class SourceStatus:
-    """What the source knows of itself, for readiness checks and metrics. Written by the source only."""
-
-    connected: bool = False
-    """A broker has answered, and none has been found unreachable since."""
-    reason: str = "no answer from a broker yet"
-    """Why not connected; empty when connected."""
-    positions: dict[str, int] = field(default_factory=dict)
-    """Next offset to hand on, by part (`topic[n]`); negative while not known yet."""
-    on_lag: Callable[[dict[tuple[str, int], int]], None] = lambda _: None
-    """Told what is still to be read of each (topic, partition), whenever librdkafka tells."""
+HELD_SECONDS = 5.0
+"""Bound on the brokers' answer to what they hold of a partition."""
 
 
 class Reader:
@@ -66,6 +62,7 @@ class Reader:
         batch_size: int,
         tick_seconds: float,
         commits: bool,
+        on_expired: Callable[[str], OnExpired],
         ready: Callable[[], bool],
         stop: Event,
         status: SourceStatus,
@@ -83,6 +80,7 @@ class Reader:
         """When the next poll is due."""
         callbacks = {"error_cb": self._on_error, "on_commit": self._on_commit, "stats_cb": self._on_statistics}
         self.consumer = Consumer({**config, **callbacks})
+        self._on_expired = on_expired
         self._ready = ready
         self._open = False
         self._parts: dict[tuple[str | None, int | None], Part] = {}
@@ -91,6 +89,8 @@ class Reader:
         self._shaken = False
         self._ask_at = 0.0
         self._ask_pause = ASK_AGAIN_SECONDS[0]
+        self._expired: list[Part] = []
+        self._commits_fail = False
         self._broken: KafkaInputError | None = None
 
     def add(self, part: "Part") -> None:
@@ -106,7 +106,7 @@ class Reader:
             del self._parts[part.topic, part.partition]
             if not self._parts:
                 self.consumer.close()
-                self.status.connected, self.status.reason = False, "closed"
+                self.status.end()
 
     def poll(self) -> None:
         """Give each part what librdkafka has for it; does nothing before its time, and never waits."""
@@ -118,12 +118,16 @@ class Reader:
                 self._rest(IDLE_REST_SECONDS if not self._open else BUSY_REST_SECONDS)
                 return
             self._ask_again(now)
+            self._go_on_where_expired(now)
             self._shaken = False
             began = time()
             messages = self.consumer.consume(self.batch_size, 0)
             self._deal(messages)
+            if not self.status.connected:  # the watch has lost the brokers: they cannot say what is not there
+                self._doubt()
             if self._broken is not None:
-                LOG.error("%s", self._broken)  # in a cluster of processes Bytewax loses the text of an exception
+                # In a cluster of processes Bytewax loses the text of an exception.
+                LOG.error("%s", self._broken, extra={"event": "reading_failed"})
                 raise self._broken
             if messages:
                 self._last_record = now
@@ -133,8 +137,11 @@ class Reader:
 
     def commit(self, part: "Part") -> None:
         """Tell the consumer group where `part` stands, without waiting for the answer."""
-        where = TopicPartition(part.topic, part.partition, part.position)
-        self.consumer.commit(offsets=[where], asynchronous=True)
+        try:
+            where = TopicPartition(part.topic, part.partition, part.position)
+            self.consumer.commit(offsets=[where], asynchronous=True)
+        except KafkaException as error:
+            self._on_commit(error.args[0], [])
 
     def _is_open(self) -> bool:
         if not self._open and all(part.announced for part in self._parts.values()) and self._ready():
@@ -153,35 +160,60 @@ class Reader:
 
     def _deal(self, messages: list[Message]) -> None:
         parts = self._parts
-        heard = False
         for message in messages:  # the hottest loop of the source: nothing is made per record
             if (error := message.error()) is not None:
-                heard = self._note(message, error) or heard
+                self._note(message, error)
             elif (part := parts.get((message.topic(), message.partition()))) is not None:
                 part.positions.append(message.offset())  # type: ignore[arg-type] # a consumed record has an offset
                 part.values.append(message.value())
                 part.end = None
                 part.doubted = False
-                heard = True
-        if heard and not self._shaken and not self.status.connected:
-            LOG.warning("Kafka: contact is back")
-            self.status.connected, self.status.reason = True, ""
-            self._ask_at, self._ask_pause = 0.0, ASK_AGAIN_SECONDS[0]
 
-    def _note(self, message: Message, error: KafkaError) -> bool:
-        """Take a message that is none; say whether it came from a broker."""
+    def _note(self, message: Message, error: KafkaError) -> None:
+        """Take a message that is none."""
         part, offset = self._parts.get((message.topic(), message.partition())), message.offset()
         if error.code() == END_OF_PARTITION:
             if part is not None and offset is not None:
                 part.ended_at(offset)
                 if self._shaken:  # the broker may have said so before it was lost
                     part.doubt()
-            return True
-        if error.code() in UNREACHABLE:
+        elif error.code() in UNREACHABLE:
             self._on_error(error)
+        elif error.code() == NO_SUCH_OFFSET and part is not None:
+            self._expired.append(part)
         else:
-            self._broken = self._broken or input_error(message.topic(), message.partition(), offset, error)
-        return False
+            self._broken = self._broken or input_error(None if part is None else part.name, error)
+
+    def _go_on_where_expired(self, now: float) -> None:
+        """Move partitions whose position the broker does not hold to where the settings say, or give up."""
+        if now < self._ask_at:
+            return
+        waiting, self._expired = self._expired, []
+        for part in waiting:
+            position = part.next_unread()
+            where = TopicPartition(part.topic, part.partition)
+            try:
+                held = self.consumer.get_watermark_offsets(where, timeout=HELD_SECONDS, cached=False)
+                chosen = self._on_expired(part.topic)
+                if chosen == "error":
+                    self._broken = self._broken or expired_error(part.topic, part.name, position, held)
+                    continue
+                where.offset = held[0] if chosen == "earliest" else held[1]
+                self.consumer.incremental_unassign([where])
+                self.consumer.incremental_assign([where])
+            except KafkaException as error:
+                LOG.debug("Kafka: %s cannot be asked for what it holds yet: %s", part.name, error)
+                self._expired.append(part)
+                self._ask_at = now + self._ask_pause
+            else:
+                part.skip_to(where.offset)
+                LOG.warning(
+                    "Kafka: %s; reading goes on at %d (kafka.on_expired_offset: %s)",
+                    expired(part.name, position, held),
+                    where.offset,
+                    chosen,
+                    extra={"event": "offset_expired", "skipped": max(where.offset - position, 0)},
+                )
 
     def _ask_again(self, now: float) -> None:
         """Let partitions whose end is in doubt report it again, as soon as their broker answers."""
@@ -194,31 +226,42 @@ class Reader:
                     self.consumer.seek(TopicPartition(part.topic, part.partition, part.position))
                 except KafkaException as error:
                     LOG.debug("Kafka: %s cannot be asked for its end yet: %s", part.name, error)
-        if self._ask_at > now:
-            self._ask_pause = min(self._ask_pause * 2, ASK_AGAIN_SECONDS[1])
+        self._ask_pause = min(self._ask_pause * 2, ASK_AGAIN_SECONDS[1]) if self._ask_at > now else ASK_AGAIN_SECONDS[0]
 
     def _on_error(self, error: KafkaError) -> None:
-        """Hear of trouble that belongs to no partition; librdkafka calls this inside `consume`."""
+        """Hear of trouble that belongs to no partition; librdkafka calls this inside `consume`.
+
+        That may be long after it happened, and one broker of many may be meant: whether contact is lost says the watch.
+        """
         if error.fatal():
-            self._broken = input_error(None, None, None, error)
+            self._broken = input_error(None, error)
         elif error.code() not in UNREACHABLE:
-            LOG.warning("Kafka: %s", error.str())
+            LOG.warning("Kafka: %s", error.str(), extra={"event": "kafka_warning"})
         else:
             self._shaken = True
-            for part in self._parts.values():
-                part.doubt()
-            if self.status.connected:
-                LOG.warning("Kafka: contact lost, trying on: %s", error.str())
-            self.status.connected, self.status.reason = False, error.str()
+            self._doubt()
+
+    def _doubt(self) -> None:
+        for part in self._parts.values():
+            part.doubt()
 
     def _on_statistics(self, statistics: str) -> None:
         """Hear, inside `consume`, when each broker last spoke; made after the last poll that left nothing behind."""
-        self.status.on_lag(lags(statistics))
         if self.drained_at is not None:
             for where, silent in silence_seconds(statistics).items():
                 if (part := self._parts.get(where)) is not None:
                     part.heard_at = self.drained_at - silent
 
-    def _on_commit(self, error: KafkaError | None, _: list[TopicPartition]) -> None:
-        if error is not None:
-            LOG.warning("Kafka: positions were not committed to the consumer group: %s", error.str())
+    def _on_commit(self, error: KafkaError | None, parts: list[TopicPartition]) -> None:
+        """Hear, inside `consume`, what became of a commit. Nobody reads it back here, so failure is only told, once."""
+        error = error or next((part.error for part in parts if part.error is not None), None)
+        if error is not None and not self._commits_fail:
+            LOG.warning(
+                "Kafka: positions are not committed to the consumer group (kafka.group_id): %s; its lag is not seen, "
+                "but nothing is lost: the recovery store has them",
+                error.str(),
+                extra={"event": "commits_failing"},
+            )
+        elif error is None and self._commits_fail:
+            LOG.info("Kafka: positions are committed to the consumer group again", extra={"event": "commits_back"})
+        self._commits_fail = error is not None

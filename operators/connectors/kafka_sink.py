@@ -8,14 +8,17 @@ drop repeats.
 """
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from threading import Lock
 from time import monotonic
+from typing import NoReturn
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from operators.connectors.kafka import KafkaOutputError, KafkaParams
+from operators.connectors.kafka import KafkaParams
+from operators.connectors.kafka_errors import KafkaOutputError, delivery_failure
 from operators.domain.outgoing import Outgoing
 
 LOG = logging.getLogger(__name__)
@@ -32,16 +35,24 @@ CLOSE_SECONDS = 5.0
 FULL_WAIT_SECONDS = 0.05
 """Pause while librdkafka's own queue is full."""
 
+FLUSH_STEP_SECONDS = 0.5
+"""While a flush waits, failures are looked at, and the process shows that it lives, as often as this."""
+
+REPEATED = "Nothing is lost: the next start does again what no snapshot covers"
+
 
 class Deliveries:
     """The one producer of a process, and what became of its records."""
 
-    def __init__(self, params: KafkaParams, topic_of: Callable[[str], str]) -> None:
+    def __init__(
+        self, params: KafkaParams, topic_of: Callable[[str], str], beat: Callable[[], object] = lambda: None
+    ) -> None:
         """Make the producer; it connects by itself."""
         self._topic_of = topic_of
         self._seconds = params.delivery_seconds
-        self._failed: list[str] = []
-        self._reported = False
+        self._beat = beat
+        self._failed: list[tuple[str | None, KafkaError]] = []
+        self._closed = False
         own = {
             "enable.idempotence": True,  # no repeats and no disorder by retries; implies acks=all
             "compression.type": "lz4",
@@ -61,18 +72,30 @@ class Deliveries:
         self._raise_failed()
 
     def flush(self) -> None:
-        """Wait until all records are delivered; raise if one was not."""
+        """Wait until all records are delivered; raise as soon as one was not."""
         seconds = self._seconds + FLUSH_GRACE_SECONDS
-        left = self._producer.flush(seconds)
+        deadline = monotonic() + seconds
+        while left := self._producer.flush(FLUSH_STEP_SECONDS):
+            self._beat()
+            self._raise_failed()
+            if monotonic() > deadline:
+                self._raise(f"Kafka: {left} records are still not delivered after {seconds:g} s. {REPEATED}")
         self._raise_failed()
-        if left:
-            self._raise(f"Kafka: {left} records are still not delivered after {seconds:g} s")
 
     def close(self) -> None:
-        """Flush for a short while. Raises nothing: Bytewax calls this also while it unwinds from an error."""
-        left = 0 if self._reported else self._producer.flush(CLOSE_SECONDS)
-        if left or (self._failed and not self._reported):
-            LOG.error("Kafka: records not delivered at close: %d. %s", left + len(self._failed), self._failed[:1])
+        """Flush for a short while, once. Raises nothing: Bytewax calls this also while it unwinds from an error."""
+        if self._closed:
+            return
+        self._closed = True
+        if left := self._producer.flush(CLOSE_SECONDS) + len(self._failed):
+            why = {error.str() for _, error in self._failed}
+            LOG.error(
+                "Kafka: records not delivered at close: %d. %s. %s",
+                left,
+                "; ".join(sorted(why)),
+                REPEATED,
+                extra={"event": "undelivered_at_close"},
+            )
 
     def _produce(self, record: Outgoing) -> None:
         topic = self._topic_of(record.stream)
@@ -88,40 +111,41 @@ class Deliveries:
                 )
             except BufferError:
                 self._producer.poll(FULL_WAIT_SECONDS)
+                self._beat()
                 self._raise_failed()
                 if monotonic() > deadline:
-                    self._raise(f"Kafka: {topic}: the producer's queue has been full for {self._seconds:g} s")
+                    full = f"Kafka: {topic}: the producer's queue has been full for {self._seconds:g} s"
+                    self._raise(f"{full}. {REPEATED}")
             except KafkaException as error:
-                self._raise(failure(topic, record.key, error.args[0]))
+                self._failed.append((topic, error.args[0]))
+                self._raise_failed()
             else:
                 return
 
     def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
-            key = message.key()
-            self._failed.append(failure(message.topic(), (key or b"").decode(errors="replace"), error))
+            self._failed.append((message.topic(), error))
 
     def _on_error(self, error: KafkaError) -> None:
         LOG.debug("Kafka: %s", error.str())  # what it does to records is told by their delivery reports
 
     def _raise_failed(self) -> None:
-        if self._failed:
-            more = f" (and {len(self._failed) - 1} more)" if len(self._failed) > 1 else ""
-            self._raise(self._failed[0] + more)
+        if not self._failed:
+            return
+        failed: dict[tuple[str | None, int], list[KafkaError]] = defaultdict(list)
+        for topic, error in self._failed:
+            failed[topic, error.code()].append(error)
+        self._raise(
+            "\n".join(
+                delivery_failure(topic, len(errors), errors[0], self._seconds) for (topic, _), errors in failed.items()
+            )
+        )
 
-    def _raise(self, msg: str) -> None:
-        self._reported = True
-        LOG.error("%s", msg)  # in a cluster of processes Bytewax loses the text of an exception
+    def _raise(self, msg: str) -> NoReturn:
+        self._closed = True  # what is left has no one to wait for it
+        # In a cluster of processes Bytewax loses the text of an exception.
+        LOG.error("%s", msg, extra={"event": "delivery_failed"})
         raise KafkaOutputError(msg)
-
-
-def failure(topic: str | None, key: str, error: KafkaError) -> str:
-    """Say which record failed and why; never its value, which may be a customer's words.
-
-    >>> failure("csq.alerts", "refunds", KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
-    "Kafka: a record for topic csq.alerts, key 'refunds', was not delivered: Broker: Message size too large"
-    """
-    return f"Kafka: a record for topic {topic}, key {key!r}, was not delivered: {error.str()}"
 
 
 class SinkPart(StatefulSinkPartition[list[Outgoing], None]):
@@ -160,8 +184,12 @@ class KafkaSink(FixedPartitionedSink[list[Outgoing], None]):
         *,
         process: int = 0,
         processes: int = 1,
+        beat: Callable[[], object] = lambda: None,
     ) -> None:
-        """Name the topic of each stream: by a function, or a mapping (streams that it lacks: their own name)."""
+        """Name the topic of each stream: by a function, or a mapping (streams that it lacks: their own name).
+
+        `beat` is called now and then while the flow waits for deliveries: it waits for brokers, it is not stuck.
+        """
         if not 0 <= process < processes <= PARTS:
             msg = f"process {process} of {processes}: expected 0 <= process < processes <= {PARTS}"
             raise ValueError(msg)
@@ -169,6 +197,7 @@ class KafkaSink(FixedPartitionedSink[list[Outgoing], None]):
         self._topic_of = topics if callable(topics) else lambda stream: topics.get(stream, stream)
         self._process = process
         self._processes = processes
+        self._beat = beat
         self._deliveries: Deliveries | None = None
         self._lock = Lock()
 
@@ -184,5 +213,5 @@ class KafkaSink(FixedPartitionedSink[list[Outgoing], None]):
         """Make a part; the first one makes the process's producer."""
         with self._lock:
             if self._deliveries is None:
-                self._deliveries = Deliveries(self._params, self._topic_of)
+                self._deliveries = Deliveries(self._params, self._topic_of, self._beat)
         return SinkPart(self._deliveries)

@@ -6,21 +6,27 @@ of a part: the next offset to hand on, a number. On resume: reading goes on exac
 for partitions without a state, so for the first start and for partitions that are new.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from threading import Event, Lock
-from time import monotonic, sleep
 from typing import Any
 
 from bytewax.inputs import FixedPartitionedSource
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
 
-from operators.connectors.kafka import KafkaInputError, KafkaParams
+from operators.connectors.kafka import KafkaParams, topic_and_partition
+from operators.connectors.kafka_connect import partitions_of
+from operators.connectors.kafka_errors import KafkaInputError
 from operators.connectors.kafka_part import Part
-from operators.connectors.kafka_reader import Reader, SourceStatus
+from operators.connectors.kafka_reader import Reader
+from operators.connectors.kafka_status import SourceStatus
+from operators.connectors.kafka_watch import Watch
 from operators.domain.route import Chunk
 
-RETRY_SECONDS = 0.2
-"""Pause before a topic that has no leader yet is asked for again."""
+MESSAGE_BYTES = 1_000_000
+"""`message.max.bytes` of librdkafka, below which no fetch can be bounded."""
+
+MAX_INT = 2_147_483_135
+"""The most that librdkafka takes for a fetch."""
 
 
 class KafkaSource(FixedPartitionedSource[Chunk, int]):
@@ -40,43 +46,41 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
         *,
         ready: Callable[[], bool] = lambda: True,
         stop: Event | None = None,
+        known_topics: Collection[str] = (),
     ) -> None:
-        """Remember what to read; connects to nothing yet."""
+        """Remember what to read; connects to nothing yet.
+
+        A partition without a state that belongs to one of `known_topics`, of which the recovery store has others, came
+        after the first start: it is read from its beginning, wherever a first start would begin.
+        """
         self.status = SourceStatus()
         self._params = params
         self._topics = tuple(topics)
         self._ready = ready
         self._stop = stop or Event()
+        self._known_topics = frozenset(known_topics)
         self._reader: Reader | None = None
+        self._watch: Watch | None = None
         self._lock = Lock()
 
     def list_parts(self) -> list[str]:
         """Ask the brokers for the partitions of the topics."""
-        trouble: list[KafkaError] = []
-        consumer = Consumer({**self._config(), "error_cb": trouble.append})
-        try:
-            deadline = monotonic() + self._params.connect_seconds
-            parts = [f"{topic}[{n}]" for topic in self._topics for n in self._partitions(consumer, topic, deadline)]
-        except KafkaException as error:
-            consumer.poll(0)  # calls error_cb, which knows more than "timed out"
-            reasons = dict.fromkeys(cause.str() for cause in (*trouble, error.args[0]))
-            msg = (
-                f"Kafka: no answer from {self._where()} in {self._params.connect_seconds:g} s: {'; '.join(reasons)}. "
-                "Check kafka.brokers, and the security settings under kafka.librdkafka"
-            )
-            raise KafkaInputError(msg) from error
-        finally:
-            consumer.close()
-        self.status.connected, self.status.reason = True, ""
+        parts = partitions_of(self._config(), self._topics, self._params.connect_seconds)
+        self.status.begin()
+        self.status.parts = len(parts)
+        with self._lock:
+            if self._watch is None:
+                watching = self._params.client_config({"group.id": "csq"})  # librdkafka wants one, nothing uses it
+                refresh = self._params.refresh_seconds
+                self._watch = Watch(watching, self._topics, parts, self.status, self._stop, refresh)
         return parts
 
     def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> Part:
         """Let this process read a partition, from the stored offset or from the start that the settings name."""
-        topic, _, number = for_part.removesuffix("]").rpartition("[")
+        topic, partition = topic_and_partition(for_part)
         with self._lock:
             if self._reader is None:
                 self._reader = self._new_reader()
-        partition = int(number)
         position = self._start(self._reader, topic, partition) if resume_state is None else resume_state
         return Part(self._reader, topic, partition, position)
 
@@ -86,6 +90,7 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
             batch_size=self._params.batch_size,
             tick_seconds=self._params.tick_seconds,
             commits=self._params.group_id is not None,
+            on_expired=self._params.on_expired_offset_of,
             ready=self._ready,
             stop=self._stop,
             status=self.status,
@@ -97,36 +102,18 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
             "group.id": params.group_id or "csq",  # librdkafka wants one, even where none is used
             "enable.auto.commit": False,
             "enable.partition.eof": True,
-            "statistics.interval.ms": max(
-                int(params.tick_seconds * 1000), 1
-            ),  # proof that brokers answer, for each tick
+            "statistics.interval.ms": max(int(params.tick_seconds * 1000), 1),  # proof that brokers answer, each tick
             "auto.offset.reset": "error",  # never jump over events in silence
             "queued.max.messages.kbytes": params.queue_kbytes,
+            "fetch.max.bytes": min(max(params.queue_kbytes * 1024, MESSAGE_BYTES), MAX_INT),
             "fetch.queue.backoff.ms": 10,  # a full queue must not delay the next fetch by a second
             "fetch.wait.max.ms": 100,  # how long a partition's end goes unnoticed
         }
         return params.client_config(own)
 
-    def _where(self) -> str:
-        return ",".join(self._params.brokers) or "(kafka.brokers is empty)"
-
-    def _partitions(self, consumer: Consumer, topic: str, deadline: float) -> list[int]:
-        while True:
-            found = consumer.list_topics(topic, timeout=max(deadline - monotonic(), 0.001)).topics[topic]
-            if found.error is None:
-                return sorted(found.partitions)
-            if found.error.code() != KafkaError.LEADER_NOT_AVAILABLE or monotonic() > deadline:
-                break
-            sleep(RETRY_SECONDS)  # the topic is being made just now
-        msg = (
-            f"Kafka: topic {topic!r} cannot be read at {self._where()}: {found.error.str()}. The topics to read are "
-            f"{', '.join(self._topics)}. Make the topic, correct its name, or allow this user to describe and read it"
-        )
-        raise KafkaInputError(msg)
-
     def _start(self, reader: Reader, topic: str, partition: int) -> int:
         """Find the offset to begin at: known at once, so that a crash before the first record loses none."""
-        start = self._params.start_of(topic)
+        start = "earliest" if topic in self._known_topics else self._params.start_of(topic)
         if start == "earliest":
             return OFFSET_BEGINNING
         where, timeout = TopicPartition(topic, partition), self._params.connect_seconds
@@ -139,6 +126,7 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
             return reader.consumer.get_watermark_offsets(where, timeout=timeout)[1]  # nothing is as young: the end
         except KafkaException as error:
             msg = (
-                f"Kafka: {topic}[{partition}] at {self._where()} does not say where {start!r} is: {error.args[0].str()}"
+                f"Kafka: {topic}[{partition}] at {','.join(self._params.brokers)} does not say where {start!r} is: "
+                f"{error.args[0].str()}. Set kafka.start to earliest, or mend the brokers"
             )
             raise KafkaInputError(msg) from error

@@ -1,4 +1,4 @@
-"""What librdkafka's statistics (JSON) tell: how long a broker has been silent, how much is still to be read.
+"""What librdkafka's statistics (JSON) tell: how long a broker has been silent.
 
 A healthy broker answers the open fetch at least every ``fetch.wait.max.ms``. One that is frozen, or behind a network
 that swallows packets, is reported as an error only after twice the socket timeout; its silence tells at once.
@@ -17,10 +17,6 @@ class _Broker(Struct):
 class _Partition(Struct):
     broker: int
     """Node that it is fetched from."""
-    hi_offset: int = -1
-    """Next offset that will be written; negative: not known."""
-    app_offset: int = -1
-    """Next offset that we will be given; negative: nothing was given yet."""
 
 
 class _Topic(Struct):
@@ -33,21 +29,6 @@ class _Statistics(Struct):
 
 
 _decode = msgspec.json.Decoder(_Statistics).decode
-
-
-def lags(statistics: str) -> dict[tuple[str, int], int]:
-    """Messages still to be read of each (topic, partition), as far as known.
-
-    >>> partition = '{"broker": 1, "hi_offset": 9, "app_offset": 2}'
-    >>> lags('{"brokers": {}, "topics": {"chat": {"partitions": {"0": %s}}}}' % partition)
-    {('chat', 0): 7}
-    """
-    return {
-        (name, int(number)): max(partition.hi_offset - partition.app_offset, 0)
-        for name, topic in _decode(statistics).topics.items()
-        for number, partition in topic.partitions.items()
-        if partition.hi_offset >= 0 and partition.app_offset >= 0
-    }
 
 
 def silence_seconds(statistics: str) -> dict[tuple[str, int], float]:

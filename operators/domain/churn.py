@@ -110,6 +110,8 @@ class Table:
         self.means = [0.0] * len(self.names)
         self.base = intercept
         self.categories: dict[int, float] = {}
+        self.version = 0
+        """Examples that these weights have learned from."""
 
     def score_one(self, x: Inputs) -> float:
         """Probability in 0..1.
@@ -158,6 +160,10 @@ class Scorer:
             numbers, categories = (*numbers, *(0.0 for _ in self._names)), ()
         x = Inputs(numbers, categories)
         return self._table_of().score_one(x), x
+
+    def version(self) -> int:
+        """Examples that the weights have learned from."""
+        return self._table_of().version
 
     def reasons_of(self, x: Inputs) -> list[tuple[str, float]]:
         """The largest reasons, in words."""

@@ -24,12 +24,19 @@ class Course:
     """What happens in the conversations of one lane; what it has to say goes to `out`."""
 
     def __init__(
-        self, limit_seconds: float, limits: Mapping[str, float], lanes: Lanes, score: ScoreSatisfaction, out: Outbox
+        self,
+        limit_seconds: float,
+        limits: Mapping[str, float],
+        lanes: Lanes,
+        score: ScoreSatisfaction,
+        out: Outbox,
+        version: Callable[[], int] = lambda: 0,
     ) -> None:
         self._limit_seconds = limit_seconds
         self._limits = limits
         self._lanes = lanes
         self._score_satisfaction = score
+        self._version = version
         self._out = out
         self.steps: dict[str, Callable[[Record, Fact], None]] = {
             "opened": self._opened,
@@ -232,7 +239,7 @@ class Course:
         record.satisfaction = (score, list(parts.values()), time)
         self._out.measured.append(("csq_satisfaction_score", (record.queue, record.channel), score))
         where = (conversation_id, record.customer_id, record.queue, record.channel)
-        data = SatisfactionScored(*where, score, parts, record.shift(), record.outcome)
+        data = SatisfactionScored(*where, score, parts, record.shift(), record.outcome, self._version())
         self._out.published.append(publish(data, name, time, conversation_id))
         self._judge(record)
 

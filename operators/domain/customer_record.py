@@ -38,8 +38,8 @@ FADE_EVERY = 3600.0
 LONG_AGO_DAYS = 365.0
 
 
-class Record(Struct):
-    """Times are POSIX seconds. `sums` fade with the half-life, all at once and at most once an hour."""
+class Record(Struct, omit_defaults=True):  # a snapshot holds many: what says nothing is left out of it
+    """Times are POSIX seconds. `sums` fade with the half-life, all at once, and are good for `FADE_EVERY` seconds."""
 
     last_at: float
     sums: list[float]
@@ -64,11 +64,9 @@ class Record(Struct):
 
     def fade(self, time: float, half_life_seconds: float) -> None:
         """Let the sums fade up to `time`."""
-        elapsed = time - self.faded_at
-        if elapsed >= FADE_EVERY:
-            factor = 0.5 ** (elapsed / half_life_seconds)
-            self.sums = [value * factor for value in self.sums]
-            self.faded_at = time
+        factor = 0.5 ** ((time - self.faded_at) / half_life_seconds)
+        self.sums = [value * factor for value in self.sums]
+        self.faded_at = time
 
     def numbers(self, time: float) -> tuple[float, ...]:
         """What churn is scored from, in the order of ``churn.INPUTS``; what is not known stands at its neutral value.

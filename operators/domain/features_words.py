@@ -1,11 +1,10 @@
 """Features of languages that put spaces between words: words, word pairs, negation, lexicon, form.
 
-`words.Memo` turns text into rows of numbers; all that depends on neighbours (pairs, negation, boosters, sums) is a
+`pieces.Pieces` turns text into rows of numbers; all that depends on neighbours (pairs, negation, boosters, sums) is a
 handful of numpy calls over the whole batch. Every sum is one of integers, so that no result depends on the batch.
 """
 
 from collections.abc import Sequence
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +14,9 @@ from operators.domain import words
 from operators.domain.hashing import SHIFT, fold, mix
 from operators.domain.language import UNDECLARED
 from operators.domain.lexicon import NEGATED
+from operators.domain.pieces import Pieces
 from operators.domain.sums import form, per_message, sums_before
-from operators.domain.words import UNIT, Memo
+from operators.domain.words import UNIT
 
 _TURNED = round(NEGATED * UNIT)
 
@@ -42,9 +42,9 @@ class _Said(NamedTuple):
     english: NDArray[np.bool_]
 
 
-def extract(memo: Memo, texts: Sequence[str], codes: NDArray[np.int64]) -> Part:
+def extract(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64]) -> Part:
     """The features of cleaned texts; `codes` says of each whether it is English, other or not declared."""
-    said = _read(memo, texts, codes)
+    said = _read(pieces, texts, codes)
     first, flags, bounds = said.first, said.flags, said.bounds
     message = np.repeat(np.arange(len(texts), dtype=np.uint32), np.diff(bounds))
     spoken = np.where(said.scope, said.words[:, words.NEGATED], said.words[:, words.PLAIN])
@@ -56,18 +56,18 @@ def extract(memo: Memo, texts: Sequence[str], codes: NDArray[np.int64]) -> Part:
     return Part([tops | fold(spoken), pairs, *keys], said.english, totals, questions)
 
 
-def totals(memo: Memo, texts: Sequence[str], codes: NDArray[np.int64]) -> NDArray[np.int64]:
+def totals(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Only how something is said, for texts of which nothing else is asked.
 
     Who serves others speaks of problems, and is sorry about them, without being unfriendly: such words do not count.
     """
-    said = _read(memo, texts, codes)
+    said = _read(pieces, texts, codes)
     return per_message(np.where(said.flags & words.MATTER != 0, 0, said.valence), said.bounds)
 
 
-def _read(memo: Memo, texts: Sequence[str], codes: NDArray[np.int64]) -> _Said:
-    at, bounds = _look_up(memo, texts)
-    said = memo.words().take(at, axis=0)
+def _read(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64]) -> _Said:
+    at, bounds = _look_up(pieces, texts)
+    said = pieces.memo.words().take(at, axis=0)
     signed = said.view(np.int32)
     first = np.zeros(len(at) + 1, np.bool_)
     first[bounds] = True
@@ -87,16 +87,15 @@ def _read(memo: Memo, texts: Sequence[str], codes: NDArray[np.int64]) -> _Said:
     return _Said(said, bounds, first, flags, valence, scope, english)
 
 
-def _look_up(memo: Memo, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _look_up(pieces: Pieces, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Where the words of all texts stand in the memo, and where in that each text begins."""
-    memo.make_room()
-    pieces = list(map(str.split, texts))
-    sizes = np.fromiter(map(len, pieces), np.int64, len(texts))
-    rows = np.fromiter(map(memo.__getitem__, chain.from_iterable(pieces)), np.int64, int(sizes.sum()))
-    spans = memo.spans().take(rows, axis=0)
-    behind = sums_before(spans[:, 1])
-    at = np.repeat(spans[:, 0] - behind[:-1], spans[:, 1]) + np.arange(behind[-1])
-    return at, behind[sums_before(sizes)]
+    rows, bounds = pieces.rows(texts)
+    known = pieces.memo.bounds()
+    begins = known.take(rows)
+    sizes = known.take(rows + 1) - begins
+    behind = sums_before(sizes)
+    at = np.repeat(begins - behind[:-1], sizes) + np.arange(behind[-1])
+    return at, behind[bounds]
 
 
 def _scope(flags: NDArray[np.uint32], first: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -6,6 +6,7 @@ It holds one lane's ids of the last hour and nothing else.
 import math
 from collections import Counter
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
@@ -18,6 +19,7 @@ from operators.domain.stage import Fact, Port, Stage, check_version
 
 Arrived = tuple[float, str, AnyEvent]
 """Event time (POSIX seconds), ``"source id"``, event."""
+_TIME, _EVENT = itemgetter(0), itemgetter(2)
 
 
 class Params(Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,7 +56,7 @@ class Intake(Stage):
             decoded = decode_one(raw, now)
             if isinstance(decoded, decode.Refusal):
                 counted["csq_dead_letters_total", (decoded.reason,)] += 1
-                self._out.dead.append(dead_letter(raw, decoded.reason, decoded.detail, origin, position))
+                self._out.dead.append(dead_letter(raw, decoded.reason, decoded.detail, origin, position, now=now))
                 continue
             time, event = decoded
             source = event.source
@@ -75,9 +77,9 @@ class Intake(Stage):
         """Ports ``events`` (a list), ``dead`` (one by one), ``measured``."""
         arrived = self._events
         if arrived:
-            for kind, count in Counter(type(event) for _, _, event in arrived).items():
+            for kind, count in Counter(map(type, map(_EVENT, arrived))).items():
                 self._out.counted["csq_events_total", (TYPE_OF[kind],)] += count
-            self._out.measured.append(("csq_event_age_seconds", (), [time for time, _, _ in arrived]))
+            self._out.measured.append(("csq_event_age_seconds", (), list(map(_TIME, arrived))))
             self._events = []
             return [("events", arrived), *self._out.drain()]
         return self._out.drain()
@@ -85,6 +87,10 @@ class Intake(Stage):
     def entries(self) -> int:
         """Ids remembered."""
         return len(self._seen)
+
+    def limit(self) -> int:
+        """Ids remembered at most."""
+        return self._seen.limit
 
     def state(self) -> dict[str, Any]:
         """Versioned plain data."""

@@ -15,6 +15,7 @@ _HAN = re.compile("[\u3400-\u9fff\U00020000-\U0003ffff]")
 _KANA_HANGUL = re.compile("[\u3040-\u30ff\u1100-\u11ff\uac00-\ud7af]")
 _LETTER = re.compile(r"[^\W\d_]")
 _LATIN = re.compile("[A-Za-z\u00c0-\u024f\u1e00-\u1eff]")
+_STRANGE = re.compile("[^\0-\x7f\u00c0-\u024f\u1e00-\u1eff]+")
 _TAGS = 1_000
 _LETTERS = 3  # of the Latin script say as much as one Han character
 _FEW = 10  # so many Han characters may stand beside one kana in Chinese, as in names of brands
@@ -44,6 +45,7 @@ wanneer was wat we wel wij worden zijn zo"""
 
 _OURS = frozenset(_ENGLISH.split())
 _THEIRS = frozenset(f"{_GERMAN} {_SPANISH} {_FRENCH} {_ITALIAN} {_PORTUGUESE} {_DUTCH}".split())
+_FOREIGN = {**dict.fromkeys(_THEIRS - _OURS, 1), **dict.fromkeys(_OURS - _THEIRS, -1)}
 
 
 def foreign(word: str) -> int:
@@ -52,7 +54,7 @@ def foreign(word: str) -> int:
     >>> foreign("nicht"), foreign("with"), foreign("in")
     (1, -1, 0)
     """
-    return (word in _THEIRS) - (word in _OURS)
+    return _FOREIGN.get(word, 0)
 
 
 class Tags(dict[str | None, int]):
@@ -77,7 +79,7 @@ def by_script(text: str) -> int:
     >>> by_script("很快,好吃 ok"), by_script("とても速い"), by_script("очень"), by_script("très bon"), by_script("😡")
     (1, 2, 2, 3, 3)
     """
-    if text.isascii():
+    if text.isascii() or not _LETTER.search("".join(_STRANGE.findall(text))):  # accents, signs, emoji: nothing to count
         return UNDECLARED
     han = len(_HAN.findall(text))
     letters = len(_LETTER.findall(text))

@@ -92,10 +92,12 @@ class Ledger:
 
     def state(self) -> dict[str, Any]:
         """Plain data."""
-        return {
-            "scored": to_builtins(self._scored, builtin_types=(bytes,)),
-            "waiting": to_builtins(list(self._waiting.values())),
-        }
+        plain: dict[str, Any] = to_builtins(self.view(), builtin_types=(bytes,))
+        return plain
+
+    def view(self) -> dict[str, Any]:
+        """The same, not copied."""
+        return {"scored": self._scored, "waiting": list(self._waiting.values())}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""

@@ -45,6 +45,10 @@ class Learner:
         """Learn from the vector that the score was made from; a weak label moves the weights less."""
         self._learner.learn_one(Vector("", example.x, 0.0, is_question=False), example.label, example.weight)
 
+    def changes(self) -> sentiment.Change:
+        """Weights that changed since this was last asked for."""
+        return self._learner.changes()
+
     def measure(self) -> list[Measurement]:
         """What ``observe`` exports."""
         return self.judge.measure()

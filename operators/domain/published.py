@@ -21,7 +21,10 @@ class Probabilities(Struct, frozen=True, gc=False):
 
 
 class TurnScored(Struct, frozen=True, gc=False):
-    """A customer message was read. `polarity` = positive - negative, -1..1."""
+    """A customer message was read. `polarity` = positive - negative, -1..1.
+
+    `model_version` is here and below the number of examples that the model had learned from.
+    """
 
     message_id: str
     conversation_id: str
@@ -33,6 +36,7 @@ class TurnScored(Struct, frozen=True, gc=False):
     probabilities: Probabilities
     polarity: float
     model: str
+    model_version: int = 0
 
 
 class ReplyMeasured(Struct, frozen=True, gc=False):
@@ -60,6 +64,7 @@ class SatisfactionScored(Struct, frozen=True, gc=False):
     parts: dict[str, float | None]
     mood_shift: float | None
     outcome: str | None
+    model_version: int = 0
 
 
 class Reason(Struct, frozen=True, gc=False):
@@ -77,6 +82,7 @@ class ChurnScored(Struct, frozen=True, gc=False):
     probability: float
     at_risk: bool
     reasons: list[Reason]
+    model_version: int = 0
 
 
 TYPES: dict[type[Struct], str] = {
@@ -85,6 +91,8 @@ TYPES: dict[type[Struct], str] = {
     SatisfactionScored: "csq.satisfaction.scored",
     ChurnScored: "csq.churn.scored",
 }
+_SUFFIXES = {kind: f"#{name.removeprefix('csq.')}" for kind, name in TYPES.items()}
+"""What an outgoing id adds to that of its cause."""
 
 
 class _Event(Struct, frozen=True, gc=False):
@@ -108,8 +116,9 @@ def publish(data: Struct, cause: str, time: float, key: str) -> Outgoing:
     >>> publish(data, "shop/1 e7", 0.0, "u1").value[:80]
     b'{"specversion":"1.0","id":"shop/1 e7#churn.scored","source":"csq","type":"csq.ch'
     """
-    kind = TYPES[type(data)]
+    of = type(data)
+    kind = TYPES[of]
     if len(cause) > MAX_CAUSE:  # ours keep to the bound that theirs keep
         cause = xxh3_128_hexdigest(cause.encode())
-    event = _Event("1.0", f"{cause}#{kind[4:]}", SOURCE, kind, fromtimestamp(time, UTC), data)
+    event = _Event("1.0", cause + _SUFFIXES[of], SOURCE, kind, fromtimestamp(time, UTC), data)
     return Outgoing(kind, key, _encode(event))

@@ -306,6 +306,11 @@ class Queues(Stage):
         """Records held, over all queues."""
         return len(self._queues) + sum(queue.entries() for queue in self._queues.values())
 
+    def limit(self) -> int:
+        """Records held at most, over the queues there are: each with its conversations, waits, agents and plans."""
+        params = self._params
+        return len(self._queues) * (1 + 2 * params.max_open + params.max_agents + params.max_plans)
+
     def state(self) -> dict[str, Any]:
         """Plain data for the recovery store. What was measured but not drained is not part of it: gauges come again."""
         return {"v": VERSION, "now": self._now, "queues": {name: queue.state() for name, queue in self._queues.items()}}

@@ -40,12 +40,15 @@ class Chunk(NamedTuple):
     values: list[bytes | None]
 
 
+_Short = Annotated[str, msgspec.Meta(max_length=128)]  # as intake wants ids: the lanes remember those they have seen
+
+
 class _Ids(msgspec.Struct, gc=False):
-    conversation_id: str | None = None
-    customer_id: str | None = None
-    queue: str | None = None
-    feedback_id: str | None = None
-    action_id: str | None = None
+    conversation_id: _Short | None = None
+    customer_id: _Short | None = None
+    queue: _Short | None = None
+    feedback_id: _Short | None = None
+    action_id: _Short | None = None
 
 
 class _Peeked(msgspec.Struct, gc=False):
@@ -64,7 +67,8 @@ class Router:
         lanes: the lanes of the cluster.
         max_bytes: larger records are not parsed at all.
         slack_seconds: how far events may be out of order, in event time.
-        origin, of: name of this process, and how many processes read.
+        origin: name of this process.
+        parts: how many origins (partitions) are read by all processes together; without it this process reads them all.
         clock: wall time (POSIX seconds), or a constant in a replay; no event moves time past it.
         ahead_seconds: how far ahead of the clock intake lets events in; those beyond move no time.
         tick_seconds, tick_records: a tick is due when so much wall time has passed or so many records were read.
@@ -78,7 +82,7 @@ class Router:
         slack_seconds: float,
         clock: Callable[[], float],
         origin: str = "p0",
-        of: int = 1,
+        parts: Callable[[], int] | None = None,
         ahead_seconds: float = 0.0,
         tick_seconds: float = math.inf,
         tick_records: float = math.inf,
@@ -87,7 +91,7 @@ class Router:
         self._max_bytes = max_bytes
         self._slack = slack_seconds
         self._clock = clock
-        self._origin, self._of = origin, of
+        self._origin, self._parts = origin, parts
         self._ahead = ahead_seconds
         self._tick_seconds, self._tick_records = tick_seconds, tick_records
         self._marks: dict[str, float] = {}
@@ -150,4 +154,7 @@ class Router:
         if not due or reached <= self._said:
             return None
         self._said, self._said_at, self._records = reached, now, 0
-        return Tick(self._origin, reached, 1, self._of)
+        if self._parts is None:
+            return Tick(self._origin, reached, 1, 1)
+        # Shares are counted in partitions, not in processes: a process that has none to read never speaks.
+        return Tick(self._origin, reached, len(self._marks), self._parts())

@@ -89,6 +89,8 @@ class Table:
 
     def __init__(self) -> None:
         self.weights: tuple[float, ...] = START
+        self.version = 0
+        """Examples that these weights have learned from."""
 
     def score_one(self, parts: Parts) -> float | None:
         """S in 0..5; `None` when nothing with a weight is known of the conversation."""
@@ -105,6 +107,10 @@ class Scorer:
 
     def __init__(self, table_of: Callable[[], Table]) -> None:
         self._table_of = table_of
+
+    def version(self) -> int:
+        """Examples that the weights have learned from."""
+        return self._table_of().version
 
     def score_one(
         self,

@@ -1,8 +1,8 @@
 """Sentiment: negative, neutral or positive, with probabilities, one model per language.
 
-A `Learner` is River's one-vs-rest over three logistic regressions, each with AdaGrad. It begins with the lexicon's
-opinion as weights, so that the first message is scored sensibly. It is the one writer of its `Table`, from which a
-whole batch is scored with one fetch and one sum; table and River's own prediction agree to 1e-5.
+A `Learner` is a River classifier (``hashed.py``): one-vs-rest over three logistic regressions with AdaGrad. It begins
+with the lexicon's opinion as weights, so that the first message is scored sensibly. It is the one writer of its
+`Table`, from which a whole batch is scored with one fetch and one sum; table and classifier agree to 1e-5.
 """
 
 import math
@@ -92,6 +92,8 @@ class Table:
         self._rows = np.zeros((SPACE, 4), np.float32)
         self.weights = self._rows[:, : len(CLASSES)]
         self.intercepts = np.zeros(len(CLASSES))
+        self.version = 0
+        """Examples that these weights have learned from."""
 
     def apply(self, change: Change) -> None:
         """Take over weights that a learner has changed."""
@@ -122,8 +124,8 @@ def score_many(tables: Mapping[str, Table], vectors: Vectors) -> NDArray[np.floa
         return tables[spoken.pop()].score_many(vectors)
     probabilities = np.empty((len(vectors), len(CLASSES)))
     for language in spoken:
-        places, these = vectors.only(language)
-        probabilities[places] = tables[language].score_many(these)
+        chosen, these = vectors.only(language)
+        probabilities[chosen] = tables[language].score_many(these)
     return probabilities
 
 
@@ -144,43 +146,26 @@ class Learner:
     """One model, and the table it keeps up to date. `learned`, `refused`, `rollbacks` count examples."""
 
     def __init__(self, params: Params) -> None:
+        # River takes a second to import, which commands without models need not wait for.
+        from operators.domain.hashed import HashedOneVsRest  # noqa: PLC0415  see above
+
         self.table = Table()
         self.learned = self.refused = self.rollbacks = 0
-        self._params = params
         self._changed: set[int] = set()
-        self._good = np.zeros((SPACE, len(CLASSES)))
-        """The last weights that were numbers, in River's precision."""
-        self._good_intercepts = np.zeros(len(CLASSES))
         self._state: dict[str, Any] | None = None
-        self.river = self._new_river()
-        opinion = prior(params.prior_strength)
-        for column, model in enumerate(self._models()):
-            for feature, weight in enumerate(opinion[:, column].tolist()):
-                model._weights[feature] = weight  # noqa: SLF001 - River has no public way to set weights
-        self._write(list(range(TONES)))
-
-    def _new_river(self) -> Any:
-        # River takes a second to import, which commands without models need not wait for.
-        from river.linear_model import LogisticRegression  # noqa: PLC0415  see above
-        from river.multiclass import OneVsRestClassifier  # noqa: PLC0415  see above
-
-        from operators.domain.adagrad import AdaGrad  # noqa: PLC0415  see above
-
-        params = self._params
-        one = LogisticRegression(
-            optimizer=AdaGrad(lr=params.learning_rate, eps=params.damping),
-            intercept_lr=params.intercept_rate,
+        self.river = HashedOneVsRest(
+            CLASSES,
+            SPACE,
+            learning_rate=params.learning_rate,
+            damping=params.damping,
+            intercept_rate=params.intercept_rate,
             clip_gradient=params.clip_gradient,
         )
-        river = OneVsRestClassifier(one)
-        river.classifiers = {label: one.clone() for label in CLASSES}
-        return river
-
-    def _models(self) -> list[Any]:
-        return list(self.river.classifiers.values())
+        self.river.weights[:TONES] = prior(params.prior_strength)
+        self._write(list(range(TONES)))
 
     def learn_one(self, vector: Vector, label: str, weight: float = 1.0) -> bool:
-        """Learn that the message is `label`; `weight` > 0, 1 for a label, less for a hint. False if it was refused."""
+        """Learn that the message is `label`; `weight` > 0, 1 for a label, less for a hint. False if it was not."""
         if label not in CLASSES:
             raise ValueError(f"sentiment: label {label!r}: expected one of {', '.join(CLASSES)}")
         features = vector.indices()
@@ -190,49 +175,21 @@ class Learner:
             self.refused += 1
             return False
         names = features.tolist()
-        self.river.learn_one(dict.fromkeys(names, 1.0), label, w=weight)
-        if not self._write(names):
-            self._roll_back(names)
+        try:
+            self.river.learn_one(dict.fromkeys(names, 1.0), label, w=weight)
+        except ArithmeticError:  # it keeps its last good weights
+            self.rollbacks += 1
             return False
+        self._write(names)
         self.learned += 1
         return True
 
-    def _roll_back(self, names: list[int]) -> None:
-        """Take the last good weights, and sums of squares that are no numbers any more from the start."""
-        _, squares, _ = self._look(names)
-        squares[~np.isfinite(squares)] = 0.0
-        self._put(names, (self._good[names].T, squares, self._good_intercepts))
-        self.rollbacks += 1
-
-    def _look(self, names: list[int]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Weights and sums of squared gradients [classes, names], and intercepts."""
-        models = self._models()
-        weights = np.array([model._weights.to_numpy(names) for model in models])  # noqa: SLF001 - weights copies all
-        squares = np.array([list(map(model.optimizer.g2.__getitem__, names)) for model in models])  # 0.0 where new
-        return weights, squares, np.array([model.intercept for model in models])
-
-    def _put(self, names: list[int], numbers: tuple[NDArray[Any], NDArray[Any], NDArray[Any]]) -> None:
-        for model, weights, squares, intercept in zip(
-            self._models(), *(part.tolist() for part in numbers), strict=True
-        ):
-            model._weights.update(dict(zip(names, weights, strict=True)))  # noqa: SLF001 - as above
-            model.optimizer.g2.update(zip(names, squares, strict=True))
-            model.intercept = intercept
-
-    def _write(self, names: list[int]) -> bool:
-        """Bring the table up to date, unless a weight is not finite."""
-        models = self._models()
-        weights = np.array([model._weights.to_numpy(names) for model in models])  # noqa: SLF001 - as above
-        intercepts = np.array([model.intercept for model in models])
-        if not (np.isfinite(weights).all() and np.isfinite(intercepts).all()):
-            return False
-        self._good[names] = weights.T
-        self._good_intercepts = intercepts
-        self.table.weights[names] = weights.T
-        self.table.intercepts = intercepts.copy()
+    def _write(self, names: list[int]) -> None:
+        """Bring the table up to date."""
+        self.table.weights[names] = self.river.weights[names]
+        self.table.intercepts = self.river.intercepts.copy()
         self._changed.update(names)
         self._state = None
-        return True
 
     def changes(self) -> Change:
         """What changed since this was last asked for, the prior included; for tables of other processes."""
@@ -243,15 +200,15 @@ class Learner:
     def state(self) -> dict[str, Any]:
         """Everything that was learned, as plain data; the same object until something is learned again."""
         if self._state is None:
-            names = sorted(self._models()[0]._weights.keys())  # noqa: SLF001 - all three learn the same features
-            weights, squares, intercepts = self._look(names)
+            river = self.river
+            names = np.flatnonzero(river.weights.any(axis=1) | river.squares.any(axis=1))
             self._state = {
                 "v": STATE_VERSION,
                 "river": version("river"),
-                "features": np.array(names, "<i4").tobytes(),
-                "weights": weights.astype("<f8").tobytes(),
-                "squares": squares.astype("<f8").tobytes(),
-                "intercepts": intercepts.tolist(),
+                "features": names.astype("<i4").tobytes(),
+                "weights": river.weights[names].T.astype("<f8").tobytes(),
+                "squares": river.squares[names].T.astype("<f8").tobytes(),
+                "intercepts": river.intercepts.tolist(),
                 "learned": self.learned,
                 "refused": self.refused,
                 "rollbacks": self.rollbacks,
@@ -268,15 +225,16 @@ class Learner:
         check_version("sentiment", dict(state), STATE_VERSION)
         names = np.frombuffer(state["features"], "<i4").tolist()
         shape = (len(CLASSES), len(names))
-        weights = np.frombuffer(state["weights"], "<f8").reshape(shape)
-        squares = np.frombuffer(state["squares"], "<f8").reshape(shape)
-        self.river = self._new_river()
-        self._put(names, (weights, squares, np.array(state["intercepts"])))
-        self.learned, self.refused, self.rollbacks = state["learned"], state["refused"], state["rollbacks"]
-        self._changed.clear()
-        self.table.weights[:] = 0.0
-        self._good[:] = 0.0
-        if not self._write(names):
+        weights, squares = (np.frombuffer(state[part], "<f8").reshape(shape).T for part in ("weights", "squares"))
+        intercepts = np.array(state["intercepts"])
+        if not (np.isfinite(weights).all() and np.isfinite(intercepts).all()):
             raise ValueError(
                 "sentiment: state with weights that are not finite: start with an empty recovery directory"
             )
+        river = self.river
+        for table in (river.weights, river.squares, self.table.weights):
+            table[:] = 0.0
+        river.weights[names], river.squares[names], river.intercepts = weights, squares, intercepts
+        self.learned, self.refused, self.rollbacks = state["learned"], state["refused"], state["rollbacks"]
+        self._changed.clear()
+        self._write(names)

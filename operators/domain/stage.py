@@ -49,8 +49,16 @@ class Stage(ABC):
         """How many records are held."""
 
     @abstractmethod
+    def limit(self) -> int:
+        """How many records may be held."""
+
+    @abstractmethod
     def state(self) -> dict[str, Any]:
         """A copy as versioned plain data: ``{"v": 1, ...}``."""
+
+    def view(self) -> dict[str, Any]:
+        """What `state` gives, but not a copy: for whoever encodes it at once. A stage with many records has one."""
+        return self.state()
 
     @abstractmethod
     def restore(self, state: dict[str, Any]) -> None:

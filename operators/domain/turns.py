@@ -43,6 +43,7 @@ class Turns:
             Probabilities(negative, neutral, positive),
             polarity,
             reading.model,
+            reading.version,
         )
         self._out.published.append(publish(scored, name, time, data.conversation_id))
         entry = Scored(data.message_id, time, reading.model, reading.features, probabilities)
@@ -68,10 +69,6 @@ class Turns:
         if self.ledger.unmatched:
             self._out.counted["csq_labels_unmatched_total", ("other",)] += self.ledger.unmatched
             self.ledger.unmatched = 0
-
-    def state(self) -> dict[str, Any]:
-        """Plain data."""
-        return self.ledger.state()
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""

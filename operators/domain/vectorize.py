@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from operators.domain import features_words, features_zh, lexicon
 from operators.domain.hashing import SHIFT
 from operators.domain.language import UNDECLARED, Tags, by_script
+from operators.domain.pieces import Pieces
+from operators.domain.text import runs
 from operators.domain.vectors import LANGUAGES, SPACE, TONES, Vectors
-from operators.domain.words import Memo
 
 _AT_ONCE = 4_096  # messages: the number of the message and the feature share 32 bits, and arrays stay in the cache
 _STEPS = TONES // 2  # of tone, on either side of none
@@ -48,8 +49,9 @@ class Vectorizer:
     """
 
     def __init__(self, params: Params) -> None:
-        self._memo = Memo(params.memo_entries)
+        self._pieces = Pieces(params.memo_entries)
         self._tags = Tags()
+        features_zh.extract(["。"])  # makes its tables: the first Chinese message need not wait for them
 
     def vectorize_many(self, texts: Sequence[str], languages: Sequence[str | None]) -> Vectors:
         """The vectors of cleaned texts; `languages` are declared BCP 47 tags or None."""
@@ -57,10 +59,7 @@ class Vectorizer:
             raise ValueError(
                 f"vectorize: {len(texts)} texts with {len(languages)} languages: give one (or None) for each text"
             )
-        parts = [
-            self._some(texts[at : at + _AT_ONCE], languages[at : at + _AT_ONCE])
-            for at in range(0, max(1, len(texts)), _AT_ONCE)
-        ]
+        parts = [self._some(texts[run], languages[run]) for run in runs(texts, _AT_ONCE)]
         return parts[0] if len(parts) == 1 else Vectors.joined(parts)
 
     def tones_many(self, texts: Sequence[str], languages: Sequence[str | None]) -> list[float]:
@@ -69,11 +68,14 @@ class Vectorizer:
         >>> [tone > 0 for tone in Vectorizer(Params()).tones_many(["Happy to help!", "Whatever."], ["en", "en"])]
         [True, False]
         """
+        return [tone for run in runs(texts) for tone in self._tones(texts[run], languages[run])]
+
+    def _tones(self, texts: Sequence[str], languages: Sequence[str | None]) -> list[float]:
         codes = self._codes(texts, languages)
         totals = np.zeros(len(texts), np.int64)
         at = np.flatnonzero(codes != 1)
         if len(at):
-            totals[at] = features_words.totals(self._memo, [texts[i] for i in at.tolist()], codes[at])
+            totals[at] = features_words.totals(self._pieces, [texts[i] for i in at.tolist()], codes[at])
         at = np.flatnonzero(codes == 1)
         if len(at):
             totals[at] = features_zh.extract([texts[i] for i in at.tolist()]).totals
@@ -85,7 +87,10 @@ class Vectorizer:
         tags = self._tags
         told = [tags[tag] for tag in languages]
         if UNDECLARED in told:
-            told = [by_script(text) if code == UNDECLARED else code for code, text in zip(told, texts, strict=True)]
+            told = [
+                code if code != UNDECLARED or text.isascii() else by_script(text)
+                for code, text in zip(told, texts, strict=True)
+            ]
         return np.array(told, np.int64)
 
     def _some(self, texts: Sequence[str], languages: Sequence[str | None]) -> Vectors:
@@ -96,13 +101,13 @@ class Vectorizer:
         keys: list[NDArray[np.uint32]] = []
         chinese = codes == 1
         if not chinese.any():
-            words = features_words.extract(self._memo, texts, codes)
+            words = features_words.extract(self._pieces, texts, codes)
             codes = np.where(words.english, 0, 2)
             totals, questions, keys = words.totals, words.questions, words.keys
         else:
             at = np.flatnonzero(~chinese)
             if len(at):
-                words = features_words.extract(self._memo, [texts[i] for i in at.tolist()], codes[at])
+                words = features_words.extract(self._pieces, [texts[i] for i in at.tolist()], codes[at])
                 codes[at] = np.where(words.english, 0, 2)
                 totals[at], questions[at] = words.totals, words.questions
                 keys += _renumbered(words.keys, at)

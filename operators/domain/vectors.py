@@ -5,7 +5,7 @@ the form in which scorers want it: one array of features and where each message 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import compress, pairwise
 from typing import NamedTuple, overload
 
 import numpy as np
@@ -78,6 +78,8 @@ class Vectors(Sequence[Vector]):
     @classmethod
     def joined(cls, parts: "Sequence[Vectors]") -> "Vectors":
         """Batches behind each other as one."""
+        if len(parts) == 1:
+            return parts[0]
         sizes = np.concatenate([np.diff(part.starts) for part in parts])
         starts = np.zeros(len(sizes) + 1, np.int64)
         np.cumsum(sizes, out=starts[1:])
@@ -104,26 +106,42 @@ class Vectors(Sequence[Vector]):
     def __iter__(self) -> Iterator[Vector]:
         return iter(self.tolist())
 
-    def tolist(self) -> list[Vector]:
-        """All as single vectors: the features of the batch are copied once and cut."""
+    def cut(self) -> list[bytes]:
+        """The features of each message as little-endian int32: those of the batch are copied once and cut."""
         raw = self.features.astype(_ITEM, copy=False).tobytes()
         bounds = (self.starts * _ITEM.itemsize).tolist()
-        cut = [raw[begin:end] for begin, end in pairwise(bounds)]
-        return list(map(Vector, self.languages, cut, self.tones, self.questions))
+        return [raw[begin:end] for begin, end in pairwise(bounds)]
 
-    def only(self, language: str) -> tuple[list[int], "Vectors"]:
-        """The messages of one language, and where they stood in this batch."""
-        places = [place for place, spoken in enumerate(self.languages) if spoken == language]
-        if len(places) == len(self):
-            return places, self
-        sizes = np.diff(self.starts)[places]
-        starts = np.zeros(len(places) + 1, np.int64)
-        np.cumsum(sizes, out=starts[1:])
-        chosen = np.repeat(self.starts[:-1][places] - starts[:-1], sizes) + np.arange(starts[-1])
-        return places, Vectors(
-            self.features[chosen],
+    def tolist(self) -> list[Vector]:
+        """All as single vectors."""
+        return list(map(Vector, self.languages, self.cut(), self.tones, self.questions))
+
+    def shares(self, sizes: Iterable[int]) -> "Iterator[Vectors]":
+        """The batch cut into parts of so many messages; together they are the whole of it."""
+        begin = 0
+        for size in sizes:
+            end = begin + size
+            starts = self.starts[begin : end + 1]
+            yield Vectors(
+                self.features[starts[0] : starts[-1]],
+                starts - starts[0],
+                self.languages[begin:end],
+                self.tones[begin:end],
+                self.questions[begin:end],
+            )
+            begin = end
+
+    def only(self, language: str) -> "tuple[NDArray[np.bool_], Vectors]":
+        """Which messages are in one language, and a batch of them alone."""
+        told = [spoken == language for spoken in self.languages]
+        chosen = np.array(told, np.bool_)
+        sizes = np.diff(self.starts)
+        starts = np.zeros(sum(told) + 1, np.int64)
+        np.cumsum(sizes[chosen], out=starts[1:])
+        return chosen, Vectors(
+            self.features[np.repeat(chosen, sizes)],
             starts,
-            [language] * len(places),
-            [self.tones[place] for place in places],
-            [self.questions[place] for place in places],
+            [language] * (len(starts) - 1),
+            list(compress(self.tones, told)),
+            list(compress(self.questions, told)),
         )

@@ -2,8 +2,9 @@
 
 A stage may settle what happened up to a moment once every origin that feeds it has come past that moment. Origins are
 the processes that read (for the conversation lanes) and the processes that hold conversation lanes (for the lanes
-behind them); a tick says which share of all of them it speaks for. Until the whole has spoken, time has not begun: a
-stage that has heard of one process out of two does not know what the other still holds.
+behind them); a tick says which share it speaks for, of all partitions that are read or of all lanes. Until the whole
+has spoken, time has not begun: a stage that has heard of one process out of two does not know what the other still
+holds. Origins are heard anew after each start, so a process that is no longer there holds nobody back.
 
 The idea is the watermark of the Dataflow Model (Akidau et al., VLDB 2015). Bytewax has none between steps, and the
 clock of its windows runs with wall time: after an outage it takes the whole backlog for late.

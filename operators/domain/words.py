@@ -29,7 +29,7 @@ Word = tuple[int, int, int, int, int, int, int]
 
 _COLUMNS = 7
 _UNSIGNED = 0xFFFFFFFF
-_CHARACTERS = 16  # per entry, on average, before the memory is taken for full
+_BYTES = 16  # per entry, on average, before the memory is taken for full
 _PIECE = re.compile(
     r"(?P<url>(?:https?://|www\.)\S+)"
     r"|(?P<mask><(?:email|phone|card)>)"
@@ -45,6 +45,11 @@ _ENDS = frozenset(".,!?;:")
 _VALENCES = {word: round(valence * UNIT) for word, valence in lexicon.words().items()}
 _EMOJI = {sign: round(valence * UNIT) for sign, valence in lexicon.emoji().items()}
 _BOOSTS = {word: round(boost * UNIT) for word, boost in lexicon.BOOSTERS.items()}
+_FLAGS = {
+    word: SPOKEN | NEGATOR * (word in lexicon.NEGATORS) | MATTER * (word in lexicon.MATTERS)
+    for word in lexicon.NEGATORS | lexicon.MATTERS
+}
+_NOT = crc32(b"not ")
 _LOUDER = round(lexicon.CAPITALS * UNIT)
 
 
@@ -59,7 +64,7 @@ def take_apart(piece: str) -> list[Word]:
     if piece[-1] in _ENDS and piece[:-1].isalpha() and piece.isascii():
         return [_spoken(piece[:-1]), _sign(piece[-1])]
     smile = _emoticon(piece)
-    return [_word(smile, _VALENCES[smile], _VALENCES[smile])] if smile else list(_parts(piece))
+    return [smile] if smile else list(_parts(piece))
 
 
 def _parts(piece: str) -> Iterator[Word]:
@@ -82,7 +87,7 @@ def _word(text: str, valence: int = 0, elsewhere: int = 0, boost: int = 0, flags
     raw = text.encode("utf-8", "replace")
     return (
         crc32(raw),
-        crc32(b"not " + raw),
+        crc32(raw, _NOT),
         valence & _UNSIGNED,
         elsewhere & _UNSIGNED,
         boost & _UNSIGNED,
@@ -91,79 +96,84 @@ def _word(text: str, valence: int = 0, elsewhere: int = 0, boost: int = 0, flags
     )
 
 
-def _emoticon(piece: str) -> str | None:
-    for candidate in (piece, piece.rstrip(".,!?"), piece.lstrip(".,!?")):
-        if candidate in _VALENCES and not any(map(str.isalpha, candidate[:-1])):
-            return candidate
-    return None
+def _emoticon(piece: str) -> Word | None:
+    """Also with a sign before or behind it."""
+    return _EMOTICONS.get(piece) or _EMOTICONS.get(piece.rstrip(".,!?")) or _EMOTICONS.get(piece.lstrip(".,!?"))
 
 
 def _spoken(text: str) -> Word:
     """A word as said: small letters, soooo as soo, don't with its apostrophe, and its valence by any of its forms."""
-    low = text.lower().replace("\u2019", "'")
-    bare = short = low
-    if not low.isalpha() or _LONG_DRAWN.search(low):
+    low = short = text.lower().replace("\u2019", "'")
+    drawn = _LONG_DRAWN.search(low)
+    if drawn:
         short = _LONG_DRAWN.sub(r"\1\1", low)
-        bare = short.replace("'", "").lstrip("#")
+    bare = short if short.isalpha() else short.replace("'", "").lstrip("#")
     valence = _VALENCES.get(low) or _VALENCES.get(bare) or _VALENCES.get(short) or 0
-    if short != low:
-        valence = valence or _VALENCES.get(_LONG_DRAWN.sub(r"\1", low), 0)
+    if drawn and not valence:
+        valence = _VALENCES.get(_LONG_DRAWN.sub(r"\1", low), 0)
     if valence and len(text) > 1 and text.isupper():
         valence += _LOUDER if valence > 0 else -_LOUDER
-    flags = SPOKEN | NEGATOR if bare in lexicon.NEGATORS else SPOKEN
-    if bare in lexicon.MATTERS:
-        flags |= MATTER
-    return _word(short, valence, 0, _BOOSTS.get(bare, 0), flags)
+    return _word(short, valence, 0, _BOOSTS.get(bare, 0), _FLAGS.get(bare, SPOKEN))
 
 
 def _sign(text: str) -> Word:
     return _word(text[:2], flags=CLAUSE_END | QUESTION * ("?" in text) | EXCLAIM * ("!" in text))
 
 
-class Memo(dict[str, int]):
-    """Piece of text -> row, which says where its words stand among all words.
+_EMOTICONS = {
+    smile: _word(smile, valence, valence)
+    for smile, valence in _VALENCES.items()
+    if not any(map(str.isalpha, smile[:-1]))
+}
+
+
+class Memo(dict[bytes, int]):
+    """Piece of text in UTF-8 -> row, which says where its words stand among all words.
 
     >>> memo = Memo(1_000)
-    >>> memo["good"], memo["very"], memo["good"]
+    >>> memo[b"good"], memo[b"very"], memo[b"good"]
     (2, 3, 2)
     """
 
     def __init__(self, entries: int) -> None:
         super().__init__()
-        self._entries = entries
+        self.entries = entries
         self._begin()
 
     def _begin(self) -> None:
         self.clear()
-        self._characters = 0
-        self._spans = array("i")  # per row: its first word, how many
+        self._bytes = 0
+        self._ends = array("i", [0])  # per row the place behind its last word, where the next row begins
         self._words = array("I")
         self._user, self._url = self._add([_word("<user>")]), self._add([_word("<url>")])
 
-    def __missing__(self, piece: str) -> int:
-        if piece.startswith(("http://", "https://")):
+    def __missing__(self, piece: bytes) -> int:
+        if piece.startswith((b"http://", b"https://")):
             return self._url  # hardly one comes twice: not worth its place
-        self._characters += len(piece)
-        row = self._user if piece[0] == "@" and piece[1:].isalnum() else self._add(take_apart(piece))
+        self._bytes += len(piece)
+        text = piece.decode("utf-8", "surrogatepass")
+        row = self._user if text[0] == "@" and text[1:].isalnum() else self._add(take_apart(text))
         self[piece] = row
         return row
 
     def _add(self, words: list[Word]) -> int:
-        row = len(self._spans) // 2
-        self._spans.extend((len(self._words) // _COLUMNS, len(words)))
+        row = len(self._ends) - 1
         for word in words:
             self._words.extend(word)
+        self._ends.append(len(self._words) // _COLUMNS)
         return row
 
-    def make_room(self) -> None:
-        """Begin anew when it is full; only between batches, for rows of the batch would be lost."""
-        if len(self) >= self._entries or self._characters >= _CHARACTERS * self._entries:
+    def make_room(self) -> bool:
+        """Begin anew when it is full, and say so; only between batches, for rows of the batch would be lost."""
+        full = len(self) >= self.entries or self._bytes >= _BYTES * self.entries
+        if full:
             self._begin()
+        return full
 
-    def spans(self) -> NDArray[np.int32]:
-        """[rows, 2]: the first word of a row and how many it has. Gone when the next piece is looked up."""
-        return np.frombuffer(self._spans, np.int32).reshape(-1, 2)
+    def bounds(self) -> NDArray[np.int32]:
+        """Row i has the words `bounds[i]` up to `bounds[i + 1]`. Gone when the next piece is looked up."""
+        return np.frombuffer(self._ends, np.int32)
 
     def words(self) -> NDArray[np.uint32]:
-        """[words, columns]; as short-lived as `spans`."""
+        """[words, columns]; as short-lived as `bounds`."""
         return np.frombuffer(self._words, np.uint32).reshape(-1, _COLUMNS)

@@ -18,11 +18,12 @@ from bytewax.dataflow import Dataflow
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import cluster_main, run_main
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from operators.connectors import kafka_reader
+from operators.connectors import kafka_reader, kafka_watch
 from operators.connectors.embedded import PARTITIONS, EmbeddedBroker
-from operators.connectors.kafka import NO_SUCH_OFFSET, KafkaInputError, KafkaParams, input_error
+from operators.connectors.kafka import KafkaParams
+from operators.connectors.kafka_errors import KafkaInputError, input_error
 from operators.connectors.kafka_part import Part
 from operators.connectors.kafka_source import KafkaSource
 from operators.domain.route import Chunk
@@ -272,24 +273,54 @@ def test_an_offset_that_the_broker_lacks_ends_the_reading_with_what_to_do(broker
     address = broker.bootstrap_servers
     topic = new_topic(address, *numbered(1, 5))
     reading = Reading(KafkaSource(params(address), [topic]), {f"{topic}[0]": 500})
-    with pytest.raises(KafkaInputError, match=rf"{topic}\[0\] at offset 500 cannot be read.*kafka\.start"):
+    lost = r"the stored position is 500, but the broker holds 0 to 4: the topic was made anew, or cut off"
+    with pytest.raises(KafkaInputError, match=rf"{topic}\[0\]: {lost}\..*kafka\.on_expired_offset for topic {topic}"):
         reading.until(lambda: False)
     reading.close()
 
 
-def test_an_expired_offset_can_be_given_up_deliberately(broker: EmbeddedBroker) -> None:
+@pytest.mark.parametrize(("chosen", "expected"), [("earliest", 5), ("latest", 0)])
+def test_an_expired_offset_can_be_given_up_deliberately(
+    broker: EmbeddedBroker, chosen: str, expected: int, caplog: pytest.LogCaptureFixture
+) -> None:
     address = broker.bootstrap_servers
     topic = new_topic(address, *numbered(1, 5))
-    settings = params(address, librdkafka={**FAST, "auto.offset.reset": "earliest"})
-    reading = Reading(KafkaSource(settings, [topic]), {f"{topic}[0]": 500})
-    reading.until_read(5)
-    assert reading.close()[f"{topic}[0]"] == 5
+    source = KafkaSource(params(address, on_expired_offset={topic: chosen}), [topic])
+    reading = Reading(source, {f"{topic}[0]": 500})
+    reading.until(lambda: bool(caplog.records))
+    reading.until_ended()
+    produce(address, topic, (0, b"new"))
+    reading.until_read(expected + 1)
+    assert reading.close()[f"{topic}[0]"] == 6
+    assert len(reading.records()) == expected + 1
+    (record,) = caplog.records
+    assert f"reading goes on at {5 - expected} (kafka.on_expired_offset: {chosen})" in record.getMessage()
+
+
+def test_what_is_expired_for_one_topic_is_no_leave_for_another() -> None:
+    settings = params("127.0.0.1:1", on_expired_offset={"chat": "latest"})
+    assert [settings.on_expired_offset_of(topic) for topic in ("chat", "mail")] == ["latest", "error"]
+
+
+def test_a_partition_that_came_after_the_first_start_is_read_from_its_beginning(broker: EmbeddedBroker) -> None:
+    address = broker.bootstrap_servers
+    topic, other = new_topic(address, (0, b"old"), (1, b"new")), new_topic(address, (0, b"unknown"))
+    source = KafkaSource(params(address, start="latest"), [topic, other], known_topics={topic})
+    reading = Reading(source, {f"{topic}[0]": 1})
+    reading.until_ended()
+    reading.close()
+    assert [value for _, _, value in reading.records()] == [b"new"]
 
 
 def test_other_errors_of_a_partition_name_it_and_their_reason() -> None:
-    error = input_error("events", 3, 7, KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
-    assert str(error) == "Kafka: events[3] at offset 7 cannot be read: Broker: Topic authorization failed"
-    assert "auto.offset.reset" in str(input_error("events", 3, 7, KafkaError(NO_SUCH_OFFSET)))
+    error = input_error("events[3]", KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+    assert str(error) == "Kafka: events[3] cannot be read: Broker: Topic authorization failed"
+
+
+def test_settings_that_librdkafka_refuses_are_told(broker: EmbeddedBroker) -> None:
+    settings = params(broker.bootstrap_servers, librdkafka={"ssl.ca.location": "/nowhere", "security.protocol": "ssl"})
+    with pytest.raises(KafkaInputError, match=r"librdkafka refuses the settings: .*ssl\.ca\.location.*kafka\.security"):
+        KafkaSource(settings, ["events"]).list_parts()
 
 
 def test_an_unknown_topic_is_named_with_brokers_and_topics(broker: EmbeddedBroker) -> None:
@@ -307,7 +338,10 @@ def test_brokers_that_do_not_answer_are_given_up_after_the_time_set() -> None:
     assert time.monotonic() - begun < 5
 
 
-def test_time_stands_still_while_the_broker_is_gone(caplog: pytest.LogCaptureFixture) -> None:
+def test_time_stands_still_while_the_broker_is_gone(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_watch, "LOOK_SECONDS", 0.2)
     with EmbeddedBroker() as broker:
         source = KafkaSource(params(broker.bootstrap_servers), [new_topic(broker.bootstrap_servers)])
         reading = Reading(source)
@@ -325,7 +359,9 @@ def test_time_stands_still_while_the_broker_is_gone(caplog: pytest.LogCaptureFix
     reading.close()
 
 
-def test_reading_goes_on_by_itself_when_a_frozen_broker_wakes_up() -> None:
+def test_reading_goes_on_by_itself_when_a_frozen_broker_wakes_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_watch, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(kafka_watch, "ANSWER_SECONDS", 1.5)
     process = subprocess.Popen(  # noqa: S603 - our own interpreter
         [sys.executable, "-c", SERVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -338,14 +374,15 @@ def test_reading_goes_on_by_itself_when_a_frozen_broker_wakes_up() -> None:
         process.send_signal(signal.SIGSTOP)
         frozen = time.time()
         reading.until(lambda: not source.status.connected)
-        noticed = time.time()
+        noticed, reason = time.time(), source.status.reason
         reading.step()
         process.send_signal(signal.SIGCONT)
         reading.until_ended()
         told = [chunk.read_until for chunk in reading.chunks if chunk.read_until is not None]
-        assert noticed - frozen > 1
+        assert noticed - frozen > 0.5
+        assert "no answer" in reason or "timed out" in reason
         assert [when for when in told if frozen + 0.1 < when < noticed] == []
-        assert source.status.connected
+        reading.until(lambda: source.status.connected)
         produce(address, "events", (2, b"after"))
         reading.until_read(1)
         reading.close()
@@ -382,6 +419,65 @@ def test_the_consumer_group_is_told_what_was_handed_on(broker: EmbeddedBroker) -
     assert committed.offset == state == len(reading.records())
 
 
+class _Denied(Consumer):
+    """A consumer whose commits are refused as long as `denied`."""
+
+    denied = True
+
+    def commit(self, *args: Any, **kwargs: Any) -> Any:
+        if _Denied.denied:
+            raise KafkaException(KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED))
+        return super().commit(*args, **kwargs)
+
+
+def test_a_commit_that_fails_is_told_once_and_ends_nothing(
+    broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(kafka_reader, "Consumer", _Denied)
+    caplog.set_level("INFO")
+    address = broker.bootstrap_servers
+    topic = new_topic(address, *numbered(1, 30))
+    reading = Reading(KafkaSource(params(address, batch_size=10, group_id="denied"), [topic]))
+    for read in (10, 20):
+        reading.until_read(read)
+        assert reading.parts[0].snapshot() == len(reading.records())
+    (told,) = caplog.messages
+    assert "not committed to the consumer group (kafka.group_id): Broker: Group authorization failed" in told
+    _Denied.denied = False
+    reading.until_read(30)
+    reading.parts[0].snapshot()
+    reading.until(lambda: len(caplog.messages) == 2)
+    assert caplog.messages[1] == "Kafka: positions are committed to the consumer group again"
+    reading.close()
+
+
+def test_without_a_group_nothing_is_committed(broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Denied, "denied", True)
+    monkeypatch.setattr(kafka_reader, "Consumer", _Denied)
+    reading = Reading(KafkaSource(params(broker.bootstrap_servers), [new_topic(broker.bootstrap_servers, (0, b"x"))]))
+    reading.until_read(1)
+    reading.close()
+
+
+def test_lag_is_what_was_not_handed_on_yet(broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_watch, "LOOK_SECONDS", 0.05)
+    address = broker.bootstrap_servers
+    topic = new_topic(address, *numbered(2, 100))
+    ready = Event()
+    source = KafkaSource(params(address), [topic], ready=ready.is_set)
+    reading = Reading(source)
+    whole = {f"{topic}[0]": 50, f"{topic}[1]": 50, f"{topic}[2]": 0, f"{topic}[3]": 0}
+    reading.until(lambda: source.status.lags() == whole)
+    ready.set()
+    reading.until(lambda: source.status.lags() == dict.fromkeys(whole, 0))
+    produce(address, topic, *numbered(1, 7))  # and the flow is busy with something else
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while source.status.lags()[f"{topic}[0]"] != 7:
+        assert time.monotonic() < deadline, source.status.lags()
+        time.sleep(0.01)
+    reading.close()
+
+
 def test_the_status_knows_where_each_part_stands(broker: EmbeddedBroker) -> None:
     address = broker.bootstrap_servers
     topic = new_topic(address, *numbered(2, 10))
@@ -401,6 +497,11 @@ def test_the_status_knows_where_each_part_stands(broker: EmbeddedBroker) -> None
         (b'{"start": "monday"}', r"kafka\.start: got 'monday'"),
         (b'{"start": {"events": "2025-01-31T08:00:00"}}', r"kafka\.start: got '2025-01-31T08:00:00'.*zone"),
         (b'{"librdkafka": {"group.id": "x"}}', r"kafka\.librdkafka: group\.id cannot be set here"),
+        (
+            b'{"librdkafka": {"auto.offset.reset": "latest"}}',
+            r"auto\.offset\.reset cannot.*kafka\.on_expired_offset say",
+        ),
+        (b'{"on_expired_offset": "newest"}', r"on_expired_offset"),
         (b'{"batch_size": 0}', r"\$\.batch_size"),
         (b'{"batchsize": 1}', r"batchsize"),
     ],

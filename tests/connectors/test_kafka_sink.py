@@ -1,5 +1,6 @@
 """The Kafka sink delivers everything before an epoch ends, or says what it could not deliver and why."""
 
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import count
@@ -15,7 +16,8 @@ from bytewax.testing import TestingSource, cluster_main, run_main
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from operators.connectors.embedded import PARTITIONS, EmbeddedBroker
-from operators.connectors.kafka import KafkaOutputError, KafkaParams
+from operators.connectors.kafka import KafkaParams
+from operators.connectors.kafka_errors import KafkaOutputError
 from operators.connectors.kafka_sink import PARTS, KafkaSink, SinkPart
 from operators.domain.outgoing import Outgoing
 
@@ -113,7 +115,7 @@ def test_a_full_queue_is_waited_for(broker: EmbeddedBroker, stream: str) -> None
 
 def test_a_record_that_is_too_large_is_an_error_that_tells_no_content(broker: EmbeddedBroker, stream: str) -> None:
     part = part_of(KafkaSink(params(broker.bootstrap_servers, librdkafka={"message.max.bytes": 2000})))
-    with pytest.raises(KafkaOutputError, match=f"topic {stream}, key 'k', was not delivered: .*too large") as raised:
+    with pytest.raises(KafkaOutputError, match=f"1 record for topic {stream} was not delivered: .*too large") as raised:
         part.write_batch([[Outgoing(stream, "k", b"secret" * 1000)]])
     assert "secret" not in str(raised.value)
     part.close()
@@ -125,9 +127,34 @@ def test_an_undelivered_record_fails_the_epoch_and_closing_adds_no_second_error(
         part.write_batch([[Outgoing("alerts", "a", b"first")]])
         part.snapshot()
     part.write_batch([[Outgoing("alerts", "a", b"second"), Outgoing("alerts", "b", b"third")]])
-    with pytest.raises(KafkaOutputError, match=r"topic alerts, key 'a', was not delivered: .*timed out \(and 1 more\)"):
+    with pytest.raises(
+        KafkaOutputError,
+        match=r"2 records for topic alerts were not delivered: .*timed out.*2 s \(kafka\.delivery_seconds",
+    ):
         part.snapshot()
     part.close()
+
+
+def test_while_it_waits_for_a_broker_the_process_shows_that_it_lives() -> None:
+    beats: list[float] = []
+    with EmbeddedBroker() as broker:
+        sink = KafkaSink(params(broker.bootstrap_servers, delivery_seconds=2.0), beat=lambda: beats.append(1))
+    part = part_of(sink)
+    part.write_batch([[Outgoing("alerts", "a", b"first")]])
+    with pytest.raises(KafkaOutputError):
+        part.snapshot()
+    assert 2 <= len(beats) <= 6
+
+
+def test_many_parts_close_as_fast_as_one() -> None:
+    with EmbeddedBroker() as broker:
+        sink = KafkaSink(params(broker.bootstrap_servers))
+    parts = [sink.build_part("out", name, None) for name in sink.list_parts()]
+    parts[0].write_batch([[Outgoing("alerts", "a", b"first")]])
+    begun = time.monotonic()
+    for part in parts:
+        part.close()
+    assert 4 < time.monotonic() - begun < 10
 
 
 def test_a_flow_ends_with_the_error_of_its_sink() -> None:

@@ -32,6 +32,9 @@ class Leaving:
         p = min(numbers[NAMES.index("empty_searches")] / 10, 1.0)
         return p, Inputs(numbers, tuple(f"{name}={value}" for name, value in attributes.items()))
 
+    def version(self) -> int:
+        return 7
+
     def reasons_of(self, x: Any) -> list[tuple[str, float]]:
         return [("searches without result", 1.0)]
 
@@ -148,7 +151,7 @@ def test_a_score_is_published_with_its_reasons_and_cause() -> None:
         f"s searched{T}k1#churn.scored",
         {
             "customer_id": "k1", "segment": "other", "probability": 0.1, "at_risk": False,
-            "reasons": [{"because": "searches without result", "effect": 1.0}],
+            "reasons": [{"because": "searches without result", "effect": 1.0}], "model_version": 7,
         },
     )  # fmt: skip
     assert seen.sampled("csq_churn_probability") == {("other",): [0.1]}

@@ -5,7 +5,7 @@ from typing import Any
 
 from operators.domain.dedupe import Params as Window
 from operators.domain.intake import Intake, Params
-from operators.domain.outgoing import DEADLETTERS
+from operators.domain.outgoing import DEADLETTERS, RELEASE
 from tests.builders import START, Seen, raw
 
 NOW = START + 60
@@ -57,9 +57,12 @@ def test_a_refused_event_is_a_dead_letter_with_its_bytes_and_where_it_was_read()
     assert (dead.stream, dead.value) == (DEADLETTERS, value)
     assert dict(dead.headers) == {
         "reason": "unknown_type",
+        "path": "$.type",
         "detail": "$.type: expected one of the types of docs/events.md",
         "origin": "shop.events/3",
         "position": "41",
+        "csq": RELEASE,
+        "time": "2026-01-05T08:01:00.000Z",
     }
     assert seen.count("csq_dead_letters_total") == {("unknown_type",): 1}
     assert len(seen.events) == 1

@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime
+from importlib.metadata import version
 
 import pytest
 
@@ -45,6 +46,31 @@ def test_a_dead_letter_keeps_the_bytes_and_tells_nothing_of_them_in_its_headers(
     record = dead_letter(b"geheim", "not_json", "detail", "shop.events/0", 17)
     assert (record.stream, record.value, record.key) == (DEADLETTERS, b"geheim", "shop.events/0@17")
     assert "geheim" not in str(record.headers)
+
+
+def test_the_headers_say_why_where_when_and_by_which_release() -> None:
+    headers = dict(dead_letter(b"", "invalid_field", "$.data.text: too long", "shop.events[0]", 17, now=0.25).headers)
+    assert headers == {
+        "reason": "invalid_field",
+        "path": "$.data.text",
+        "detail": "$.data.text: too long",
+        "origin": "shop.events[0]",
+        "position": "17",
+        "csq": version("csq"),
+        "time": "1970-01-01T00:00:00.250Z",
+    }
+
+
+def test_a_detail_that_names_no_field_has_an_empty_path() -> None:
+    assert dict(dead_letter(b"", "too_large", "9 bytes: expected 8", "o", 0).headers)["path"] == ""
+
+
+def test_what_a_stage_failed_on_names_the_stage_and_the_event() -> None:
+    record = dead_letter(
+        b"[]", "stage_failed", "stage queues: KeyError; see the log", "queues", "shop/1 e7", stage="queues"
+    )
+    assert record.key == "queues@shop/1 e7"
+    assert dict(record.headers)["stage"] == "queues"
 
 
 def test_a_dead_letter_is_cut_at_64_kib() -> None:

@@ -16,7 +16,7 @@ from operators.connectors.jsonl import JsonlSource
 from operators.domain.events import TYPES
 from operators.domain.lane import Lanes
 from operators.domain.route import END, Chunk, Router
-from operators.domain.watermark import Tick
+from operators.domain.watermark import Tick, Watermark
 from tests.builders import START, envelope, raw
 
 NOW = START + 10_000
@@ -221,8 +221,16 @@ def test_a_tick_is_due_after_so_many_records_or_so_much_time() -> None:
 
 
 def test_a_tick_says_for_which_share_of_the_readers_it_speaks() -> None:
-    routed = router(origin="p1", of=3).route_many([chunk(page(START))])
-    assert routed[-1][1] == Tick("p1", START - 2, 1, 3)
+    routed = router(origin="p1", parts=lambda: 5).route_many([chunk(page(START)), chunk(page(START + 1), origin="b")])
+    assert routed[-1][1] == Tick("p1", START - 2, 2, 5)
+
+
+def test_a_process_without_partitions_says_nothing_and_holds_nobody_back() -> None:
+    idle, busy = router(origin="p0", parts=lambda: 1), router(origin="p1", parts=lambda: 1)
+    assert idle.route_many([]) == []
+    mark = Watermark()
+    assert mark.hear(busy.route_many([chunk(page(START))])[-1][1])
+    assert mark.reached == START - 2
 
 
 ARRIVALS = st.lists(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.domain import text as module
-from operators.domain.text import LIMIT, clean
+from operators.domain.text import LIMIT, clean, clean_many
 
 TRICKY = st.lists(
     st.sampled_from(
@@ -113,11 +113,19 @@ def test_no_tag_address_or_long_number_is_left(raw):
     assert not re.search(r"\d{7}", cleaned)
 
 
-@given(st.text(st.characters(max_codepoint=127), max_size=300))
-def test_the_short_way_gives_what_the_long_one_gives(raw):
-    long_way = module._mask(module._drop_tags(module._decode(raw)))
+@given(st.lists(st.text() | TRICKY | st.text(st.characters(max_codepoint=127)) | st.text("12 @a.-(+/", max_size=40)))
+def test_many_are_cleaned_as_one_by_one(raws):
+    many = [raw for raw in raws for _ in range(16)]
 
-    assert clean(raw) == long_way
+    assert clean_many(raws) == [clean(raw) for raw in raws]
+    assert clean_many(many) == [clean(raw) for raw in many]
+
+
+def test_what_needs_no_cleaning_is_not_looked_at_again():
+    fine = ["@shop my order 123456 is late!!", "was at gate 12, then 34, then 56 (no. 78)", "", "x" * LIMIT] * 4
+
+    assert not module._suspects(fine).any()
+    assert all(kept is text for kept, text in zip(clean_many(fine), fine, strict=True))
 
 
 def test_no_half_of_a_mask_is_left_at_the_end():

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def test_a_full_memo_begins_anew_and_gives_the_same():
     pieces = [small.vectorize_many(texts[at : at + 100], [None] * 100) for at in range(0, 3_000, 100)]
 
     assert [vector for part in pieces for vector in part] == large.vectorize_many(texts, [None] * 3_000).tolist()
-    assert len(small._memo) < 1_300
+    assert len(small._pieces.memo) < 1_300
 
 
 def test_a_batch_larger_than_one_go_is_put_together():
@@ -237,8 +238,21 @@ def test_single_vectors_make_the_batch_again(texts):
 
     assert again.tolist() == batch.tolist()
     for language in ("en", "zh", "other"):
-        places, chosen = batch.only(language)
-        assert chosen.tolist() == [batch[place] for place in places]
+        which, chosen = batch.only(language)
+        assert chosen.tolist() == [vector for vector, here in zip(batch, which, strict=True) if here]
+        assert all((vector.language == language) == here for vector, here in zip(batch, which, strict=True))
+
+
+@given(TEXTS, st.data())
+def test_shares_are_the_batch_in_parts(texts, data):
+    batch = Vectorizer(Params()).vectorize_many(texts, [None] * len(texts))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(texts)), max_size=4)))
+    sizes = [end - begin for begin, end in pairwise([0, *cuts, len(texts)])]
+    shares = list(batch.shares(sizes))
+
+    assert [len(share) for share in shares] == sizes
+    assert [vector for share in shares for vector in share] == batch.tolist()
+    assert Vectors.joined(shares).tolist() == batch.tolist()
 
 
 def test_a_batch_counts_from_either_end_and_can_be_cut():

@@ -41,7 +41,9 @@ MOVES_RARELY = {
     "csq_labels_unmatched_total": "every label of the shop has its turn",
     "csq_state_evicted_total": "no lane is full",
     "csq_snapshot_duration_seconds": "without a recovery store there are no snapshots",
-    "csq_source_lag_messages": "fed by the issue on production running",
+    "csq_state_bytes": "as above",
+    "csq_source_lag_messages": "the simulated shop is read as fast as it writes",
+    "csq_source_partitions_unread": "the embedded broker gets no new partitions",
 }
 WITH_TIME = {
     "csq_oldest_open_wait_seconds": "live, the clock stands some seconds after the last event",

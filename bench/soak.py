@@ -1,0 +1,394 @@
+"""Soak: a live csq under load for long, while things go wrong around it.
+
+    python -m bench.soak --minutes 20 --rate 5000
+
+A real Kafka, ``csq run`` with a recovery store as a process of its own, events of a shop at a steady rate. It is killed
+and started again, held still, its broker is stopped, and broken records come in bursts. Then nothing happens for the
+last two fifths of the time, in which memory must stay flat. At the end every message of a customer must have been
+scored and every broken record refused: lost 0.
+
+Latency is what csq measures itself, ``csq_event_age_seconds``: from an event's own time, which is taken right before it
+is produced, to its being counted. So it has in it the producer, the broker and csq. It is told for the time without
+faults, which is what the aim of 100 ms speaks of, and for all of it.
+"""
+
+import argparse
+import math
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from prometheus_client.parser import text_string_to_metric_families
+
+from bench.soak_traffic import DEAD, TURNS, Answers, LiveShop, Traffic
+from bench.texts import texts_of
+from flows.settings import Outputs
+from flows.view import quantile
+
+TOPIC = "csq.events"
+PARTITIONS = 4
+AIM_SECONDS = 0.1
+"""p99 from produce to metric, without faults; told, and no failure where the machine is too small."""
+FLAT_SHARE = 0.05
+FLAT_BYTES = 24 << 20
+"""Memory may grow by so much, whichever is more, in the quiet part: allocators are never quite at rest."""
+READY_SECONDS = 120.0
+CATCH_UP_SECONDS = 900.0
+"""Bound on how long csq may take at the end for what is left to read."""
+STILL_SECONDS = 60
+"""When nothing has come for so long, nothing will."""
+STOP_SECONDS = 60.0
+SAMPLE_SECONDS = 2.0
+AFTER_FAULT_SECONDS = 15.0
+"""So long after a fault was over, latency and memory are still its own; in a long soak a tenth of the time."""
+QUIET_FROM = 0.6
+"""Share of the time that faults have; for the others nothing happens."""
+BURST = 5_000
+HELD_SECONDS = 5.0
+DOWN_SECONDS = 12.0
+Values = dict[str, dict[tuple[str, ...], float]]
+
+
+class Sample(NamedTuple):
+    """What csq said of itself."""
+
+    at: float
+    """Seconds since the soak began."""
+    process: int
+    ages: dict[tuple[str, ...], float]
+    events: float
+    rss_bytes: int
+
+
+class Csq:
+    """``csq run`` as a process of its own."""
+
+    def __init__(self, folder: Path, brokers: str, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.starts = 0
+        self.restart_seconds: list[float] = []
+        self._log = folder / "csq.log"
+        self._environ = {name: value for name, value in os.environ.items() if not name.startswith("CSQ_")} | {
+            "CSQ_KAFKA__BROKERS": f"['{brokers}']",
+            "CSQ_KAFKA__TOPICS": f"['{TOPIC}']",
+            "CSQ_KAFKA__GROUP_ID": "csq",
+            "CSQ_STATE__DIRECTORY": str(folder / "state"),
+            "CSQ_HTTP__PORT": str(port),
+            # Tables that are full within a minute: what grows after that is no table.
+            "CSQ_DEDUPE__MAX_IDS": "3000",
+            "CSQ_CONVERSATIONS__MAX_CONVERSATIONS": "200",
+            "CSQ_CUSTOMERS__MAX_CUSTOMERS": "500",
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start, and wait until it is ready.
+
+        Raises:
+            RuntimeError: it ended, or is not ready in time.
+        """
+        began = time.monotonic()
+        with self._log.open("ab") as log:
+            command = [sys.executable, "-m", "flows.cli", "run"]
+            self._process = subprocess.Popen(command, env=self._environ, stdout=log, stderr=log)  # noqa: S603 - our own command
+        self.starts += 1
+        while not self._is_ready():
+            if self._process.poll() is not None or time.monotonic() - began > READY_SECONDS:
+                raise RuntimeError(f"csq is not ready after {time.monotonic() - began:.0f} s; {self.end_of_log()}")
+            time.sleep(0.2)
+        self.restart_seconds.append(time.monotonic() - began)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.process.kill()
+        self.process.wait()
+
+    def hold(self, seconds: float) -> None:
+        """Let it hold still."""
+        self.process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        self.process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> int:
+        """SIGTERM; its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(STOP_SECONDS)
+
+    @property
+    def process(self) -> "subprocess.Popen[bytes]":
+        """The process that runs."""
+        if self._process is None:
+            raise RuntimeError("csq does not run")
+        return self._process
+
+    def end(self) -> None:
+        """Leave nothing behind."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def scrape(self) -> Values | None:
+        """Its metrics, or None while it does not answer."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/metrics", timeout=2) as answer:  # noqa: S310 - our own server
+                text = answer.read().decode()
+        except (OSError, urllib.error.URLError):
+            return None
+        values: Values = {}
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                values.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
+        return values
+
+    def rss_bytes(self) -> int:
+        """Memory it holds now."""
+        for line in Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        return 0
+
+    def end_of_log(self) -> str:
+        """For a message."""
+        return "its log ends with:\n" + self._log.read_text(encoding="utf-8", errors="replace")[-2_000:]
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=1) as answer:  # noqa: S310 - our own server
+                return bool(answer.status == 200)  # noqa: PLR2004 - HTTP's word for ready
+        except OSError:
+            return False
+
+
+class Fault(NamedTuple):
+    """Something goes wrong at a share of the whole time."""
+
+    share: float
+    name: str
+    do: Callable[[], None]
+
+
+class Soak:
+    """One soak."""
+
+    def __init__(self, kafka: Any, folder: Path, minutes: float, rate: float, seed: int) -> None:  # noqa: ANN401 - tests.servers.kafka.Kafka, imported only where it runs
+        self.seconds = minutes * 60
+        self.samples: list[Sample] = []
+        self.faults: list[tuple[float, float, str]] = []
+        """Begin and end (seconds since the soak began), and what it was."""
+        self.wrong: list[str] = []
+        self._lasted = self.seconds
+        self._caught_up = 0.0
+        self._kafka = kafka
+        self._csq = Csq(folder, kafka.address, _free_port())
+        data = os.environ.get("CSQ_DATA")
+        self.shop = LiveShop(texts_of(Path(data) if data else None), seed)
+        self.traffic = Traffic(kafka.address, TOPIC, self.shop, rate)
+        self.answers = Answers(kafka.address, {TURNS: PARTITIONS, DEAD: PARTITIONS})
+        self._planned = [
+            Fault(0.12, "kill -9", self._kill),
+            Fault(0.22, f"{BURST:,} broken records at once", lambda: self.traffic.burst(BURST)),
+            Fault(0.30, f"held still for {HELD_SECONDS:g} s", lambda: self._csq.hold(HELD_SECONDS)),
+            Fault(0.38, f"broker down for {DOWN_SECONDS:g} s", self._broker_down),
+            Fault(0.50, "kill -9", self._kill),
+        ]
+
+    def run(self) -> None:
+        """Until the time is over and everything is settled."""
+        self._csq.start()
+        self.answers.start()
+        self.traffic.start()
+        began = time.monotonic()
+        planned = list(self._planned)
+        try:
+            while (at := time.monotonic() - began) < self._until(planned):
+                if planned and at >= planned[0].share * self.seconds:
+                    fault = planned.pop(0)
+                    fault.do()
+                    self.faults.append((at, time.monotonic() - began, fault.name))
+                self._sample(began)
+                time.sleep(SAMPLE_SECONDS)
+            self.traffic.stop()
+            self._lasted = time.monotonic() - began
+            self._settle()
+            self._judge()
+        finally:
+            self._csq.end()
+            self.answers.stop()
+
+    def _until(self, planned: list[Fault]) -> float:
+        """When it is over: the quiet part is as long as it should be, however long the faults took."""
+        if planned:
+            return math.inf
+        return max(self.seconds, self.faults[-1][1] + (1 - QUIET_FROM) * self.seconds)
+
+    def _kill(self) -> None:
+        self._csq.kill()
+        self._csq.start()
+
+    def _broker_down(self) -> None:
+        self._kafka.stop()
+        time.sleep(DOWN_SECONDS)
+        self._kafka.start()
+
+    def _sample(self, began: float) -> None:
+        if self._csq.process.poll() is not None:
+            raise RuntimeError(f"csq ended by itself with {self._csq.process.returncode}; {self._csq.end_of_log()}")
+        values = self._csq.scrape()
+        if values is None:
+            return
+        self.samples.append(
+            Sample(
+                time.monotonic() - began,
+                self._csq.starts,
+                values.get("csq_event_age_seconds_bucket", {}),
+                sum(values.get("csq_events_total", {}).values()),
+                self._csq.rss_bytes(),
+            )
+        )
+
+    def _settle(self) -> None:
+        """Wait until everything is there, or nothing comes any more; then stop csq."""
+        deadline, still = time.monotonic() + CATCH_UP_SECONDS, 0
+        expected = self.shop.asked.count(1) + self.shop.broken
+        before, began = -1, time.monotonic()
+        while time.monotonic() < deadline and self.answers.count() < expected and still < STILL_SECONDS:
+            time.sleep(1.0)
+            still = still + 1 if self.answers.count() == before else 0
+            before = self.answers.count()
+        self._caught_up = time.monotonic() - began
+        code = self._csq.stop()
+        if code:
+            self.wrong.append(f"csq ended with {code} after SIGTERM; {self._csq.end_of_log()}")
+        time.sleep(2.0)  # the last of what it wrote
+
+    # ---- what it comes to
+
+    def _judge(self) -> None:
+        self.wrong += self.traffic.failed
+        if missing := self.answers.missing(self.shop):
+            self.wrong.append(f"{len(missing):,} messages were never scored, the first is message-{missing[0]}")
+        if (refused := len(self.answers.refused)) != self.shop.broken:
+            self.wrong.append(f"{self.shop.broken:,} broken records were sent, and {refused:,} refused")
+        growth, mean, _ = self.memory()
+        if growth > max(FLAT_BYTES, FLAT_SHARE * mean):
+            self.wrong.append(f"memory grew by {growth / 2**20:.0f} MiB while nothing happened")
+
+    def lost(self) -> int:
+        """Messages that were never scored, and broken records that were never refused."""
+        return len(self.answers.missing(self.shop)) + max(self.shop.broken - len(self.answers.refused), 0)
+
+    def memory(self) -> tuple[float, float, float]:
+        """Of the quiet part: bytes it grew by (a straight line through all samples), mean, and slope in bytes/min."""
+        quiet = [sample for sample in self.samples if sample.at > self.faults[-1][1] + self._after()]
+        if len(quiet) < 2:  # noqa: PLR2004 - a line needs two points
+            return 0.0, 0.0, 0.0
+        at = np.array([sample.at for sample in quiet])
+        rss = np.array([sample.rss_bytes for sample in quiet], np.float64)
+        slope = float(np.polyfit(at, rss, 1)[0])
+        return slope * float(at[-1] - at[0]), float(rss.mean()), slope * 60
+
+    def latency(self, q: float, *, undisturbed: bool) -> float | None:
+        """Quantile of the age at which events were counted (seconds): all the time, or away from faults."""
+        ages: dict[tuple[str, ...], float] = {}
+        for before, after in self._pairs(undisturbed=undisturbed):
+            for labels, count in after.ages.items():
+                ages[labels] = ages.get(labels, 0.0) + count - before.ages.get(labels, 0.0)
+        return quantile(q, ages)
+
+    def _after(self) -> float:
+        return max(AFTER_FAULT_SECONDS, self.seconds / 10)
+
+    def _pairs(self, *, undisturbed: bool) -> Iterator[tuple[Sample, Sample]]:
+        after = self._after()
+        for number, sample in enumerate(self.samples[1:], 1):
+            before = self.samples[number - 1]
+            near = any(begin - 1 < sample.at and before.at < end + after for begin, end, _ in self.faults)
+            if before.process == sample.process and not (undisturbed and (near or before.at < after)):
+                yield before, sample
+
+    def report(self) -> None:
+        """What happened, and a last line that says whether all is well."""
+        growth, mean, slope = (size / 2**20 for size in self.memory())
+        told = [
+            (
+                "time",
+                f"{self._lasted / 60:.1f} min at {self.shop.made / self._lasted:,.0f} events/s",
+            ),
+            ("produced", f"{self.shop.made:,} records, {self.shop.broken:,} of them broken"),
+            ("scored", f"{self.answers.scored.count(1):,} messages; {self.answers.repeats:,} were published once more"),
+            ("lost", f"{self.lost():,}"),
+            *((f"at {begin:.0f} s", f"{name}, over after {end - begin:.0f} s") for begin, end, name in self.faults),
+            ("at the end", f"{self._caught_up:.0f} s until all was read"),
+            ("starts", ", ".join(f"{seconds:.1f} s" for seconds in self._csq.restart_seconds)),
+            (
+                "produce to metric",
+                f"{self._quantiles(undisturbed=True)}, without faults (aim: p99 {AIM_SECONDS * 1000:g} ms)",
+            ),
+            ("", f"{self._quantiles(undisturbed=False)}, whenever csq could be asked"),
+            ("memory", f"{mean:.0f} MiB, {slope:+.2f} MiB/min in the quiet part, {growth:+.1f} MiB in all of it"),
+        ]
+        for name, text in told:
+            print(f"{name:<19}{text}")
+        for text in self.wrong:
+            print(f"WRONG: {text}")
+        print(f"soak ok: lost {self.lost()}" if not self.wrong else f"soak failed: {len(self.wrong)} things are wrong")
+
+    def _quantiles(self, *, undisturbed: bool) -> str:
+        told = []
+        for q in (0.5, 0.99):
+            seconds = self.latency(q, undisturbed=undisturbed)
+            told.append(f"p{q * 100:g} " + ("-" if seconds is None else f"{seconds * 1000:,.0f} ms"))
+        return ", ".join(told)
+
+
+def _free_port() -> int:
+    from tests.servers.kafka import free_ports  # noqa: PLC0415 - only here does the soak need a server
+
+    return free_ports(1)[0]
+
+
+@contextmanager
+def kafka_in(folder: Path) -> Iterator[Any]:
+    """A real broker with the topics of a soak.
+
+    Raises:
+        SystemExit: it cannot be had here.
+    """
+    from tests.servers.kafka import Kafka  # noqa: PLC0415 - as above
+    from tests.servers.presence import UnavailableError  # noqa: PLC0415 - as above
+
+    try:
+        with Kafka(folder) as kafka:
+            for topic in (TOPIC, *Outputs().by_stream().values()):
+                kafka.create_topic(topic, partitions=PARTITIONS)
+            yield kafka
+    except UnavailableError as error:
+        raise SystemExit(f"soak: {error}") from None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run it; 1 if anything is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=20.0, help="how long")
+    parser.add_argument("--rate", type=float, default=5_000.0, help="events per second")
+    parser.add_argument("--seed", type=int, default=1, help="same seed, same shop")
+    chosen = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="csq-soak-") as folder, kafka_in(Path(folder, "kafka")) as kafka:
+        soak = Soak(kafka, Path(folder), chosen.minutes, chosen.rate, chosen.seed)
+        soak.run()
+        soak.report()
+    return 1 if soak.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

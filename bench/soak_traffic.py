@@ -1,0 +1,162 @@
+"""What the soak feeds and what it gets back: events of a shop as they happen, and for each what became of it."""
+
+import time
+from collections.abc import Mapping
+from threading import Event, Thread
+from typing import Any
+
+import msgspec
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
+
+from bench.stream import SHARES, Raw, Shop, Talk
+from bench.texts import Texts
+
+TURNS, DEAD = "csq.turn.scored", "csq.deadletters"
+BLOCK_SECONDS = 0.01
+"""Events are produced so many seconds' worth at a time."""
+MOST_MESSAGES = 16_000_000
+"""Messages of customers a soak may have: an hour at 5,000 events a second has ten million."""
+ANSWER_SECONDS = 60.0
+
+
+class LiveShop(Shop):
+    """The benchmark's shop, at the wall clock; remembers which of its records must be answered by what."""
+
+    def __init__(self, texts: Texts, seed: int) -> None:
+        super().__init__(texts, seed)
+        self.asked = bytearray(MOST_MESSAGES)
+        """Number of a message -> 1 if a customer wrote it."""
+        self.broken = self.made = 0
+
+    def one(self, kind: str) -> Raw:
+        """An event that happens now."""
+        self._time = time.time()
+        self.made += 1
+        raw = self._one(kind)
+        self.broken += kind == "broken"
+        return raw
+
+    def kinds(self, count: int) -> list[str]:
+        """What happens next."""
+        return self._rng.choices(list(SHARES), list(SHARES.values()), k=count)
+
+    def _customer(self, talk: Talk) -> tuple[str, dict[str, Any]]:
+        made = super()._customer(talk)
+        self.asked[self._messages] = 1
+        return made
+
+
+class Traffic(Thread):
+    """Produces at a steady rate until told to stop; `burst` adds broken records at once."""
+
+    def __init__(self, brokers: str, topic: str, shop: LiveShop, rate: float) -> None:
+        super().__init__(name="traffic", daemon=True)
+        self.shop = shop
+        self.failed: list[str] = []
+        """What the brokers did not take."""
+        self._topic, self._rate = topic, rate
+        self._stopping = Event()
+        self._burst = 0
+        self._producer = Producer(
+            {
+                "bootstrap.servers": brokers,
+                "linger.ms": 2,
+                "enable.idempotence": True,
+                "compression.type": "lz4",
+                "message.timeout.ms": 600_000,  # outlives every fault: what was produced must be there at the end
+                "queue.buffering.max.messages": 2_000_000,
+                "log_level": 2,
+                "delivery.report.only.error": True,
+            }
+        )
+
+    def burst(self, count: int) -> None:
+        """So many broken records as soon as possible."""
+        self._burst = count
+
+    def run(self) -> None:
+        """Produce."""
+        began, produced = time.monotonic(), 0
+        while not self._stopping.is_set():
+            due = int((time.monotonic() - began) * self._rate) - produced
+            for kind in self.shop.kinds(max(due, 0)):
+                self._send(kind)
+            produced += max(due, 0)
+            burst, self._burst = self._burst, 0
+            for _ in range(burst):
+                self._send("broken")
+            self._producer.poll(0)
+            time.sleep(BLOCK_SECONDS)
+        if left := self._producer.flush(ANSWER_SECONDS):
+            self.failed.append(f"{left} records were never taken")
+
+    def stop(self) -> None:
+        """End, with everything delivered."""
+        self._stopping.set()
+        self.join()
+
+    def _send(self, kind: str) -> None:
+        raw = self.shop.one(kind)
+        self._producer.produce(self._topic, raw.value, raw.key, on_delivery=self._told)
+
+    def _told(self, error: KafkaError | None, _: object) -> None:
+        if error is not None:
+            self.failed.append(error.str())
+
+
+class _Data(msgspec.Struct):
+    message_id: str
+
+
+class _Turn(msgspec.Struct):
+    data: _Data
+
+
+_turn = msgspec.json.Decoder(_Turn).decode
+
+
+class Answers(Thread):
+    """Reads what csq writes: which messages were scored, how often, and which records were refused."""
+
+    def __init__(self, brokers: str, topics: Mapping[str, int]) -> None:
+        super().__init__(name="answers", daemon=True)
+        self.scored = bytearray(MOST_MESSAGES)
+        """Number of a message -> 1 once it was scored."""
+        self.repeats = 0
+        """Scores that came again: after a crash the last seconds are published twice, with the same id."""
+        self.refused: set[bytes] = set()
+        """Keys of dead letters: where their records were read."""
+        self._stopping = Event()
+        self._consumer = Consumer({"bootstrap.servers": brokers, "group.id": "soak", "log_level": 2})
+        self._consumer.assign(
+            [TopicPartition(topic, part, OFFSET_BEGINNING) for topic, count in topics.items() for part in range(count)]
+        )
+
+    def run(self) -> None:
+        """Read."""
+        while not self._stopping.is_set():
+            for message in self._consumer.consume(2_000, 0.1):
+                value = message.value()
+                if message.error() is not None or value is None:
+                    continue
+                if message.topic() == DEAD:
+                    self.refused.add(message.key() or b"")
+                else:
+                    number = int(_turn(value).data.message_id.removeprefix("message-"))
+                    self.repeats += self.scored[number]
+                    self.scored[number] = 1
+        self._consumer.close()
+
+    def stop(self) -> None:
+        """End."""
+        self._stopping.set()
+        self.join()
+
+    def missing(self, shop: LiveShop) -> list[int]:
+        """Messages of customers that were never scored."""
+        most = shop.asked.rfind(1) + 1
+        return [number for number in range(most) if shop.asked[number] and not self.scored[number]]
+
+    def count(self) -> int:
+        """How much has come."""
+        return self.scored.count(1) + len(self.refused)

@@ -1,0 +1,79 @@
+"""Service alerts: customers wait, nobody is there to answer, or more of them are about to leave."""
+
+from collections.abc import Iterator
+
+from flows.rules.declared import Declaration
+from flows.rules.rule import Alert, Group, words
+from flows.rules.selection import selector
+
+SECONDS = 15
+
+
+def groups(declaration: Declaration) -> list[Group]:
+    """One group."""
+    return [Group("csq-service-alerts", SECONDS, [*_waits(declaration), *_agents(declaration), _at_risk(declaration)])]
+
+
+def _waits(declaration: Declaration) -> Iterator[Alert]:
+    for name, queue_class in declaration.classes.items():
+        limit = queue_class.oldest_wait_seconds
+        yield Alert(
+            name="CsqOldestOpenWait",
+            expr=f"queue:csq_oldest_open_wait_seconds:max{selector({'queue': queue_class.queues})} > {limit:g}",
+            for_seconds=60,
+            severity=queue_class.severity,
+            team="service",
+            summary="A customer in queue {{ $labels.queue }} has been forgotten",
+            description=(
+                "Queue {{ $labels.queue }}: the customer who waits longest has waited {{ $value | humanizeDuration }} "
+                f"for an answer; in class {name} nobody is to wait longer than {words(limit)}."
+            ),
+            board="queues",
+            hours=6,
+            by_queue=True,
+            labels={"class": name},
+        )
+
+
+def _agents(declaration: Declaration) -> Iterator[Alert]:
+    seconds = declaration.thresholds.without_agents_seconds
+    yield Alert(
+        name="CsqQueueWithoutAgents",
+        expr=(
+            "queue:csq_open_waits:sum > 0\nand\nqueue:csq_agents_on_shift:sum == 0\n"
+            "and\nmax_over_time(queue:csq_agents_on_shift:sum[7d]) > 0"
+        ),
+        for_seconds=seconds,
+        severity="page",
+        team="service",
+        summary="Customers wait in queue {{ $labels.queue }} and no agent is there",
+        description=(
+            "Queue {{ $labels.queue }}: {{ $value }} customers have waited, and for "
+            f"{words(seconds)} no agent has been available or busy. In the week before there were some."
+        ),
+        board="queues",
+        hours=6,
+        by_queue=True,
+    )
+
+
+def _at_risk(declaration: Declaration) -> Alert:
+    limits = declaration.thresholds
+    at_risk = "segment:csq_customers_at_risk:sum"
+    return Alert(
+        name="CsqCustomersAtRisk",
+        expr=(
+            f"{at_risk} / avg_over_time({at_risk}[7d] offset 1d) > {limits.at_risk_factor:g}\n"
+            f"and\n{at_risk} >= {limits.at_risk_customers}"
+        ),
+        for_seconds=3600,
+        severity="ticket",
+        team="service",
+        summary="More customers than usual are about to leave, segment {{ $labels.segment }}",
+        description=(
+            "Segment {{ $labels.segment }}: {{ $value | humanize }} times as many customers are at risk as on average "
+            f"in the week before, and at least {limits.at_risk_customers}."
+        ),
+        board="customers",
+        hours=48,
+    )

@@ -1,0 +1,223 @@
+"""The recovery store as files: a manifest beside Bytewax's SQLite partitions, read here without running a flow.
+
+A partition has the tables ``exs`` (runs), ``fronts`` (how far each worker of a run came), ``parts`` and ``snaps``: one
+row per step, key and epoch, whose value is a pickle of what the step's ``snapshot()`` returned. Ours return bytes, a
+number or nothing, so everything else in a pickle is refused: reading a store never runs code of somebody's.
+"""
+
+import io
+import os
+import pickle
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+import msgspec
+from msgspec import Struct
+
+MANIFEST = "csq.json"
+PARTS = "part-*.sqlite3"
+
+_LAST = """
+    SELECT step_id, state_key, snap_epoch, created_at, ser_change FROM snaps
+    JOIN (SELECT step_id, state_key, MAX(snap_epoch) AS snap_epoch FROM snaps WHERE snap_epoch < ?
+          GROUP BY step_id, state_key) USING (step_id, state_key, snap_epoch)
+    WHERE ser_change IS NOT NULL ORDER BY step_id, state_key
+"""
+
+
+class StoreError(Exception):
+    """The recovery store cannot be used; the text says where, what was found, and what to do."""
+
+
+class StoreMisfitError(StoreError):
+    """It was made for something else, or is not whole: starting again does not help."""
+
+
+class Manifest(Struct):
+    """What a store was made for, and by which versions it was written last: ``csq.json``, plain JSON."""
+
+    csq: str
+    state: int
+    """Version of the state of all stages together; `recovery.STATE_VERSION`."""
+    river: str
+    lanes: int
+    partitions: int
+    steps: list[str]
+    """Full names of the steps that keep state."""
+    made_at: str
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Where the next run begins."""
+
+    runs: int
+    epoch: int
+    workers: int
+
+
+class Snap(NamedTuple):
+    """The last snapshot of one key of one step."""
+
+    step: str
+    key: str
+    epoch: int
+    at: datetime
+    size: int
+    """Bytes in the store."""
+    value: bytes | int | None
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a store, if it has one.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    path = folder / MANIFEST
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror}; csq needs to read and write all of it") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise StoreError(
+            f"{path}: this is no manifest of a recovery store: {error}. Put it back from a backup of the directory"
+        ) from None
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write it whole or not at all."""
+    write_whole(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Replace a file by another that is whole, for nobody else to read."""
+    fresh = path.with_name(f".{path.name}.new")
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123  needs a mode
+        file.write(content)
+    fresh.replace(path)
+
+
+def partitions(folder: Path) -> list[Path]:
+    """The SQLite files of a store."""
+    return sorted(folder.glob(PARTS))
+
+
+def resume_of(folder: Path) -> Resume | None:
+    """Where the next run begins; `None` while no run has stored anything.
+
+    Raises:
+        StoreError: a partition is damaged or cannot be read.
+    """
+    runs: list[tuple[int, int, int]] = []
+    fronts: dict[tuple[int, int], int] = {}
+    for path in partitions(folder):
+        with opened(path) as part:
+            runs += part.execute("SELECT ex_num, worker_count, resume_epoch FROM exs")
+            rows = part.execute("SELECT ex_num, worker_index, worker_frontier FROM fronts")
+            fronts.update({(run, worker): front for run, worker, front in rows})
+    if not runs:
+        return None
+    run, workers, began = max(runs)
+    return Resume(run + 1, min(max(fronts.get((run, worker), began), began) for worker in range(workers)), workers)
+
+
+def snaps_of(folder: Path) -> Iterator[Snap]:
+    """Every snapshot that the next run resumes from.
+
+    Raises:
+        StoreError: a partition is damaged, or holds what csq never wrote.
+    """
+    resume = resume_of(folder)
+    if resume is None:
+        return
+    for path in partitions(folder):
+        with opened(path) as part:
+            for step, key, epoch, at, pickled in part.execute(_LAST, (resume.epoch,)):
+                when = datetime.fromisoformat(at).replace(tzinfo=UTC)
+                yield Snap(step, key, epoch, when, len(pickled), _plain(pickled, f"{path}, step {step}, key {key}"))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """A partition, for reading.
+
+    Raises:
+        StoreError: whatever SQLite says of it.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as part:
+            yield part
+    except sqlite3.Error as error:
+        raise told(error, path) from None
+
+
+class _Plain(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> NoReturn:
+        raise pickle.UnpicklingError(f"it names {module}.{name}")
+
+
+def _plain(pickled: bytes, where: str) -> bytes | int | None:
+    """Bytes, a number or nothing; no class is ever looked up."""
+    try:
+        value: object = _Plain(io.BytesIO(pickled)).load()
+    except Exception as error:  # noqa: BLE001  damaged pickles raise anything
+        raise StoreError(f"{where}: this is no snapshot of csq: {error}. {DAMAGED}") from None
+    if value is not None and not isinstance(value, bytes | int):
+        raise StoreError(f"{where}: this is no snapshot of csq: expected bytes, got {type(value).__name__}. {DAMAGED}")
+    return value
+
+
+DAMAGED = (
+    "Put back a backup of the directory; without one move it away, and let `csq warm-start` or an empty directory "
+    'begin anew (docs/state.md, "A damaged store")'
+)
+_FAULTS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (
+        ("DiskFull", "disk is full", "SystemIoFailure", "disk I/O error"),
+        (
+            "the snapshot could not be written: the disk is full, or failing. The last whole snapshot is still there, "
+            'and nothing is lost: make room, then start csq again (docs/state.md, "The disk is full")'
+        ),
+    ),
+    (
+        ("DatabaseCorrupt", "malformed", "NotADatabase", "not a database", "no such table"),
+        f"the store is damaged. {DAMAGED}",
+    ),
+    (
+        ("ReadOnly", "readonly", "CannotOpen", "unable to open", "PermissionDenied", "Permission denied"),
+        (
+            "the store cannot be opened for writing. csq needs to own the directory and all files in it, on a disk "
+            'that is not mounted read-only (docs/state.md, "The store cannot be written")'
+        ),
+    ),
+    (
+        ("DatabaseBusy", "DatabaseLocked", "is locked"),
+        "another program holds the store. Stop it: a backup that locks files, or a second csq",
+    ),
+)
+
+
+def told(error: BaseException, where: Path) -> StoreError:
+    """What SQLite, or Bytewax on its behalf, says of a store, and what to do about it.
+
+    >>> str(told(RuntimeError("SqliteFailure(Error { code: DiskFull, extended_code: 13 }"), Path("state")))[:75]
+    'recovery store state: the snapshot could not be written: the disk is full, '
+    """
+    text = str(error)
+    for signs, meaning in _FAULTS:
+        if any(sign in text for sign in signs):
+            return StoreError(f"recovery store {where}: {meaning}")
+    return StoreError(f"recovery store {where}: {text}. {DAMAGED}")
+
+
+def is_about_a_store(error: BaseException) -> bool:
+    """Whether Bytewax speaks of its recovery store."""
+    return any(sign in str(error) for sign in ("SqliteFailure", "src/recovery.rs", "recovery part", "recovery DB"))

@@ -1,0 +1,89 @@
+"""Basic authentication against bcrypt hashes: its timing does not tell who exists, and not each scrape pays for it."""
+
+import asyncio
+import hmac
+import secrets
+from base64 import b64decode
+from collections import OrderedDict
+from collections.abc import Mapping
+from functools import lru_cache
+
+import bcrypt
+
+WRONG_KEPT = 128
+"""Refused credentials that are remembered, so that a scraper with an old password costs nothing."""
+PAUSE_SECONDS = 0.1
+"""Rest after a wrong password: guessing leaves most of a core to the flow."""
+PASSWORD_BYTES = 72
+"""As much of a password as bcrypt looks at; what comes after it never counted."""
+
+
+class BasicAuth:
+    """Says whether the header of a request names a user and that user's password.
+
+    The first time costs what the hash costs, in a thread; from then on a keyed digest of the credentials is compared,
+    in constant time. Passwords themselves are not kept. One password is checked at a time, so that a flood of wrong
+    ones takes no more than one core, and known credentials never wait behind it. An unknown user costs as much as the
+    most expensive of the known ones with a wrong password. Serves one event loop.
+    """
+
+    def __init__(self) -> None:
+        self._key = secrets.token_bytes(32)
+        self._right: dict[str, bytes] = {}
+        self._wrong: OrderedDict[bytes, None] = OrderedDict()
+        self._one = asyncio.Lock()
+
+    async def allows(self, users: Mapping[str, bytes], header: bytes) -> bool:
+        """Whether `header`, the value of Authorization, is right for one of `users`, whose values are hashes."""
+        user, password = credentials(header)
+        known = users.get(user)
+        hashed = known if known is not None else decoy(max(map(cost, users.values())))
+        digest = hmac.digest(self._key, b"\0".join((hashed, user.encode(), password)), "sha256")
+        if hmac.compare_digest(self._right.get(user, b""), digest):
+            return True
+        if digest in self._wrong:
+            self._wrong.move_to_end(digest)
+            return False
+        async with self._one:
+            fits = await asyncio.to_thread(_fits, password, hashed)
+            if fits and known is not None:
+                self._right[user] = digest
+                return True
+            self._wrong[digest] = None
+            if len(self._wrong) > WRONG_KEPT:
+                self._wrong.popitem(last=False)
+            await asyncio.sleep(PAUSE_SECONDS)
+        return False
+
+
+def credentials(header: bytes) -> tuple[str, bytes]:
+    """User and password of an Authorization header; of any other than a basic one, nobody.
+
+    >>> credentials(b"Basic YWxpY2U6b3BlbiBzZXNhbWU=")
+    ('alice', b'open sesame')
+    >>> credentials(b"Bearer token")
+    ('', b'')
+    """
+    scheme, _, encoded = header.partition(b" ")
+    if scheme.lower() != b"basic":
+        return "", b""
+    try:
+        user, _, password = b64decode(encoded.strip(), validate=True).partition(b":")
+        return user.decode(), password
+    except ValueError:  # neither base64 nor UTF-8
+        return "", b""
+
+
+def cost(hashed: bytes) -> int:
+    """How expensive a hash is: the power of two of its rounds."""
+    return int(hashed[4:6])
+
+
+@lru_cache
+def decoy(rounds: int) -> bytes:
+    """A hash of cost `rounds` that no password fits: a random salt, and of the 2^184 digests the one of zeros."""
+    return bcrypt.gensalt(rounds) + b"." * 31
+
+
+def _fits(password: bytes, hashed: bytes) -> bool:
+    return bcrypt.checkpw(password[:PASSWORD_BYTES], hashed)

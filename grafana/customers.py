@@ -1,0 +1,351 @@
+"""Customers and models: what customers feel, who is about to leave, and whether the models can be believed."""
+
+from grafana_foundation_sdk.models import dashboard as model
+
+from grafana import goals
+from grafana.frame import CHANNEL, JOB, QUEUE, Band, Section, frame
+from grafana.panels import (
+    COUNT,
+    GREEN,
+    GREY,
+    RED,
+    SECONDS,
+    SHARE,
+    Column,
+    Field,
+    Key,
+    Lines,
+    Link,
+    Panel,
+    Query,
+    Words,
+    falling,
+    lines,
+    number,
+    rising,
+    rows,
+    to_dashboard,
+)
+from operators.domain.feedback import SCALES
+
+MODEL = f'{JOB}, model=~"$model"'
+RARE = "10m"
+"""Least step where ratings and labels are counted: they come minutes apart."""
+MOODS = {"negative": RED, "neutral": GREY, "positive": GREEN}
+CONTENT, POOR = 3.5, 2.5
+"""Satisfaction S of 0..5: a mean below 2.5 is more bad than good."""
+
+
+def dashboard() -> model.Dashboard:
+    """The dashboard `csq-customers`."""
+    sections = [
+        Section(
+            "Now", [Band(4, [(6, _mood_now()), (6, _satisfaction_now()), (6, _ratings_now()), (6, _at_risk_now())])]
+        ),
+        Section(
+            "What customers feel",
+            [
+                Band(8, [(8, _mood()), (8, _satisfaction()), (8, _ratings())]),
+                Band(8, [(12, _languages()), (12, _promoters())]),
+            ],
+        ),
+        Section("Who is about to leave", [Band(8, [(8, _at_risk()), (8, _churn()), (8, _complaints())])]),
+        Section(
+            "Can the models be believed",
+            [
+                Band(7, [(24, _models())]),
+                Band(8, [(8, _accuracy()), (8, _loss()), (8, _calibration())]),
+                Band(8, [(8, _examples()), (8, _delay()), (8, _lost())]),
+            ],
+        ),
+    ]
+    question = "What do customers feel, who is about to leave, and can the models be believed?"
+    chosen = ("job", "queue", "channel", "model")
+    return frame(goals.uid("customers"), "csq / Customers and models", question, chosen, sections, hours=24)
+
+
+def _queue() -> Link:
+    return to_dashboard("Waits of this queue", goals.uid("queues"), "queue=${__field.labels.queue}")
+
+
+def polarity(selector: str, window: str, by: str = "") -> str:
+    """Positive less negative messages, of all: -1..1."""
+
+    def of(more: str) -> str:
+        return f"sum{by} (increase(csq_turns_total{{{selector}{more}}}[{window}]))"
+
+    positive, negative = (of(f', sentiment="{mood}"') for mood in ("positive", "negative"))
+    return f"({positive} - {negative}) / {of('')}"
+
+
+def satisfaction(selector: str, window: str, by: str = "") -> str:
+    """Mean satisfaction S: 0..5."""
+    total, count = (
+        f"sum{by} (increase(csq_satisfaction_score_{part}{{{selector}}}[{window}]))" for part in ("sum", "count")
+    )
+    return f"{total} / {count}"
+
+
+def good_ratings(selector: str, window: str, by: str = "") -> str:
+    """Share of CSAT answers in the upper two fifths."""
+
+    def of(more: str) -> str:
+        return f'sum{by} (increase(csq_feedback_total{{{selector}, kind="csat"{more}}}[{window}]))'
+
+    good = of(', score=~"4|5"')
+    return f"{good} / {of('')}"
+
+
+MOOD_STEPS = ((None, RED), (-0.2, "orange"), (0.0, GREEN))
+"""Colours of a mood: green where positive messages outnumber negative ones."""
+
+
+def _mood_now() -> Panel:
+    words = Words(
+        "Positive less negative customer messages, of all, over the time range shown: -1 to 1.",
+        "Above 0. What matters is the change: compare it with yesterday.",
+        "Look at mood by queue below, then read negative conversations of the queue that fell.",
+    )
+    query = Query(polarity(CHANNEL, "$__range"), instant=True)
+    return number("Mood", words, query, Field("none", MOOD_STEPS, 2, empty="no messages"))
+
+
+def _satisfaction_now() -> Panel:
+    words = Words(
+        "Mean satisfaction S of the conversations of the time range shown, 0 to 5, from waiting, tone, mood, "
+        "resolution and effort.",
+        f"Above {CONTENT:g}.",
+        "Published with its parts in the topic csq.satisfaction.scored: they say what pulls it down.",
+    )
+    query = Query(satisfaction(CHANNEL, "$__range"), instant=True)
+    return number("Satisfaction", words, query, Field("none", rising(CONTENT, POOR), 2, empty="no conversation ended"))
+
+
+def _ratings_now() -> Panel:
+    words = Words(
+        "CSAT answers of 4 or 5, of all, over the time range shown: what customers say themselves.",
+        "As the objective has it.",
+        "Ratings follow waits by hours: look at the queues of that time. Few answers swing; mind their number.",
+    )
+    query = Query(good_ratings(QUEUE, "$__range"), instant=True)
+    return number("Good ratings", words, query, Field(SHARE, goals.promised("csat"), 1, empty="no ratings"))
+
+
+def _at_risk_now() -> Panel:
+    words = Words(
+        f"Customers whose churn probability is {goals.at_risk_from():g} or more, now.",
+        "Level with last week; the number itself depends on how many customers there are.",
+        "The topic csq.churn.scored names them with their reasons; call those with an open complaint first.",
+    )
+    query = Query(f"sum(csq_customers_at_risk{{{JOB}}})")
+    return number("Customers at risk", words, query, Field(COUNT, decimals=0))
+
+
+def _mood() -> Panel:
+    words = Words(
+        "Mood of customer messages (positive less negative, of all) by queue.",
+        "Above 0, all queues alike.",
+        "One queue falls: its answers or its waits. All fall: something with the shop, read a few messages.",
+    )
+    query = Query(polarity(CHANNEL, "$__rate_interval", " by (queue)"), "{{queue}}")
+    field = Field("none", MOOD_STEPS, 2, links=[_queue()], every=RARE)
+    return lines("Mood by queue", words, [query], field)
+
+
+def _satisfaction() -> Panel:
+    words = Words(
+        "Mean satisfaction S of the conversations that ended, by queue and channel.",
+        f"Above {CONTENT:g}.",
+        "Low in one channel of a queue: look at its waits; mails wait longer, and S falls with waiting.",
+    )
+    query = Query(satisfaction(CHANNEL, "$__rate_interval", " by (queue, channel)"), "{{queue}} {{channel}}")
+    field = Field("none", rising(CONTENT, POOR), 2, 0, 5, links=[_queue()], every=RARE)
+    return lines("Satisfaction by queue and channel", words, [query], field, Lines(limit=True))
+
+
+def _ratings() -> Panel:
+    words = Words(
+        "CSAT answers of 4 or 5, of all, by queue.",
+        "Above the dashed line, the objective.",
+        "Ratings fall while S does not: the model of satisfaction no longer fits, see its loss below.",
+    )
+    query = Query(good_ratings(QUEUE, "$__rate_interval", " by (queue)"), "{{queue}}")
+    field = Field(SHARE, goals.promised("csat"), low=0, high=1, links=[_queue()], every=RARE, empty="no ratings")
+    return lines("Good ratings by queue", words, [query], field, Lines(limit=True))
+
+
+def _languages() -> Panel:
+    words = Words(
+        "Customer messages by the sentiment that was scored and by language, per minute.",
+        "Negative a small part; `other` language small, since no model knows it.",
+        "`other` grows: a new market or a broken language tag; its messages get the lexicon's guess only.",
+    )
+    turns = f"sum by (sentiment, language) (rate(csq_turns_total{{{CHANNEL}}}[$__rate_interval])) * 60"
+    query = Query(f"{turns} > 0", "{{sentiment}} {{language}}")
+    return lines("Messages by sentiment and language", words, [query], Field(COUNT, low=0), Lines(stacked=True))
+
+
+def _promoters() -> Panel:
+    def of(kind: str, more: str = "") -> str:
+        return f'sum(increase(csq_feedback_total{{{QUEUE}, kind="{kind}"{more}}}[$__rate_interval]))'
+
+    low, high = SCALES["ces"]
+    weighted = " + ".join(of("ces", f', score="{score}"') + f" * {score}" for score in range(low, high + 1))
+    promoters, detractors = of("nps", ', score=~"9|10"'), of("nps", ', score=~"[0-6]"')
+    words = Words(
+        "Net promoter score (promoters, 9 or 10, less detractors, 0 to 6, of all: -1 to 1) and mean effort score "
+        "(1 to 7, as a share of its scale), from surveys.",
+        "Above 0, and effort in the upper half.",
+        "Few answers swing widely: widen the time range. A lasting fall: compare first-contact resolution.",
+    )
+    queries = [
+        Query(f"({promoters} - {detractors}) / {of('nps')}", "net promoters"),
+        Query(f"(({weighted}) / {of('ces')} - {low}) / {high - low}", "effort"),
+    ]
+    field = Field(SHARE, low=-1, high=1, every="1h", empty="no NPS or CES answers in this time")
+    return lines("Promoters and effort", words, queries, field)
+
+
+def _at_risk() -> Panel:
+    words = Words(
+        f"Customers whose churn probability is {goals.at_risk_from():g} or more, by segment.",
+        "Level; it follows what customers go through by days.",
+        "A rise: see what changed two or three days ago (waits, complaints, prices), and call the dearest customers.",
+    )
+    query = Query(f"sum by (segment) (csq_customers_at_risk{{{JOB}}})", "{{segment}}")
+    return lines("At risk by segment", words, [query], Field(COUNT, low=0), Lines(stacked=True))
+
+
+def _churn() -> Panel:
+    words = Words(
+        "Churn probability of the scores made, by segment: the median, and what one in ten exceeds.",
+        "The median well below the threshold of being at risk (dashed).",
+        "The median moves: the model learned something or customers changed; look at its calibration below.",
+    )
+
+    def quantile(share: float) -> str:
+        buckets = f"sum by (le, segment) (rate(csq_churn_probability_bucket{{{JOB}}}[$__rate_interval]))"
+        return f"histogram_quantile({share}, {buckets})"
+
+    queries = [Query(quantile(0.5), "{{segment}} median"), Query(quantile(0.9), "{{segment}} p90")]
+    field = Field(SHARE, falling(goals.at_risk_from()), low=0, high=1, every=RARE)
+    return lines("Churn probability by segment", words, queries, field, Lines(limit=True))
+
+
+def _complaints() -> Panel:
+    words = Words(
+        "Complaints opened, and orders cancelled and refunded, per hour.",
+        "Level with orders.",
+        "Severe complaints (4, 5) rise: find the product in csq.complaint.opened before anything else.",
+    )
+    complaints = f"sum by (severity) (rate(csq_complaints_total{{{JOB}}}[$__rate_interval])) * 3600"
+    orders = f'sum by (outcome) (rate(csq_orders_total{{{JOB}, outcome!="completed"}}[$__rate_interval])) * 3600'
+    queries = [Query(f"{complaints} > 0", "complaints of severity {{severity}}"), Query(orders, "orders {{outcome}}")]
+    return lines("Complaints and orders lost per hour", words, queries, Field(COUNT, low=0, every=RARE))
+
+
+def _models() -> Panel:
+    right = goals.declared().slos["accuracy"].gauge
+    least = right.at_least if right is not None else 0.0
+    behind = goals.declared().thresholds.model_behind_seconds
+    columns = [
+        Column(
+            "Examples", f"sum by (model) (increase(csq_model_examples_total{{{MODEL}}}[$__range]))", COUNT, decimals=0
+        ),
+        Column("Accuracy", f"max by (model) (csq_model_accuracy{{{MODEL}}})", SHARE, rising(least), 1),
+        Column("AUC", f"max by (model) (csq_model_auc{{{MODEL}}})", "none", rising(0.7, 0.5), 3),
+        Column("Loss", f"max by (model) (csq_model_loss{{{MODEL}}})", "none", decimals=3),
+        Column("Calibration error", f"max by (model) (csq_model_calibration_error{{{MODEL}}})", "none", decimals=3),
+        Column("Label delay", f"max by (model) (csq_model_label_delay_seconds{{{MODEL}}})", SECONDS),
+        Column("Learned", f"time() - max by (model) (csq_model_updated_timestamp_seconds{{{MODEL}}})", SECONDS),
+        Column(
+            "Behind",
+            f"max by (model) (csq_model_updated_timestamp_seconds{{{MODEL}}}) - "
+            f"min by (model) (csq_model_updated_timestamp_seconds{{{MODEL}}})",
+            SECONDS,
+            falling(behind),
+        ),
+        Column("Version", f"max by (model) (csq_model_version{{{MODEL}}})", COUNT, decimals=0),
+    ]
+    words = Words(
+        "Each model: examples of the time range shown, how right its published scores were, how long labels took, "
+        "when it last learned, and how far the process that is farthest behind lags.",
+        f"Accuracy above {least:.0%}, AUC above 0.7, no process behind.",
+        "Behind: a process no longer reads the topic of models, restart it. Learned long ago: labels have stopped.",
+    )
+    return rows("Models now", words, {"model": Key("Model")}, columns)
+
+
+def _accuracy() -> Panel:
+    right = goals.declared().slos["accuracy"].gauge
+    least = right.at_least if right is not None else 0.0
+    words = Words(
+        "Share of labels that the published score had right, by model. Scores are published before labels come.",
+        "Above the dashed line, from which time counts against the objective.",
+        "A slow fall: customers write differently, the model follows. A sudden one: wrong labels, check who labels.",
+    )
+    query = Query(f"max by (model) (csq_model_accuracy{{{MODEL}}})", "{{model}}")
+    field = Field(SHARE, rising(least), 1, high=1, empty="no labels yet")
+    return lines("Accuracy", words, [query], field, Lines(limit=True))
+
+
+def _loss() -> Panel:
+    words = Words(
+        "Prequential loss by model: log loss, for satisfaction squared error. It also sees confidence.",
+        "Falling or level against the model's own past.",
+        "A rise: flipped or late labels, or a change in what comes in. The alert compares with the week before.",
+    )
+    query = Query(f"max by (model) (csq_model_loss{{{MODEL}}})", "{{model}}")
+    return lines("Loss", words, [query], Field("none", decimals=3, low=0, empty="no labels yet"))
+
+
+def _calibration() -> Panel:
+    words = Words(
+        "Mean distance between the published probability and the share that came true, and AUC, by model.",
+        "Calibration error below 0.1; AUC above 0.7.",
+        "Badly calibrated but good AUC: thresholds are off, the order of customers is still right.",
+    )
+    queries = [
+        Query(f"max by (model) (csq_model_calibration_error{{{MODEL}}})", "{{model}} calibration error"),
+        Query(f"max by (model) (csq_model_auc{{{MODEL}}})", "{{model}} AUC"),
+    ]
+    return lines("Calibration and AUC", words, queries, Field("none", decimals=3, low=0, high=1, empty="no labels yet"))
+
+
+def _examples() -> Panel:
+    words = Words(
+        "Labelled examples per hour that were judged, then learned, by model.",
+        "Steady; ratings and people's labels come all day.",
+        "Zero: nobody labels, or labels no longer find their message, see unmatched labels.",
+    )
+    query = Query(f"sum by (model) (rate(csq_model_examples_total{{{MODEL}}}[$__rate_interval])) * 3600", "{{model}}")
+    return lines("Examples per hour", words, [query], Field(COUNT, low=0, every=RARE), Lines(stacked=True))
+
+
+def _delay() -> Panel:
+    words = Words(
+        "Time from a score to the label that judged it, by model: a mean that forgets.",
+        "Minutes for moods, days for churn; level.",
+        "A rise: accuracy speaks of an older time than you think, and the model learns later.",
+    )
+    query = Query(f"max by (model) (csq_model_label_delay_seconds{{{MODEL}}})", "{{model}}")
+    return lines("Label delay", words, [query], Field(SECONDS, low=0, empty="no labels yet"), Lines(log=True))
+
+
+def _lost() -> Panel:
+    words = Words(
+        "Labels per hour that found no score, bad weights that went back to good ones, and features refused.",
+        "All near zero.",
+        "Unmatched: labels with wrong ids, or too late. Roll-backs: see the runbook.",
+    )
+
+    def hourly(name: str) -> str:
+        return f"sum by (model) (rate({name}{{{MODEL}}}[$__rate_interval])) * 3600 > 0"
+
+    queries = [
+        Query(hourly("csq_labels_unmatched_total"), "{{model}} unmatched"),
+        Query(hourly("csq_model_rollbacks_total"), "{{model}} roll-backs"),
+        Query(hourly("csq_refused_features_total"), "{{model}} refused features"),
+    ]
+    field = Field(COUNT, low=0, every=RARE, empty="none")
+    return lines("Lost labels and roll-backs", words, queries, field)

@@ -1,0 +1,287 @@
+"""Pipeline: whether csq keeps up with its events, and what it says is complete."""
+
+from grafana_foundation_sdk.models import dashboard as model
+
+from grafana import goals
+from grafana.frame import PROCESS, Band, Section, frame
+from grafana.panels import (
+    COUNT,
+    RATE,
+    SECONDS,
+    SHARE,
+    Column,
+    Field,
+    Key,
+    Lines,
+    Link,
+    Panel,
+    Query,
+    Words,
+    falling,
+    lines,
+    number,
+    rising,
+    rows,
+    to_dashboard,
+)
+
+RECEIVED = ("csq_events_total", "csq_duplicates_total", "csq_dead_letters_total")
+"""What came in: accepted, repeats, refused."""
+BOUNDED = f'{PROCESS}, stage!="learn"'
+"""Stages whose records come and go; learn holds its models, always all of them."""
+
+
+def dashboard() -> model.Dashboard:
+    """The dashboard `csq-pipeline`."""
+    sections = [
+        Section(
+            "Now",
+            [
+                Band(
+                    4,
+                    [(4, _connected()), (4, _fresh()), (4, _lag_now()), (4, _refused()), (4, _filled()), (4, _idle())],
+                )
+            ],
+        ),
+        Section("Flow", [Band(8, [(8, _rate()), (8, _age()), (8, _lag())])]),
+        Section("What is refused or dropped", [Band(8, [(8, _dead()), (8, _repeats()), (8, _defects())])]),
+        Section("State", [Band(8, [(8, _state()), (8, _bytes()), (8, _snapshots())])]),
+        Section("Each process", [Band(8, [(6, _processor()), (6, _memory()), (12, _processes())])]),
+    ]
+    question = "Does csq keep up with its events, and is what it says complete?"
+    return frame(goals.uid("pipeline"), "csq / Pipeline", question, ("job", "instance"), sections)
+
+
+def _alone() -> Link:
+    return to_dashboard("Show this process alone", goals.uid("pipeline"), "instance=${__field.labels.instance}")
+
+
+def _received(window: str) -> str:
+    return " + ".join(f"sum(increase({name}{{{PROCESS}}}[{window}]))" for name in RECEIVED)
+
+
+def _quantile(share: float, metric: str, by: str = "le") -> str:
+    return f"histogram_quantile({share}, sum by ({by}) (rate({metric}_bucket{{{PROCESS}}}[$__rate_interval])))"
+
+
+def _connected() -> Panel:
+    words = Words(
+        "Processes that are connected to the brokers, of all that Prometheus reaches.",
+        "100 %: every process reads.",
+        "Below: /readyz of the process says why. Check the brokers, then credentials and certificates.",
+    )
+    query = Query(f"avg(csq_source_connected{{{PROCESS}}})")
+    return number("Processes connected", words, query, Field(SHARE, rising(1), 0, empty="no process is reached"))
+
+
+def _fresh() -> Panel:
+    limit = goals.within_seconds("freshness")
+    words = Words(
+        "From an event happening to its being counted: 99 of 100 are quicker. Every other figure is as old.",
+        f"Below {limit:g} s, as the objective has it.",
+        "With lag: csq does not keep up, see Flow. Without lag: events arrive late from the producer.",
+    )
+    return number(
+        "Event age p99", words, Query(_quantile(0.99, "csq_event_age_seconds")), Field(SECONDS, falling(limit))
+    )
+
+
+def _lag_now() -> Panel:
+    words = Words(
+        "Messages in the topics that are still to be read.",
+        "A few; after a restart it falls.",
+        "Growing: more processes, or find what slowed them down. Level but large: one partition is stuck.",
+    )
+    query = Query(f"sum(max by (job, source, partition) (csq_source_lag_messages{{{PROCESS}}}))")
+    return number("Lag", words, query, Field(COUNT, decimals=0))
+
+
+def _refused() -> Panel:
+    words = Words(
+        "Records that were refused, of all that came in, over the time range shown.",
+        "Near zero, below the budget of the objective.",
+        "See the reasons below; each has a runbook. Mend the producer, then `csq deadletters redrive`.",
+    )
+    query = Query(
+        f"sum(increase(csq_dead_letters_total{{{PROCESS}}}[$__range])) / ({_received('$__range')})", instant=True
+    )
+    return number("Dead letters", words, query, Field(SHARE, goals.bad_share("dead-letters"), 2))
+
+
+def _filled() -> Panel:
+    share = goals.declared().thresholds.state_filled_share
+    words = Words(
+        "Records of the stage that is fullest, of those it may hold.",
+        f"Below {share:.0%}, from which an alert comes.",
+        "Raise the limit of that stage in the settings and give memory, or shorten how long it remembers.",
+    )
+    query = Query(f"max(csq_state_entries{{{BOUNDED}}} / csq_state_entries_limit{{{BOUNDED}}})")
+    return number("Fullest stage", words, query, Field(SHARE, falling(share), 1))
+
+
+def _idle() -> Panel:
+    stalled = goals.declared().thresholds.stalled_seconds
+    words = Words(
+        "How long ago the newest counted event happened. Below zero: a producer's clock is ahead.",
+        "Seconds, while the shop is open.",
+        "Growing: nothing comes, or nothing is counted. Look at lag: none means that the producer is silent.",
+    )
+    query = Query(f"time() - max(csq_newest_event_timestamp_seconds{{{PROCESS}}})")
+    ahead = -goals.declared().thresholds.clock_ahead_seconds
+    steps = ((None, "red"), (ahead, "green"), (stalled, "red"))
+    return number("Newest event", words, query, Field(SECONDS, steps, 0))
+
+
+def _rate() -> Panel:
+    words = Words(
+        "Events that were accepted per second, by type.",
+        "The usual curve of the day, all types in it.",
+        "One type missing: its producer. All fall and lag grows: csq is too slow; no lag: the producer.",
+    )
+    accepted = f"sum by (type) (rate(csq_events_total{{{PROCESS}}}[$__rate_interval]))"
+    style = Lines(stacked=True)
+    return lines("Events by type", words, [Query(f"{accepted} > 0", "{{type}}")], Field(RATE, low=0), style)
+
+
+def _age() -> Panel:
+    words = Words(
+        "From an event happening to its being counted: half and 99 of 100 are quicker. The axis is logarithmic.",
+        "p99 below the dashed limit, which the objective names; well below a second where producers are quick.",
+        "A jump at a restart is the backlog. p99 alone: one partition or one producer is late.",
+    )
+    queries = [Query(_quantile(share, "csq_event_age_seconds"), f"p{share * 100:g}") for share in (0.5, 0.99)]
+    field = Field(SECONDS, falling(goals.within_seconds("freshness")))
+    return lines("Event age", words, queries, field, Lines(limit=True, log=True))
+
+
+def _lag() -> Panel:
+    words = Words(
+        "Messages still to be read, by topic, and partitions that no process reads.",
+        "Near zero, with peaks that fall again; no partition unread.",
+        "Partitions unread: they were added after the start, restart csq. Lag that climbs: see CPU by process below.",
+    )
+    lag = f"sum by (source) (max by (job, source, partition) (csq_source_lag_messages{{{PROCESS}}}))"
+    unread = f"max by (source) (csq_source_partitions_unread{{{PROCESS}}})"
+    queries = [Query(lag, "{{source}}"), Query(unread, "{{source}}: partitions unread")]
+    return lines("Lag by topic", words, queries, Field(COUNT, low=0))
+
+
+def _dead() -> Panel:
+    words = Words(
+        "Refused records per second, by reason.",
+        "No line, or a thin steady one of a producer that is known.",
+        "Each reason has a runbook; the dead letters themselves say topic, partition, offset and field.",
+    )
+    refused = f"sum by (reason) (rate(csq_dead_letters_total{{{PROCESS}}}[$__rate_interval]))"
+    field = Field(RATE, low=0, empty="nothing was refused")
+    return lines("Dead letters by reason", words, [Query(f"{refused} > 0", "{{reason}}")], field, Lines(stacked=True))
+
+
+def _repeats() -> Panel:
+    words = Words(
+        "Events that had come before (dropped) and events that came too late to be sorted in, of all that came.",
+        f"Repeats near 1 %, below {goals.declared().thresholds.duplicate_share:.0%}; late near 0.",
+        "Repeats: a producer that retries without end. Late: raise order.out_of_order_seconds.",
+    )
+
+    def share(name: str) -> str:
+        return f"sum(increase({name}{{{PROCESS}}}[$__rate_interval])) / ({_received('$__rate_interval')})"
+
+    queries = [
+        Query(share("csq_duplicates_total"), "repeats"),
+        Query(share("csq_late_events_total"), "late"),
+    ]
+    field = Field(SHARE, falling(goals.declared().thresholds.duplicate_share), low=0)
+    return lines("Repeats and late events", words, queries, field, Lines(limit=True))
+
+
+def _defects() -> Panel:
+    words = Words(
+        "What should never happen, per second: a stage that failed on an event, records dropped as a lane was "
+        "full, features and measurements that were refused.",
+        "All zero.",
+        "Failures and refusals are defects of csq: the log names the first of each. Dropped records: raise the limits.",
+    )
+    names = {
+        "failures of stages": "csq_stage_failures_total",
+        "dropped records": "csq_state_evicted_total",
+        "refused features": "csq_refused_features_total",
+        "refused measurements": "csq_refused_measurements_total",
+    }
+    queries = [Query(f"sum(rate({name}{{{PROCESS}}}[$__rate_interval]))", says) for says, name in names.items()]
+    return lines("Defects", words, queries, Field(RATE, low=0))
+
+
+def _state() -> Panel:
+    words = Words(
+        "Records that each stage holds, of those that it may hold.",
+        "Level, below the dashed limit. Conversations and customers grow until as many go as come.",
+        "Near 1 the oldest are dropped: raise the limit of the stage, or shorten how long it remembers.",
+    )
+    entries, most = (
+        f"sum by (stage) ({name}{{{BOUNDED}}})" for name in ("csq_state_entries", "csq_state_entries_limit")
+    )
+    field = Field(SHARE, falling(goals.declared().thresholds.state_filled_share), low=0)
+    return lines("State by stage", words, [Query(f"{entries} / {most}", "{{stage}}")], field, Lines(limit=True))
+
+
+def _bytes() -> Panel:
+    words = Words(
+        "Size of what each stage put into its snapshots.",
+        "Level once records go as fast as they come.",
+        "Growth without end: look at the records of that stage. Larger snapshots are slower, and so is a restart.",
+    )
+    query = Query(f"sum by (stage) (csq_state_bytes{{{PROCESS}}})", "{{stage}}")
+    field = Field("bytes", low=0, empty="no snapshot yet; none is taken without state.directory")
+    return lines("Snapshot size by stage", words, [query], field, Lines(stacked=True))
+
+
+def _snapshots() -> Panel:
+    words = Words(
+        "Share of the time that goes into snapshots, by stage; events wait meanwhile.",
+        f"Below {goals.declared().thresholds.snapshot_time_share:.0%} in all, the aim of csq.",
+        "Raise state.snapshot_seconds (a restart repeats as much more), or bound the records of the slowest stage.",
+    )
+    spent = f"sum by (stage) (rate(csq_snapshot_duration_seconds_sum{{{PROCESS}}}[$__rate_interval]))"
+    query = Query(f"{spent} / scalar(count(csq_build_info{{{PROCESS}}}))", "{{stage}}")
+    field = Field(SHARE, falling(goals.declared().thresholds.snapshot_time_share), low=0)
+    return lines("Time in snapshots", words, [query], field, Lines(stacked=True, limit=True))
+
+
+def _processor() -> Panel:
+    words = Words(
+        "CPU that each process uses, in cores. csq runs one worker per process, so one core is all it can use.",
+        "Below 0.8 at the busiest hour.",
+        "At 1 with growing lag: add processes. At 1 without lag: a backlog is worked off.",
+    )
+    query = Query(f"rate(process_cpu_seconds_total{{{PROCESS}}}[$__rate_interval])", "{{instance}}")
+    return lines("CPU by process", words, [query], Field("none", falling(1.0, 0.8), 2, low=0, links=[_alone()]))
+
+
+def _memory() -> Panel:
+    words = Words(
+        "Resident memory of each process.",
+        "Level after the first day; steps at deployments only.",
+        "A climb with the state: bound it. A climb without: a leak, tell the developers.",
+    )
+    query = Query(f"process_resident_memory_bytes{{{PROCESS}}}", "{{instance}}")
+    return lines("Memory by process", words, [query], Field("bytes", low=0, links=[_alone()]))
+
+
+def _processes() -> Panel:
+    started = f"process_start_time_seconds{{{PROCESS}}}"
+    columns = [
+        Column("Up for", f"time() - max by (instance) ({started})", SECONDS),
+        Column("Restarts", f"sum by (instance) (changes({started}[$__range]))", COUNT),
+        Column("Connected", f"max by (instance) (csq_source_connected{{{PROCESS}}})", COUNT, rising(1)),
+        Column("Lag", f"sum by (instance) (csq_source_lag_messages{{{PROCESS}}})", COUNT),
+        Column("", f"max by (instance, version) (csq_build_info{{{PROCESS}}})", COUNT),
+    ]
+    words = Words(
+        "Each process: since when, restarts in the time range shown, connection, lag of its partitions, version.",
+        "One version, no restart but for deployments.",
+        "Restarts in a loop: the log of the last seconds before each. Two versions for long: a deployment hangs.",
+    )
+    keys = {"instance": Key("Process"), "version": Key("csq")}
+    alone = to_dashboard("Show this process alone", goals.uid("pipeline"), "instance=${__value.text}")
+    return rows("Processes", words, keys, columns, links=[alone])

@@ -1,0 +1,127 @@
+"""What can go wrong with Kafka, in words: where, what the broker said, and what to do."""
+
+from confluent_kafka import KafkaError
+
+UNREACHABLE = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001 - public codes of librdkafka, only spelled with an underscore
+        KafkaError._TRANSPORT,  # noqa: SLF001 - as above
+        KafkaError._RESOLVE,  # noqa: SLF001 - as above
+        KafkaError._TIMED_OUT,  # noqa: SLF001 - as above
+        KafkaError._AUTHENTICATION,  # noqa: SLF001 - as above
+        KafkaError._SSL,  # noqa: SLF001 - as above
+    }
+)
+"""Codes that say: this client cannot talk to a broker now. librdkafka goes on trying by itself."""
+
+ALL_DOWN = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001 - as above
+"""No broker can be talked to."""
+
+NO_SUCH_OFFSET = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001 - as above
+"""A fetch from an offset that the broker does not have, where no reset is allowed."""
+
+TIMED_OUT = frozenset({KafkaError._TIMED_OUT, KafkaError.REQUEST_TIMED_OUT})  # noqa: SLF001 - as above
+"""Nobody answered in time."""
+
+END_OF_PARTITION = KafkaError._PARTITION_EOF  # noqa: SLF001 - as above
+"""No error: the partition has been read to its end."""
+
+_AUTHENTICATION = KafkaError._AUTHENTICATION  # noqa: SLF001 - as above
+_SSL = KafkaError._SSL  # noqa: SLF001 - as above
+_UNDELIVERED = KafkaError._MSG_TIMED_OUT  # noqa: SLF001 - as above
+
+
+class KafkaInputError(RuntimeError):
+    """Reading from Kafka cannot go on without a person's decision."""
+
+
+class KafkaOutputError(RuntimeError):
+    """A record was not delivered to Kafka."""
+
+
+def input_error(name: str | None, error: KafkaError) -> KafkaInputError:
+    """Say what happened where: in a partition, or (None) in the whole cluster.
+
+    >>> print(input_error("csq.events[2]", KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)))
+    Kafka: csq.events[2] cannot be read: Broker: Topic authorization failed
+    """
+    return KafkaInputError(f"Kafka: {name or 'the cluster'} cannot be read: {error.str()}")
+
+
+def expired(name: str, position: int, held: tuple[int, int]) -> str:
+    """Say that a position is outside of what the broker holds, from the first offset to the next that will be written.
+
+    >>> expired("csq.events[2]", 17, (40, 90))
+    'csq.events[2]: the stored position is 17, but the broker holds 40 to 89: 23 events have expired unread'
+    >>> expired("csq.events[2]", 17, (3, 3))
+    'csq.events[2]: the stored position is 17, but the broker holds nothing: the topic was made anew, or cut off'
+    """
+    low, high = held
+    holds = f"{low} to {high - 1}" if high > low else "nothing"
+    why = f"{low - position} events have expired unread" if position < low else "the topic was made anew, or cut off"
+    return f"{name}: the stored position is {position}, but the broker holds {holds}: {why}"
+
+
+def expired_error(topic: str, name: str, position: int, held: tuple[int, int]) -> KafkaInputError:
+    """Say what was lost, and which setting goes on nevertheless."""
+    return KafkaInputError(
+        f"Kafka: {expired(name, position, held)}. To go on, set kafka.on_expired_offset for topic {topic} to earliest "
+        "(the oldest event that is left) or latest (only what comes from now on); what lies between is lost. The other "
+        "state in the recovery store is kept"
+    )
+
+
+def refusal(error: KafkaError) -> str | None:
+    """What to check where a broker answers but will not let this client in; None where it may only be away.
+
+    >>> refusal(KafkaError(KafkaError._AUTHENTICATION))
+    'Check sasl.mechanism, sasl.username and sasl.password under kafka.security'
+    >>> refusal(KafkaError(KafkaError._TRANSPORT, "Connection refused"))
+    """
+    code, text = error.code(), error.str()
+    if code == _AUTHENTICATION:
+        return "Check sasl.mechanism, sasl.username and sasl.password under kafka.security"
+    if "SSL alert" in text:
+        return "Check ssl.certificate.location and ssl.key.location under kafka.security: the broker wants them"
+    if code == _SSL and "Disconnected" not in text:  # which a broker that is stopping does too
+        return "Check security.protocol and ssl.ca.location under kafka.security, and the names in kafka.brokers"
+    return None
+
+
+def failure(topic: str | None, key: str, error: KafkaError) -> str:
+    """Say which record failed and why; never its value, which may be a customer's words.
+
+    >>> failure("csq.alerts", "refunds", KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
+    "Kafka: a record for topic csq.alerts, key 'refunds', was not delivered: Broker: Message size too large"
+    """
+    return f"Kafka: a record for topic {topic}, key {key!r}, was not delivered: {error.str()}"
+
+
+def delivery_failure(topic: str | None, records: int, error: KafkaError, seconds: float) -> str:
+    """Say which records failed, why, and what to do.
+
+    >>> print(delivery_failure("csq.alerts", 3, KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED), 120))
+    Kafka: 3 records for topic csq.alerts were not delivered: Broker: Topic authorization failed. Allow this user to \
+write to the topic
+    """
+    what = "1 record" if records == 1 else f"{records} records"
+    were = "was" if records == 1 else "were"
+    text = f"Kafka: {what} for topic {topic} {were} not delivered: {error.str()}"
+    return f"{text}. {_delivery_hint(error, seconds)}"
+
+
+def _delivery_hint(error: KafkaError, seconds: float) -> str:
+    match error.code():
+        case code if code == _UNDELIVERED:
+            return (
+                f"No broker took it within {seconds:g} s (kafka.delivery_seconds). Start again when brokers answer: "
+                "what no snapshot covers is done again"
+            )
+        case KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            return "Allow this user to write to the topic"
+        case KafkaError.MSG_SIZE_TOO_LARGE:
+            return "Raise max.message.bytes of the topic, and message.max.bytes under kafka.librdkafka"
+        case KafkaError.UNKNOWN_TOPIC_OR_PART | KafkaError._UNKNOWN_TOPIC:  # noqa: SLF001 - a public code, as above
+            return "Make the topic, or correct its name under kafka.outputs"
+        case _:
+            return "Mend the cause and start again: what no snapshot covers is done again"

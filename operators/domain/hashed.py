@@ -1,0 +1,90 @@
+"""One-vs-rest logistic regression over a hashed space: a River classifier with the weights of all classes in one array.
+
+The numbers are those of River's ``OneVsRestClassifier(LogisticRegression(AdaGrad(...)))`` to seven digits; a test
+learns with both. River keeps weights and sums of squares in six dictionaries, and with a quarter of a million features
+nearly each of 40 x 6 look-ups misses the processor's caches: 200 us per example. Here a feature is one row.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from river import base
+
+_EXTREME = 500.0
+"""Past it exp() overflows; the probability is 0 or 1 long before."""
+
+
+class HashedOneVsRest(base.Classifier):
+    """Learns one example at a time; features are integers in ``range(space)``, with values.
+
+    Args:
+        classes: every class there is.
+        space: how many features there may be.
+        learning_rate: AdaGrad's step (Duchi, Hazan and Singer, 2011).
+        damping: added to AdaGrad's sums of squared gradients.
+        intercept_rate: step of the intercepts, which take plain gradient descent.
+        clip_gradient: largest gradient of one example.
+
+    >>> model = HashedOneVsRest(("bad", "good"), 8)
+    >>> model.learn_one({3: 1.0}, "good")
+    >>> model.predict_one({3: 1.0})
+    'good'
+    """
+
+    def __init__(
+        self,
+        classes: Sequence[str],
+        space: int,
+        learning_rate: float = 0.1,
+        damping: float = 1e-8,
+        intercept_rate: float = 0.01,
+        clip_gradient: float = 1e12,
+    ) -> None:
+        self.classes, self.space = classes, space
+        self.learning_rate, self.damping = learning_rate, damping
+        self.intercept_rate, self.clip_gradient = intercept_rate, clip_gradient
+        self.weights: NDArray[np.float64] = np.zeros((space, len(classes)))
+        self.squares: NDArray[np.float64] = np.zeros((space, len(classes)))
+        """Sums of squared gradients."""
+        self.intercepts: NDArray[np.float64] = np.zeros(len(classes))
+        self._truths = {label: np.eye(len(classes))[place] for place, label in enumerate(classes)}
+
+    @property
+    def _multiclass(self) -> bool:
+        return True
+
+    @np.errstate(over="ignore", invalid="ignore")  # what is not finite is looked for below
+    def learn_one(self, x: dict[Any, Any], y: Any, w: float = 1.0) -> None:
+        """Take one step towards `y`, an example of weight `w`.
+
+        Raises:
+            ArithmeticError: the step would lead to numbers that are not finite; nothing was learned.
+        """
+        features, values = _arrays(x)
+        weights = self.weights[features]
+        gaps = _sigmoid(values @ weights + self.intercepts) - self._truths[y]
+        slopes = np.minimum(np.maximum(gaps * w, -self.clip_gradient), self.clip_gradient)
+        gradients = values[:, None] * slopes
+        squares = self.squares[features] + gradients * gradients
+        weights -= self.learning_rate / np.sqrt(squares + self.damping) * gradients
+        intercepts = self.intercepts - self.intercept_rate * slopes
+        if not np.isfinite(weights.sum() + squares.sum() + intercepts.sum()):
+            raise ArithmeticError(f"weights that are not finite after an example of {len(x)} features, weight {w}")
+        self.weights[features], self.squares[features], self.intercepts = weights, squares, intercepts
+
+    def predict_proba_one(self, x: dict[Any, Any], **_: Any) -> dict[Any, float]:
+        """Probability of each class: one-vs-rest, divided by their sum."""
+        features, values = _arrays(x)
+        votes = _sigmoid(values @ self.weights[features] + self.intercepts)
+        return dict(zip(self.classes, (votes / votes.sum()).tolist(), strict=True))
+
+
+def _arrays(x: dict[Any, Any]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    return np.fromiter(x, np.int64, len(x)), np.fromiter(x.values(), np.float64, len(x))
+
+
+def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    probabilities: NDArray[np.float64] = 1.0 / (1.0 + np.exp(np.minimum(-logits, _EXTREME)))
+    return probabilities

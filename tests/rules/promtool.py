@@ -1,0 +1,141 @@
+"""Unit tests for rules: what comes in, when an alert is silent and when it fires, told to the real promtool.
+
+A `Case` is tested against the committed rule files, cut down to one alert and the records it is made from, in the order
+in which they depend on one another: so that a case sees nothing but its own alert, and takes a second.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_plus
+
+import yaml
+
+from tests.servers.prometheus import promtool
+
+ROOT = Path(__file__).parents[2]
+RULES = sorted((ROOT / "config/prometheus").glob("*.rules.yaml"))
+NAME = re.compile(r"[a-z]+:[a-z0-9_]+:[a-z0-9_]+")
+"""level:metric:operations"""
+
+Rule = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Firing:
+    """An alert that fires: its labels beside those of the rule, and its value as people read it."""
+
+    labels: Mapping[str, str]
+    value: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """What comes in every `step` (series to values), and what is to be seen at which time; times are seconds."""
+
+    name: str
+    step: int
+    series: Mapping[str, str]
+    silent: Sequence[float] = ()
+    firing: Mapping[float, Sequence[Firing]] = field(default_factory=dict)
+    since: Mapping[float, Sequence[Mapping[str, str]]] = field(default_factory=dict)
+    """Moments at which it fires, whatever its value: the labels beside those of the rule."""
+
+
+@cache
+def rules() -> list[Rule]:
+    """Every rule of the committed files."""
+    return [
+        rule
+        for path in RULES
+        for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+        for rule in group["rules"]
+    ]
+
+
+def needed(rule: Rule, everything: Sequence[Rule]) -> list[Rule]:
+    """The records that a rule is made from, what they need before them, and the rule itself."""
+    found: list[Rule] = []
+
+    def add(one: Rule) -> None:
+        for name in NAME.findall(one["expr"]):
+            for record in everything:
+                if record.get("record") == name and record not in found and _may_match(one, record):
+                    add(record)
+        found.append(one)
+
+    add(rule)
+    return found
+
+
+def _may_match(rule: Rule, record: Rule) -> bool:
+    """Whether a rule may select what a record makes: of an objective only its own records."""
+    chosen = dict(re.findall(r'(slo|class)="([^"]*)"', rule["expr"]))
+    labels = record.get("labels", {})
+    return all(labels.get(name, value) == value for name, value in chosen.items())
+
+
+def rendered(text: str, labels: Mapping[str, str], value: str) -> str:
+    """What Prometheus is to make of the template of an annotation."""
+    text = re.sub(r"{{ \$labels\.(\w+) \| urlquery }}", lambda found: quote_plus(labels[found[1]]), text)
+    text = re.sub(r"{{ \$labels\.(\w+) }}", lambda found: labels[found[1]], text)
+    return re.sub(r"{{ \$value[^}]*}}", value, text)
+
+
+def check_alert(rule: Rule, cases: Iterable[Case], folder: Path) -> None:
+    """Let promtool hold an alert against its cases; `ToolError` says what it saw instead."""
+    run(needed(rule, rules()), [_told(rule, case) for case in cases], folder)
+
+
+def run(chosen: Sequence[Rule], tests: Sequence[dict[str, Any]], folder: Path) -> None:
+    """Let promtool evaluate some rules, one after the other, against tests in its own form (as JSON, which is YAML)."""
+    for step in sorted({test["interval"] for test in tests}):
+        group = {"name": "chosen", "interval": step, "rules": list(chosen)}
+        (folder / "rules.yaml").write_text(json.dumps({"groups": [group]}), encoding="utf-8")
+        told = {
+            "rule_files": ["rules.yaml"],
+            "evaluation_interval": step,
+            "tests": [test for test in tests if test["interval"] == step],
+        }
+        (folder / "test.yaml").write_text(json.dumps(told, indent=1), encoding="utf-8")
+        promtool("test", "rules", folder / "test.yaml")
+
+
+def _told(rule: Rule, case: Case) -> dict[str, Any]:
+    moments: dict[float, Sequence[Firing]] = {**dict.fromkeys(case.silent, ()), **case.firing}
+    return {
+        "name": case.name,
+        "interval": f"{case.step}s",
+        "input_series": [{"series": name, "values": values} for name, values in case.series.items()],
+        "alert_rule_test": [
+            {
+                "alertname": rule["alert"],
+                "eval_time": f"{round(at)}s",
+                "exp_alerts": [_expected(rule, firing) for firing in alerts],
+            }
+            for at, alerts in sorted(moments.items())
+        ],
+        "promql_expr_test": [
+            {
+                "expr": 'ALERTS{alertstate="firing"}',
+                "eval_time": f"{round(at)}s",
+                "exp_samples": [{"labels": _series("ALERTS", rule, labels), "value": 1} for labels in alerts],
+            }
+            for at, alerts in sorted(case.since.items())
+        ],
+    }
+
+
+def _series(name: str, rule: Rule, labels: Mapping[str, str]) -> str:
+    told = {**labels, **rule["labels"], "alertname": rule["alert"], "alertstate": "firing"}
+    return f"{name}{{{', '.join(f'{label}={json.dumps(value)}' for label, value in told.items())}}}"
+
+
+def _expected(rule: Rule, firing: Firing) -> dict[str, Any]:
+    labels = {**firing.labels, **rule["labels"]}
+    annotations = {name: rendered(text, labels, firing.value) for name, text in rule["annotations"].items()}
+    return {"exp_labels": labels, "exp_annotations": annotations}

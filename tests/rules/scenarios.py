@@ -1,0 +1,440 @@
+"""The cases of every alert beside the burn rates, by name and, where there are several of a name, by class."""
+
+from tests.rules.promtool import Case, Firing
+
+CSQ = 'job="csq",instance="a:1"'
+OTHER = 'job="csq",instance="b:1"'
+MINUTE, HOUR, DAY = 60, 3_600, 86_400
+
+
+def steps(*parts: tuple[float, float, int]) -> str:
+    """Values for promtool: for each part what it begins at, what each step adds, and how many values it has.
+
+    >>> steps((1, 0, 3), (5, 2, 2))
+    '1 1 1 5 7'
+    """
+    return " ".join(f"{begin + add * number:.10g}" for begin, add, count in parts for number in range(count))
+
+
+def counted(*parts: tuple[float, int]) -> str:
+    """A counter from 0: for each part what each step adds, and for how many steps.
+
+    >>> counted((1, 2), (10, 2))
+    '0 1 2 12 22'
+    """
+    total, values = 0.0, [0.0]
+    for add, count in parts:
+        for _ in range(count):
+            total += add
+            values.append(total)
+    return " ".join(f"{value:.10g}" for value in values)
+
+
+def fires(value: str, **labels: str) -> list[Firing]:
+    """One alert of job csq."""
+    return [Firing({"job": "csq", **labels}, value)]
+
+
+PIPELINE = {
+    "CsqWatchdog": [Case("always", MINUTE, {"up": "1 1 1"}, firing={0: fires("1"), 120: fires("1")})],
+    "CsqPipelineDown": [
+        Case(
+            "a process stops answering, and comes back",
+            15,
+            {f"up{{{CSQ}}}": steps((1, 0, 8), (0, 0, 8), (1, 0, 8)), f"up{{{OTHER}}}": steps((1, 0, 24))},
+            silent=[105, 165, 240],
+            firing={180: fires("1"), 225: fires("1")},
+        ),
+        Case(
+            "both processes",
+            15,
+            {f"up{{{CSQ}}}": steps((0, 0, 9)), f"up{{{OTHER}}}": steps((0, 0, 9))},
+            silent=[45],
+            firing={60: fires("2")},
+        ),
+        Case(
+            "Prometheus knows none of them",
+            15,
+            {f"up{{{CSQ}}}": "1 1 1 1 stale" + " _" * 8 + " 1", 'up{job="node",instance="n:1"}': steps((0, 0, 14))},
+            silent=[45, 105, 195],
+            firing={120: fires("1"), 180: fires("1")},
+        ),
+    ],
+    "CsqRestarting": [
+        Case(
+            "three restarts in half an hour",
+            MINUTE,
+            {f"process_start_time_seconds{{{CSQ}}}": steps((1, 0, 10), (2, 0, 5), (3, 0, 5), (4, 0, 40))},
+            silent=[20 * MINUTE, 40 * MINUTE],
+            firing={21 * MINUTE: fires("3"), 39 * MINUTE: fires("3")},
+        ),
+        Case(
+            "two restarts, and three of something else",
+            MINUTE,
+            {
+                f"process_start_time_seconds{{{CSQ}}}": steps((1, 0, 10), (2, 0, 5), (3, 0, 30)),
+                'process_start_time_seconds{job="node",instance="n:1"}': steps((1, 1, 45)),
+            },
+            silent=[16 * MINUTE, 30 * MINUTE],
+        ),
+    ],
+    "CsqBrokersLost": [
+        Case(
+            "one of two processes has no broker",
+            15,
+            {
+                f"csq_source_connected{{{CSQ}}}": steps((1, 0, 4), (0, 0, 12), (1, 0, 4)),
+                f"csq_source_connected{{{OTHER}}}": steps((1, 0, 20)),
+            },
+            silent=[165, 240],
+            firing={180: fires("0"), 225: fires("0")},
+        )
+    ],
+    "CsqStalled": [
+        Case(
+            "a busy hour, then nothing",
+            MINUTE,
+            {
+                f"csq_newest_event_timestamp_seconds{{{CSQ}}}": steps((0, 60, 61), (3_600, 0, 20), (4_860, 60, 10)),
+                f'csq_events_total{{{CSQ},type="csq.message.created"}}': counted((20, 60), (0, 20), (20, 10)),
+                f'csq_source_lag_messages{{{CSQ},source="csq.events",partition="0"}}': steps((0, 0, 91)),
+            },
+            silent=[3_600, 3_960, 4_860],
+            firing={4_020: fires("7m 0s"), 4_800: fires("20m 0s")},
+        ),
+        Case(
+            "few events, but some wait to be read",
+            MINUTE,
+            {
+                f"csq_newest_event_timestamp_seconds{{{CSQ}}}": steps((0, 60, 61), (3_600, 0, 20)),
+                f'csq_events_total{{{CSQ},type="csq.message.created"}}': counted((1, 60), (0, 20)),
+                f'csq_source_lag_messages{{{CSQ},source="csq.events",partition="0"}}': steps((0, 0, 61), (5, 0, 20)),
+            },
+            silent=[3_960],
+            firing={4_020: fires("7m 0s")},
+        ),
+        Case(
+            "low volume: a quiet night",
+            MINUTE,
+            {
+                f"csq_newest_event_timestamp_seconds{{{CSQ}}}": steps((0, 60, 61), (3_600, 0, 60)),
+                f'csq_events_total{{{CSQ},type="csq.message.created"}}': counted((9, 60), (0, 60)),
+                f'csq_source_lag_messages{{{CSQ},source="csq.events",partition="0"}}': steps((0, 0, 121)),
+            },
+            silent=[4_020, 5_400, 7_200],
+        ),
+        Case(
+            "a backlog is worked off: old, but coming nearer",
+            MINUTE,
+            {
+                f"csq_newest_event_timestamp_seconds{{{CSQ}}}": steps((-7_200, 180, 40)),
+                f'csq_events_total{{{CSQ},type="csq.message.created"}}': counted((900, 39)),
+                f'csq_source_lag_messages{{{CSQ},source="csq.events",partition="0"}}': steps((90_000, -600, 40)),
+            },
+            silent=[600, 1_200, 2_340],
+        ),
+    ],
+    "CsqLagGrowing": [
+        Case(
+            "half of what comes is worked off, then it catches up",
+            MINUTE,
+            {
+                f'csq_events_total{{{CSQ},type="csq.message.created"}}': counted((600, 240)),
+                f"csq_duplicates_total{{{CSQ}}}": counted((0, 240)),
+                f'csq_dead_letters_total{{{CSQ},reason="not_json"}}': counted((0, 240)),
+                f'csq_source_lag_messages{{{CSQ},source="csq.events",partition="0"}}': steps(
+                    (0, 0, 61), (600, 600, 60), (35_000, -1_200, 29), (0, 0, 60)
+                ),
+            },
+            silent=[60 * MINUTE, 90 * MINUTE, 150 * MINUTE, 200 * MINUTE],
+            firing={100 * MINUTE: fires("1d 23h 20m 0s")},
+        ),
+        Case(
+            "low volume: a lag of seconds",
+            MINUTE,
+            {
+                f'csq_events_total{{{CSQ},type="csq.message.created"}}': counted((600, 180)),
+                f"csq_duplicates_total{{{CSQ}}}": counted((0, 180)),
+                f'csq_dead_letters_total{{{CSQ},reason="not_json"}}': counted((0, 180)),
+                f'csq_source_lag_messages{{{CSQ},source="csq.events",partition="0"}}': steps((0, 0, 61), (1, 5, 120)),
+            },
+            silent=[100 * MINUTE, 180 * MINUTE],
+        ),
+    ],
+    "CsqPartitionsUnread": [
+        Case(
+            "two partitions are added, and taken up by a restart",
+            MINUTE,
+            {f'csq_source_partitions_unread{{{CSQ},source="csq.events"}}': steps((0, 0, 6), (2, 0, 21), (0, 0, 4))},
+            silent=[900, 1_620],
+            firing={960: fires("2", source="csq.events"), 1_560: fires("2", source="csq.events")},
+        )
+    ],
+    "CsqDeadLetterSurge": [
+        Case(
+            "one reason, sixty times as often as before",
+            MINUTE,
+            {
+                f'csq_dead_letters_total{{{CSQ},reason="not_json"}}': counted((1, 60), (60, 20), (1, 30)),
+                f'csq_dead_letters_total{{{CSQ},reason="too_old"}}': counted((1, 110)),
+            },
+            silent=[60 * MINUTE, 91 * MINUTE],
+            firing={61 * MINUTE: fires("69", reason="not_json"), 75 * MINUTE: fires("600", reason="not_json")},
+        ),
+        Case(
+            "low volume: forty in ten minutes",
+            MINUTE,
+            {f'csq_dead_letters_total{{{CSQ},reason="not_json"}}': counted((0, 60), (4, 30))},
+            silent=[70 * MINUTE, 90 * MINUTE],
+        ),
+        Case(
+            "many, but as many as in the day before",
+            300,
+            {f'csq_dead_letters_total{{{CSQ},reason="not_json"}}': counted((150, 26 * 12))},
+            silent=[25 * HOUR, 26 * HOUR],
+        ),
+        Case(
+            "one is too many where csq itself failed",
+            MINUTE,
+            {f'csq_dead_letters_total{{{CSQ},reason="stage_failed"}}': counted((0, 20), (1, 1), (0, 20))},
+            silent=[20 * MINUTE, 32 * MINUTE],
+            firing={21 * MINUTE: fires("1", reason="stage_failed"), 30 * MINUTE: fires("1", reason="stage_failed")},
+        ),
+    ],
+    "CsqDuplicateSurge": [
+        Case(
+            "every third event is a repeat",
+            MINUTE,
+            {
+                f'csq_events_total{{{CSQ},type="csq.message.created"}}': counted((100, 90)),
+                f"csq_duplicates_total{{{CSQ}}}": counted((1, 30), (50, 30), (1, 30)),
+                f'csq_dead_letters_total{{{CSQ},reason="not_json"}}': counted((0, 90)),
+            },
+            silent=[30 * MINUTE, 36 * MINUTE, 70 * MINUTE],
+            firing={38 * MINUTE: fires("28.67%"), 45 * MINUTE: fires("33.33%")},
+        ),
+        Case(
+            "low volume: fifty repeats in ten minutes",
+            MINUTE,
+            {
+                f'csq_events_total{{{CSQ},type="csq.message.created"}}': counted((10, 60)),
+                f"csq_duplicates_total{{{CSQ}}}": counted((0, 30), (5, 30)),
+                f'csq_dead_letters_total{{{CSQ},reason="not_json"}}': counted((0, 60)),
+            },
+            silent=[45 * MINUTE, 60 * MINUTE],
+        ),
+    ],
+    "CsqClockSkew": [
+        Case(
+            "two minutes ahead",
+            MINUTE,
+            {f"csq_newest_event_timestamp_seconds{{{CSQ}}}": steps((0, 60, 10), (720, 60, 10), (1_200, 60, 5))},
+            silent=[14 * MINUTE, 20 * MINUTE],
+            firing={15 * MINUTE: fires("2m 0s"), 19 * MINUTE: fires("2m 0s")},
+        )
+    ],
+    "CsqSnapshotsSlow": [
+        Case(
+            "a tenth of the time",
+            MINUTE,
+            {
+                f'csq_snapshot_duration_seconds_sum{{{CSQ},stage="intake"}}': counted((0.3, 30), (3, 40), (0.3, 30)),
+                f'csq_snapshot_duration_seconds_sum{{{CSQ},stage="customers"}}': counted((0.3, 30), (3, 40), (0.3, 30)),
+            },
+            silent=[50 * MINUTE, 80 * MINUTE],
+            firing={54 * MINUTE: fires("10%", instance="a:1")},
+        )
+    ],
+    "CsqStateNearLimit": [
+        Case(
+            "95 of 100 records, of one stage",
+            MINUTE,
+            {
+                f'csq_state_entries{{{CSQ},stage="customers"}}': steps((50, 0, 10), (95, 0, 30), (50, 0, 5)),
+                f'csq_state_entries_limit{{{CSQ},stage="customers"}}': steps((100, 0, 45)),
+                f'csq_state_entries{{{CSQ},stage="intake"}}': steps((50, 0, 45)),
+                f'csq_state_entries_limit{{{CSQ},stage="intake"}}': steps((100, 0, 45)),
+                f'csq_state_entries{{{CSQ},stage="learn"}}': steps((5, 0, 45)),
+                f'csq_state_entries_limit{{{CSQ},stage="learn"}}': steps((5, 0, 45)),
+            },
+            silent=[24 * MINUTE, 40 * MINUTE],
+            firing={25 * MINUTE: fires("95%", instance="a:1", stage="customers")},
+        )
+    ],
+    "CsqStateEvicted": [
+        Case(
+            "five records are given up",
+            MINUTE,
+            {f'csq_state_evicted_total{{{CSQ},stage="customers"}}': counted((0, 20), (5, 1), (0, 30))},
+            silent=[20 * MINUTE, 36 * MINUTE],
+            firing={21 * MINUTE: fires("5", stage="customers"), 35 * MINUTE: fires("5", stage="customers")},
+        )
+    ],
+}
+
+SERVICE = {
+    "CsqOldestOpenWait/urgent": [
+        Case(
+            "half an hour in billing",
+            MINUTE,
+            {
+                f'csq_oldest_open_wait_seconds{{{CSQ},queue="billing"}}': steps((0, 60, 40), (0, 0, 5)),
+                f'csq_oldest_open_wait_seconds{{{OTHER},queue="billing"}}': steps((0, 0, 45)),
+                f'csq_oldest_open_wait_seconds{{{CSQ},queue="orders"}}': steps((0, 60, 40), (0, 0, 5)),
+            },
+            silent=[31 * MINUTE, 40 * MINUTE],
+            firing={32 * MINUTE: fires("32m 0s", queue="billing"), 39 * MINUTE: fires("39m 0s", queue="billing")},
+        )
+    ],
+    "CsqOldestOpenWait/standard": [
+        Case(
+            "an hour in orders",
+            MINUTE,
+            {
+                f'csq_oldest_open_wait_seconds{{{CSQ},queue="orders"}}': steps((0, 60, 70), (0, 0, 5)),
+                f'csq_oldest_open_wait_seconds{{{CSQ},queue="billing"}}': steps((0, 60, 70), (0, 0, 5)),
+            },
+            silent=[61 * MINUTE, 70 * MINUTE],
+            firing={62 * MINUTE: fires("1h 2m 0s", queue="orders")},
+        )
+    ],
+    "CsqQueueWithoutAgents": [
+        Case(
+            "the last agent leaves, three customers wait",
+            MINUTE,
+            {
+                f'csq_open_waits{{{CSQ},queue="orders"}}': steps((3, 0, 90)),
+                f'csq_agents{{{CSQ},queue="orders",state="available"}}': steps((1, 0, 61), (0, 0, 20), (1, 0, 9)),
+                f'csq_agents{{{CSQ},queue="orders",state="busy"}}': steps((1, 0, 61), (0, 0, 29)),
+                f'csq_agents{{{CSQ},queue="orders",state="offline"}}': steps((0, 0, 61), (2, 0, 20), (1, 0, 9)),
+            },
+            silent=[65 * MINUTE, 81 * MINUTE],
+            firing={66 * MINUTE: fires("3", queue="orders"), 80 * MINUTE: fires("3", queue="orders")},
+        ),
+        Case(
+            "low volume: nobody waits",
+            MINUTE,
+            {
+                f'csq_open_waits{{{CSQ},queue="orders"}}': steps((0, 0, 90)),
+                f'csq_agents{{{CSQ},queue="orders",state="available"}}': steps((1, 0, 61), (0, 0, 29)),
+            },
+            silent=[70 * MINUTE, 89 * MINUTE],
+        ),
+        Case(
+            "a queue that never told of agents",
+            MINUTE,
+            {
+                f'csq_open_waits{{{CSQ},queue="orders"}}': steps((3, 0, 90)),
+                f'csq_agents{{{CSQ},queue="orders",state="available"}}': steps((0, 0, 90)),
+            },
+            silent=[30 * MINUTE, 89 * MINUTE],
+        ),
+    ],
+    "CsqCustomersAtRisk": [
+        Case(
+            "sixty become a hundred",
+            600,
+            {
+                f'csq_customers_at_risk{{{CSQ},segment="business"}}': steps((40, 0, 1153), (70, 0, 100), (40, 0, 5)),
+                f'csq_customers_at_risk{{{OTHER},segment="business"}}': steps((20, 0, 1153), (30, 0, 100), (20, 0, 5)),
+            },
+            silent=[8 * DAY, 8 * DAY + HOUR, 8 * DAY + 101 * 600],
+            firing={8 * DAY + HOUR + 600: fires("1.667", segment="business")},
+        ),
+        Case(
+            "low volume: twenty become forty",
+            600,
+            {f'csq_customers_at_risk{{{CSQ},segment="business"}}': steps((20, 0, 1153), (40, 0, 50))},
+            silent=[8 * DAY + 2 * HOUR, 8 * DAY + 8 * HOUR],
+        ),
+    ],
+}
+
+MODELS = {
+    "CsqModelLossRising": [
+        Case(
+            "the loss doubles",
+            600,
+            {
+                f'csq_model_loss{{{CSQ},model="churn"}}': steps((0.4, 0, 1153), (0.8, 0, 60), (0.4, 0, 60)),
+                f'csq_model_examples_total{{{CSQ},model="churn"}}': counted((20, 1272)),
+            },
+            silent=[8 * DAY, 8 * DAY + 11 * 600, 8 * DAY + 100 * 600],
+            firing={8 * DAY + 36 * 600 + 600: fires("1.998", model="churn")},  # the past has one bad value
+            since={8 * DAY + 14 * 600: [{"job": "csq", "model": "churn"}]},
+        ),
+        Case(
+            "low volume: 36 labels in 6 hours",
+            600,
+            {
+                f'csq_model_loss{{{CSQ},model="churn"}}': steps((0.4, 0, 1153), (0.8, 0, 60)),
+                f'csq_model_examples_total{{{CSQ},model="churn"}}': counted((1, 1212)),
+            },
+            silent=[8 * DAY + 6 * HOUR, 8 * DAY + 10 * HOUR],
+        ),
+    ],
+    "CsqLabelsMissing": [
+        Case(
+            "labels stop for three days",
+            HOUR,
+            {
+                f'csq_model_examples_total{{{CSQ},model="churn"}}': counted((5, 288), (0, 75), (5, 30)),
+                f'csq_turns_total{{{CSQ},queue="orders",channel="chat",language="en",sentiment="neutral"}}': counted(
+                    (10, 393)
+                ),
+            },
+            silent=[14 * DAY, 12 * DAY + 65 * HOUR, 12 * DAY + 84 * HOUR],
+            firing={15 * DAY + HOUR: fires("0%", model="churn")},
+            since={12 * DAY + 68 * HOUR: [{"job": "csq", "model": "churn"}]},
+        ),
+        Case(
+            "low volume: a dozen labels a day",
+            HOUR,
+            {
+                f'csq_model_examples_total{{{CSQ},model="churn"}}': counted((0.5, 288), (0, 96)),
+                f'csq_turns_total{{{CSQ},queue="orders",channel="chat",language="en",sentiment="neutral"}}': counted(
+                    (10, 384)
+                ),
+            },
+            silent=[15 * DAY, 16 * DAY],
+        ),
+        Case(
+            "nobody writes, so nobody labels",
+            HOUR,
+            {
+                f'csq_model_examples_total{{{CSQ},model="churn"}}': counted((5, 288), (0, 96)),
+                f'csq_turns_total{{{CSQ},queue="orders",channel="chat",language="en",sentiment="neutral"}}': counted(
+                    (10, 280), (0, 104)
+                ),
+            },
+            silent=[15 * DAY, 16 * DAY],
+        ),
+    ],
+    "CsqModelRolledBack": [
+        Case(
+            "twice in an hour",
+            MINUTE,
+            {f'csq_model_rollbacks_total{{{CSQ},model="churn"}}': counted((0, 20), (1, 2), (0, 80))},
+            silent=[20 * MINUTE, 82 * MINUTE],
+            firing={65 * MINUTE: fires("2", model="churn")},
+            since={21 * MINUTE: [{"job": "csq", "model": "churn"}], 81 * MINUTE: [{"job": "csq", "model": "churn"}]},
+        )
+    ],
+    "CsqModelBehind": [
+        Case(
+            "one process keeps an old model",
+            MINUTE,
+            {
+                f'csq_model_updated_timestamp_seconds{{{CSQ},model="churn"}}': steps((0, 60, 60)),
+                f'csq_model_updated_timestamp_seconds{{{OTHER},model="churn"}}': steps(
+                    (0, 60, 10), (600, 0, 30), (2_400, 60, 20)
+                ),
+            },
+            silent=[20 * MINUTE, 25 * MINUTE, 40 * MINUTE],
+            firing={26 * MINUTE: fires("16m 0s", model="churn")},
+        )
+    ],
+}
+
+CASES = PIPELINE | SERVICE | MODELS
+"""By the name of the alert, and a class after a slash."""
