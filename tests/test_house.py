@@ -113,4 +113,4 @@ def test_commands_in_the_documents_exist():
 def test_continuous_integration_calls_only_make():
     commands = re.findall(r"\bmake ([\w-]+)", read(ROOT / ".ci" / "run"))
 
-    assert commands == ["check", "test", "test-all"]
+    assert set(commands) == {"check", "test", "test-all"}

@@ -6,6 +6,7 @@ process; where the topic ended when the process began divides what was told befo
 
 import logging
 from collections.abc import Iterable
+from time import monotonic, sleep
 
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -26,6 +27,17 @@ CONFIG = {
 }
 """Of a topic that we make: only closed segments are compacted, so they are small, and a new process reads little."""
 BATCH = 500
+RETRY_SECONDS = 0.1
+"""Before a topic that another process has made just now is asked again."""
+_BEING_MADE = frozenset(
+    {
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - public codes of librdkafka, only spelled with an underscore
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - as above
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+    }
+)
 CLOSE_SECONDS = 5.0
 
 
@@ -81,7 +93,7 @@ class ModelsReader:
         self._consumer = Consumer(params.client_config(own))
         where = TopicPartition(topic, PARTITION, OFFSET_BEGINNING)
         try:
-            _, self.began_at = self._consumer.get_watermark_offsets(where, timeout=params.connect_seconds)
+            self.began_at = self._end_of(where, params.connect_seconds)
         except KafkaException as error:
             self._consumer.close()
             raise KafkaInputError(
@@ -89,6 +101,16 @@ class ModelsReader:
                 "kafka.models_topic"
             ) from error
         self._consumer.assign([where])
+
+    def _end_of(self, where: TopicPartition, seconds: float) -> int:
+        deadline = monotonic() + seconds
+        while True:
+            try:
+                return self._consumer.get_watermark_offsets(where, timeout=max(deadline - monotonic(), 0.001))[1]
+            except KafkaException as error:
+                if error.args[0].code() not in _BEING_MADE or monotonic() > deadline:
+                    raise
+            sleep(RETRY_SECONDS)
 
     def poll(self) -> list[tuple[int, bytes]]:
         """What has come, as (offset, value), without waiting.

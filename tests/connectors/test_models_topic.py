@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from threading import Timer
 from typing import Any
 from uuid import uuid4
 
@@ -60,6 +61,23 @@ def test_all_that_was_told_is_read_in_its_order_by_whoever_comes_later(broker: E
 
 def test_a_topic_that_is_there_is_taken_as_it_is(broker: EmbeddedBroker, topic: str):
     ensure(params(broker.bootstrap_servers), topic)
+
+
+def test_a_topic_that_another_process_makes_just_now_is_waited_for(broker: EmbeddedBroker):
+    topic = f"models-{uuid4().hex[:8]}"
+    making = Timer(1.0, lambda: broker._owner.list_topics(topic, timeout=10))
+    making.start()
+    reader = ModelsReader(params(broker.bootstrap_servers), topic)
+    assert reader.began_at == 0
+    reader.close()
+    making.join()
+
+
+def test_a_topic_that_is_not_there_is_named():
+    with EmbeddedBroker() as other:
+        unknown = params(other.bootstrap_servers, connect_seconds=0.5)
+        with pytest.raises(KafkaInputError, match=r"topic csq\.none for the models does not say where it ends"):
+            ModelsReader(unknown, "csq.none")
 
 
 def test_brokers_that_do_not_answer_are_told_with_the_setting():

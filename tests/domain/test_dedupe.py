@@ -87,3 +87,25 @@ def test_a_state_is_a_copy() -> None:
     before = msgspec.msgpack.encode(state)
     seen.add("b", 2.0)
     assert before == msgspec.msgpack.encode(state)
+
+
+def test_an_id_that_expired_is_new_also_while_it_still_lies_in_a_large_table() -> None:
+    seen = Seen(Params(window_seconds=1_000.0))
+    for n in range(1_000):
+        assert seen.add(f"e{n}", float(n))
+    seen.advance(1_010.0)
+    assert len(seen) == 1_000, "not swept for ten of a thousand"
+    assert [seen.add("e9", 9.0), seen.add("e10", 10.0)] == [True, False]
+    assert seen.add("e9", 9.0) is False, "known until time goes on"
+    seen.advance(1_011.0)
+    assert seen.add("e9", 9.0) is True
+    seen.advance(1_100.0)
+    assert len(seen) == 900
+
+
+def test_a_state_holds_what_is_known_and_nothing_else() -> None:
+    seen = Seen(Params(window_seconds=1_000.0))
+    for n in range(1_000):
+        seen.add(f"e{n}", float(n))
+    seen.advance(1_010.0)
+    assert len(seen.state()["ids"]) == 8 * 990

@@ -271,3 +271,11 @@ def test_between_two_files_time_keeps_its_slack(tmp_path: Path) -> None:
     source = JsonlSource([str(tmp_path / "1.jsonl"), str(tmp_path / "2.jsonl")], batch_size=10, ready=lambda: True)
     lines = source.build_part("read", "files", None)
     assert time_of(router().route_many(lines.next_batch())) in {None, START + 7}
+
+
+def test_an_id_that_is_longer_than_ids_may_be_is_not_remembered() -> None:
+    lanes = Lanes(64)
+    routes = Router(lanes, max_bytes=65_536, slack_seconds=2.0, tick_records=1, clock=lambda: NOW)
+    routed = routes.route_many([chunk(*(page(START, who=f"{n:05d}" + "x" * 60_000) for n in range(20)))])
+    assert sum(len(values) for values in lanes_of(routed).values()) == 20, "intake refuses them, with the reason"
+    assert lanes.of.cache_info().currsize == 0
