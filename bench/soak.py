@@ -51,6 +51,8 @@ STOP_SECONDS = 60.0
 SAMPLE_SECONDS = 2.0
 AFTER_FAULT_SECONDS = 15.0
 """So long after a fault was over, latency and memory are still its own; in a long soak a tenth of the time."""
+BEHIND_SECONDS = 1.0
+"""And as long as more than so many seconds' worth of records wait: what gathered during a fault is not read yet."""
 QUIET_FROM = 0.6
 """Share of the time that faults have; for the others nothing happens."""
 BURST = 5_000
@@ -66,7 +68,8 @@ class Sample(NamedTuple):
     """Seconds since the soak began."""
     process: int
     ages: dict[tuple[str, ...], float]
-    events: float
+    lag: float
+    """Records that waited to be read."""
     rss_bytes: int
 
 
@@ -251,7 +254,7 @@ class Soak:
                 time.monotonic() - began,
                 self._csq.starts,
                 values.get("csq_event_age_seconds_bucket", {}),
-                sum(values.get("csq_events_total", {}).values()),
+                sum(values.get("csq_source_lag_messages", {}).values()),
                 self._csq.rss_bytes(),
             )
         )
@@ -313,7 +316,8 @@ class Soak:
         for number, sample in enumerate(self.samples[1:], 1):
             before = self.samples[number - 1]
             near = any(begin - 1 < sample.at and before.at < end + after for begin, end, _ in self.faults)
-            if before.process == sample.process and not (undisturbed and (near or before.at < after)):
+            behind = max(before.lag, sample.lag) > BEHIND_SECONDS * self.traffic.rate
+            if before.process == sample.process and not (undisturbed and (near or behind or before.at < after)):
                 yield before, sample
 
     def report(self) -> None:

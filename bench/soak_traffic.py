@@ -54,7 +54,9 @@ class Traffic(Thread):
         self.shop = shop
         self.failed: list[str] = []
         """What the brokers did not take."""
-        self._topic, self._rate = topic, rate
+        self.rate = rate
+        """Events per second."""
+        self._topic = topic
         self._stopping = Event()
         self._burst = 0
         self._producer = Producer(
@@ -78,7 +80,7 @@ class Traffic(Thread):
         """Produce."""
         began, produced = time.monotonic(), 0
         while not self._stopping.is_set():
-            due = int((time.monotonic() - began) * self._rate) - produced
+            due = int((time.monotonic() - began) * self.rate) - produced
             for kind in self.shop.kinds(max(due, 0)):
                 self._send(kind)
             produced += max(due, 0)

@@ -314,17 +314,20 @@ def in_use(folder: Path, process: str) -> StoreError:
 
 def users_of(folder: Path) -> list[str]:
     """Names of the processes that use a store now."""
-    found = []
-    for path in sorted(folder.resolve().glob("lock-*")):
-        if path in _locks:
-            found.append(path.name.removeprefix("lock-"))
-            continue
-        with path.open("ab") as file:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                found.append(path.name.removeprefix("lock-"))
-    return found
+    return [
+        path.name.removeprefix("lock-")
+        for path in sorted(folder.resolve().glob("lock-*"))
+        if path in _locks or _is_held(path)
+    ]
+
+
+def _is_held(path: Path) -> bool:
+    with path.open("ab") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
 
 
 def _resume(folder: Path, manifest: Manifest) -> None:

@@ -36,6 +36,10 @@ def tells(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, **kwargs)
         except (StoreError, StateDamagedError) as error:
             raise click.ClickException(str(error)) from None
+        except PermissionError as error:
+            raise click.ClickException(
+                f"{error.filename}: {error.strerror}; run it as the user that csq runs as, who owns the store"
+            ) from None
 
     return telling
 

@@ -132,6 +132,8 @@ class Thresholds(Struct, frozen=True, forbid_unknown_fields=True):
     labels_per_day: Annotated[int, Meta(ge=1)]
     model_behind_seconds: Seconds
     without_agents_seconds: Seconds
+    nobody_seconds: Seconds
+    nobody_agents: Annotated[int, Meta(ge=1)]
     at_risk_factor: Annotated[float, Meta(gt=1)]
     at_risk_customers: Annotated[int, Meta(ge=1)]
 

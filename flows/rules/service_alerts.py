@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from flows.rules.declared import Declaration
+from flows.rules.level_records import ON_SHIFT
 from flows.rules.rule import Alert, Group, words
 from flows.rules.selection import selector
 
@@ -36,7 +37,26 @@ def _waits(declaration: Declaration) -> Iterator[Alert]:
 
 
 def _agents(declaration: Declaration) -> Iterator[Alert]:
-    seconds = declaration.thresholds.without_agents_seconds
+    limits = declaration.thresholds
+    # Of the raw series, not of the records: those are up to half a minute old, and this is to be told within a minute.
+    yield Alert(
+        name="CsqNobodyThere",
+        expr=(
+            f"sum by (job) (csq_open_waits) > 0\nand\nsum by (job) ({ON_SHIFT}) == 0\n"
+            f"and\nsum by (job) (max_over_time(queue:csq_agents_on_shift:sum[1h])) >= {limits.nobody_agents}"
+        ),
+        for_seconds=limits.nobody_seconds,
+        severity="page",
+        team="service",
+        summary="Customers wait and no agent is there, in any queue",
+        description=(
+            f"{{{{ $value }}}} customers wait. No agent of any queue is available or busy; within the last hour "
+            f"there were {limits.nobody_agents} or more. The alerts on waits and single queues are silenced until this one ends."
+        ),
+        board="queues",
+        hours=3,
+    )
+    seconds = limits.without_agents_seconds
     yield Alert(
         name="CsqQueueWithoutAgents",
         expr=(

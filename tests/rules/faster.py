@@ -78,7 +78,7 @@ def _rule(rule: Record | Alert, by: float, sooner: Declaration) -> Record | Aler
     expr = WINDOW.sub(shortened, rule.expr)
     if isinstance(rule, Record):
         return msgspec.structs.replace(rule, expr=expr)
-    own = {"CsqPipelineDown", "CsqBrokersLost", "CsqQueueWithoutAgents"}
+    own = {"CsqPipelineDown", "CsqBrokersLost", "CsqNobodyThere", "CsqQueueWithoutAgents"}
     wait = rule.for_seconds if rule.name in own else rule.for_seconds / by
     return msgspec.structs.replace(rule, expr=expr, for_seconds=round(wait))
 

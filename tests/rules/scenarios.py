@@ -298,6 +298,49 @@ SERVICE = {
             firing={62 * MINUTE: fires("1h 2m 0s", queue="orders")},
         )
     ],
+    "CsqNobodyThere": [
+        Case(
+            "all agents of both queues leave at once",
+            15,
+            {
+                f'csq_open_waits{{{CSQ},queue="orders"}}': steps((3, 0, 60)),
+                f'csq_open_waits{{{CSQ},queue="returns"}}': steps((1, 0, 60)),
+                f'csq_agents{{{CSQ},queue="orders",state="available"}}': steps((2, 0, 40), (0, 0, 12), (1, 0, 8)),
+                f'csq_agents{{{CSQ},queue="returns",state="busy"}}': steps((3, 0, 40), (0, 0, 20)),
+                f'csq_agents{{{CSQ},queue="returns",state="offline"}}': steps((0, 0, 40), (3, 0, 20)),
+            },
+            silent=[600, 780],
+            firing={615: fires("4"), 765: fires("4")},
+        ),
+        Case(
+            "one queue is still served",
+            15,
+            {
+                f'csq_open_waits{{{CSQ},queue="orders"}}': steps((3, 0, 60)),
+                f'csq_agents{{{CSQ},queue="orders",state="available"}}': steps((5, 0, 40), (0, 0, 20)),
+                f'csq_agents{{{CSQ},queue="returns",state="busy"}}': steps((1, 0, 60)),
+            },
+            silent=[615, 885],
+        ),
+        Case(
+            "low volume: four agents may all have a break",
+            15,
+            {
+                f'csq_open_waits{{{CSQ},queue="orders"}}': steps((3, 0, 60)),
+                f'csq_agents{{{CSQ},queue="orders",state="available"}}': steps((4, 0, 40), (0, 0, 20)),
+            },
+            silent=[615, 885],
+        ),
+        Case(
+            "nobody waits",
+            15,
+            {
+                f'csq_open_waits{{{CSQ},queue="orders"}}': steps((0, 0, 60)),
+                f'csq_agents{{{CSQ},queue="orders",state="available"}}': steps((5, 0, 40), (0, 0, 20)),
+            },
+            silent=[615, 885],
+        ),
+    ],
     "CsqQueueWithoutAgents": [
         Case(
             "the last agent leaves, three customers wait",

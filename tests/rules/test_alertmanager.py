@@ -208,6 +208,12 @@ FOLLOWS = [
     (("CsqReplyBurn", {"queue": "orders"}), [("CsqReplyBurn", {"queue": "returns", "severity": "ticket"})], False),
     (("CsqReplyBurn", {"queue": "orders"}), [("CsqReply5mBurn", {"queue": "orders"})], True),
     (("CsqReplyBurn", {"queue": "orders"}), [("CsqReply5mBurn", {"queue": "returns"})], False),
+    (
+        ("CsqNobodyThere", {}),
+        [("CsqQueueWithoutAgents", {"queue": "orders"}), ("CsqReplyBurn", {"queue": "returns"})],
+        True,
+    ),
+    (("CsqNobodyThere", {}), [("CsqCsatBurn", {"queue": "orders"}), ("CsqDeadLettersBurn", {})], False),
     (("CsqQueueWithoutAgents", {"queue": "orders"}), [("CsqOldestOpenWait", {"queue": "orders"})], True),
     (("CsqQueueWithoutAgents", {"queue": "orders"}), [("CsqOldestOpenWait", {"queue": "returns"})], False),
     (("CsqStateEvicted", {"stage": "intake"}), [("CsqStateNearLimit", {"stage": "intake", "instance": "a:1"})], True),

@@ -7,7 +7,7 @@ events, ``faults.py`` breaks some, ``ledger.py``, ``course.py`` and ``books.py``
 """
 
 from .books import Books
-from .params import Params
+from .params import Params, Scenario
 from .stream import Delivery, Simulator, simulate
 
-__all__ = ["Books", "Delivery", "Params", "Simulator", "simulate"]
+__all__ = ["Books", "Delivery", "Params", "Scenario", "Simulator", "simulate"]

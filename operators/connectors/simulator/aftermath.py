@@ -17,6 +17,7 @@ _SCALES = {
     "suggestion": (1, 5),
 }
 _MOODS = ("negative", "neutral", "positive")
+_FLIPPED = {"negative": "positive", "neutral": "neutral", "positive": "negative"}
 _OUTCOME_WEIGHT = {"solved": 0.18, "partial": -0.06, "unsolved": -0.25}
 _ATTITUDE_SHARE = 0.4
 _COMMENT_SHARE = 0.3
@@ -57,6 +58,8 @@ class Aftermath:
             # A careless labeller draws one of three moods, and so errs in two of three cases.
             careless = world.chance(world.params.label_error_share * 1.5)
             label = world.pick(_MOODS) if careless else mood
+            if world.scenario == "flipped_labels":
+                label = _FLIPPED[label]
             world.after(world.around(150), self._label, talk, message_id, label)
 
     def closed(self, talk: Talk) -> None:

@@ -54,7 +54,7 @@ class Arrivals:
     def _rate(self) -> float:
         # Arrivals swell and ebb once an hour, so that there is something to forecast.
         tide = 1.0 + _TIDE * sin(2 * pi * self._world.elapsed() / _TIDE_SECONDS)
-        return self._usual_rate * tide * (_RUSH if self._world.in_scenario("rush") else 1.0)
+        return self._usual_rate * tide * (_RUSH if self._world.scenario == "rush" else 1.0)
 
     def _talk(self, customer: Customer) -> Talk:
         world = self._world

@@ -33,6 +33,13 @@ class Breaker:
         reason, way = self._draw(self._ways)
         return reason, way(envelope | {"id": new_id})
 
+    def spoil_one(self, envelope: Data, new_id: str) -> tuple[str, bytes]:
+        """As `break_one`, but always in one way, as a producer with a mistake in its program does."""
+        data = envelope["data"]
+        assert isinstance(data, dict)  # noqa: S101 - as in _spoil_data
+        _, *kept = data.items()  # the first field of every type is required
+        return "invalid_field", self._encode(envelope | {"id": new_id, "data": dict(kept)})
+
     def _draw(self, choices: tuple[T, ...]) -> T:
         return choices[int(self._rng.random() * len(choices))]
 

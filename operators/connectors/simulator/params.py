@@ -6,6 +6,7 @@ from msgspec import Meta, Struct
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+Scenario = Literal["normal", "rush", "outage", "full_outage", "broken_producer", "flipped_labels"]
 
 
 class Params(Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,9 +39,22 @@ class Params(Struct, frozen=True, forbid_unknown_fields=True):
             le=1e5,
         ),
     ] = 20.0
+    agent_load: Annotated[
+        float,
+        Meta(
+            description="share of the agents' time that is taken on a normal day; 0.9: waits are felt, but queues do "
+            "not run away; less where nobody shall wait",
+            gt=0,
+            le=2,
+        ),
+    ] = 0.9
     scenario: Annotated[
-        Literal["normal", "rush", "outage"],
-        Meta(description="rush: arrivals triple; outage: half the agents go offline; both within the scenario's times"),
+        Scenario,
+        Meta(
+            description="rush: arrivals triple; outage, full_outage: half the agents, or all, go offline; "
+            "broken_producer: a second producer sends every event again, without what it must have; flipped_labels: "
+            "negative is labelled positive; each within the scenario's times"
+        ),
     ] = "normal"
     scenario_start_seconds: Annotated[
         Seconds,

@@ -1,9 +1,10 @@
-"""The agents: shifts round the clock, breaks, several talks at a time, and half of them gone in an outage."""
+"""The agents: shifts round the clock, breaks, several talks at a time, and half of them, or all, gone in an outage."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from .params import Scenario
 from .phrases import QUEUES
 from .talk import Talk
 from .world import World
@@ -19,9 +20,8 @@ _INTERVALS_AHEAD = 4
 _SHRINKAGE = 0.1
 _WORK_SECONDS = 206.0
 """An agent's slot is taken so long by a conversation, about (measured); those that never reach a human count in."""
-_LOAD = 0.9
-"""Share of all slots in use on a normal day: waits are felt, but queues do not run away."""
 _CONCURRENCY = 3
+_DOWN_EVERY: dict[Scenario, int] = {"outage": 2, "full_outage": 1}
 
 
 @dataclass(slots=True, eq=False)
@@ -70,7 +70,9 @@ class Staff:
         self._present = {
             queue: max(
                 2,
-                round(talks_per_second * share * _WORK_SECONDS / _CONCURRENCY / _LOAD / (1 - _SHRINKAGE)),
+                round(
+                    talks_per_second * share * _WORK_SECONDS / _CONCURRENCY / world.params.agent_load / (1 - _SHRINKAGE)
+                ),
             )
             for queue, share in QUEUE_SHARES.items()
         }
@@ -79,15 +81,13 @@ class Staff:
         ]
 
     def begin(self) -> None:
-        """Open the shop: plans, shifts, and the scenario's times."""
+        """Open the shop: plans, shifts, and what becomes of them in an outage."""
         world = self._world
         for queue in QUEUES:
             for ahead in range(_INTERVALS_AHEAD):
                 self._plan(queue, ahead)
         world.after(_INTERVAL_SECONDS - world.start / 1000 % _INTERVAL_SECONDS, self._plan_on)
-        if world.params.scenario == "outage":
-            world.after(world.params.scenario_start_seconds, self._outage, True)  # noqa: FBT003 - given to _outage
-            world.after(world.params.scenario_end_seconds, self._outage, False)  # noqa: FBT003 - given to _outage
+        world.on_scenario(self._come_and_go)
 
     def choose_free(self, queue: str) -> Agent | None:
         """Choose who takes the next talk: the less busy of two drawn at random."""
@@ -158,14 +158,16 @@ class Staff:
         )
         self._refresh(agent)
 
-    def _outage(self, begins: bool) -> None:
+    def _come_and_go(self, scenario: Scenario) -> None:
+        """Let every agent, or every second, be down as long as the scenario says so."""
+        every = _DOWN_EVERY.get(scenario, 0)
         on_shift: dict[str, int] = dict.fromkeys(QUEUES, 0)
         for agent in self._agents:
             on_shift[agent.queue] += agent.on_shift
-            if not begins:
+            if not every:
                 agent.down = False
-            # Every second of those at work, and of those at home, who come later.
-            elif (on_shift[agent.queue] if agent.on_shift else int(agent.id.rsplit("-", 1)[1])) % 2:
+            # Of those at work, and of those at home, who come later.
+            elif (on_shift[agent.queue] if agent.on_shift else int(agent.id.rsplit("-", 1)[1])) % every == every - 1:
                 agent.down = True
                 self._refresh(agent)
                 for talk in tuple(agent.talks):

@@ -16,7 +16,7 @@ from .crowd import Crowd
 from .desk import Desk
 from .faults import Breaker
 from .ledger import Ledger
-from .params import Params
+from .params import Params, Scenario
 from .talk import Scribe
 from .words import Words
 from .world import Data, Made, World
@@ -90,6 +90,11 @@ class Simulator:
                 return
             yield self._deliver(heappop(self._way))
 
+    def change(self, scenario: Scenario) -> None:
+        """Let a scenario begin now, whatever the params say, or with `normal` the present one end."""
+        self._world.change(scenario)
+        self._send_made()
+
     @property
     def books(self) -> Books:
         """The truth about exactly the deliveries taken so far, added up anew at each reading."""
@@ -107,6 +112,10 @@ class Simulator:
         desk = Desk(world, scribe, talks_per_second(self._params), aftermath.said, aftermath.closed)
         for part in (desk, Arrivals(world, crowd, desk.welcome), Browsing(world, crowd), aftermath):
             part.begin()
+        params = self._params
+        if params.scenario != "normal" and params.scenario_start_seconds < params.scenario_end_seconds:
+            world.after(params.scenario_start_seconds, world.change, params.scenario)
+            world.after(params.scenario_end_seconds, world.change, "normal")
         self._send_made()
 
     def _is_next_known(self, left: float) -> bool:
@@ -175,6 +184,9 @@ class Simulator:
             )
         if rng.random() < params.broken_share:
             reason, broken = self._breaker.break_one(envelope, f"b{self._events_made}")
+            self._put(due, event.key, broken, None, reason)
+        if world.scenario == "broken_producer":
+            reason, broken = self._breaker.spoil_one(envelope, f"s{self._events_made}")
             self._put(due, event.key, broken, None, reason)
 
     def _put(self, due: int, key: str, raw: bytes, event: Made | None, reason: str | None) -> None:

@@ -11,7 +11,7 @@ from time import gmtime, strftime
 from typing import NamedTuple, TypeVar
 
 from .books import Note
-from .params import Params
+from .params import Params, Scenario
 
 T = TypeVar("T")
 
@@ -41,6 +41,9 @@ class World:
         # Ids of another start or seed must not look like repeats to a csq that has seen this one.
         self._prefix = f"{params.seed}-{self.start // 1000:x}"
         self.source = f"simulator/{self._prefix}"
+        self.scenario: Scenario = "normal"
+        """What is going on just now."""
+        self._told: list[Callable[[Scenario], None]] = []
         self._agenda: list[tuple[int, int, Callable[..., None], tuple[object, ...]]] = []
         self._planned = 0
         self._second = -1
@@ -83,13 +86,15 @@ class World:
         """Seconds since the start."""
         return (self.now - self.start) / 1000
 
-    def in_scenario(self, scenario: str) -> bool:
-        """Whether that scenario is on just now."""
-        params = self.params
-        return (
-            params.scenario == scenario
-            and params.scenario_start_seconds <= self.elapsed() < params.scenario_end_seconds
-        )
+    def on_scenario(self, told: Callable[[Scenario], None]) -> None:
+        """Let `told` know of each scenario that begins, and of `normal` when it ends."""
+        self._told.append(told)
+
+    def change(self, scenario: Scenario) -> None:
+        """Let a scenario begin at once, or with `normal` the present one end."""
+        self.scenario = scenario
+        for told in self._told:
+            told(scenario)
 
     def chance(self, share: float) -> bool:
         """Be true with this probability."""
