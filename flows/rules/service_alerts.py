@@ -51,7 +51,8 @@ def _agents(declaration: Declaration) -> Iterator[Alert]:
         summary="Customers wait and no agent is there, in any queue",
         description=(
             f"{{{{ $value }}}} customers wait. No agent of any queue is available or busy; within the last hour "
-            f"there were {limits.nobody_agents} or more. The alerts on waits and single queues are silenced until this one ends."
+            f"there were {limits.nobody_agents} or more. The alerts on waits and single queues are silenced until this "
+            "one ends."
         ),
         board="queues",
         hours=3,

@@ -75,7 +75,8 @@ _LONG_WAY: dict[int, str | None] = {
     **dict.fromkeys(map(ord, _BLANK + _EXPANDING), " "),
 }
 """What a long text is rid of in one go."""
-_MARKS = re.compile(rb"[^\0]{%d,}" % (_MARKS_IN_A_ROW + 1))
+_MARK = "[" + "".join(filter(unicodedata.combining, map(chr, _ASSIGNED))) + "]"
+_MARKS = re.compile(f"({_MARK}{{{_MARKS_IN_A_ROW}}}){_MARK}+")
 
 
 def clean(text: str) -> str:
@@ -193,14 +194,7 @@ def _normalize(text: str) -> str:
 
 def _thin(text: str) -> str:
     """At most `_MARKS_IN_A_ROW` combining marks behind each other, where more would cost time."""
-    if len(text) <= _SHORT:
-        return text
-    classes = bytes(map(unicodedata.combining, text))
-    kept, begin = "", 0
-    for run in _MARKS.finditer(classes):
-        kept += text[begin : run.start() + _MARKS_IN_A_ROW]
-        begin = run.end()
-    return kept + text[begin:]
+    return text if len(text) <= _SHORT else _MARKS.sub(r"\1", text)
 
 
 def _drop_tags(text: str) -> str:
