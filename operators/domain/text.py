@@ -75,8 +75,8 @@ _LONG_WAY: dict[int, str | None] = {
     **dict.fromkeys(map(ord, _BLANK + _EXPANDING), " "),
 }
 """What a long text is rid of in one go."""
-_MARK = "[" + "".join(filter(unicodedata.combining, map(chr, _ASSIGNED))) + "]"
-_MARKS = re.compile(f"({_MARK}{{{_MARKS_IN_A_ROW}}}){_MARK}+")
+_MARKS = re.compile(rb"[^\0]{%d,}" % (_MARKS_IN_A_ROW + 1))
+_CLASSES = np.frombuffer(bytes(map(unicodedata.combining, map(chr, range(0x20001)))), np.uint8)  # behind them none is
 
 
 def clean(text: str) -> str:
@@ -194,7 +194,15 @@ def _normalize(text: str) -> str:
 
 def _thin(text: str) -> str:
     """At most `_MARKS_IN_A_ROW` combining marks behind each other, where more would cost time."""
-    return text if len(text) <= _SHORT else _MARKS.sub(r"\1", text)
+    if len(text) <= _SHORT:
+        return text
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    classes = _CLASSES[np.minimum(codes, len(_CLASSES) - 1)].tobytes()
+    kept, begin = "", 0
+    for run in _MARKS.finditer(classes):
+        kept += text[begin : run.start() + _MARKS_IN_A_ROW]
+        begin = run.end()
+    return kept + text[begin:]
 
 
 def _drop_tags(text: str) -> str:

@@ -526,6 +526,56 @@ def test_a_rush_triples_arrivals_within_its_times_only():
     assert 2.3 < within / before < 3.7
 
 
+def test_in_a_full_outage_everybody_goes_and_comes_back():
+    params = Params(scenario="full_outage", scenario_start_seconds=300.0, scenario_end_seconds=600.0, **CLEAN)
+    state: dict[str, str] = {}
+    seen: dict[int, Counter] = {}
+    for event in Recorded(params, 16_000).of(events.AgentStateChanged):
+        state[event.data.agent_id] = event.data.to_state
+        seen[int(seconds(event.time) - params.start)] = Counter(state.values())
+    within = [counts for at, counts in seen.items() if 300 <= at < 599]
+    after = [counts for at, counts in seen.items() if at > 601]
+    assert within
+    assert all(set(counts) == {"offline"} for counts in within)
+    assert after[-1]["available"] + after[-1]["busy"] > 20
+
+
+def test_a_broken_producer_sends_every_event_again_in_one_broken_way():
+    times = {"scenario_start_seconds": 60.0, "scenario_end_seconds": 120.0}
+    run = Recorded(Params(scenario="broken_producer", **times, **CLEAN), 4_000)
+    started = Params().start
+    true = sum(60 <= seconds(event.time) - started < 120 for event in run.in_order)
+    assert true > 500
+    assert run.refused == {"invalid_field": true} == run.books.dead_letters
+
+
+def test_flipped_labels_call_the_negative_positive_and_change_nothing_else():
+    times = {"scenario_start_seconds": 300.0, "scenario_end_seconds": 900.0}
+    straight, flipped = (Recorded(Params(scenario=name, **times), 20_000) for name in ("normal", "flipped_labels"))
+    other = {"negative": "positive", "neutral": "neutral", "positive": "negative"}
+    labels = [{e.id: e.data.label for e in run.of(events.LabelSentiment)} for run in (straight, flipped)]
+    assert labels[0].keys() == labels[1].keys()
+    changed = {name for name in labels[0] if labels[0][name] != labels[1][name]}
+    assert len(changed) > 50
+    assert all(labels[1][name] == other[labels[0][name]] for name in changed)
+    assert flipped.books.true_moods == straight.books.true_moods
+
+
+def test_a_scenario_can_begin_and_end_at_any_moment():
+    simulator = Simulator(Params(**CLEAN))
+    for _ in simulator.take(1_000):
+        pass
+    simulator.change("broken_producer")
+    for _ in simulator.take(1_000):
+        pass
+    simulator.change("normal")
+    refused = simulator.books.dead_letters
+    for _ in simulator.take(1_000):
+        pass
+    assert 490 <= refused["invalid_field"] <= 500
+    assert simulator.books.dead_letters["invalid_field"] - refused["invalid_field"] <= 2
+
+
 # The words.
 
 

@@ -20,6 +20,8 @@ from flows.rules.written import rule_file
 
 SHORTEST = 3
 """Seconds of a window: a rate needs two scrapes."""
+SCRAPES_MISSED = 4
+"""Of one second, before csq counts as down: as many as with the committed wait and interval."""
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 WINDOW = re.compile(r"(?P<open>\[|:|offset )(?P<number>\d+)(?P<unit>[smhd])(?=[]:\s)]|$)")
 PER_WINDOW = ("dead_letters", "duplicates", "loss_examples", "at_risk_customers")
@@ -80,7 +82,8 @@ def _rule(rule: Record | Alert, by: float, sooner: Declaration) -> Record | Aler
         return msgspec.structs.replace(rule, expr=expr)
     own = {"CsqPipelineDown", "CsqBrokersLost", "CsqNobodyThere", "CsqQueueWithoutAgents"}
     wait = rule.for_seconds if rule.name in own else rule.for_seconds / by
-    return msgspec.structs.replace(rule, expr=expr, for_seconds=round(wait))
+    fewest = SCRAPES_MISSED if rule.name == "CsqPipelineDown" else 0  # one scrape more or less is chance
+    return msgspec.structs.replace(rule, expr=expr, for_seconds=max(fewest, round(wait)))
 
 
 def _window(found: "re.Match[str]", by: float) -> int:
