@@ -553,7 +553,7 @@ def test_flipped_labels_call_the_negative_positive_and_change_nothing_else():
     times = {"scenario_start_seconds": 300.0, "scenario_end_seconds": 900.0}
     straight, flipped = (Recorded(Params(scenario=name, **times), 20_000) for name in ("normal", "flipped_labels"))
     other = {"negative": "positive", "neutral": "neutral", "positive": "negative"}
-    labels = [{e.id: e.data.label for e in run.of(events.LabelSentiment)} for run in (straight, flipped)]
+    labels = [{e.id: e.data.label for e in run.of(events.SentimentLabelled)} for run in (straight, flipped)]
     assert labels[0].keys() == labels[1].keys()
     changed = {name for name in labels[0] if labels[0][name] != labels[1][name]}
     assert len(changed) > 50
@@ -573,7 +573,7 @@ def test_a_scenario_can_begin_and_end_at_any_moment():
     for _ in simulator.take(1_000):
         pass
     assert 490 <= refused["invalid_field"] <= 500
-    assert simulator.books.dead_letters["invalid_field"] - refused["invalid_field"] <= 2
+    assert simulator.books.dead_letters["invalid_field"] - refused["invalid_field"] <= 5  # those that were on their way
 
 
 # The words.
