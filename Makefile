@@ -2,7 +2,7 @@
 # ARGS is passed on: make test ARGS="-k dedupe", make run ARGS="-c my.yaml", make lock ARGS=--upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check lint types imports generated docs format bench hostile soak lock clean torture
+.PHONY: help run test test-all check lint types imports generated docs format bench hostile soak lock clean torture drill
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -61,6 +61,9 @@ hostile: $(INSTALLED) ## A million inputs that want to break it; ARGS="--inputs 
 
 soak: $(INSTALLED) ## 20 minutes under load with faults, from a real Kafka; ARGS="--minutes 3 --rate 2000"
 	@$(BIN)/python -m bench.soak $(ARGS)
+
+drill: $(INSTALLED) ## Break things, and see who is told, with real servers; ARGS="--only rush --keep logs"
+	@$(BIN)/python -m tests.drills $(ARGS)
 
 torture: $(INSTALLED) ## Kill -9 a hundred times at random moments, and compare; ARGS="--processes 2", --exact, --term
 	@$(BIN)/python -m tests.torture --kills 100 $(ARGS)

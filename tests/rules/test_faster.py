@@ -55,10 +55,10 @@ def test_an_hour_is_a_minute_and_shares_stay():
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prometheus_programs")
-def test_a_process_that_is_gone_for_a_second_pages(tmp_path):
+def test_a_process_that_misses_four_scrapes_pages(tmp_path):
     [rule] = [rule for rule in rules_of(FASTER) if rule.get("alert") == "CsqPipelineDown"]
     case = Case(
-        "down", 1, {f"up{{{CSQ}}}": steps((1, 0, 5), (0, 0, 5), (1, 0, 5))}, silent=[4, 5, 10], firing={6: fires("1")}
+        "down", 1, {f"up{{{CSQ}}}": steps((1, 0, 5), (0, 0, 5), (1, 0, 5))}, silent=[4, 8, 10], firing={9: fires("1")}
     )
 
     check_alert(rule, [case], tmp_path)

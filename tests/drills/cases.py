@@ -1,0 +1,148 @@
+"""The drills: what happens, who has to be told, and what must not be told because it follows from it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from operators.connectors.simulator import Scenario
+from tests.drills.ground import Ground
+
+Act = Callable[[Ground], None]
+
+
+def shop(scenario: Scenario) -> Act:
+    """Let the shop change to a scenario."""
+    return lambda ground: ground.shop.change(scenario)
+
+
+def kill_broker(ground: Ground) -> None:
+    """As a lost machine."""
+    assert ground.kafka is not None, "this drill wants a real Kafka"
+    ground.kafka.kill()
+
+
+def start_broker(ground: Ground) -> None:
+    """With the data that it had."""
+    assert ground.kafka is not None, "this drill wants a real Kafka"
+    ground.kafka.start()
+
+
+@dataclass(frozen=True)
+class Drill:
+    """One cause, and what is expected of those who watch."""
+
+    name: str
+    cause: str
+    by: float
+    """How many times faster the shop lives and the rules look."""
+    begin: Act
+    end: Act
+    alert: str
+    labels: dict[str, frozenset[str]]
+    """What every notice of the alert has to say: label to the values that are right."""
+    receiver: str
+    held: frozenset[str] = frozenset()
+    """Follow-ups of which at least one has to be kept back; empty: nothing follows."""
+    beside: frozenset[str] = frozenset()
+    """Other alerts that are right, too: what happens is as it is."""
+    within_seconds: float = 60.0
+    """Wall time from the cause to the notice."""
+    long_by: float = field(default=0.0)
+    """The same for the rules of models, whose windows are longer; 0: as `by`."""
+    events_per_second: float = 5.0
+    """Of the shop's own time: in the smallest queue some hundred conversations an hour, enough for every guard."""
+    real_kafka: bool = False
+    objective_seconds: float | None = None
+    """Aim in objective time, where there is one: the drill fails beyond it."""
+
+
+def _is(**labels: str) -> dict[str, frozenset[str]]:
+    return {name: frozenset(values.split("|")) for name, values in labels.items()}
+
+
+WAITS = frozenset({"CsqReplyBurn", "CsqReply5mBurn", "CsqFirstResponseBurn", "CsqAbandonmentBurn", "CsqOldestOpenWait"})
+SERVICE = WAITS | {"CsqCsatBurn", "CsqResolutionBurn", "CsqQueueWithoutAgents"}
+
+DRILLS = (
+    Drill(
+        name="outage",
+        cause="half the agents leave",
+        by=60,
+        begin=shop("outage"),
+        end=shop("normal"),
+        alert="CsqReplyBurn",
+        labels=_is(severity="page", team="service", slo="reply", queue="billing|technical|orders|returns"),
+        receiver="page-service",
+        held=WAITS,
+        beside=SERVICE,
+        within_seconds=150,
+    ),
+    Drill(
+        name="rush",
+        cause="three times as many customers",
+        by=60,
+        begin=shop("rush"),
+        end=shop("normal"),
+        alert="CsqReplyBurn",
+        labels=_is(severity="page", team="service", slo="reply", queue="billing|technical|orders|returns"),
+        receiver="page-service",
+        held=WAITS,
+        beside=SERVICE,
+        within_seconds=150,
+    ),
+    Drill(
+        name="full outage",
+        cause="all agents leave",
+        by=15,
+        begin=shop("full_outage"),
+        end=shop("normal"),
+        alert="CsqNobodyThere",
+        labels=_is(severity="page", team="service"),
+        receiver="page-service",
+        held=frozenset({"CsqQueueWithoutAgents"}),
+        beside=SERVICE,
+        within_seconds=30,
+        objective_seconds=60,
+    ),
+    Drill(
+        name="broken producer",
+        cause="every event again, without a field",
+        by=60,
+        begin=shop("broken_producer"),
+        end=shop("normal"),
+        alert="CsqDeadLettersBurn",
+        labels=_is(severity="page", team="platform", slo="dead-letters"),
+        receiver="page-platform",
+        held=frozenset({"CsqDeadLettersBurn"}),
+        beside=frozenset({"CsqDeadLetterSurge"}),
+        within_seconds=90,
+    ),
+    Drill(
+        name="flipped labels",
+        cause="negative is labelled positive",
+        by=60,
+        long_by=720,
+        events_per_second=8,
+        begin=shop("flipped_labels"),
+        end=shop("normal"),
+        alert="CsqModelLossRising",
+        labels=_is(severity="ticket", team="data", model="sentiment/en|sentiment/zh"),
+        receiver="ticket-data",
+        beside=frozenset({"CsqAccuracyBurn"}),
+        within_seconds=90,
+    ),
+    Drill(
+        name="broker down",
+        cause="the broker is killed",
+        by=15,
+        begin=kill_broker,
+        end=start_broker,
+        alert="CsqBrokersLost",
+        labels=_is(severity="page", team="platform"),
+        receiver="page-platform",
+        held=frozenset({"CsqStalled"}),
+        within_seconds=60,
+        real_kafka=True,
+    ),
+)
+LANES = (("outage",), ("broken producer", "rush"), ("full outage", "broker down"), ("flipped labels",))
+"""What is held over the same csq and shop, one after the other; the longest first, for lanes are held side by side."""

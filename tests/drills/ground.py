@@ -1,0 +1,113 @@
+"""What is watched in a drill: a real `csq run` in a process of its own, a broker, and the shop that writes to it."""
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Event
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from flows.settings import Settings
+from operators.connectors.embedded import EmbeddedBroker
+from operators.connectors.simulator import Params
+from tests.drills.shop import Shop, reconnecting
+from tests.servers.kafka import Kafka
+from tests.servers.process import Csq
+
+TOPIC = "csq.events"
+AGENT_LOAD = 0.65
+"""A day on which nothing happens by itself: with fewer agents a smaller shop has trouble enough without a drill."""
+READY_SECONDS = 90.0
+PAUSE_SECONDS = 2.0
+"""Between two looks at the models: a page of metrics is work for csq."""
+MODELS = (("sentiment/en",), ("sentiment/zh",), ("churn",))
+"""Those with an objective, the one with most labels first."""
+FEW, ENOUGH, ACCURACY = 10, 30, 0.65
+"""The drill waits until the first has had enough labels, and each that has had more than a few is right so often:
+before its first labels no model is any good, and the alerts say so."""
+
+
+def settings(brokers: str, by: float) -> dict[str, Any]:
+    """Csq as it comes, but that its limits of waiting and of disorder are shorter by the same factor as the shop's day."""
+    usual = Settings()
+    return {
+        "kafka": {"brokers": [brokers], "topics": [TOPIC], "librdkafka": {"fetch.wait.max.ms": 10} | reconnecting(by)},
+        "order": {"out_of_order_seconds": usual.order.out_of_order_seconds / by},
+        "conversations": {"reply_limit_seconds": usual.conversations.reply_limit_seconds / by},
+        "queues": {
+            "service_level_seconds": usual.queues.service_level_seconds / by,
+            "grace_seconds": usual.queues.grace_seconds / by,
+        },
+    }
+
+
+STOPPED = Event()
+"""Set when the drills are given up: whatever waits ends, and stops its servers."""
+
+
+class StoppedError(RuntimeError):
+    """The drills were given up."""
+
+
+def go_on() -> None:
+    """Raise where the drills were given up."""
+    if STOPPED.is_set():
+        raise StoppedError("the drills were given up")
+
+
+class Ground:
+    """A shop whose day passes `by` times faster, and csq over it; with `real_kafka` a broker that can be killed."""
+
+    def __init__(self, folder: Path, by: float, events_per_second: float, *, real_kafka: bool) -> None:
+        self.by = by
+        self._rate = events_per_second
+        self._folder = folder
+        self._real_kafka = real_kafka
+        self._stack = ExitStack()
+        self.kafka: Kafka | None = None
+        self.shop: Shop
+        self.csq: Csq
+
+    @property
+    def target(self) -> str:
+        """host:port of csq's metrics."""
+        return urlsplit(self.csq.url()).netloc
+
+    def __enter__(self) -> Self:
+        try:
+            brokers = self._broker()
+            self.csq = self._stack.enter_context(Csq(self._folder / "csq", settings(brokers, self.by)))
+            self.csq.until(self._is_ready, READY_SECONDS)
+            params = Params(events_per_second=self._rate, agent_load=AGENT_LOAD)
+            self.shop = Shop(brokers, TOPIC, params, self.by)
+            self.shop.start()
+            self._stack.callback(self.shop.close)
+            self.csq.until(self._has_learned, READY_SECONDS)
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _is_ready(self) -> bool:
+        go_on()
+        return self.csq.get("/readyz")[0] == 200
+
+    def _has_learned(self) -> bool:
+        go_on()
+        time.sleep(PAUSE_SECONDS)
+        values = self.csq.values()
+        examples, accuracy = values["csq_model_examples_total"], values.get("csq_model_accuracy", {})
+        judged = [model for model in MODELS if examples.get(model, 0) > FEW]
+        return examples.get(MODELS[0], 0) >= ENOUGH and all(accuracy.get(model, 0) >= ACCURACY for model in judged)
+
+    def _broker(self) -> str:
+        topics = [TOPIC, *Settings().kafka.outputs.by_stream().values()]
+        if not self._real_kafka:
+            return self._stack.enter_context(EmbeddedBroker(topics)).bootstrap_servers
+        self.kafka = self._stack.enter_context(Kafka(self._folder / "kafka"))
+        for topic in topics:
+            self.kafka.create_topic(topic)
+        return self.kafka.address
