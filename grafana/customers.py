@@ -46,7 +46,7 @@ def dashboard() -> model.Dashboard:
             "What customers feel",
             [
                 Band(8, [(8, _mood()), (8, _satisfaction()), (8, _ratings())]),
-                Band(8, [(12, _languages()), (12, _promoters())]),
+                Band(8, [(8, _parts()), (8, _languages()), (8, _promoters())]),
             ],
         ),
         Section("Who is about to leave", [Band(8, [(8, _at_risk()), (8, _churn()), (8, _complaints())])]),
@@ -78,12 +78,15 @@ def polarity(selector: str, window: str, by: str = "") -> str:
     return f"({positive} - {negative}) / {of('')}"
 
 
+def mean(histogram: str, selector: str, window: str, by: str = "") -> str:
+    """Mean of what a histogram counted."""
+    total, count = (f"sum{by} (increase({histogram}_{part}{{{selector}}}[{window}]))" for part in ("sum", "count"))
+    return f"{total} / {count}"
+
+
 def satisfaction(selector: str, window: str, by: str = "") -> str:
     """Mean satisfaction S: 0..5."""
-    total, count = (
-        f"sum{by} (increase(csq_satisfaction_score_{part}{{{selector}}}[{window}]))" for part in ("sum", "count")
-    )
-    return f"{total} / {count}"
+    return mean("csq_satisfaction_score", selector, window, by)
 
 
 def good_ratings(selector: str, window: str, by: str = "") -> str:
@@ -115,7 +118,7 @@ def _satisfaction_now() -> Panel:
         "Mean satisfaction S of the conversations of the time range shown, 0 to 5, from waiting, tone, mood, "
         "resolution and effort.",
         f"Above {CONTENT:g}.",
-        "Published with its parts in the topic csq.satisfaction.scored: they say what pulls it down.",
+        "Its parts, below, say what pulls it down; of each conversation they are in csq.satisfaction.scored.",
     )
     query = Query(satisfaction(CHANNEL, "$__range"), instant=True)
     return number("Satisfaction", words, query, Field("none", rising(CONTENT, POOR), 2, empty="no conversation ended"))
@@ -161,6 +164,18 @@ def _satisfaction() -> Panel:
     query = Query(satisfaction(CHANNEL, "$__rate_interval", " by (queue, channel)"), "{{queue}} {{channel}}")
     field = Field("none", rising(CONTENT, POOR), 2, 0, 5, links=[_queue()], every=RARE)
     return lines("Satisfaction by queue and channel", words, [query], field, Lines(limit=True))
+
+
+def _parts() -> Panel:
+    words = Words(
+        "Mean of each part of S where it is known: response (waiting), attitude, mood, resolution, effort; "
+        "0 to 5, before its weight.",
+        f"All above {CONTENT:g}, none on its way down.",
+        "Response low: staffing, see the queues. Attitude: coaching. Resolution or effort: what agents may decide.",
+    )
+    query = Query(mean("csq_satisfaction_part", QUEUE, "$__rate_interval", " by (part)"), "{{part}}")
+    field = Field("none", rising(CONTENT, POOR), 2, 0, 5, every=RARE, empty="no conversation ended")
+    return lines("Satisfaction by part", words, [query], field, Lines(limit=True))
 
 
 def _ratings() -> Panel:

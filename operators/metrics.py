@@ -19,6 +19,7 @@ from typing import Literal, NamedTuple, get_args
 from operators.domain import decode, events
 from operators.domain.closed import OTHER
 from operators.domain.feedback import SCALES
+from operators.domain.satisfaction import PARTS
 
 DURATIONS = (10, 30, 60, 120, 180, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 28_800, 86_400, 259_200, 604_800)
 """Seconds: 10 s to 7 days; every limit people set for chats and mails is among them."""
@@ -28,6 +29,8 @@ SNAPSHOTS = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0)
 """Seconds to take one snapshot."""
 SATISFACTION = tuple(half / 2 for half in range(11))
 """0 to 5 by 0.5."""
+SATISFACTION_PARTS = (1.0, 2.0, 3.0, 4.0)
+"""0 to 5 by 1: there are five parts, so five times as many series."""
 PROBABILITIES = tuple(part / 20 for part in range(1, 20))
 """0.05 to 0.95 by 0.05."""
 
@@ -274,6 +277,14 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
             QUEUE,
             CHANNEL,
         ),
+        _histogram(
+            "csq_satisfaction_part",
+            "0..5",
+            "Each part of S that is known of a conversation, before its weight.",
+            SATISFACTION_PARTS,
+            QUEUE,
+            Label("part", PARTS),
+        ),
         _histogram("csq_churn_probability", "0..1", "Churn probability of each score.", PROBABILITIES, SEGMENT),
         _sum("csq_customers_at_risk", "customers", "Customers whose churn probability passes the threshold.", SEGMENT),
         _counter(
@@ -370,6 +381,7 @@ _BUCKETS = {
     AGES: "ages",
     SNAPSHOTS: "snapshots",
     SATISFACTION: "satisfaction",
+    SATISFACTION_PARTS: "satisfaction parts",
     PROBABILITIES: "probabilities",
 }
 

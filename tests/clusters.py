@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
 from operators.metrics import CATALOGUE
 from operators.observe import Values
+from tests.servers.kafka import NO_LEADER_YET
 from tests.streams import ENVIRON, ROOT, told_apart
 
 START_SECONDS = 90.0
@@ -27,7 +28,8 @@ COUNTED = tuple(
     for metric in CATALOGUE.values()
     if metric.kind in {"counter", "histogram"}
     # These depend on when a label came to its model, on the wall clock, or on how often something was done.
-    and metric.name not in {"csq_turns_total", "csq_satisfaction_score", "csq_churn_probability"}
+    and metric.name not in {"csq_turns_total", "csq_churn_probability"}
+    and metric.name not in {"csq_satisfaction_score", "csq_satisfaction_part"}
     and metric.name not in {"csq_event_age_seconds", "csq_snapshot_duration_seconds"}
     and not metric.name.startswith("csq_model_")
 )
@@ -170,7 +172,7 @@ def records(address: str, topic: str) -> list[bytes]:
     found: list[bytes] = []
     try:
         parts = [TopicPartition(topic, number) for number in consumer.list_topics(topic, 20).topics[topic].partitions]
-        ends = {part.partition: consumer.get_watermark_offsets(part, 20) for part in parts}
+        ends = {part.partition: _ends(consumer, part) for part in parts}
         for part in parts:
             low, high = ends[part.partition]
             consumer.assign([TopicPartition(topic, part.partition, OFFSET_BEGINNING)])
@@ -183,6 +185,20 @@ def records(address: str, topic: str) -> list[bytes]:
     finally:
         consumer.close()
     return found
+
+
+def _ends(consumer: Consumer, part: TopicPartition) -> tuple[int, int]:
+    """First offset and the next that will be written; asked until the partition has its leader, soon after it is made."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(part, 20)
+        except KafkaException as error:
+            if error.args[0].code() not in NO_LEADER_YET or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return low, high
 
 
 def ids_of(raws: Iterable[bytes]) -> Counter[str]:

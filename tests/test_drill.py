@@ -1,6 +1,7 @@
 """The drills: what they are made of, that a wrong outcome fails, and, with real servers, that every one passes."""
 
 import json
+import time
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,15 +11,17 @@ from threading import Condition
 import pytest
 import yaml
 
+from operators.connectors.embedded import EmbeddedBroker
 from operators.connectors.simulator import Params, Simulator
 from tests.drills import __main__ as command
 from tests.drills.cases import DRILLS, LANES, WAITS, Drill, shop
-from tests.drills.ground import settings
+from tests.drills.ground import TOPIC, settings
 from tests.drills.pager import Notice, Pager
 from tests.drills.run import DrillError, Row, _Run
-from tests.drills.shop import faster
+from tests.drills.shop import Shop, faster
 from tests.drills.table import table
 from tests.drills.watch import Held, routes_to, rule_files
+from tests.letters import consume
 from tests.rules.promtool import rules
 from tests.streams import ROOT
 
@@ -72,6 +75,23 @@ def test_a_time_in_an_event_moves_towards_the_start_also_in_one_that_is_broken()
     true = [json.loads(raw) for raw in moved if raw.startswith(b'{"specversion":"1.0","id":"e')]
     assert len(true) > 1_000
     assert max(event["time"] for event in true) < "2026-01-05T08:00:10"
+
+
+def test_a_shop_has_been_open_for_a_while_and_goes_on_live():
+    with EmbeddedBroker([TOPIC]) as broker:
+        begun = time.time()
+        written = Shop(broker.bootstrap_servers, TOPIC, Params(events_per_second=1), by=60, past_seconds=1_800)
+        written.start()
+        try:
+            while not written.is_live and time.time() < begun + 20:
+                time.sleep(0.05)
+        finally:
+            written.close()
+        seen = consume(broker.bootstrap_servers, TOPIC)
+
+    assert written.is_live
+    assert len(seen) > 1_000
+    assert written.behind_seconds > 25  # of its past of 30 s; a drill counts from its own beginning
 
 
 def test_limits_of_csq_are_shorter_by_the_same_factor():
@@ -172,6 +192,13 @@ def test_what_does_not_resolve_fails(monkeypatch):
         outcome(FIRING)._wait_for_resolved(4.0, 15.0)
 
 
+def test_an_alert_that_is_over_before_its_cause_fails():
+    outcome(FIRING)._check_still_firing(4.0)
+    outcome(FIRING, RESOLVED, FIRING._replace(at=21.0))._check_still_firing(4.0)
+    with pytest.raises(DrillError, match="to fire as long as the cause lasts, it was resolved before"):
+        outcome(FIRING, RESOLVED)._check_still_firing(4.0)
+
+
 def test_where_nothing_is_inhibited_the_drill_fails(monkeypatch):
     monkeypatch.setattr("tests.drills.run.HELD_SECONDS", 0.0)
     with pytest.raises(DrillError, match="to be inhibited"):
@@ -194,18 +221,20 @@ def test_a_follow_up_that_is_told_although_it_is_inhibited_fails():
 
 
 def test_the_pager_remembers_every_alert_of_a_message():
+    said = {"summary": "Replies come late"}
     with Pager() as pager:
-        body = json.dumps({"alerts": [{"status": "firing", "labels": PAGE}, {"status": "resolved", "labels": PAGE}]})
+        alerts = [{"status": status, "labels": PAGE, "annotations": said} for status in ("firing", "resolved")]
+        body = json.dumps({"alerts": alerts})
         urllib.request.urlopen(f"{pager.url}/page-service", data=body.encode(), timeout=5).close()  # noqa: S310 - our own
 
-        assert [(one.receiver, one.status) for one in pager.notices()] == [
-            ("page-service", "firing"),
-            ("page-service", "resolved"),
+        assert [(one.receiver, one.status, one.summary) for one in pager.notices()] == [
+            ("page-service", "firing", "Replies come late"),
+            ("page-service", "resolved", "Replies come late"),
         ]
 
 
 def test_the_table_has_a_row_for_each_and_says_what_failed():
-    row = Row(DRILL, labels=[PAGE], to_alert=2.5, to_resolved=7.0, held=["CsqReplyBurn ticket"], age_p99=0.05)
+    row = Row(DRILL, [PAGE], "Replies come late", 2.5, 7.0, ["CsqReplyBurn ticket"], age_p99=0.05)
     lines = table([row, Row(DRILL, failed="expected this, came that")]).splitlines()
 
     assert lines[1].split("  ")[0] == "one"
@@ -213,7 +242,7 @@ def test_the_table_has_a_row_for_each_and_says_what_failed():
         "CsqReplyBurn severity=page team=service slo=reply queue=billing "
         "2.5 s 2 min (60x) 7.0 s 1 CsqReplyBurn ticket 50 ms"
     )
-    assert lines[-1] == "one: FAILED: expected this, came that"
+    assert lines[-2:] == ["one: told: Replies come late", "one: FAILED: expected this, came that"]
 
 
 def test_a_drill_that_fails_ends_with_another_code(monkeypatch, capsys):

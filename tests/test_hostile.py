@@ -59,8 +59,8 @@ def test_sixteen_thousand_hostile_inputs_do_no_harm() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_two_hundred_thousand_hostile_inputs_do_no_harm() -> None:
-    ok(Run(4, SETTINGS, LIMIT_SECONDS * BUSY).run(200_000))
+def test_a_hundred_thousand_hostile_inputs_do_no_harm() -> None:
+    ok(Run(4, SETTINGS, LIMIT_SECONDS * BUSY).run(100_000))
 
 
 def test_hostile_inputs_go_through_the_flow_as_well() -> None:

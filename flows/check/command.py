@@ -21,7 +21,9 @@ def findings(config: Path | None, environ: Mapping[str, str]) -> Iterator[Findin
         settings = load(config, environ)
     except SettingsError as error:
         for line in str(error).splitlines():
-            yield Finding.fail("settings", line, "Correct it; nothing else was checked")
+            yield Finding.fail(
+                "settings", line if line.endswith((".", "?")) else f"{line}.", "Correct it; nothing else was checked."
+            )
         return
     yield Finding.ok("settings", f"{config or 'built-in ones'}, digest {settings_digest(settings)}")
     yield from _checked(settings)

@@ -19,7 +19,8 @@ class Scored(Struct, array_like=True):
     model: str
     features: bytes
     probabilities: tuple[float, float, float]
-    labelled: bool = False
+    labelled: float | bool = False
+    """When somebody said what it was (POSIX seconds); false: nobody did; true: a store without the time says so."""
 
 
 class Waiting(Struct, array_like=True):
@@ -69,8 +70,12 @@ class Ledger:
         return None
 
     def weak_examples(self, conversation_id: str, until: float, label: str, weight: float, most: int) -> list[Any]:
-        """Weak examples from a rating: the last turns said before it that nobody has labelled."""
-        said = [s for s in self._scored.get(conversation_id, ()) if s.time <= until and not s.labelled]
+        """Weak examples from a rating: the last turns said before it that nobody had labelled until then.
+
+        A label of later does not count, here already or not: else it would depend on how records came in batches.
+        """
+        turns = self._scored.get(conversation_id, ())
+        said = [s for s in turns if s.time <= until and (s.labelled is False or s.labelled > until)]
         said.sort(key=lambda scored: scored.time)
         return [
             (scored.model, Example(scored.features, scored.probabilities, label, weight, until - scored.time))
@@ -107,5 +112,5 @@ class Ledger:
 
 
 def _example(scored: Scored, label: str, time: float) -> tuple[str, Example]:
-    scored.labelled = True
+    scored.labelled = time if scored.labelled is False else min(scored.labelled, time)
     return scored.model, Example(scored.features, scored.probabilities, label, 1.0, max(time - scored.time, 0.0))

@@ -395,6 +395,22 @@ def test_a_rating_does_not_judge_a_score_that_was_made_from_it() -> None:
     assert not any(example.x[1] == 0.0 for example in seen.examples["satisfaction"])
 
 
+def test_each_part_of_satisfaction_that_is_known_is_measured() -> None:
+    seen = after(say("customer", 0), say("agent", 9), step("resolved", 10, outcome="solved"))
+    (scored,) = seen.published["csq.satisfaction.scored"]
+    known = {("orders", part): [value] for part, value in scored["data"]["parts"].items() if value is not None}
+
+    assert seen.sampled("csq_satisfaction_part") == known
+    assert {part for _, part in known} >= {"response", "resolution", "effort"}
+
+
+def test_a_part_of_satisfaction_that_is_not_known_is_not_measured() -> None:
+    seen = after(say("customer", 0), say("agent", 9), rate(4, 20))
+
+    assert seen.sampled("csq_satisfaction_score")
+    assert ("orders", "resolution") not in seen.sampled("csq_satisfaction_part")
+
+
 def test_a_customer_hears_of_the_rating_of_a_known_conversation() -> None:
     assert after(step("opened", 0), rate(4, 9)).told("customers", "rated") == [
         (9, "s rate9c1", "k1", "rated", 0.75, None)

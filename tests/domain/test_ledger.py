@@ -78,6 +78,32 @@ def test_where_no_label_may_wait_none_does() -> None:
     assert ledger.state()["waiting"] == []
 
 
+def weak(ledger: Ledger, until: float) -> list[str]:
+    return [example.label for _, example in ledger.weak_examples("c1", until, "positive", 0.1, 5)]
+
+
+def test_a_rating_stands_for_turns_that_nobody_had_labelled_until_then_whether_later_labels_are_here_or_not() -> None:
+    ledger = Ledger(turns=5, labels=5)
+    ledger.note_one("c1", scored("m1", time=10.0))
+    assert weak(ledger, 20.0) == ["positive"]
+    ledger.label_one("c1", "m1", 25.0, "negative")
+    assert weak(ledger, 20.0) == ["positive"]
+    assert weak(ledger, 25.0) == []
+    ledger.label_one("c1", "m1", 90.0, "negative")
+    assert weak(ledger, 25.0) == []
+    ledger.label_one("c1", "m1", 15.0, "negative")
+    assert weak(ledger, 20.0) == []
+
+
+def test_a_store_that_did_not_keep_the_time_of_a_label_is_read_too() -> None:
+    ledger = Ledger(turns=5, labels=5)
+    old = [[name, 10.0, "sentiment/en", b"", P, labelled] for name, labelled in (("m1", True), ("m2", False))]
+    ledger.restore({"scored": {"c1": old}, "waiting": []})
+    assert weak(ledger, 20.0) == ["positive"]
+    ledger.label_one("c1", "m1", 25.0, "negative")
+    assert weak(ledger, 20.0) == ["positive"]
+
+
 MOVES = st.lists(
     st.tuples(
         st.sampled_from(["note", "label", "weak", "forget", "expire"]),

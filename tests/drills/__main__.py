@@ -23,8 +23,8 @@ from tests.servers.kafka import libraries
 from tests.servers.presence import UnavailableError
 from tests.servers.prometheus import PROGRAMS, program
 
-SIDE_BY_SIDE = 3
-"""Lanes: each takes about a third of a processor."""
+SIDE_BY_SIDE = 2
+"""Lanes: each takes more than half a processor."""
 NAMES = [drill.name for drill in DRILLS]
 
 
@@ -32,7 +32,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.drills", description="Hold the drills.")
     parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
-    parser.add_argument("--lanes", type=int, default=SIDE_BY_SIDE, help="how many are held side by side; default 3")
+    parser.add_argument("--lanes", type=int, default=SIDE_BY_SIDE, help="how many are held side by side; default 2")
     parser.add_argument("--keep", type=Path, help="folder for the logs of all servers; default none is kept")
     return parser.parse_args(arguments)
 

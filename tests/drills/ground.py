@@ -18,6 +18,9 @@ TOPIC = "csq.events"
 AGENT_LOAD = 0.65
 """A day on which nothing happens by itself: with fewer agents a smaller shop has trouble enough without a drill."""
 READY_SECONDS = 90.0
+FETCH_MILLISECONDS = 25
+OPEN_SECONDS = 5_400.0
+"""Of the shop's own time, before csq sees it live: an hour and a half of labels, after which the models are good."""
 PAUSE_SECONDS = 2.0
 """Between two looks at the models: a page of metrics is work for csq."""
 MODELS = (("sentiment/en",), ("sentiment/zh",), ("churn",))
@@ -30,8 +33,10 @@ before its first labels no model is any good, and the alerts say so."""
 def settings(brokers: str, by: float) -> dict[str, Any]:
     """Csq as it comes, but that its limits of waiting and of disorder are shorter by the same factor as the shop's day."""
     usual = Settings()
+    # Kafka answers a fetch as soon as there is something, the embedded broker when its time is over.
+    client = {"fetch.wait.max.ms": FETCH_MILLISECONDS} | reconnecting(by)
     return {
-        "kafka": {"brokers": [brokers], "topics": [TOPIC], "librdkafka": {"fetch.wait.max.ms": 10} | reconnecting(by)},
+        "kafka": {"brokers": [brokers], "topics": [TOPIC], "librdkafka": client},
         "order": {"out_of_order_seconds": usual.order.out_of_order_seconds / by},
         "conversations": {"reply_limit_seconds": usual.conversations.reply_limit_seconds / by},
         "queues": {
@@ -78,8 +83,9 @@ class Ground:
             brokers = self._broker()
             self.csq = self._stack.enter_context(Csq(self._folder / "csq", settings(brokers, self.by)))
             self.csq.until(self._is_ready, READY_SECONDS)
-            params = Params(events_per_second=self._rate, agent_load=AGENT_LOAD)
-            self.shop = Shop(brokers, TOPIC, params, self.by)
+            # Nothing is late on its way: what is measured from event to metric is the way through csq.
+            params = Params(events_per_second=self._rate, agent_load=AGENT_LOAD, late_share=0.0)
+            self.shop = Shop(brokers, TOPIC, params, self.by, OPEN_SECONDS)
             self.shop.start()
             self._stack.callback(self.shop.close)
             self.csq.until(self._has_learned, READY_SECONDS)
@@ -98,6 +104,8 @@ class Ground:
     def _has_learned(self) -> bool:
         go_on()
         time.sleep(PAUSE_SECONDS)
+        if not self.shop.is_live:
+            return False
         values = self.csq.values()
         examples, accuracy = values["csq_model_examples_total"], values.get("csq_model_accuracy", {})
         judged = [model for model in MODELS if examples.get(model, 0) > FEW]

@@ -17,6 +17,7 @@ class Notice(NamedTuple):
     status: str
     """firing or resolved."""
     labels: dict[str, str]
+    summary: str = ""
 
     @property
     def name(self) -> str:
@@ -54,7 +55,10 @@ class Pager:
         """Remember every alert of a message."""
         now = time.monotonic()
         with self._came:
-            self._notices += [Notice(now, receiver, one["status"], one["labels"]) for one in message["alerts"]]
+            self._notices += [
+                Notice(now, receiver, one["status"], one["labels"], one.get("annotations", {}).get("summary", ""))
+                for one in message["alerts"]
+            ]
             self._came.notify_all()
 
     def notices(self, since: float = 0.0) -> list[Notice]:

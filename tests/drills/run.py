@@ -32,6 +32,8 @@ class Row:
 
     drill: Drill
     labels: list[Labels] = field(default_factory=list)
+    said: str = ""
+    """The summary of the first notice."""
     to_alert: float | None = None
     to_resolved: float | None = None
     held: list[str] = field(default_factory=list)
@@ -78,6 +80,7 @@ class _Run:
         try:
             self._wait_for_alert(since)
             self._wait_for_held()
+            self._check_still_firing(since)
         finally:
             ended = time.monotonic()
             self._drill.end(self._ground)
@@ -106,7 +109,7 @@ class _Run:
                 f"expected {expected} at {drill.receiver} within {drill.within_seconds:g} s; came {came}; firing {firing}"
             )
         first = self._right(since)[0]
-        self._row.to_alert = first.at - since
+        self._row.to_alert, self._row.said = first.at - since, first.summary
         aim = drill.objective_seconds
         if aim is not None and self._row.to_alert * drill.by > aim:
             took = self._row.to_alert * drill.by
@@ -119,10 +122,17 @@ class _Run:
             names = ", ".join(sorted(drill.held))
             raise DrillError(f"expected one of {names} to be inhibited, got {told(self._watch.firing())} firing")
 
+    def _check_still_firing(self, since: float) -> None:
+        """Whoever is told of an end has to be able to believe it: the cause still lasts."""
+        if "firing" not in self._last_statuses(since).values():
+            raise DrillError(f"expected {self._drill.alert} to fire as long as the cause lasts, it was resolved before")
+
+    def _last_statuses(self, since: float) -> dict[tuple[tuple[str, str], ...], str]:
+        return {notice.identity: notice.status for notice in self._expected(since)}
+
     def _wait_for_resolved(self, since: float, ended: float) -> None:
         def over() -> bool:
-            firing = {notice.identity: notice.status for notice in self._expected(since)}
-            return bool(firing) and set(firing.values()) == {"resolved"}
+            return set(self._last_statuses(since).values()) == {"resolved"}
 
         if not self._until(over, RESOLVED_SECONDS):
             left = told(self._watch.firing())

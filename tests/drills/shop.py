@@ -21,6 +21,10 @@ STAMP = re.compile(rb'"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)"')
 
 RECONNECT_SECONDS = 10.0
 """librdkafka's longest."""
+LINGER_MILLISECONDS = 5
+"""A producer's own, as librdkafka has it."""
+LIVE_SECONDS = 0.1
+"""Within so much of the clock the shop has written its past."""
 
 
 def faster(raw: bytes, start: float, by: float) -> bytes:
@@ -44,16 +48,20 @@ def reconnecting(by: float) -> dict[str, int]:
 
 
 class Shop(Thread):
-    """Writes events to `topic`, each at its time, until `close`; `change` says what is going on in the shop."""
+    """Writes events to `topic`, each at its time, until `close`; `change` says what is going on in the shop.
 
-    def __init__(self, brokers: str, topic: str, params: Params, by: float) -> None:
+    It has been open for `past_seconds` of its own time: what happened in them is written at once, before `is_live`.
+    """
+
+    def __init__(self, brokers: str, topic: str, params: Params, by: float, past_seconds: float) -> None:
         super().__init__(name="shop", daemon=True)
         self.behind_seconds = 0.0
         """How late an event was written at most: more than moments, and the machine is too busy for this."""
+        self.is_live = False
         self._topic = topic
         self._by = by
-        self._params = msgspec.structs.replace(params, start=round(time.time(), 3))
-        config = {"bootstrap.servers": brokers, "linger.ms": 2, "log_level": 0}
+        self._params = msgspec.structs.replace(params, start=round(time.time() - past_seconds / by, 3))
+        config = {"bootstrap.servers": brokers, "linger.ms": LINGER_MILLISECONDS, "log_level": 0}
         self._producer = Producer(config | reconnecting(by))
         self._orders: SimpleQueue[Callable[[Simulator], None]] = SimpleQueue()
         self._closed = Event()
@@ -77,6 +85,7 @@ class Shop(Thread):
                 self._closed.wait(min(wait, 0.1))
             if self._closed.is_set():
                 break
+            self.is_live = self.is_live or -wait < LIVE_SECONDS
             self.behind_seconds = max(self.behind_seconds, -wait)
             self._producer.produce(self._topic, faster(delivery.raw, start, self._by), delivery.key)
             self._producer.poll(0)  # what was delivered leaves the queue

@@ -10,7 +10,8 @@ HEAD = ("drill", "cause", "alert", "labels", "after", "objective", "resolved", "
 NOTE = """\
 after, resolved: wall time from the cause, and from its end, to the notice at the pager. objective: the same by the clock
 of the objectives, which goes as many times faster as the windows are shorter (in brackets); scrapes and csq itself become
-no faster, so that in earnest it is less. event to metric: p99 of csq_event_age_seconds before the cause."""
+no faster, so that in earnest it is less. inhibited: alerts that fired and were kept back. event to metric: p99 of
+csq_event_age_seconds before the cause (aim: below 100 ms). told: the summary of the first notice."""
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -18,7 +19,8 @@ def table(rows: Sequence[Row]) -> str:
     cells = [HEAD, *(_cells(row) for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(HEAD))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
-    lines += ["", NOTE]
+    lines += ["", NOTE, ""]
+    lines += [f"{row.drill.name}: told: {row.said}" for row in rows if row.said]
     lines += [f"{row.drill.name}: FAILED: {row.failed}" for row in rows if row.failed]
     lines += [
         f"{row.drill.name}: the machine was too busy: the shop up to {row.behind_seconds:.1f} s late, "

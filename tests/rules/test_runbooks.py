@@ -12,6 +12,7 @@ from flows.cli import main
 from flows.rules.burn_alerts import FOR_PART, name_of
 from flows.rules.slo_records import derived
 from operators.domain.decode import REASONS
+from tests.drills.cases import DRILLS
 from tests.grafana.test_queries import kind_and_labels, selectors
 from tests.rules.objectives import DECLARATION
 from tests.rules.promtool import ROOT, rules
@@ -21,6 +22,8 @@ PAGES = {page.stem: page for page in sorted((ROOT / "docs" / "runbooks").glob("*
 ALERTS = {rule["alert"]: rule for rule in rules() if "alert" in rule}
 each_page = pytest.mark.parametrize("page", PAGES.values(), ids=list(PAGES))
 SECTIONS = ["Impact", "Diagnosis", "Mitigation", "When it fires"]
+DRILLED = {drill.alert for drill in DRILLS}
+"""Their runbooks also say what it looked like."""
 
 
 def read(page: Path) -> str:
@@ -41,7 +44,14 @@ def test_a_runbook_has_its_name_and_the_sections_that_people_look_for(page):
     headings = re.findall(r"^## (.+)$", read(page), re.MULTILINE)
 
     assert read(page).startswith(f"# {page.stem}\n\n")
-    assert headings == (SECTIONS if page.stem in ALERTS else [headings[0], "What to do"])
+    if page.stem in ALERTS:
+        assert headings == SECTIONS + ["In the drill"] * (page.stem in DRILLED)
+    else:
+        assert headings == [headings[0], "What to do"]
+
+
+def test_every_drilled_alert_exists():
+    assert set(ALERTS) >= DRILLED
 
 
 @each_page

@@ -111,7 +111,7 @@ def test_wrong_settings_are_all_told_and_nothing_else_is_checked(tmp_path: Path)
     code, lines = checked(tmp_path, {"http": {"prot": 1}, "state": {"lanes": 0}})
     assert code == 1
     assert [line.partition(": got")[0] for line in lines] == [
-        "fail settings: csq.yaml, line 2: http.prot: unknown key; did you mean `port`? Correct it; nothing else was checked",
+        "fail settings: csq.yaml, line 2: http.prot: unknown key; did you mean `port`? Correct it; nothing else was checked.",
         "fail settings: csq.yaml, line 4: state.lanes",
     ]
 
