@@ -5,8 +5,8 @@ from threading import Event
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
-from operators.connectors.kafka import KafkaParams
-from operators.connectors.kafka_source import KafkaSource
+from operators.connectors.kafka.params import KafkaParams
+from operators.connectors.kafka.source import KafkaSource
 from operators.domain.route import Chunk
 
 WAIT_SECONDS = 0.001

@@ -23,12 +23,12 @@ from msgspec import Struct
 
 from bench.meter import YARDSTICKS, Figures, peak_rss_bytes, yardstick
 from bench.runs import COMPARED, Job, Sink, wire
-from flows.cluster import Place
+from flows.cluster.place import Place
+from flows.cluster.supervise import free_addresses
 from flows.process import live_process, observer_of, settle_memory
 from flows.settings import Settings, load
-from flows.supervise import free_addresses
-from operators.connectors.kafka_source import KafkaSource
-from operators.connectors.models_topic import ModelsReader, ModelsSink, ensure
+from operators.connectors.kafka.models_topic import ModelsReader, ModelsSink, ensure
+from operators.connectors.kafka.source import KafkaSource
 from operators.domain.weights import tables_of
 from operators.follow import Follow, follow
 from operators.observe import ObserveSink, read

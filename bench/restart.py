@@ -27,10 +27,10 @@ from bytewax.testing import cluster_main
 from bench.meter import peak_rss_bytes
 from flows.process import observer_of, replay_process, settle_memory
 from flows.quality import quality
-from flows.recovery import recovery_of
 from flows.settings import Settings, load
+from flows.state.recovery import recovery_of
+from flows.state.warm import warm_start
 from flows.summary import TakeSink
-from flows.warm import warm_start
 from operators.domain.route import Chunk
 from operators.observe import ObserveSink, read
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from operators.domain import sentiment, vectorize
 from operators.domain.sentiment import CLASSES, Learner
-from operators.domain.text import clean_many
+from operators.domain.text.clean import clean_many
 from operators.domain.vectorize import Vectorizer
 from operators.domain.vectors import Vectors
 

@@ -16,15 +16,15 @@ from bytewax.errors import BytewaxRuntimeError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from flows.deadletters import deadletters
+from flows.deadletters.command import deadletters
 from flows.options import config_option, settings_of, web_config_option
 from flows.rules.command import rules
 from flows.settings import Settings, dump
-from flows.state import state
-from flows.store import StoreError, StoreMisfitError
+from flows.state.command import state
+from flows.state.store import StoreError, StoreMisfitError
 from operators.connectors.importer import ImporterError, import_file, load_mapping
 from operators.connectors.jsonl import STDIN, JsonlInputError, open_input, read_lines
-from operators.connectors.kafka_errors import KafkaInputError, KafkaOutputError
+from operators.connectors.kafka.errors import KafkaInputError, KafkaOutputError
 from operators.connectors.simulator import Scenario
 from operators.domain.sealed import StateDamagedError
 from operators.domain.stage import StateVersionError
@@ -68,12 +68,12 @@ def run(
     conversations and customers and serves its own metrics, at http.port and the ports after it.
     """
     from flows import logs
-    from flows.cluster import ALONE, ClusterError, PeerLostError, place_of
+    from flows.cluster.place import ALONE, ClusterError, PeerLostError, place_of
+    from flows.cluster.supervise import end_with_parent
     from flows.live import Live
-    from flows.supervise import end_with_parent
     from flows.view import LiveView
-    from flows.web import WebError
-    from flows.web_config import WebConfigError
+    from flows.web.config import WebConfigError
+    from flows.web.server import WebError
 
     settings = settings_of(config)
     if (process_id is None) != (addresses is None) or (process_id is not None and processes > 1):
@@ -108,8 +108,8 @@ def run(
 def _supervise(settings: Settings, processes: int, config: Path | None) -> NoReturn:
     """Start the processes of this machine, and stay with them."""
     from flows import logs
-    from flows.cluster import ClusterError, check
-    from flows.supervise import STOP_GRACE_SECONDS, Supervisor
+    from flows.cluster.place import ClusterError, check
+    from flows.cluster.supervise import STOP_GRACE_SECONDS, Supervisor
 
     try:
         check(settings, processes)
@@ -190,7 +190,7 @@ def replay(files: tuple[str, ...], out: Path, *, as_json: bool, batch: int, conf
 def warm_start_command(files: tuple[str, ...], *, recovery: Path, batch: int, config: Path | None) -> None:
     """Replay history (JSON lines, plain or .gz) into a new recovery store, from which `csq run` goes on."""
     from flows import logs
-    from flows.warm import warm_start
+    from flows.state.warm import warm_start
 
     settings = settings_of(config)
     logs.start("warning")
@@ -329,7 +329,7 @@ def check(config: Path | None, *, as_json: bool) -> None:
 
     Nothing is changed: no topic is made, no record written.
     """
-    from flows.check import findings, show
+    from flows.check.command import findings, show
 
     if not show(findings(config, os.environ), as_json=as_json):
         raise SystemExit(1)

@@ -22,26 +22,26 @@ from bytewax.errors import BytewaxRuntimeError
 from bytewax.testing import cluster_main
 from prometheus_client import CollectorRegistry
 
-from flows.cluster import ALONE, PeerLostError, Place, check, place_in
-from flows.heart import Heart, Pulse
+from flows.cluster.place import ALONE, PeerLostError, Place, check, place_in
 from flows.life import Life
 from flows.process import add_process_metrics, live_process, observer_of, settle_memory
 from flows.quality import Quality, quality
-from flows.recovery import check_runner, recovery_of, telling
 from flows.settings import Settings, load
 from flows.shop import Shop
 from flows.signals import Signals
+from flows.state.recovery import check_runner, recovery_of, telling
 from flows.told import Told
-from flows.web import WebServer, application
-from flows.web_config import web_config_of
+from flows.web.config import web_config_of
+from flows.web.heart import Heart, Pulse
+from flows.web.server import WebServer, application
 from operators.connectors.embedded import EmbeddedBroker
-from operators.connectors.kafka import topic_and_partition
-from operators.connectors.kafka_connect import partitions_of
-from operators.connectors.kafka_known import known_topics
-from operators.connectors.kafka_sink import KafkaSink
-from operators.connectors.kafka_source import KafkaSource
-from operators.connectors.kafka_status import SourceStatus
-from operators.connectors.models_topic import ModelsReader, ModelsSink, ensure
+from operators.connectors.kafka.connect import partitions_of
+from operators.connectors.kafka.known import known_topics
+from operators.connectors.kafka.models_topic import ModelsReader, ModelsSink, ensure
+from operators.connectors.kafka.params import topic_and_partition
+from operators.connectors.kafka.sink import KafkaSink
+from operators.connectors.kafka.source import KafkaSource
+from operators.connectors.kafka.status import SourceStatus
 from operators.domain.outgoing import Outgoing
 from operators.domain.stage import Measurement
 from operators.domain.weights import tables_of

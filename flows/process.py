@@ -7,7 +7,7 @@ from importlib import import_module
 
 from prometheus_client import GC_COLLECTOR, CollectorRegistry, PlatformCollector, ProcessCollector
 
-from flows.cluster import ALONE, Place
+from flows.cluster.place import ALONE, Place
 from flows.quality import MODELS, Process
 from flows.settings import Settings
 from operators.domain.lane import Lanes

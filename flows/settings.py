@@ -18,7 +18,7 @@ from flows import explain as explanation
 from flows.checked import Problem, fill, problems, shown
 from flows.environment import override
 from flows.secret import HIDDEN, Secret, read_secret
-from operators.connectors.kafka import KafkaParams
+from operators.connectors.kafka.params import KafkaParams
 from operators.connectors.simulator.params import Params as SimulatorParams
 from operators.connectors.strict_yaml import Path as Place
 from operators.connectors.strict_yaml import YamlError, read, write

@@ -4,7 +4,8 @@ from functools import cache
 from pathlib import Path
 
 from flows.rules.burns import factor_of
-from flows.rules.declared import Declaration, load
+from flows.rules.declared import Declaration
+from flows.rules.load import load
 from flows.settings import Settings
 from grafana.panels import Steps, falling, rising
 

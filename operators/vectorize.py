@@ -9,7 +9,7 @@ from bytewax.operators import KeyedStream
 
 from operators.domain.events import Message, MessageCreated
 from operators.domain.intake import Arrived
-from operators.domain.text import clean_many
+from operators.domain.text.clean import clean_many
 from operators.domain.vectorize import Params, Vectorizer
 from operators.domain.vectors import Vectors
 from operators.domain.watermark import Tick

@@ -15,8 +15,8 @@ from bytewax.testing import cluster_main
 
 from flows.process import observer_of, replay_process
 from flows.quality import quality
-from flows.recovery import recovery_of, telling
 from flows.settings import Settings
+from flows.state.recovery import recovery_of, telling
 from flows.summary import TakeSink
 from operators.domain.route import END, Chunk
 from operators.observe import KeptObserveSink, Values, read

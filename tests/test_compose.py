@@ -18,7 +18,7 @@ import httpx
 import pytest
 import yaml
 
-from flows.rules.declared import load as load_declaration
+from flows.rules.load import load as load_declaration
 from flows.settings import Settings, load
 from tests.servers.prometheus import amtool, free_port, promtool
 

@@ -15,11 +15,11 @@ from prometheus_client import CollectorRegistry
 
 from flows.cli import main
 from flows.settings import Settings, load
-from flows.web import WebError, WebServer, application
+from flows.web.server import WebError, WebServer, application
 from operators.connectors.jsonl import dead_letter_line
-from operators.connectors.kafka import KafkaParams
-from operators.connectors.kafka_errors import KafkaInputError
-from operators.connectors.kafka_source import KafkaSource
+from operators.connectors.kafka.errors import KafkaInputError
+from operators.connectors.kafka.params import KafkaParams
+from operators.connectors.kafka.source import KafkaSource
 from operators.domain.decode import REASONS, Door
 from operators.domain.events import TYPE_OF, TYPES
 from operators.domain.outgoing import dead_letter

@@ -19,18 +19,18 @@ from bench.hostile_texts import BOMBS, MOST, any_text, bomb
 from operators import domain
 from operators.domain.events import TYPES
 from operators.domain.intake import Intake
-from operators.domain.text import _LONG_WAY, RAW_LIMIT, clean, clean_many
+from operators.domain.text.clean import _LONG_WAY, RAW_LIMIT, clean, clean_many
 from operators.domain.vectorize import Params, Vectorizer
 from tests.streams import NOW, SETTINGS, run
 
 BUSY = 3.0
 """What a machine that runs other tests too may add to a limit."""
 START = 1_767_603_600.0
-ENDS = {"text._TAG": ">"}
+ENDS = {"clean._TAG": ">"}
 """What the code before a pattern makes sure of: text behind the last `>` is not looked at."""
 PATTERNS = {
     f"{module.name.rpartition('.')[2]}.{name}": value
-    for module in pkgutil.iter_modules(domain.__path__, "operators.domain.")
+    for module in pkgutil.walk_packages(domain.__path__, "operators.domain.")
     for name, value in vars(importlib.import_module(module.name)).items()
     if isinstance(value, re.Pattern)
 }
@@ -155,7 +155,7 @@ def test_no_text_makes_a_pattern_slow(name: str) -> None:
 
 
 def test_every_pattern_of_the_domain_is_among_them() -> None:
-    source = "".join(path.read_text(encoding="utf-8") for path in Path(domain.__path__[0]).glob("*.py"))
+    source = "".join(path.read_text(encoding="utf-8") for path in Path(domain.__path__[0]).rglob("*.py"))
     assert len(PATTERNS) >= source.count("= re.compile(") > 10
 
 

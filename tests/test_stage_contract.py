@@ -29,7 +29,7 @@ from operators.domain.reading import Reading
 from operators.domain.route import END, Chunk, Router
 from operators.domain.sealed import seal, unseal
 from operators.domain.stage import Port, Stage, StateVersionError
-from operators.domain.text import clean
+from operators.domain.text.clean import clean
 from operators.domain.vectorize import Params as VectorParams
 from operators.domain.vectorize import Vectorizer
 from operators.domain.vectors import SPACE, Vectors

@@ -41,10 +41,10 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from prometheus_client.parser import text_string_to_metric_families
 
-from flows.plain import from_json
 from flows.settings import Outputs
-from flows.state import export_to
-from flows.store import read_manifest
+from flows.state.command import export_to
+from flows.state.plain import from_json
+from flows.state.store import read_manifest
 from operators.connectors.embedded import EmbeddedBroker
 from operators.connectors.simulator import Params, simulate
 from operators.domain.outgoing import DEADLETTERS
@@ -80,7 +80,7 @@ import time
 _time, _ahead = time.time, {present} - time.time()
 time.time = lambda: _time() + _ahead
 
-from operators.connectors.kafka_part import Part
+from operators.connectors.kafka.part import Part
 
 def _tell(part):
     part._next_tick = time.monotonic() + part._reader.tick_seconds

@@ -6,12 +6,11 @@ within a long window and the fault still goes on in a short one.
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from msgspec import Struct
 
-if TYPE_CHECKING:
-    from flows.rules.declared import Burn
+from flows.rules.declared import Burn
 
 SHORT_PART = 12
 """The short window is this part of the long one, as in the workbook: it ends an alert soon after the fault."""
@@ -74,7 +73,7 @@ def factor_of(budget_share: float, hours: float, window_days: int) -> float:
 
 
 def burns_of(
-    burns: Iterable["Burn"],
+    burns: Iterable[Burn],
     window_days: int,
     objective: float,
     minimum_events: int,
@@ -109,7 +108,7 @@ def burns_of(
     return found
 
 
-def unreachable(burns: Iterable["Burn"], window_days: int, objective: float) -> str:
+def unreachable(burns: Iterable[Burn], window_days: int, objective: float) -> str:
     """Why burns fall away, in words."""
     factors = ", ".join(f"{factor_of(burn.budget_share, burn.hours, window_days):g}" for burn in burns)
     return f"it burns at most at {tidy(1 / (1 - objective)):.3g}, `burns` ask for {factors} (and at least 1)"

@@ -9,7 +9,8 @@ from rich.table import Table
 from flows.options import config_option, settings_of
 from flows.rules.build import alerts, files, stale, write
 from flows.rules.burns import span
-from flows.rules.declared import Declaration, RulesError, load
+from flows.rules.declared import Declaration
+from flows.rules.load import RulesError, load
 
 WIDTH = 200
 """Columns where no terminal says how many there are."""

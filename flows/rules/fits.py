@@ -1,23 +1,20 @@
 """Fits: what a declaration says of metrics, labels, buckets and queues, held against what csq really exports."""
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from flows.process import closed_sets
 from flows.rules.burns import burns_of, unreachable
+from flows.rules.declared import Declaration, Slo
 from flows.rules.selection import Gauge, Selection
 from flows.settings import Settings
 from operators.domain.closed import OTHER
 from operators.metrics import CATALOGUE, OPEN, ClosedSets
 
-if TYPE_CHECKING:
-    from flows.rules.declared import Declaration, Slo
-
 Misfit = tuple[tuple[str | int, ...], str]
 """The path in the file, and what is wrong there."""
 
 
-def misfits(declaration: "Declaration", settings: Settings) -> Iterator[Misfit]:
+def misfits(declaration: Declaration, settings: Settings) -> Iterator[Misfit]:
     """Every place where the declaration does not fit the catalogue, the settings or itself."""
     sets = closed_sets(settings)
     yield from _classes(declaration, sets)
@@ -36,7 +33,7 @@ def misfits(declaration: "Declaration", settings: Settings) -> Iterator[Misfit]:
         yield from _burns(declaration, slo, place)
 
 
-def _classes(declaration: "Declaration", sets: ClosedSets) -> Iterator[Misfit]:
+def _classes(declaration: Declaration, sets: ClosedSets) -> Iterator[Misfit]:
     known = (*sets.queue, OTHER)
     owners: dict[str, str] = {}
     for name, queue_class in declaration.classes.items():
@@ -93,7 +90,7 @@ def _where(
                     yield (*place, key), f"{name} never says {value!r}, expected one of {', '.join(known)}"
 
 
-def _each(slo: "Slo", place: tuple[str | int, ...]) -> Iterator[Misfit]:
+def _each(slo: Slo, place: tuple[str | int, ...]) -> Iterator[Misfit]:
     metrics: Iterable[str] = [selection.metric for selection in (*slo.good, *slo.bad, *slo.total)]
     if slo.gauge is not None:
         metrics = [slo.gauge.metric, slo.gauge.volume]
@@ -104,7 +101,7 @@ def _each(slo: "Slo", place: tuple[str | int, ...]) -> Iterator[Misfit]:
                 yield (*place, "each"), f"{metric} has no label {label!r}"
 
 
-def _burns(declaration: "Declaration", slo: "Slo", place: tuple[str | int, ...]) -> Iterator[Misfit]:
+def _burns(declaration: Declaration, slo: Slo, place: tuple[str | int, ...]) -> Iterator[Misfit]:
     for queue_class, objective in slo.promised.items():
         key = (*place, "objective") if queue_class is None else (*place, "objectives", queue_class)
         kept = burns_of(declaration.burns, slo.window_days, objective, slo.minimum_events, slo.worst)

@@ -13,11 +13,11 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
-from operators.domain import features_words, features_zh, lexicon
-from operators.domain.hashing import SHIFT
-from operators.domain.language import UNDECLARED, Tags, by_script
-from operators.domain.pieces import Pieces
-from operators.domain.text import runs
+from operators.domain.text import features_words, features_zh, lexicon
+from operators.domain.text.clean import runs
+from operators.domain.text.hashing import SHIFT
+from operators.domain.text.language import UNDECLARED, Tags, by_script
+from operators.domain.text.pieces import Pieces
 from operators.domain.vectors import LANGUAGES, SPACE, TONES, Vectors
 
 _AT_ONCE = 4_096  # messages: the number of the message and the feature share 32 bits, and arrays stay in the cache

@@ -281,7 +281,7 @@ def test_changes_after_a_restore_are_all_it_knows():
 @pytest.mark.slow
 def test_real_tweets_are_judged_as_well_as_the_document_says(data_dir):
     from bench.sentiment import _tweets, judge, prequential  # noqa: PLC0415 - only where there is data
-    from operators.domain.text import clean  # noqa: PLC0415 - as above
+    from operators.domain.text.clean import clean  # noqa: PLC0415 - as above
 
     texts, labels, _ = _tweets(data_dir)
     scored = prequential(vectors(*map(clean, texts)), labels)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.domain import words
-from operators.domain.text import clean
+from operators.domain.text import words
+from operators.domain.text.clean import clean
 from operators.domain.vectorize import Params, Vectorizer
 from operators.domain.vectors import SPACE, Vector, Vectors
 

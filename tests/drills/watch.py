@@ -16,7 +16,8 @@ from typing import Any, NamedTuple, Self
 import msgspec
 import yaml
 
-from flows.rules.declared import Declaration, load
+from flows.rules.declared import Declaration
+from flows.rules.load import load
 from flows.rules.selection import Selection
 from flows.settings import Settings
 from operators.metrics import CATALOGUE

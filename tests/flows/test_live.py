@@ -20,8 +20,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from flows import live as live_module
 from flows.live import Live
-from operators.connectors import kafka_reader
 from operators.connectors.embedded import EmbeddedBroker
+from operators.connectors.kafka import reader
 from operators.connectors.simulator import Params, simulate
 from operators.domain.outgoing import DEADLETTERS
 from operators.metrics import CATALOGUE
@@ -134,7 +134,7 @@ def test_live_measures_what_a_replay_measures(monkeypatch: pytest.MonkeyPatch):
     expected = run({ORIGIN: [value for _, value in values]})
     with EmbeddedBroker(["csq.events", *SETTINGS.kafka.outputs.by_stream().values()]) as broker:
         recorded = Recorded(broker, values, last)
-        monkeypatch.setattr(kafka_reader, "time", recorded.clock)
+        monkeypatch.setattr(reader, "time", recorded.clock)
         monkeypatch.setattr(live_module.Heart, "__call__", recorded.clock)
         actual = recorded.run()
         published = {

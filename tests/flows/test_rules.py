@@ -8,7 +8,8 @@ from click.testing import CliRunner
 from flows.cli import main
 from flows.rules.build import files
 from flows.rules.burns import burns_of, factor_of
-from flows.rules.declared import Burn, RulesError, load
+from flows.rules.declared import Burn
+from flows.rules.load import RulesError, load
 from flows.settings import Settings
 from flows.settings import load as load_settings
 

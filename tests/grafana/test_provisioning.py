@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.rules.declared import load
+from flows.rules.load import load
 from flows.settings import Settings
 from tests.grafana.boards import BOARDS, ROOT
 

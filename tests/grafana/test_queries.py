@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import promql_parser
 import pytest
 
-from flows.rules.declared import load
+from flows.rules.load import load
 from flows.rules.names import names
 from flows.settings import Settings
 from operators.metrics import CATALOGUE

@@ -10,7 +10,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import units
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from flows.rules.declared import load
+from flows.rules.load import load
 from flows.settings import Settings
 from grafana.build import in_sight
 from tests.grafana.boards import BOARDS, ROOT, panels, variables

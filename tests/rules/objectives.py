@@ -9,7 +9,8 @@ from pathlib import Path
 
 from flows.rules.burn_alerts import FOR_PART
 from flows.rules.burns import Derived
-from flows.rules.declared import Slo, load
+from flows.rules.declared import Slo
+from flows.rules.load import load
 from flows.rules.slo_records import derived
 from flows.settings import Settings
 from tests.rules.promtool import Case, Firing

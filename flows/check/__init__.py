@@ -1,0 +1,1 @@
+"""`csq check`: whether csq could run here with these settings."""

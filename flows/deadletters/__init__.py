@@ -1,0 +1,1 @@
+"""`csq deadletters`: what was refused, looked at and sent again."""

@@ -1,0 +1,1 @@
+"""The recovery store: made, checked, shown, exported, imported, warmed up."""

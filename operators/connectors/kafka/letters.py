@@ -1,0 +1,210 @@
+"""Dead letters in their topic, and the producer that sends them again.
+
+Receipts are records of the dead-letter topic itself: no value, the key of their letter, and what they say in headers.
+They live as long as the letters do, every machine sees them, and nothing has to be set up for them. A consumer group's
+offset could not say it: letters are sent again by reason and source, not in a row.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from time import monotonic, sleep
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from operators.connectors.deadletters import DeadLettersError, Letter, Receipt
+from operators.connectors.kafka.errors import failure
+from operators.connectors.kafka.params import KafkaParams
+
+AT_ONCE = 500
+"""Records asked for at once."""
+POLL_SECONDS = 0.2
+QUIET_SECONDS = 30.0
+"""Bound on how long the brokers may say nothing while records are still expected."""
+END_OF_PARTITION = KafkaError._PARTITION_EOF  # noqa: SLF001 - a public code of librdkafka, only spelled so
+MARK = "csq-redriven"
+"""Header of a receipt, and of an event that was sent again: how often."""
+FROM = "csq-redriven-from"
+"""Header of both: where the letter lies."""
+
+Headers = list[tuple[str, str | bytes | None]]
+
+
+class TopicBox:
+    """The dead-letter topic; read from its beginning, or from `since` (POSIX seconds), to the end it has right now."""
+
+    def __init__(self, params: KafkaParams, topic: str, since: float | None = None) -> None:
+        self.name = topic
+        self._params = params
+        self._since = since
+        self._trouble: list[KafkaError] = []
+
+    def read(self) -> Iterator[Letter | Receipt]:
+        """Letters and receipts, partition by partition in their order."""
+        with closing(self._consumer()) as consumer:
+            ends = self._ends(consumer)
+            left = {part for part, (low, high) in ends.items() if low < high}
+            consumer.assign([TopicPartition(self.name, part, self._start(consumer, part)) for part in sorted(left)])
+            heard = monotonic()
+            while left:
+                for message in consumer.consume(AT_ONCE, POLL_SECONDS):
+                    heard = monotonic()
+                    part, offset, error = message.partition(), message.offset(), message.error()
+                    if part is None or offset is None or part not in left:
+                        continue
+                    if error is not None and error.code() != END_OF_PARTITION:
+                        raise DeadLettersError(f"Kafka: {self.name}[{part}] cannot be read: {error.str()}")
+                    if error is None and offset < ends[part][1]:
+                        yield _read(message, f"{self.name}:{part}:{offset}")
+                    if error is not None or offset >= ends[part][1] - 1:
+                        left.discard(part)
+                if monotonic() - heard > QUIET_SECONDS:
+                    raise DeadLettersError(
+                        f"Kafka: {self.name}: nothing came from {self._where()} for {QUIET_SECONDS:g} s"
+                        f"{self._because()}; try again when the brokers answer"
+                    )
+
+    def note(self, receipts: Sequence[Receipt]) -> None:
+        """Write receipts beside their letters, and wait until they are there."""
+        sender = Sender(self._params)
+        for receipt in receipts:
+            part = int(receipt.place.split(":")[-2])
+            sender.send(self.name, part, receipt.id, None, _headers_of(receipt))
+        sender.flush()
+
+    def _consumer(self) -> Consumer:
+        own = {
+            "group.id": "csq-deadletters",  # librdkafka wants one; nothing is committed
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            "error_cb": self._trouble.append,
+        }
+        return Consumer(self._params.client_config(own))
+
+    def _ends(self, consumer: Consumer) -> dict[int, tuple[int, int]]:
+        """First offset and the one behind the last, by partition."""
+        seconds = self._params.connect_seconds
+        try:
+            deadline = monotonic() + seconds
+            while True:
+                found = consumer.list_topics(self.name, timeout=seconds).topics[self.name]
+                if found.error is None or found.error.code() != KafkaError.LEADER_NOT_AVAILABLE:
+                    break
+                if monotonic() > deadline:
+                    break
+                sleep(POLL_SECONDS)
+            if found.error is not None:
+                raise DeadLettersError(
+                    f"Kafka: topic {self.name!r} cannot be read at {self._where()}: {found.error.str()}. csq makes it "
+                    "with its first dead letter, where the brokers allow that; kafka.outputs.deadletters names it"
+                )
+            return {
+                part: consumer.get_watermark_offsets(TopicPartition(self.name, part), timeout=seconds)
+                for part in sorted(found.partitions)
+            }
+        except KafkaException as error:
+            consumer.poll(0)  # calls error_cb, which knows more than "timed out"
+            raise DeadLettersError(
+                f"Kafka: no answer from {self._where()} in {seconds:g} s: {error.args[0].str()}{self._because()}. "
+                "Check kafka.brokers and kafka.security"
+            ) from None
+
+    def _start(self, consumer: Consumer, part: int) -> int:
+        if self._since is None:
+            return OFFSET_BEGINNING
+        asked = TopicPartition(self.name, part, int(self._since * 1000))
+        [found] = consumer.offsets_for_times([asked], timeout=self._params.connect_seconds)
+        # No answer: nothing is as young, or it is the embedded broker, which knows no times. All is read then.
+        return found.offset if found.offset >= 0 else OFFSET_BEGINNING
+
+    def _where(self) -> str:
+        return ",".join(self._params.brokers)
+
+    def _because(self) -> str:
+        return "".join(f"; {text}" for text in dict.fromkeys(error.str() for error in self._trouble[-3:]))
+
+
+def _read(message: Message, place: str) -> Letter | Receipt:
+    headers = {name: _text(value) for name, value in dict(message.headers() or ()).items()}
+    value = message.value()
+    if value is None and MARK in headers:
+        times = headers[MARK]
+        return Receipt(
+            _text(message.key()),
+            headers.get("digest", ""),
+            int(times) if times.isdecimal() else 1,
+            headers.get("at", ""),
+            headers.get("to", ""),
+            headers.get(FROM, place),
+        )
+    kind, milliseconds = message.timestamp()
+    return Letter(place, headers, value or b"", milliseconds / 1000 if kind else None)
+
+
+def _text(value: bytes | str | None) -> str:
+    return value if isinstance(value, str) else (value or b"").decode(errors="replace")
+
+
+def _headers_of(receipt: Receipt) -> Headers:
+    told: Headers = [(MARK, str(receipt.times)), (FROM, receipt.place), ("digest", receipt.digest)]
+    return [*told, ("at", receipt.at), ("to", receipt.to)]
+
+
+class Sender:
+    """A producer that tells of each record whether it was delivered."""
+
+    def __init__(self, params: KafkaParams) -> None:
+        own = {
+            "enable.idempotence": True,
+            "compression.type": "lz4",
+            "linger.ms": 5,
+            "message.timeout.ms": int(params.delivery_seconds * 1000),
+            "partitioner": "murmur2_random",
+        }
+        self._producer = Producer(params.client_config(own))
+        self._failed: list[str] = []
+
+    def send(
+        self,
+        topic: str,
+        part: int | None,
+        key: str,
+        value: bytes | None,
+        headers: Headers,
+        delivered: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Hand a record over; `delivered` is called from within `send` or `flush` once the brokers have it."""
+
+        def told(error: KafkaError | None, message: Message) -> None:
+            if error is None:
+                delivered()
+            else:
+                self._failed.append(failure(message.topic(), key, error))
+
+        where: dict[str, Any] = {} if part is None else {"partition": part}
+        while True:
+            try:
+                self._producer.produce(topic, value, key, on_delivery=told, headers=headers, **where)
+            except BufferError:
+                self._producer.poll(POLL_SECONDS)
+            except KafkaException as error:
+                raise DeadLettersError(failure(topic, key, error.args[0])) from None
+            else:
+                break
+        self._producer.poll(0)
+        self._raise_failed()
+
+    def flush(self) -> None:
+        """Wait until all are delivered.
+
+        Raises:
+            DeadLettersError: one was not.
+        """
+        self._producer.flush()  # each record has its own time limit: kafka.delivery_seconds
+        self._raise_failed()
+
+    def _raise_failed(self) -> None:
+        if self._failed:
+            more = f" (and {len(self._failed) - 1} more)" if len(self._failed) > 1 else ""
+            raise DeadLettersError(self._failed[0] + more)

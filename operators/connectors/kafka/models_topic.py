@@ -1,0 +1,196 @@
+"""The models topic: what learners tell the processes that do not host them, on one partition of a compacted topic.
+
+One partition, because the order of what one learner tells must stay. Its records are read from the start by every
+process; where the topic ended when the process began divides what was told before from what the learners of now tell.
+"""
+
+import logging
+from collections.abc import Iterable
+from time import monotonic, sleep
+
+from bytewax.outputs import DynamicSink, StatelessSinkPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # its stub forgets to export it
+
+from operators.connectors.kafka.errors import UNREACHABLE, KafkaInputError, KafkaOutputError
+from operators.connectors.kafka.params import KafkaParams
+
+LOG = logging.getLogger(__name__)
+
+PARTITION = 0
+"""Of all that is written; further ones, if somebody made them, stay empty."""
+CONFIG = {
+    "cleanup.policy": "compact",
+    "segment.bytes": str(16 << 20),
+    "segment.ms": "3600000",
+    "min.cleanable.dirty.ratio": "0.1",
+}
+"""Of a topic that we make: only closed segments are compacted, so they are small, and a new process reads little."""
+BATCH = 500
+RETRY_SECONDS = 0.1
+"""Before a topic that another process has made just now is asked again."""
+_BEING_MADE = frozenset(
+    {
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - public codes of librdkafka, only spelled with an underscore
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - as above
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+    }
+)
+CLOSE_SECONDS = 5.0
+
+
+def ensure(params: KafkaParams, topic: str) -> None:
+    """Make the topic if it is not there; one that is there is taken as it is.
+
+    Raises:
+        KafkaInputError: the brokers do not answer, or do not allow it.
+    """
+    admin = AdminClient(params.client_config({}))
+    try:
+        if topic not in admin.list_topics(timeout=params.connect_seconds).topics:
+            _create(admin, topic, params.connect_seconds)
+    except KafkaException as error:
+        raise KafkaInputError(
+            f"Kafka: topic {topic} for the models: {error.args[0].str()}. Make it with cleanup.policy=compact and one "
+            "partition, or allow this user to create it; its name is kafka.models_topic"
+        ) from error
+
+
+def _create(admin: AdminClient, topic: str, seconds: float) -> None:
+    made = NewTopic(topic, num_partitions=1, replication_factor=-1, config=CONFIG)
+    try:
+        admin.create_topics([made], request_timeout=seconds)[topic].result()
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another process of the cluster was faster
+            raise
+    else:
+        LOG.info("Kafka: made the compacted topic %s for the models", topic, extra={"event": "models_topic_made"})
+
+
+class ModelsReader:
+    """Reads the topic from its start, for one process.
+
+    `began_at` is the offset at which it ended when the reader was made: before the processes of a cluster had found one
+    another, and so before the learners of now told anything.
+    """
+
+    def __init__(self, params: KafkaParams, topic: str) -> None:
+        """Look where the topic ends.
+
+        Raises:
+            KafkaInputError: the brokers do not say.
+        """
+        own = {
+            "group.id": "csq-models",  # librdkafka wants one; nothing is committed
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",  # compaction may take away what is about to be read
+            "fetch.wait.max.ms": 100,
+            "queued.max.messages.kbytes": 8_192,
+        }
+        self._topic = topic
+        self._consumer = Consumer(params.client_config(own))
+        where = TopicPartition(topic, PARTITION, OFFSET_BEGINNING)
+        try:
+            self.began_at = self._end_of(where, params.connect_seconds)
+        except KafkaException as error:
+            self._consumer.close()
+            raise KafkaInputError(
+                f"Kafka: topic {topic} for the models does not say where it ends: {error.args[0].str()}. Its name is "
+                "kafka.models_topic"
+            ) from error
+        self._consumer.assign([where])
+
+    def _end_of(self, where: TopicPartition, seconds: float) -> int:
+        deadline = monotonic() + seconds
+        while True:
+            try:
+                return self._consumer.get_watermark_offsets(where, timeout=max(deadline - monotonic(), 0.001))[1]
+            except KafkaException as error:
+                if error.args[0].code() not in _BEING_MADE or monotonic() > deadline:
+                    raise
+            sleep(RETRY_SECONDS)
+
+    def poll(self) -> list[tuple[int, bytes]]:
+        """What has come, as (offset, value), without waiting.
+
+        Raises:
+            KafkaInputError: the topic cannot be read, and trying on will not help.
+        """
+        return [
+            (offset, value)
+            for message in self._consumer.consume(BATCH, 0)
+            if self._is_record(message)
+            and (value := message.value()) is not None
+            # a record that was consumed has an offset
+            and (offset := message.offset()) is not None
+        ]
+
+    def _is_record(self, message: Message) -> bool:
+        error = message.error()
+        if error is not None and error.code() not in UNREACHABLE:
+            raise KafkaInputError(f"Kafka: {self._topic}[{PARTITION}] cannot be read: {error.str()}")
+        return error is None
+
+    def close(self) -> None:
+        """Read no more."""
+        self._consumer.close()
+
+
+class ModelsSink(DynamicSink[list[tuple[str, bytes]]]):
+    """Writes lists of (key, value) to the topic, in their order."""
+
+    def __init__(self, params: KafkaParams, topic: str) -> None:
+        """Remember where; connects to nothing yet."""
+        self._params = params
+        self._topic = topic
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> "_ModelsSinkPart":
+        """Give the one worker its producer."""
+        return _ModelsSinkPart(self._params, self._topic)
+
+
+class _ModelsSinkPart(StatelessSinkPartition[list[tuple[str, bytes]]]):
+    def __init__(self, params: KafkaParams, topic: str) -> None:
+        self._topic = topic
+        self._failed: KafkaError | None = None
+        own = {
+            "enable.idempotence": True,
+            "compression.type": "lz4",
+            "linger.ms": 5,
+            "message.timeout.ms": int(params.delivery_seconds * 1000),
+            "delivery.report.only.error": True,
+        }
+        self._producer = Producer(params.client_config(own))
+
+    def write_batch(self, items: list[list[tuple[str, bytes]]]) -> None:
+        for records in items:
+            self._write(records)
+        self._producer.poll(0)
+        if self._failed is not None:
+            raise KafkaOutputError(
+                f"Kafka: weights for topic {self._topic} were not delivered: {self._failed.str()}. Other processes "
+                "would score with old ones; start again when the brokers answer, or allow this user to write there"
+            )
+
+    def _write(self, records: Iterable[tuple[str, bytes]]) -> None:
+        for key, value in records:
+            try:
+                self._producer.produce(self._topic, value, key, PARTITION, on_delivery=self._on_delivery)
+            except (
+                BufferError
+            ):  # the broker is away and much was learned: what is missed now is told with the next whole
+                LOG.warning(
+                    "Kafka: no room for further weights for topic %s; waiting for the brokers",
+                    self._topic,
+                    extra={"event": "models_topic_full"},
+                )
+                self._producer.poll(1.0)
+                self._producer.produce(self._topic, value, key, PARTITION, on_delivery=self._on_delivery)
+
+    def _on_delivery(self, error: KafkaError | None, _: Message) -> None:
+        self._failed = self._failed or error
+
+    def close(self) -> None:
+        self._producer.flush(CLOSE_SECONDS)

@@ -1,0 +1,169 @@
+"""What the Kafka source and the Kafka sink share: settings, and the ground settings of librdkafka.
+
+The source is in ``source.py``, the sink in ``sink.py``, what they raise in ``errors.py``. Bytewax's own connectors
+are not used: its sink loses failed deliveries silently, and its source jumps to the end of a partition when an offset
+has expired.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+Start = Literal["earliest", "latest"] | float
+"""Where a partition without a stored position begins: its oldest record, its end, or a POSIX time."""
+
+OnExpired = Literal["error", "earliest", "latest"]
+"""What to do where the stored position lies outside of what the broker holds."""
+
+OURS = frozenset(
+    {"bootstrap.servers", "group.id", "enable.auto.commit", "enable.partition.eof", "statistics.interval.ms"}
+    | {"error_cb", "stats_cb", "on_commit", "auto.offset.reset"}
+)
+"""librdkafka settings that the connectors depend on, and that no one else may set."""
+
+
+class KafkaParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Settings of the connection to Kafka."""
+
+    brokers: Annotated[
+        tuple[str, ...], Meta(description="host:port of some brokers of the cluster; the others are found through them")
+    ] = ()
+    start: Annotated[
+        str | dict[str, str],
+        Meta(
+            description="where a partition that has no stored position begins: earliest (nothing is missed), latest, "
+            "or an ISO time with zone such as 2025-01-31T08:00:00Z; one for all topics, or by topic (others: earliest)"
+        ),
+    ] = "earliest"
+    on_expired_offset: Annotated[
+        OnExpired | dict[str, OnExpired],
+        Meta(
+            description="what to do where the stored position is no longer, or not yet, in the topic, so events may be "
+            "lost: error (stop and say so), earliest (go on with the oldest event that is left) or latest, with a "
+            "warning that says how many were skipped; one for all topics, or by topic (others: error)"
+        ),
+    ] = "error"
+    refresh_seconds: Annotated[
+        float,
+        Meta(
+            description="s between looks for new partitions; they are told in the log and in "
+            "csq_source_partitions_unread, and taken up from their beginning at the next start",
+            gt=0,
+        ),
+    ] = 60.0
+    group_id: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        Meta(
+            description="consumer group to which positions are also committed with each snapshot, so that "
+            "kafka-consumer-groups and other lag tools see them; never read back, the recovery store decides; "
+            "null: nothing is committed"
+        ),
+    ] = None
+    batch_size: Annotated[
+        int,
+        Meta(description="records per partition handed on at once; smaller only for lower latency under load", ge=1),
+    ] = 4000
+    tick_seconds: Annotated[
+        float, Meta(description="s between the times told by a partition that is at its end; timers are no finer", gt=0)
+    ] = 0.25
+    queue_kbytes: Annotated[
+        int,
+        Meta(
+            description="KiB of records fetched ahead per process, and the most that one fetch brings; librdkafka's "
+            "own 64 MiB is memory for nothing",
+            ge=1,
+            le=2_097_151,
+        ),
+    ] = 16_384
+    connect_seconds: Annotated[
+        float, Meta(description="s that the first answer of the brokers may take before the start is given up", gt=0)
+    ] = 30.0
+    delivery_seconds: Annotated[
+        float,
+        Meta(
+            description="s that a record may take to be acknowledged, retries included; after it the process stops "
+            "with an error and resumes from its last snapshot; longer to sit out longer outages",
+            gt=0,
+        ),
+    ] = 120.0
+    librdkafka: Annotated[
+        dict[str, str | int | float | bool],
+        Meta(description="further settings of librdkafka by their own names: security.protocol, sasl.*, ssl.*, ..."),
+    ] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse what would only fail, or silently misbehave, later."""
+        for start in self.start.values() if isinstance(self.start, dict) else (self.start,):
+            parse_start(start)
+        if taken := OURS & self.librdkafka.keys():
+            msg = f"kafka.librdkafka: {', '.join(sorted(taken))} cannot be set here, the connectors set it themselves"
+            if "auto.offset.reset" in taken:
+                msg += "; kafka.start and kafka.on_expired_offset say where to read"
+            raise ValueError(msg)
+
+    def start_of(self, topic: str) -> Start:
+        """Where a partition of `topic` without a stored position begins."""
+        return parse_start(self.start.get(topic, "earliest") if isinstance(self.start, dict) else self.start)
+
+    def on_expired_offset_of(self, topic: str) -> OnExpired:
+        """What to do where a stored position of `topic` is not held by the broker."""
+        chosen = self.on_expired_offset
+        return chosen.get(topic, "error") if isinstance(chosen, dict) else chosen
+
+    def client_config(self, own: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings of a librdkafka client; the user's own win over the defaults of `own`."""
+        return {
+            "bootstrap.servers": ",".join(self.brokers),
+            "client.id": "csq",
+            "log_level": 2,  # an outage would print dozens of lines a second; error_cb tells it, and we log it once
+            "socket.timeout.ms": 10_000,  # a frozen network counts as lost after this; librdkafka's own minute is long
+            "reconnect.backoff.max.ms": 1_000,  # bounds what a short outage costs; ten seconds by default
+            **own,
+            **self.librdkafka,
+        }
+
+
+def parse_start(text: str) -> Start:
+    """Read a start setting.
+
+    >>> parse_start("latest")
+    'latest'
+    >>> parse_start("1970-01-02T00:00:00Z")
+    86400.0
+    >>> parse_start("yesterday")
+    Traceback (most recent call last):
+    ValueError: kafka.start: got 'yesterday', expected earliest, latest or an ISO time with zone (2025-01-31T08:00:00Z)
+    """
+    if text == "earliest":
+        return "earliest"
+    if text == "latest":
+        return "latest"
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        msg = f"kafka.start: got {text!r}, expected earliest, latest or an ISO time with zone (2025-01-31T08:00:00Z)"
+        raise ValueError(msg)
+    return time.timestamp()
+
+
+def part_name(topic: str, partition: int) -> str:
+    """Name a partition, as a part of a source and in messages.
+
+    >>> part_name("csq.events", 3)
+    'csq.events[3]'
+    """
+    return f"{topic}[{partition}]"
+
+
+def topic_and_partition(name: str) -> tuple[str, int]:
+    """Take the name of a part apart.
+
+    >>> topic_and_partition("csq.events[3]")
+    ('csq.events', 3)
+    """
+    topic, _, number = name.removesuffix("]").rpartition("[")
+    return topic, int(number)

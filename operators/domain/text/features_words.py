@@ -1,0 +1,121 @@
+"""Features of languages that put spaces between words: words, word pairs, negation, lexicon, form.
+
+`pieces.Pieces` turns text into rows of numbers; all that depends on neighbours (pairs, negation, boosters, sums) is a
+handful of numpy calls over the whole batch. Every sum is one of integers, so that no result depends on the batch.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.domain.text import words
+from operators.domain.text.hashing import SHIFT, fold, mix
+from operators.domain.text.language import UNDECLARED
+from operators.domain.text.lexicon import NEGATED
+from operators.domain.text.pieces import Pieces
+from operators.domain.text.sums import form, per_message, sums_before
+from operators.domain.text.words import UNIT
+
+_TURNED = round(NEGATED * UNIT)
+
+
+class Part(NamedTuple):
+    """What the words of some messages come to. `keys` are message << 18 | feature, in any order, with repeats."""
+
+    keys: list[NDArray[np.uint32]]
+    english: NDArray[np.bool_]
+    totals: NDArray[np.int64]
+    questions: NDArray[np.bool_]
+
+
+class _Said(NamedTuple):
+    """The words of some messages behind each other, with what their neighbours do to them."""
+
+    words: NDArray[np.uint32]
+    bounds: NDArray[np.int64]
+    first: NDArray[np.bool_]
+    flags: NDArray[np.uint32]
+    valence: NDArray[np.int32]
+    scope: NDArray[np.bool_]
+    english: NDArray[np.bool_]
+
+
+def extract(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64]) -> Part:
+    """The features of cleaned texts; `codes` says of each whether it is English, other or not declared."""
+    said = _read(pieces, texts, codes)
+    first, flags, bounds = said.first, said.flags, said.bounds
+    message = np.repeat(np.arange(len(texts), dtype=np.uint32), np.diff(bounds))
+    spoken = np.where(said.scope, said.words[:, words.NEGATED], said.words[:, words.PLAIN])
+    tops = message << SHIFT
+    pairs = (tops[1:] | fold(mix(spoken[:-1], spoken[1:])))[~first[1:]]
+    asks, exclaims = flags & words.QUESTION != 0, flags & words.EXCLAIM != 0
+    keys, questions = form(said.valence, asks, exclaims, bounds)
+    totals = per_message(said.valence, bounds)
+    return Part([tops | fold(spoken), pairs, *keys], said.english, totals, questions)
+
+
+def totals(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Only how something is said, for texts of which nothing else is asked.
+
+    Who serves others speaks of problems, and is sorry about them, without being unfriendly: such words do not count.
+    """
+    said = _read(pieces, texts, codes)
+    return per_message(np.where(said.flags & words.MATTER != 0, 0, said.valence), said.bounds)
+
+
+def _read(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64]) -> _Said:
+    at, bounds = _look_up(pieces, texts)
+    said = pieces.memo.words().take(at, axis=0)
+    signed = said.view(np.int32)
+    first = np.zeros(len(at) + 1, np.bool_)
+    first[bounds] = True
+    first = first[:-1]
+    flags = said[:, words.FLAGS]
+    valence = signed[:, words.VALENCE]
+    english = codes == 0
+    unsure = codes == UNDECLARED
+    if unsure.any():
+        english |= unsure & (per_message(signed[:, words.FOREIGN], bounds) <= 0)
+    if not english.all():
+        here = np.repeat(english, np.diff(bounds))
+        flags = np.where(here, flags, flags & ~np.uint32(words.NEGATOR))
+        valence = np.where(here, valence, signed[:, words.ELSEWHERE])
+    scope = _scope(flags, first)
+    valence = _weighed(valence, signed[:, words.BOOST], scope, first)
+    return _Said(said, bounds, first, flags, valence, scope, english)
+
+
+def _look_up(pieces: Pieces, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where the words of all texts stand in the memo, and where in that each text begins."""
+    rows, bounds = pieces.rows(texts)
+    known = pieces.memo.bounds()
+    begins = known.take(rows)
+    sizes = known.take(rows + 1) - begins
+    behind = sums_before(sizes)
+    at = np.repeat(begins - behind[:-1], sizes) + np.arange(behind[-1])
+    return at, behind[bounds]
+
+
+def _scope(flags: NDArray[np.uint32], first: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which words stand behind a negator, before the end of the clause or of the message."""
+    negator: NDArray[np.bool_] = flags & words.NEGATOR != 0
+    if not negator.any():
+        return negator
+    # Places times two, plus one for a negator: the running maximum is the last event, its lowest bit says which.
+    place = np.arange(0, 2 * len(flags), 2)
+    event = np.where((flags & words.CLAUSE_END != 0) | first | negator, place + negator, 0)
+    last = np.maximum.accumulate(event)
+    scope: NDArray[np.bool_] = (last & 1 != 0) & ~negator & (flags & words.SPOKEN != 0)
+    return scope
+
+
+def _weighed(
+    valence: NDArray[np.int32], boost: NDArray[np.int32], scope: NDArray[np.bool_], first: NDArray[np.bool_]
+) -> NDArray[np.int32]:
+    """Valences after the booster before them and the negation around them."""
+    weighed = valence.copy()
+    weighed[1:] += np.sign(valence[1:]) * boost[:-1] * ~first[1:]
+    np.floor_divide(weighed * _TURNED, UNIT, out=weighed, where=scope)
+    return weighed

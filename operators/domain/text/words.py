@@ -1,0 +1,179 @@
+"""Words: takes text apart at white space, each piece once, and remembers what it found as rows of numbers.
+
+A piece not seen before meets the regular expressions and the lexicon; after that it costs one dictionary look-up. The
+memory only saves time: what a piece yields depends on the piece alone.
+"""
+
+import re
+from array import array
+from collections.abc import Iterator
+from itertools import pairwise
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.domain.text import lexicon
+from operators.domain.text.language import foreign
+
+PLAIN, NEGATED, VALENCE, ELSEWHERE, BOOST, FLAGS, FOREIGN = range(7)
+"""Columns of a word: its hash; its hash when negated; valence in English and elsewhere, and what it adds to the next
+word's, all in thousandths; flags; `language.foreign`."""
+NEGATOR, CLAUSE_END, SPOKEN, QUESTION, EXCLAIM, MATTER = 1, 2, 4, 8, 16, 32
+"""Flags: turns what follows; ends the scope of a negator; is a word (and not a sign, number, name); has ?; has !; names
+what is talked about and not how."""
+UNIT = 1_000
+"""Valences are kept as thousandths: sums of integers are the same in every order and batch."""
+
+Word = tuple[int, int, int, int, int, int, int]
+
+_COLUMNS = 7
+_UNSIGNED = 0xFFFFFFFF
+_BYTES = 16  # per entry, on average, before the memory is taken for full
+_PIECE = re.compile(
+    r"(?P<url>(?:https?://|www\.)\S+)"
+    r"|(?P<mask><(?:email|phone|card)>)"
+    r"|(?P<user>@\w+)"
+    r"|(?P<number>[#$£€]?\d[\d.,:]*)"
+    r"|(?P<unspaced>[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]+)"
+    r"|(?P<word>#?[^\W\d_]+(?:['\u2019-][^\W\d_]+)*)"
+    r"|(?P<sign>[!?]+|\.{2,}|[.,;:])"
+    r"|(?P<emoji>[\u203c-\u2bff\U0001f000-\U0001faff])"
+)
+_LONG_DRAWN = re.compile(r"(.)\1{2,}")
+_ENDS = frozenset(".,!?;:")
+_VALENCES = {word: round(valence * UNIT) for word, valence in lexicon.words().items()}
+_EMOJI = {sign: round(valence * UNIT) for sign, valence in lexicon.emoji().items()}
+_BOOSTS = {word: round(boost * UNIT) for word, boost in lexicon.BOOSTERS.items()}
+_FLAGS = {
+    word: SPOKEN | NEGATOR * (word in lexicon.NEGATORS) | MATTER * (word in lexicon.MATTERS)
+    for word in lexicon.NEGATORS | lexicon.MATTERS
+}
+_NOT = crc32(b"not ")
+_LOUDER = round(lexicon.CAPITALS * UNIT)
+
+
+def take_apart(piece: str) -> list[Word]:
+    """The words of a piece of text without white space.
+
+    >>> [len(take_apart(piece)) for piece in ("don't", "good,fast", "http://t.co/x", "great!!", ":-)", "とても")]
+    [1, 3, 1, 2, 1, 5]
+    """
+    if piece.isalpha() and piece.isascii():
+        return [_spoken(piece)]
+    if piece[-1] in _ENDS and piece[:-1].isalpha() and piece.isascii():
+        return [_spoken(piece[:-1]), _sign(piece[-1])]
+    smile = _emoticon(piece)
+    return [smile] if smile else list(_parts(piece))
+
+
+def _parts(piece: str) -> Iterator[Word]:
+    for match in _PIECE.finditer(piece):
+        kind, text = match.lastgroup, match[0]
+        if kind == "word":
+            yield _spoken(text)
+        elif kind == "sign":
+            yield _sign(text)
+        elif kind == "emoji":
+            yield _word(text, _EMOJI.get(text, 0), _EMOJI.get(text, 0))
+        elif kind == "unspaced":  # Thai, Khmer, Japanese: characters and pairs of neighbours
+            for gram in (*text, *map("".join, pairwise(text))):
+                yield _word(gram, flags=SPOKEN)
+        else:
+            yield _word(text if kind == "mask" else f"<{kind}>")
+
+
+def _word(text: str, valence: int = 0, elsewhere: int = 0, boost: int = 0, flags: int = 0) -> Word:
+    raw = text.encode("utf-8", "replace")
+    return (
+        crc32(raw),
+        crc32(raw, _NOT),
+        valence & _UNSIGNED,
+        elsewhere & _UNSIGNED,
+        boost & _UNSIGNED,
+        flags,
+        foreign(text) & _UNSIGNED,
+    )
+
+
+def _emoticon(piece: str) -> Word | None:
+    """Also with a sign before or behind it."""
+    return _EMOTICONS.get(piece) or _EMOTICONS.get(piece.rstrip(".,!?")) or _EMOTICONS.get(piece.lstrip(".,!?"))
+
+
+def _spoken(text: str) -> Word:
+    """A word as said: small letters, soooo as soo, don't with its apostrophe, and its valence by any of its forms."""
+    low = short = text.lower().replace("\u2019", "'")
+    drawn = _LONG_DRAWN.search(low)
+    if drawn:
+        short = _LONG_DRAWN.sub(r"\1\1", low)
+    bare = short if short.isalpha() else short.replace("'", "").lstrip("#")
+    valence = _VALENCES.get(low) or _VALENCES.get(bare) or _VALENCES.get(short) or 0
+    if drawn and not valence:
+        valence = _VALENCES.get(_LONG_DRAWN.sub(r"\1", low), 0)
+    if valence and len(text) > 1 and text.isupper():
+        valence += _LOUDER if valence > 0 else -_LOUDER
+    return _word(short, valence, 0, _BOOSTS.get(bare, 0), _FLAGS.get(bare, SPOKEN))
+
+
+def _sign(text: str) -> Word:
+    return _word(text[:2], flags=CLAUSE_END | QUESTION * ("?" in text) | EXCLAIM * ("!" in text))
+
+
+_EMOTICONS = {
+    smile: _word(smile, valence, valence)
+    for smile, valence in _VALENCES.items()
+    if not any(map(str.isalpha, smile[:-1]))
+}
+
+
+class Memo(dict[bytes, int]):
+    """Piece of text in UTF-8 -> row, which says where its words stand among all words.
+
+    >>> memo = Memo(1_000)
+    >>> memo[b"good"], memo[b"very"], memo[b"good"]
+    (2, 3, 2)
+    """
+
+    def __init__(self, entries: int) -> None:
+        super().__init__()
+        self.entries = entries
+        self._begin()
+
+    def _begin(self) -> None:
+        self.clear()
+        self._bytes = 0
+        self._ends = array("i", [0])  # per row the place behind its last word, where the next row begins
+        self._words = array("I")
+        self._user, self._url = self._add([_word("<user>")]), self._add([_word("<url>")])
+
+    def __missing__(self, piece: bytes) -> int:
+        if piece.startswith((b"http://", b"https://")):
+            return self._url  # hardly one comes twice: not worth its place
+        self._bytes += len(piece)
+        text = piece.decode("utf-8", "surrogatepass")
+        row = self._user if text[0] == "@" and text[1:].isalnum() else self._add(take_apart(text))
+        self[piece] = row
+        return row
+
+    def _add(self, words: list[Word]) -> int:
+        row = len(self._ends) - 1
+        for word in words:
+            self._words.extend(word)
+        self._ends.append(len(self._words) // _COLUMNS)
+        return row
+
+    def make_room(self) -> bool:
+        """Begin anew when it is full, and say so; only between batches, for rows of the batch would be lost."""
+        full = len(self) >= self.entries or self._bytes >= _BYTES * self.entries
+        if full:
+            self._begin()
+        return full
+
+    def bounds(self) -> NDArray[np.int32]:
+        """Row i has the words `bounds[i]` up to `bounds[i + 1]`. Gone when the next piece is looked up."""
+        return np.frombuffer(self._ends, np.int32)
+
+    def words(self) -> NDArray[np.uint32]:
+        """[words, columns]; as short-lived as `bounds`."""
+        return np.frombuffer(self._words, np.uint32).reshape(-1, _COLUMNS)
