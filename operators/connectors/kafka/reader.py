@@ -1,10 +1,10 @@
-"""The one librdkafka consumer of a process, which reads for all its parts.
+"""The one librdkafka consumer of a process, which reads all its partitions.
 
 How time is told. librdkafka reports the end of a partition once, and then holds a fetch open that the broker answers as
 soon as something new is there. So after a poll that left librdkafka's queue empty, a partition whose last word was
 "end" has been read up to the moment that poll began, `Reader.drained_at`, but no further than the moment its broker was
-last heard, `Part.heard_at`. When a broker cannot be reached the end itself is in doubt: each partition must prove it
-anew, and is asked to, now and then, by a seek to where it stands.
+last heard, `Partition.heard_at`. When a broker cannot be reached the end itself is in doubt: each partition must prove
+it anew, and is asked to, now and then, by a seek to where it stands.
 """
 
 import logging
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from threading import Event, Lock
 from time import monotonic, time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -26,11 +26,9 @@ from operators.connectors.kafka.errors import (
     input_error,
 )
 from operators.connectors.kafka.params import OnExpired
+from operators.connectors.kafka.partition import Partition
 from operators.connectors.kafka.stats import silence_seconds
 from operators.connectors.kafka.status import SourceStatus
-
-if TYPE_CHECKING:
-    from operators.connectors.kafka.part import Part
 
 LOG = logging.getLogger(__name__)
 
@@ -43,7 +41,7 @@ IDLE_REST_SECONDS = 0.005
 IDLE_AFTER_SECONDS = 0.1
 
 BUFFERED_BATCHES = 4
-"""Batches held for all parts together; beyond that records wait in librdkafka's queue, which is bounded in bytes."""
+"""Batches held for all partitions together; beyond that records wait in librdkafka's queue, bounded in bytes."""
 
 ASK_AGAIN_SECONDS = (0.5, 4.0)
 """First and longest pause between questions to partitions whose end is in doubt; each pause doubles."""
@@ -53,7 +51,7 @@ HELD_SECONDS = 5.0
 
 
 class Reader:
-    """Reads for all parts of this process, once all of them have announced themselves and `ready` says so."""
+    """Reads all partitions of this process, once the flow knows them all and `ready` says so."""
 
     def __init__(
         self,
@@ -83,33 +81,32 @@ class Reader:
         self._on_expired = on_expired
         self._ready = ready
         self._open = False
-        self._parts: dict[tuple[str | None, int | None], Part] = {}
+        self._partitions: dict[tuple[str | None, int | None], Partition] = {}
         self._next_poll = 0.0
         self._last_record = monotonic()
         self._shaken = False
         self._ask_at = 0.0
         self._ask_pause = ASK_AGAIN_SECONDS[0]
-        self._expired: list[Part] = []
+        self._expired: list[Partition] = []
         self._commits_fail = False
         self._broken: KafkaInputError | None = None
 
-    def add(self, part: "Part") -> None:
-        """Read for `part` too, from its position."""
+    def add(self, partition: Partition) -> None:
+        """Read this one too, from its position."""
         with self.lock:
-            self._parts[part.topic, part.partition] = part
-            self.status.positions[part.name] = part.position
+            self._partitions[partition.topic, partition.number] = partition
             self._open = False
 
-    def remove(self, part: "Part") -> None:
-        """Read no longer for `part`."""
+    def remove(self, partition: Partition) -> None:
+        """Read this one no longer."""
         with self.lock:
-            del self._parts[part.topic, part.partition]
-            if not self._parts:
+            del self._partitions[partition.topic, partition.number]
+            if not self._partitions:
                 self.consumer.close()
                 self.status.end()
 
     def poll(self) -> None:
-        """Give each part what librdkafka has for it; does nothing before its time, and never waits."""
+        """Give each partition what librdkafka has for it; does nothing before its time, and never waits."""
         with self.lock:
             now = monotonic()
             if now < self._next_poll:
@@ -135,81 +132,85 @@ class Reader:
                 self.drained_at = began
                 self._rest(BUSY_REST_SECONDS if now - self._last_record < IDLE_AFTER_SECONDS else IDLE_REST_SECONDS)
 
-    def commit(self, part: "Part") -> None:
-        """Tell the consumer group where `part` stands, without waiting for the answer."""
+    def commit(self, partition: Partition) -> None:
+        """Tell the consumer group where it stands, without waiting for the answer."""
         try:
-            where = TopicPartition(part.topic, part.partition, part.position)
+            where = TopicPartition(partition.topic, partition.number, partition.position)
             self.consumer.commit(offsets=[where], asynchronous=True)
         except KafkaException as error:
             self._on_commit(error.args[0], [])
 
     def _is_open(self) -> bool:
-        if not self._open and all(part.announced for part in self._parts.values()) and self._ready():
+        if not self._open and all(partition.announced for partition in self._partitions.values()) and self._ready():
             self._open = True
             self.consumer.assign(
-                [TopicPartition(part.topic, part.partition, part.next_unread()) for part in self._parts.values()]
+                [
+                    TopicPartition(partition.topic, partition.number, partition.next_unread())
+                    for partition in self._partitions.values()
+                ]
             )
         return self._open
 
     def _is_full(self) -> bool:
-        return sum(len(part.values) for part in self._parts.values()) >= BUFFERED_BATCHES * self.batch_size
+        held = sum(len(partition.values) for partition in self._partitions.values())
+        return held >= BUFFERED_BATCHES * self.batch_size
 
     def _rest(self, seconds: float) -> None:
         self._next_poll = monotonic() + seconds
         self.awake_at = datetime.now(UTC) + timedelta(seconds=seconds)
 
     def _deal(self, messages: list[Message]) -> None:
-        parts = self._parts
+        partitions = self._partitions
         for message in messages:  # the hottest loop of the source: nothing is made per record
             if (error := message.error()) is not None:
                 self._note(message, error)
-            elif (part := parts.get((message.topic(), message.partition()))) is not None:
-                part.positions.append(message.offset())  # type: ignore[arg-type] # a consumed record has an offset
-                part.values.append(message.value())
-                part.end = None
-                part.doubted = False
+            elif (partition := partitions.get((message.topic(), message.partition()))) is not None:
+                partition.positions.append(message.offset())  # type: ignore[arg-type] # a consumed record has an offset
+                partition.values.append(message.value())
+                partition.end = None
+                partition.doubted = False
 
     def _note(self, message: Message, error: KafkaError) -> None:
         """Take a message that is none."""
-        part, offset = self._parts.get((message.topic(), message.partition())), message.offset()
+        partition, offset = self._partitions.get((message.topic(), message.partition())), message.offset()
         if error.code() == END_OF_PARTITION:
-            if part is not None and offset is not None:
-                part.ended_at(offset)
+            if partition is not None and offset is not None:
+                partition.ended_at(offset)
                 if self._shaken:  # the broker may have said so before it was lost
-                    part.doubt()
+                    partition.doubt()
         elif error.code() in UNREACHABLE:
             self._on_error(error)
-        elif error.code() == NO_SUCH_OFFSET and part is not None:
-            self._expired.append(part)
+        elif error.code() == NO_SUCH_OFFSET and partition is not None:
+            self._expired.append(partition)
         else:
-            self._broken = self._broken or input_error(None if part is None else part.name, error)
+            self._broken = self._broken or input_error(None if partition is None else partition.name, error)
 
     def _go_on_where_expired(self, now: float) -> None:
         """Move partitions whose position the broker does not hold to where the settings say, or give up."""
         if now < self._ask_at:
             return
         waiting, self._expired = self._expired, []
-        for part in waiting:
-            position = part.next_unread()
-            where = TopicPartition(part.topic, part.partition)
+        for partition in waiting:
+            position = partition.next_unread()
+            where = TopicPartition(partition.topic, partition.number)
             try:
                 held = self.consumer.get_watermark_offsets(where, timeout=HELD_SECONDS, cached=False)
-                chosen = self._on_expired(part.topic)
+                chosen = self._on_expired(partition.topic)
                 if chosen == "error":
-                    self._broken = self._broken or expired_error(part.topic, part.name, position, held)
+                    self._broken = self._broken or expired_error(partition.topic, partition.name, position, held)
                     continue
                 where.offset = held[0] if chosen == "earliest" else held[1]
                 self.consumer.incremental_unassign([where])
                 self.consumer.incremental_assign([where])
             except KafkaException as error:
-                LOG.debug("Kafka: %s cannot be asked for what it holds yet: %s", part.name, error)
-                self._expired.append(part)
+                LOG.debug("Kafka: %s cannot be asked for what it holds yet: %s", partition.name, error)
+                self._expired.append(partition)
                 self._ask_at = now + self._ask_pause
             else:
-                part.skip_to(where.offset)
+                partition.skip_to(where.offset)
                 LOG.warning(
                     "Kafka: %s; reading goes on at %d (kafka.on_expired_offset: %s)",
-                    expired(part.name, position, held),
+                    expired(partition.name, position, held),
                     where.offset,
                     chosen,
                     extra={"event": "offset_expired", "skipped": max(where.offset - position, 0)},
@@ -219,13 +220,13 @@ class Reader:
         """Let partitions whose end is in doubt report it again, as soon as their broker answers."""
         if now < self._ask_at:
             return
-        for part in self._parts.values():
-            if part.doubted and not part.values:
+        for partition in self._partitions.values():
+            if partition.doubted and not partition.values:
                 self._ask_at = now + self._ask_pause
                 try:
-                    self.consumer.seek(TopicPartition(part.topic, part.partition, part.position))
+                    self.consumer.seek(TopicPartition(partition.topic, partition.number, partition.position))
                 except KafkaException as error:
-                    LOG.debug("Kafka: %s cannot be asked for its end yet: %s", part.name, error)
+                    LOG.debug("Kafka: %s cannot be asked for its end yet: %s", partition.name, error)
         self._ask_pause = min(self._ask_pause * 2, ASK_AGAIN_SECONDS[1]) if self._ask_at > now else ASK_AGAIN_SECONDS[0]
 
     def _on_error(self, error: KafkaError) -> None:
@@ -242,19 +243,19 @@ class Reader:
             self._doubt()
 
     def _doubt(self) -> None:
-        for part in self._parts.values():
-            part.doubt()
+        for partition in self._partitions.values():
+            partition.doubt()
 
     def _on_statistics(self, statistics: str) -> None:
         """Hear, inside `consume`, when each broker last spoke; made after the last poll that left nothing behind."""
         if self.drained_at is not None:
             for where, silent in silence_seconds(statistics).items():
-                if (part := self._parts.get(where)) is not None:
-                    part.heard_at = self.drained_at - silent
+                if (partition := self._partitions.get(where)) is not None:
+                    partition.heard_at = self.drained_at - silent
 
-    def _on_commit(self, error: KafkaError | None, parts: list[TopicPartition]) -> None:
+    def _on_commit(self, error: KafkaError | None, where: list[TopicPartition]) -> None:
         """Hear, inside `consume`, what became of a commit. Nobody reads it back here, so failure is only told, once."""
-        error = error or next((part.error for part in parts if part.error is not None), None)
+        error = error or next((one.error for one in where if one.error is not None), None)
         if error is not None and not self._commits_fail:
             LOG.warning(
                 "Kafka: positions are not committed to the consumer group (kafka.group_id): %s; its lag is not seen, "

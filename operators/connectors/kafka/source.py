@@ -17,6 +17,7 @@ from operators.connectors.kafka.connect import partitions_of
 from operators.connectors.kafka.errors import KafkaInputError
 from operators.connectors.kafka.params import KafkaParams, topic_and_partition
 from operators.connectors.kafka.part import Part
+from operators.connectors.kafka.partition import Partition
 from operators.connectors.kafka.reader import Reader
 from operators.connectors.kafka.status import SourceStatus
 from operators.connectors.kafka.watch import Watch
@@ -77,12 +78,12 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
 
     def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> Part:
         """Let this process read a partition, from the stored offset or from the start that the settings name."""
-        topic, partition = topic_and_partition(for_part)
+        topic, number = topic_and_partition(for_part)
         with self._lock:
             if self._reader is None:
                 self._reader = self._new_reader()
-        position = self._start(self._reader, topic, partition) if resume_state is None else resume_state
-        return Part(self._reader, topic, partition, position)
+        position = self._start(self._reader, topic, number) if resume_state is None else resume_state
+        return Part(self._reader, Partition(topic, number, position, self.status))
 
     def _new_reader(self) -> Reader:
         return Reader(

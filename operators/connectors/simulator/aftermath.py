@@ -4,7 +4,8 @@ from math import log1p
 
 from .books import Judged, Rated
 from .crowd import Crowd, Customer
-from .talk import Scribe, Talk
+from .scribe import Scribe
+from .talk import Talk
 from .words import Words
 from .world import Data, World
 

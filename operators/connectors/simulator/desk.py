@@ -5,8 +5,9 @@ from collections.abc import Callable
 from math import log1p
 
 from .phrases import QUEUES
-from .staff import Agent, Staff
-from .talk import Scribe, Talk
+from .scribe import Scribe
+from .staff import Staff
+from .talk import Agent, Talk
 from .world import World
 
 _MINUTE = 60.0

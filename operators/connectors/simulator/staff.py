@@ -1,12 +1,11 @@
 """The agents: shifts round the clock, breaks, several talks at a time, and half of them, or all, gone in an outage."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from .params import Scenario
 from .phrases import QUEUES
-from .talk import Talk
+from .talk import Agent, Talk
 from .world import World
 
 QUEUE_SHARES = {"orders": 0.35, "returns": 0.25, "billing": 0.2, "technical": 0.2}
@@ -22,35 +21,6 @@ _WORK_SECONDS = 206.0
 """An agent's slot is taken so long by a conversation, about (measured); those that never reach a human count in."""
 _CONCURRENCY = 3
 _DOWN_EVERY: dict[Scenario, int] = {"outage": 2, "full_outage": 1}
-
-
-@dataclass(slots=True, eq=False)
-class Agent:
-    """An agent of one queue; `politeness` 0..1 is the share of their messages that are polite."""
-
-    id: str
-    queue: str
-    concurrency_max: int
-    pace: float
-    """Times the usual time to answer."""
-    politeness: float
-    skill: float
-    """Added to the chance of a solution."""
-    state: str = "offline"
-    on_shift: bool = False
-    on_break: bool = False
-    down: bool = False
-    place: int = -1
-    """In the list of those who are free; -1 when not."""
-    talks: list[Talk] = field(default_factory=list)
-
-    def due_state(self) -> str:
-        """Say the state they ought to be in; who goes home finishes their talks first."""
-        if self.down or not (self.on_shift or self.talks):
-            return "offline"
-        if self.on_shift and self.on_break:
-            return "away"
-        return "available" if self.on_shift and len(self.talks) < self.concurrency_max else "busy"
 
 
 class Staff:

@@ -17,7 +17,7 @@ from .desk import Desk
 from .faults import Breaker
 from .ledger import Ledger
 from .params import Params, Scenario
-from .talk import Scribe
+from .scribe import Scribe
 from .words import Words
 from .world import Data, Made, World
 

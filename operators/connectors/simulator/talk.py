@@ -1,19 +1,9 @@
-"""A conversation, and the scribe who turns its steps and messages into events, each at a millisecond of its own."""
+"""A conversation and the agent who holds it, as they stand: each knows the other."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
-from .books import Step, What
 from .crowd import Customer
-from .words import Words
-from .world import Data, World
 
-if TYPE_CHECKING:
-    from .staff import Agent
-
-_LANGUAGE_TOLD_SHARE = 0.6
-_VOICE_SHARE = 0.01
-_IMAGE_SHARE = 0.01
 _NEGATIVE_BELOW = -0.28
 _POSITIVE_ABOVE = 0.3
 
@@ -61,90 +51,30 @@ class Talk:
         return "positive" if self.mood > _POSITIVE_ABOVE else "neutral"
 
 
-class Scribe:
-    """Writes down what happens in conversations."""
+@dataclass(slots=True, eq=False)
+class Agent:
+    """An agent of one queue; `politeness` 0..1 is the share of their messages that are polite."""
 
-    def __init__(self, world: World, words: Words) -> None:
-        self._world = world
-        self._words = words
+    id: str
+    queue: str
+    concurrency_max: int
+    pace: float
+    """Times the usual time to answer."""
+    politeness: float
+    skill: float
+    """Added to the chance of a solution."""
+    state: str = "offline"
+    on_shift: bool = False
+    on_break: bool = False
+    down: bool = False
+    place: int = -1
+    """In the list of those who are free; -1 when not."""
+    talks: list[Talk] = field(default_factory=list)
 
-    def moment(self, talk: Talk) -> int:
-        """Give the time of the talk's next event: now, or a millisecond after its newest."""
-        talk.last_ms = max(self._world.now, talk.last_ms + 1)
-        return talk.last_ms
-
-    def step(self, talk: Talk, what: What, reason: str | None = None) -> None:
-        """Write a step in the life of a conversation; its outcome too, when it is resolved."""
-        data: Data = {
-            "conversation_id": talk.id,
-            "customer_id": talk.customer.id,
-            "channel": talk.channel,
-            "queue": talk.queue,
-        }
-        if talk.agent is not None:
-            data["agent_id"] = talk.agent.id
-        if talk.order_id is not None:
-            data["order_id"] = talk.order_id
-        if reason is not None:
-            data["reason"] = reason
-        if what == "resolved":
-            data["outcome"] = talk.outcome
-        note = Step(talk.id, talk.queue, talk.channel, what, talk.outcome)
-        self._world.emit("csq.conversation." + what, talk.id, data, note, self.moment(talk))
-
-    def customer(self, talk: Talk, moment: str) -> tuple[str, str]:
-        """Write a customer's message; give its id and true mood."""
-        mood = talk.shown_mood()
-        text = self._words.customer(talk.customer.language, moment, mood, talk.queue)
-        return self._say(talk, "customer", talk.customer.id, text, mood), mood
-
-    def agent(self, talk: Talk, agent: "Agent", moment: str) -> None:
-        """Write an agent's message, polite or curt as they are."""
-        tone = "polite" if self._world.chance(agent.politeness) else "curt"
-        self._say(
-            talk,
-            "agent",
-            agent.id,
-            self._words.agent(talk.customer.language, moment, tone),
-        )
-
-    def bot(self, talk: Talk, moment: str) -> None:
-        """Write a bot's message."""
-        self._say(talk, "bot", "bot-1", self._words.bot(talk.customer.language, moment))
-
-    def system(self, talk: Talk) -> None:
-        """Write a message of the chat system."""
-        self._say(talk, "system", "system", self._words.system())
-
-    def note(self, talk: Talk, agent: "Agent") -> None:
-        """Write a private note."""
-        self._say(talk, "note", agent.id, self._words.note())
-
-    def _say(self, talk: Talk, what: What, author: str, text: str, mood: str = "") -> str:
-        world = self._world
-        message_id = world.new_id("m")
-        data: Data = {
-            "message_id": message_id,
-            "conversation_id": talk.id,
-            "customer_id": talk.customer.id,
-            "author": {"role": "agent" if what == "note" else what, "id": author},
-            "channel": talk.channel,
-            "queue": talk.queue,
-            "text": text,
-        }
-        if world.chance(_LANGUAGE_TOLD_SHARE):
-            data["language"] = talk.customer.language
-        if what == "note":
-            data["is_public"] = False
-        if what == "customer":
-            self._medium(data)
-        note = Step(talk.id, talk.queue, talk.channel, what, message_id=message_id, mood=mood)
-        world.emit("csq.message.created", talk.id, data, note, self.moment(talk))
-        return message_id
-
-    def _medium(self, data: Data) -> None:
-        if self._world.chance(_VOICE_SHARE):
-            data["content_type"] = "voice"
-            data["transcript_confidence"] = round(self._world.between(0.6, 0.99), 2)
-        elif self._world.chance(_IMAGE_SHARE):
-            data["content_type"] = "image"
+    def due_state(self) -> str:
+        """Say the state they ought to be in; who goes home finishes their talks first."""
+        if self.down or not (self.on_shift or self.talks):
+            return "offline"
+        if self.on_shift and self.on_break:
+            return "away"
+        return "available" if self.on_shift and len(self.talks) < self.concurrency_max else "busy"

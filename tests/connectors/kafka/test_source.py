@@ -402,7 +402,7 @@ def test_what_is_read_ahead_is_bounded(broker: EmbeddedBroker) -> None:
     while time.monotonic() < deadline:
         for part in idle:
             part.next_batch()
-    held = len(reading.parts[0].values)
+    held = len(reading.parts[0]._partition.values)
     reading.close()
     assert 40 <= held <= 50
 

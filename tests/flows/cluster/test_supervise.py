@@ -15,7 +15,8 @@ from tests.streams import ENVIRON, ROOT
 
 SUPERVISE = """
 import logging, sys
-from flows import logs, supervise
+from flows import logs
+from flows.cluster import supervise
 logs.start("info")
 supervise.FIRST_PAUSE_SECONDS = 0.1
 supervise.LAST_WORDS_SECONDS = 0.5
