@@ -372,7 +372,7 @@ def test_the_python_of_the_image_is_one_that_csq_supports():
 
 
 def test_the_health_check_of_the_image_asks_a_page_that_csq_serves():
-    web = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "flows").glob("web*.py"))
+    web = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "flows").glob("web/*.py"))
 
     assert f"http://127.0.0.1:{PORT}/healthz" in DOCKERFILE
     assert '"/healthz"' in web
