@@ -5,6 +5,7 @@ The same seed gives the same inputs. Changes are fast and blind; nothing is know
 
 import struct
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from datetime import UTC, datetime
 from random import Random
 from typing import Any, NamedTuple
@@ -168,9 +169,9 @@ class Hostile:
             if chance < 0.15:  # noqa: PLR2004 - now and then a field is missing
                 del table[name]
             elif chance < 0.6:  # noqa: PLR2004 - about half get something of another type or size
-                table[name] = rng.choice(_ODD)
+                table[name] = deepcopy(rng.choice(_ODD))  # what is put into it later is its own
             elif chance < 0.8:  # noqa: PLR2004 - some get what another field has
-                table[name] = rng.choice(list(rng.choice(self._pool)["data"].values()))
+                table[name] = deepcopy(rng.choice(list(rng.choice(self._pool)["data"].values())))
             else:
                 table[name] = any_text(rng, rng.choice((1, 20, 128, 129, 300, 5_000)))
             if "data" not in event:

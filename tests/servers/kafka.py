@@ -339,7 +339,7 @@ class Kafka:
     def delete_records(self, topic: str, before: Mapping[int, int]) -> None:
         """Delete what lies before an offset, by partition: as if it had expired."""
         where = [TopicPartition(topic, partition, offset) for partition, offset in before.items()]
-        _insist(lambda: self.admin.delete_records(where))
+        self._insist(lambda: self.admin.delete_records(where))
 
     def slow_down(self, bytes_per_second: int | None) -> None:
         """Give every client so much and no more; None: as much as it takes."""
@@ -363,6 +363,21 @@ class Kafka:
                 raise RuntimeError(f"{topic} does not have {total} partitions, but {self.partitions(topic)}")
             time.sleep(0.05)
 
+    def _insist(self, ask: Callable[[], Mapping[Any, Future[Any]]]) -> dict[Any, Any]:
+        """Ask of partitions until each has found its leader: some moments after its topic, or its broker, came into being.
+
+        Each time with a new client: one from before a restart keeps asking the leader that it knew.
+        """
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while True:
+            try:
+                return {part: answer.result(ANSWER_SECONDS) for part, answer in ask().items()}
+            except KafkaException as error:
+                if error.args[0].code() not in NO_LEADER_YET or time.monotonic() > deadline:
+                    raise
+            self._admin = None
+            time.sleep(0.05)
+
     # What was written and read.
 
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
@@ -371,7 +386,7 @@ class Kafka:
         if not parts:
             return {}
         low, high = (
-            _insist(lambda spec=spec: self.admin.list_offsets(dict.fromkeys(parts, spec)))
+            self._insist(lambda spec=spec: self.admin.list_offsets(dict.fromkeys(parts, spec)))
             for spec in (OffsetSpec.earliest(), OffsetSpec.latest())
         )
         return {part.partition: (low[part].offset, high[part].offset) for part in parts}
@@ -469,18 +484,6 @@ class Kafka:
             "ssl.certificate.location": str(self.client_certificate_file),
             "ssl.key.location": str(self.client_key_file),
         }
-
-
-def _insist(ask: Callable[[], Mapping[Any, Future[Any]]]) -> dict[Any, Any]:
-    """Ask of partitions until each has found its leader: some moments after its topic, or its broker, came into being."""
-    deadline = time.monotonic() + ANSWER_SECONDS
-    while True:
-        try:
-            return {part: answer.result(ANSWER_SECONDS) for part, answer in ask().items()}
-        except KafkaException as error:
-            if error.args[0].code() not in NO_LEADER_YET or time.monotonic() > deadline:
-                raise
-        time.sleep(0.05)
 
 
 def _key(certificate: trustme.LeafCert) -> bytes:

@@ -21,9 +21,10 @@ def test_after_kills_in_production_s_batches_nothing_is_lost_or_counted_twice() 
 
 @pytest.mark.usefixtures("kafka_libraries")
 def test_after_kills_of_two_processes_nothing_is_lost_or_counted_twice() -> None:
-    lost, doubled, told, _ = torture(Plan(kills=3, events=400, seed=7, processes=2))
+    lost, doubled, told, outcome = torture(Plan(kills=3, events=400, seed=7, processes=2))
     assert told == []
     assert (lost, doubled) == (0, 0)
+    assert outcome.repeats > 0  # as above
 
 
 def test_stopped_and_started_again_nothing_is_lost_and_nothing_repeated() -> None:
