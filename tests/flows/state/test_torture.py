@@ -21,7 +21,7 @@ def test_after_kills_in_production_s_batches_nothing_is_lost_or_counted_twice() 
 
 @pytest.mark.usefixtures("kafka_libraries")
 def test_after_kills_of_two_processes_nothing_is_lost_or_counted_twice() -> None:
-    lost, doubled, told, outcome = torture(Plan(kills=3, events=400, seed=7, processes=2))
+    lost, doubled, told, outcome = torture(Plan(kills=6, events=800, seed=7, processes=2))
     assert told == []
     assert (lost, doubled) == (0, 0)
     assert outcome.repeats > 0  # as above
