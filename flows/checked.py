@@ -13,7 +13,7 @@ import msgspec
 from msgspec import inspect
 
 from flows.secret import Secret
-from operators.connectors.strict_yaml import Path, write
+from operators.connectors.strict_yaml import Place, write
 
 Hook = Callable[[type, Any], Any]
 
@@ -21,7 +21,7 @@ Hook = Callable[[type, Any], Any]
 class Problem(NamedTuple):
     """A mistake and where it stands."""
 
-    path: Path
+    path: Place
     text: str
 
 
@@ -64,7 +64,7 @@ def fill(kind: Any, value: Any) -> Any:  # noqa: ANN401 - any type hint, any pla
     return value
 
 
-def problems(kind: Any, value: Any, hook: Hook, path: Path = ()) -> list[Problem]:  # noqa: ANN401 - as `fill`
+def problems(kind: Any, value: Any, hook: Hook, path: Place = ()) -> list[Problem]:  # noqa: ANN401 - as `fill`
     """Every mistake in `value` as a `kind`, in the order of the file."""
     found = list(_inside(kind, value, hook, path))
     if found:
@@ -82,7 +82,7 @@ def problems(kind: Any, value: Any, hook: Hook, path: Path = ()) -> list[Problem
     return []
 
 
-def _inside(kind: Any, value: Any, hook: Hook, path: Path) -> Iterator[Problem]:  # noqa: ANN401 - as `fill`
+def _inside(kind: Any, value: Any, hook: Hook, path: Place) -> Iterator[Problem]:  # noqa: ANN401 - as `fill`
     """The mistakes of the parts of `value`."""
     bare, known = strip(kind), hints(kind)
     if known and isinstance(value, dict):

@@ -9,12 +9,12 @@ from typing import Any, get_args
 
 from flows.checked import Problem, hints, is_open_table, strip
 from flows.secret import Secret
-from operators.connectors.strict_yaml import Path, YamlError, read
+from operators.connectors.strict_yaml import Place, YamlError, read
 
 PREFIX = "CSQ_"
 
 
-def override(kind: type, data: dict[str, Any], environ: Mapping[str, str]) -> tuple[dict[Path, str], list[Problem]]:
+def override(kind: type, data: dict[str, Any], environ: Mapping[str, str]) -> tuple[dict[Place, str], list[Problem]]:
     """Put the variables that are settings into `data`; return which one set what, and what cannot be one.
 
     Variables without `__` are not settings (container platforms make up such names for services), unless they are
@@ -28,7 +28,7 @@ def override(kind: type, data: dict[str, Any], environ: Mapping[str, str]) -> tu
     {'log': {'level': 'debug'}, 'http': {'port': 9000}}
     """
     names = {variable(path).replace("__", "_"): variable(path) for path in paths(kind)}
-    variables: dict[Path, str] = {}
+    variables: dict[Place, str] = {}
     found: list[Problem] = []
     for name in sorted(name for name in environ if name.startswith(PREFIX)):
         if "__" in name:
@@ -46,13 +46,13 @@ def override(kind: type, data: dict[str, Any], environ: Mapping[str, str]) -> tu
     return variables, found
 
 
-def paths(kind: Any, path: Path = ()) -> list[Path]:  # noqa: ANN401 - any type hint
+def paths(kind: Any, path: Place = ()) -> list[Place]:  # noqa: ANN401 - any type hint
     """Where every setting of a struct type stands."""
     known = hints(kind)
     return [inner for key in known for inner in paths(known[key], (*path, key))] if known else [path]
 
 
-def variable(path: Path) -> str:
+def variable(path: Place) -> str:
     """The variable that overrides a setting.
 
     >>> variable(("dedupe", "window_seconds"))
@@ -61,7 +61,7 @@ def variable(path: Path) -> str:
     return PREFIX + "__".join(str(key) for key in path).upper()
 
 
-def _put(kind: Any, data: dict[str, Any], name: str, text: str) -> Path:  # noqa: ANN401 - any type hint
+def _put(kind: Any, data: dict[str, Any], name: str, text: str) -> Place:  # noqa: ANN401 - any type hint
     """Write one variable into the tables of `data`; return where. What is no table in the file stays: it is refused."""
     table: Any = data
     path: list[str] = []

@@ -20,8 +20,7 @@ from flows.environment import override
 from flows.secret import HIDDEN, Secret, read_secret
 from operators.connectors.kafka.params import KafkaParams
 from operators.connectors.simulator.params import Params as SimulatorParams
-from operators.connectors.strict_yaml import Path as Place
-from operators.connectors.strict_yaml import YamlError, read, write
+from operators.connectors.strict_yaml import Place, YamlError, read_file, write
 from operators.domain.churn import Params as ChurnParams
 from operators.domain.closed import Params as ClosedParams
 from operators.domain.conversations import Params as ConversationsParams
@@ -302,14 +301,9 @@ def explain() -> str:
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[Place, int]]:
     try:
-        data, lines = read(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise SettingsError(
-            f"{path}: cannot be read: {reason}; expected a YAML file such as config/default.yaml"
-        ) from None
+        data, lines = read_file(path, "a YAML file such as config/default.yaml")
     except YamlError as error:
-        raise SettingsError(f"{path}, {error}") from None
+        raise SettingsError(str(error)) from None
     if data is not None and not isinstance(data, dict):
         raise SettingsError(
             f"{path}, line {lines[()]}: expected sections such as `kafka:`, got {shown(Settings, data)}"

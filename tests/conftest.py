@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from operators.connectors.embedded import EmbeddedBroker
 from tests.servers.kafka import Kafka, libraries
 from tests.servers.presence import UnavailableError, give_up
 from tests.servers.prometheus import PROGRAMS, program
@@ -27,6 +28,13 @@ def data_dir() -> Path:
     if not Path(name).is_dir():
         pytest.skip(f"CSQ_DATA={name} is not a folder: name the one with the public data sets to run this test")
     return Path(name)
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[EmbeddedBroker]:
+    """A broker in this process for the tests of a module; each makes topics of its own."""
+    with EmbeddedBroker() as embedded:
+        yield embedded
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,7 @@ from flows.checked import Problem, fill, problems
 from flows.rules.declared import Declaration
 from flows.rules.fits import misfits
 from flows.settings import Settings
-from operators.connectors.strict_yaml import Path as Place
-from operators.connectors.strict_yaml import YamlError, read
+from operators.connectors.strict_yaml import Place, YamlError, line_of, read_file
 
 
 class RulesError(Exception):
@@ -46,12 +45,9 @@ def _no_hook(kind: type, value: Any) -> Any:  # noqa: ANN401 - any plain data
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[Place, int]]:
     try:
-        data, lines = read(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise RulesError(f"{path}: cannot be read: {reason}; expected a file such as config/slo.yaml") from None
+        data, lines = read_file(path, "a file such as config/slo.yaml")
     except YamlError as error:
-        raise RulesError(f"{path}, {error}") from None
+        raise RulesError(str(error)) from None
     if not isinstance(data, dict):
         raise RulesError(f"{path}, line {lines.get((), 1)}: expected tables such as `slos:` (see docs/slo.md)")
     return data, lines
@@ -59,7 +55,4 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[Place, int]]:
 
 def _told(problem: Problem, path: Path, lines: dict[Place, int]) -> str:
     name = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in problem.path).lstrip(".")
-    place = problem.path
-    while place and place not in lines:
-        place = place[:-1]
-    return f"{path}, line {lines.get(place, 1)}: {name}: {problem.text}" if name else f"{path}: {problem.text}"
+    return f"{path}, line {line_of(problem.path, lines)}: {name}: {problem.text}" if name else f"{path}: {problem.text}"

@@ -25,8 +25,7 @@ from msgspec import Meta, Struct
 
 from flows.checked import Problem, fill, problems
 from flows.secret import Secret
-from operators.connectors.strict_yaml import Path as Place
-from operators.connectors.strict_yaml import YamlError, read
+from operators.connectors.strict_yaml import Place, YamlError, line_of, read_file
 
 log = logging.getLogger(__name__)
 
@@ -208,14 +207,9 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 
 def _parse(path: Path) -> tuple[WebConfig, Mapping[Place, int]]:
     try:
-        data, lines = read(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise WebConfigError(
-            f"{path}: cannot be read: {reason}; expected a web configuration as Prometheus' exporters take it"
-        ) from None
+        data, lines = read_file(path, "a web configuration as Prometheus' exporters take it")
     except YamlError as error:
-        raise WebConfigError(f"{path}, {error}") from None
+        raise WebConfigError(str(error)) from None
     data = fill(WebConfig, data)
     if isinstance(data, dict) and data.get("basic_auth_users", 0) is None:  # its last line was commented out
         raise WebConfigError(
@@ -228,8 +222,7 @@ def _parse(path: Path) -> tuple[WebConfig, Mapping[Place, int]]:
 
 def _told(problem: Problem, path: Path, lines: Mapping[Place, int]) -> str:
     name = ".".join(str(key) for key in problem.path)
-    known = (problem.path[:end] for end in range(len(problem.path), -1, -1))
-    line = next((lines[place] for place in known if place in lines), 1)
+    line = line_of(problem.path, lines)
     return f"{path}, line {line}: {name}: {problem.text}" if name else f"{path}, line {line}: {problem.text}"
 
 

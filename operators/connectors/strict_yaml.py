@@ -7,16 +7,18 @@ given twice, a key that is not text, an anchor, an alias and a tag are mistakes.
 
 import math
 import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-Path = tuple[str | int, ...]
+Place = tuple[str | int, ...]
 """Where a value stands: the keys and list positions that lead to it."""
 
 
 class YamlError(ValueError):
-    """The text is not the YAML we read; the message begins with the line."""
+    """It is not the YAML we read; the message begins with the line, that of `read_file` with the file."""
 
 
 _WORDS = (
@@ -65,7 +67,7 @@ for _tag, _pattern, _first in _WORDS:
         _class.add_implicit_resolver(_tag, re.compile(f"^(?:{_pattern})$"), list(_first))
 
 
-def read(text: str) -> tuple[Any, dict[Path, int]]:
+def read(text: str) -> tuple[Any, dict[Place, int]]:
     r"""The data that `text` holds, and the line (from 1) on which each of its keys and items stands.
 
     >>> read("country: NO\nwaits: [1, 2.5]")
@@ -78,7 +80,7 @@ def read(text: str) -> tuple[Any, dict[Path, int]]:
         YamlError: with line and column.
     """
     loader = _loader(text)
-    lines: dict[Path, int] = {}
+    lines: dict[Place, int] = {}
     try:
         node = loader.get_single_node()
         return (None if node is None else _value(node, (), lines)), lines
@@ -86,6 +88,31 @@ def read(text: str) -> tuple[Any, dict[Path, int]]:
         raise YamlError(_describe(error)) from None
     except RecursionError:
         raise YamlError("line 1: nested too deeply") from None
+
+
+def read_file(path: Path, expected: str) -> tuple[Any, dict[Place, int]]:
+    """The same of a file; `expected` says in a message what should have been there.
+
+    Raises:
+        YamlError: it cannot be read, or not as YAML; with the file, and the line if there is one.
+    """
+    try:
+        return read(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise YamlError(f"{path}: cannot be read: {reason}; expected {expected}") from None
+    except YamlError as error:
+        raise YamlError(f"{path}, {error}") from None
+
+
+def line_of(place: Place, lines: Mapping[Place, int]) -> int:
+    """The line of a place, or of the nearest around it that has one.
+
+    >>> line_of(("waits", 7, "x"), {(): 1, ("waits",): 2}), line_of((), {})
+    (2, 1)
+    """
+    known = (place[:end] for end in range(len(place), -1, -1))
+    return next((lines[around] for around in known if around in lines), 1)
 
 
 def write(data: object) -> str:
@@ -108,7 +135,7 @@ def _loader(text: str) -> _Loader:
         raise YamlError(f"line {line}: character {error.character!r} is not allowed") from None
 
 
-def _value(node: yaml.Node, path: Path, lines: dict[Path, int]) -> Any:
+def _value(node: yaml.Node, path: Place, lines: dict[Place, int]) -> Any:
     lines.setdefault(path, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         mapping: dict[str, Any] = {}

@@ -238,8 +238,9 @@ class Course:
             return
         record.satisfaction = (score, list(parts.values()), time)
         self._out.measured.append(("csq_satisfaction_score", (record.queue, record.channel), score))
-        known = [(part, value) for part, value in parts.items() if value is not None]
-        self._out.measured += [("csq_satisfaction_part", (record.queue, part), value) for part, value in known]
+        self._out.measured += [
+            ("csq_satisfaction_part", (record.queue, part), value) for part, value in parts.items() if value is not None
+        ]
         where = (conversation_id, record.customer_id, record.queue, record.channel)
         data = SatisfactionScored(*where, score, parts, record.shift(), record.outcome, self._version())
         self._out.published.append(publish(data, name, time, conversation_id))

@@ -66,10 +66,10 @@ class Pager:
         with self._came:
             return [notice for notice in self._notices if notice.at >= since]
 
-    def wait(self, holds: Callable[[list[Notice]], bool], seconds: float, since: float = 0.0) -> bool:
-        """Wait until what came at `since` or later `holds`, for at most so long; whether it does."""
+    def wait(self, holds: Callable[[], bool], seconds: float) -> bool:
+        """Wait until something came that makes it hold, for at most so long; whether it does."""
         with self._came:
-            return self._came.wait_for(lambda: holds([one for one in self._notices if one.at >= since]), seconds)
+            return self._came.wait_for(holds, seconds)
 
     def __enter__(self) -> Self:
         Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()

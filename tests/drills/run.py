@@ -184,7 +184,7 @@ class _Run:
                 return False
             go_on()
             self._watch.look()
-            self._watch.pager.wait(lambda _: holds(), LOOK_SECONDS)
+            self._watch.pager.wait(holds, LOOK_SECONDS)
             if self._ground.csq.process.poll() is not None:
                 raise DrillError(f"csq has ended:\n{self._ground.csq.log()[-3000:]}")
         return True

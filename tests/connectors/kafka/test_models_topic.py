@@ -1,7 +1,6 @@
 """The models topic on a broker: in order, on one partition, from the start; made compacted where it is not there."""
 
 import time
-from collections.abc import Iterator
 from threading import Timer
 from typing import Any
 from uuid import uuid4
@@ -14,12 +13,6 @@ from operators.connectors.kafka.errors import KafkaInputError, KafkaOutputError
 from operators.connectors.kafka.models_topic import CONFIG, ModelsReader, ModelsSink, ensure
 from operators.connectors.kafka.params import KafkaParams
 from tests.servers.kafka import Kafka
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[EmbeddedBroker]:
-    with EmbeddedBroker() as embedded:
-        yield embedded
 
 
 @pytest.fixture

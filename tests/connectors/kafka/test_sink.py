@@ -1,7 +1,6 @@
 """The Kafka sink delivers everything before an epoch ends, or says what it could not deliver and why."""
 
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -25,12 +24,6 @@ DEADLINE_SECONDS = 20.0
 """Bound on any wait of these tests; they normally take milliseconds."""
 
 _names = (f"stream-{n}" for n in count())
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[EmbeddedBroker]:
-    with EmbeddedBroker() as broker:
-        yield broker
 
 
 @pytest.fixture

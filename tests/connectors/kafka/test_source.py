@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
@@ -43,12 +43,6 @@ with EmbeddedBroker(["events"]) as broker:
 """
 
 _names = (f"events-{n}" for n in itertools.count())
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[EmbeddedBroker]:
-    with EmbeddedBroker() as broker:
-        yield broker
 
 
 def params(address: str, **settings: Any) -> KafkaParams:

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
@@ -23,12 +22,6 @@ FOREIGN = refused(raw(COMPLAINT, START, "e9", "mail/2", severity=0), 9)
 LETTERS = [broken("e1", 1), broken("e2", 2), mended("e3", 3), CUT, BINARY, STAGE, FOREIGN]
 
 _names = (f"dead-{n}" for n in count())
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[EmbeddedBroker]:
-    with EmbeddedBroker() as broker:
-        yield broker
 
 
 @pytest.fixture

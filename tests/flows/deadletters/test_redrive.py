@@ -3,7 +3,7 @@
 import gzip
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -47,12 +47,6 @@ LETTERS = [
 GOOD = [letter.value for letter in LETTERS if dict(letter.headers)["reason"] == "time_in_future"]
 
 _names = (f"redrive-{n}" for n in count())
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[EmbeddedBroker]:
-    with EmbeddedBroker() as broker:
-        yield broker
 
 
 @pytest.fixture
