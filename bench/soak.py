@@ -183,7 +183,7 @@ class Fault(NamedTuple):
 class Soak:
     """One soak."""
 
-    def __init__(self, kafka: Any, folder: Path, minutes: float, rate: float, seed: int) -> None:  # noqa: ANN401 - tests.servers.kafka.Kafka, imported only where it runs
+    def __init__(self, kafka: Any, folder: Path, minutes: float, rate: float, seed: int, *, faults: bool) -> None:  # noqa: ANN401 - tests.servers.kafka.Kafka, imported only where it runs
         self.seconds = minutes * 60
         self.samples: list[Sample] = []
         self.faults: list[tuple[float, float, str]] = []
@@ -204,6 +204,8 @@ class Soak:
             Fault(0.38, f"broker down for {DOWN_SECONDS:g} s", self._broker_down),
             Fault(0.50, "kill -9", self._kill),
         ]
+        if not faults:
+            self._planned.clear()
 
     def run(self) -> None:
         """Until the time is over and everything is settled."""
@@ -232,7 +234,11 @@ class Soak:
         """When it is over: the quiet part is as long as it should be, however long the faults took."""
         if planned:
             return math.inf
-        return max(self.seconds, self.faults[-1][1] + (1 - QUIET_FROM) * self.seconds)
+        return max(self.seconds, self._last_fault() + (1 - QUIET_FROM) * self.seconds)
+
+    def _last_fault(self) -> float:
+        """Seconds since the soak began at which the last one was over."""
+        return self.faults[-1][1] if self.faults else 0.0
 
     def _kill(self) -> None:
         self._csq.kill()
@@ -292,7 +298,8 @@ class Soak:
 
     def memory(self) -> tuple[float, float, float]:
         """Of the quiet part: bytes it grew by (a straight line through all samples), mean, and slope in bytes/min."""
-        quiet = [sample for sample in self.samples if sample.at > self.faults[-1][1] + self._after()]
+        begin = max(self._last_fault() + self._after(), QUIET_FROM * self.seconds)
+        quiet = [sample for sample in self.samples if sample.at > begin]
         if len(quiet) < 2:  # noqa: PLR2004 - a line needs two points
             return 0.0, 0.0, 0.0
         at = np.array([sample.at for sample in quiet])
@@ -386,9 +393,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=20.0, help="how long")
     parser.add_argument("--rate", type=float, default=5_000.0, help="events per second")
     parser.add_argument("--seed", type=int, default=1, help="same seed, same shop")
+    parser.add_argument("--no-faults", action="store_true", help="nothing goes wrong: latency and memory alone")
     chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="csq-soak-") as folder, kafka_in(Path(folder, "kafka")) as kafka:
-        soak = Soak(kafka, Path(folder), chosen.minutes, chosen.rate, chosen.seed)
+        soak = Soak(kafka, Path(folder), chosen.minutes, chosen.rate, chosen.seed, faults=not chosen.no_faults)
         soak.run()
         soak.report()
     return 1 if soak.wrong else 0

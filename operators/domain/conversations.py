@@ -32,7 +32,7 @@ from operators.domain.reading import Reading
 from operators.domain.record import Record
 from operators.domain.rounds import Rounds
 from operators.domain.stage import Fact, Port, Stage, check_version
-from operators.domain.timers import push_timer
+from operators.domain.timers import sweep_timers
 from operators.domain.turns import Turns
 
 DAY = 86_400.0
@@ -207,7 +207,7 @@ class Conversations(Stage):
         if len(self._records) >= self._params.max_conversations:
             self._evict()
         self._records[conversation_id] = record
-        push_timer(self._timers, (self._until(record), conversation_id, None), self._records)
+        heapq.heappush(self._timers, (self._until(record), conversation_id, None))
 
     # ---- time
 
@@ -250,6 +250,7 @@ class Conversations(Stage):
         gone = oldest[: max(len(oldest) // 8, 1)]
         for conversation_id in gone:
             self._drop(conversation_id, records[conversation_id].last_at)
+        sweep_timers(self._timers, records)
         self._out.counted["csq_state_evicted_total", ("conversations",)] += len(gone)
 
     # ---- out

@@ -38,7 +38,7 @@ from operators.domain.example import Example
 from operators.domain.outbox import Outbox
 from operators.domain.published import ChurnScored, Reason, publish
 from operators.domain.stage import Fact, Port, Stage, check_version
-from operators.domain.timers import push_timer
+from operators.domain.timers import sweep_timers
 
 LABELS = frozenset({"labelled", "order"})
 """Facts that may be the label of an earlier score."""
@@ -166,8 +166,7 @@ class Customers(Stage):
         if len(self._records) >= self._params.max_customers:
             self._evict()
         record = self._records[customer_id] = Record(time, [0.0] * len(SUMS), time)
-        until = time + self._params.silence_days * DAY
-        push_timer(self._timers, (until, customer_id, "silence", ""), self._records)
+        heapq.heappush(self._timers, (time + self._params.silence_days * DAY, customer_id, "silence", ""))
         return record
 
     # ---- facts
@@ -343,6 +342,7 @@ class Customers(Stage):
         for customer_id in oldest[: max(len(oldest) // 8, 1)]:
             self._drop(customer_id)
             self._out.counted["csq_state_evicted_total", ("customers",)] += 1
+        sweep_timers(self._timers, self._records)
 
     # ---- out
 

@@ -12,10 +12,10 @@ import numpy as np
 from msgspec import Meta, Struct
 from xxhash import xxh3_64_intdigest
 
-_SLACK = 1 / 16
-"""Of the window: how long ids may lie in the table after they have expired."""
-_SMALL = 256
-"""Ids that are looked through at each tick."""
+_GONE = -math.inf
+"""Time of a place in the queue whose id came again: it stands further behind."""
+_COMPACT_AT = 4_096
+"""Places that have expired at the front of the queue before it is looked at whether they are worth cutting off."""
 
 
 class Params(Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,9 +48,12 @@ class Seen:
         self._from = -math.inf
         """Event time from which on ids are known."""
         self._times: dict[int, float] = {}
-        """What has expired may still lie in it."""
+        """What has expired may still lie in it, behind what came before it and has not."""
         self._late: set[int] = set()
         """Those that came when their time had gone by already: known until time goes on."""
+        # The same as a queue, in the order in which they came: what expires goes from its front, a few at each tick,
+        # and a snapshot copies it; the table alone would have to be looked through as a whole.
+        self._ids, self._when, self._front = array("Q"), array("d"), 0
 
     def __len__(self) -> int:
         return len(self._times)
@@ -61,8 +64,10 @@ class Seen:
         if digest in times:
             if times[digest] >= self._from or digest in self._late:
                 return False
-            del times[digest]  # so that it stands behind the others, as in a table that was swept
+            self._when[self._ids.index(digest, self._front)] = _GONE
         times[digest] = time
+        self._ids.append(digest)
+        self._when.append(time)
         if time < self._from:
             self._late.add(digest)
         if len(times) > self.limit:
@@ -70,46 +75,53 @@ class Seen:
         return True
 
     def advance(self, now: float) -> None:
-        """Event time has come to `now`: ids older than the window go.
-
-        They go from a large table only when some have gathered: it would be looked through as a whole at each of
-        several ticks a second, for two or three of them.
-        """
-        window = self._params.window_seconds
-        self._expire(now - window)
-        oldest = next(iter(self._times.values()), math.inf)
-        if oldest < self._from - (_SLACK * window if len(self._times) > _SMALL else 0.0):
-            self._sweep()
+        """Event time has come to `now`: ids older than the window go."""
+        self.expire_before(now - self._params.window_seconds)
 
     def expire_before(self, time: float) -> None:
         """Forget ids of events before `time`."""
-        self._expire(time)
-        self._sweep()
-
-    def _expire(self, time: float) -> None:
-        self._from = max(self._from, time)
+        start = self._from = max(self._from, time)
+        times, ids, when = self._times, self._ids, self._when
         if self._late:
-            self._late = {digest for digest in self._late if self._times[digest] >= time}
+            self._late = {digest for digest in self._late if times[digest] >= time}
+        front, end = self._front, len(ids)
+        while front < end and when[front] < start:
+            if times.get(ids[front]) == when[front]:
+                if ids[front] in self._late:
+                    break
+                del times[ids[front]]
+            front += 1
+        if front > _COMPACT_AT and 2 * front > end:
+            del ids[:front], when[:front]
+            front = 0
+        self._front = front
 
-    def _sweep(self) -> None:
-        start, late = self._from, self._late
-        self._times = {digest: then for digest, then in self._times.items() if then >= start or digest in late}
+    def _known(self) -> tuple[np.ndarray, np.ndarray]:
+        """Ids (uint64) and times (float64) of all that is known, in the order in which they came."""
+        ids, when = np.frombuffer(self._ids, np.uint64), np.frombuffer(self._when, np.float64)
+        known = when >= self._from
+        if self._late:
+            known |= (when > _GONE) & np.isin(ids, np.fromiter(self._late, np.uint64, len(self._late)))
+        return ids[known], when[known]
 
     def _make_room(self) -> None:
-        """Where all are young an eighth goes, the oldest first."""
-        self._sweep()
-        if len(self._times) > self.limit:
-            digests = list(self._times)
-            by_age = np.fromiter(self._times.values(), np.float64, len(digests)).argsort(kind="stable")
-            for place in by_age[: len(digests) // 8].tolist():
-                del self._times[digests[place]]
-                self._late.discard(digests[place])
+        """What has expired goes; where all are young an eighth goes, the oldest first."""
+        ids, when = self._known()
+        if len(ids) > self.limit:
+            kept = np.sort(when.argsort(kind="stable")[len(ids) // 8 :])
+            ids, when = ids[kept], when[kept]
+        self._fill(ids.tobytes(), when.tobytes())
+        self._late.intersection_update(self._times)
+
+    def _fill(self, ids: bytes, when: bytes) -> None:
+        self._ids, self._when, self._front = array("Q", ids), array("d", when), 0
+        self._times = dict(zip(self._ids, self._when, strict=True))
 
     def state(self) -> dict[str, Any]:
         """Plain data: two arrays of 8-byte values."""
-        self._sweep()
-        return {"ids": array("Q", self._times).tobytes(), "times": array("d", self._times.values()).tobytes()}
+        ids, when = self._known()
+        return {"ids": ids.tobytes(), "times": when.tobytes()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Remember what `state` knew."""
-        self._times = dict(zip(array("Q", state["ids"]), array("d", state["times"]), strict=True))
+        self._fill(state["ids"], state["times"])

@@ -1,22 +1,19 @@
-"""Timers: a heap of tuples (when, whose, ...), which does not outgrow the records that it is about."""
+"""Timers: a heap of tuples (when, whose, ...)."""
 
 import heapq
 from collections.abc import Collection
 from typing import Any
 
-SPARE = 100
-"""Timers beyond four for each record before the dead ones among them are swept."""
 
+def sweep_timers(timers: list[Any], records: Collection[str]) -> None:
+    """Take out the timers of records that are gone.
 
-def push_timer(timers: list[Any], timer: tuple[Any, ...], records: Collection[str]) -> None:
-    """Add a timer; where most are about records that are gone, those go first.
+    For when many go at once, to make room: a timer whose record went by itself fires soon, and finds nothing.
 
-    >>> timers = [(float(n), "gone") for n in range(200)]
-    >>> push_timer(timers, (7.0, "here"), {"here"})
+    >>> timers = [(1.0, "gone"), (2.0, "here"), (3.0, "gone")]
+    >>> sweep_timers(timers, {"here"})
     >>> timers
-    [(7.0, 'here')]
+    [(2.0, 'here')]
     """
-    if len(timers) > 4 * len(records) + SPARE:
-        timers[:] = [known for known in timers if known[1] in records]
-        heapq.heapify(timers)
-    heapq.heappush(timers, timer)
+    timers[:] = [timer for timer in timers if timer[1] in records]
+    heapq.heapify(timers)

@@ -89,18 +89,30 @@ def test_a_state_is_a_copy() -> None:
     assert before == msgspec.msgpack.encode(state)
 
 
-def test_an_id_that_expired_is_new_also_while_it_still_lies_in_a_large_table() -> None:
+def test_an_id_that_expired_is_new_also_while_it_lies_behind_one_that_has_not() -> None:
     seen = Seen(Params(window_seconds=1_000.0))
-    for n in range(1_000):
+    seen.add("ahead", 500.0)
+    for n in range(100):
         assert seen.add(f"e{n}", float(n))
     seen.advance(1_010.0)
-    assert len(seen) == 1_000, "not swept for ten of a thousand"
+    assert len(seen) == 101, "what expires goes from the front"
     assert [seen.add("e9", 9.0), seen.add("e10", 10.0)] == [True, False]
     assert seen.add("e9", 9.0) is False, "known until time goes on"
     seen.advance(1_011.0)
     assert seen.add("e9", 9.0) is True
-    seen.advance(1_100.0)
-    assert len(seen) == 900
+    seen.advance(1_501.0)
+    assert len(seen) == 0
+
+
+def test_the_queue_is_cut_where_most_of_it_has_expired() -> None:
+    seen = Seen(Params(window_seconds=100.0, max_ids=50_000))
+    for n in range(40_000):
+        assert seen.add(f"e{n}", float(n))
+        seen.advance(float(n))
+    assert len(seen) == 101
+    assert len(seen.state()["ids"]) == 8 * 101
+    assert len(seen._ids) < 10_000
+    assert [seen.add("e39898", 39_898.0), seen.add("e39899", 39_899.0)] == [True, False]
 
 
 def test_a_state_holds_what_is_known_and_nothing_else() -> None:
