@@ -204,8 +204,6 @@ class Bare:
                     self._measured += value
                 case "published":
                     self._outgoing += value
-                case "dead":
-                    self._outgoing.append(value)
                 case "customers":
                     self._customers.held += value[1]
                 case "queues":

@@ -161,7 +161,6 @@ def resume(customers: int, folder: Path, began: float) -> Figures:
     out = quality(flow, op.input("trickle", flow, source), here)
     op.output("observe", out.measured, ObserveSink(observer))
     op.output("drop", out.published, TakeSink(lambda _: None))
-    op.output("drop_dead", out.dead, TakeSink(lambda _: None))
     settle_memory()
     epoch = timedelta(seconds=EPOCH_SECONDS)
     cluster_main(flow, [], 0, epoch_interval=epoch, recovery_config=recovery_of(settings, flow))

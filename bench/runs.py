@@ -128,9 +128,7 @@ def wire(here: Process, source: Any, observer: Observer, sink: Sink) -> tuple[Da
     live = Dataflow("bench")
     out = quality(live, op.input("chunks", live, source), here)
     op.output("observe", out.measured, ObserveSink(observer))
-    dead = op.map("dead_letter", out.dead, lambda record: [record])
-    outgoing = op.key_on("by_process", op.merge("outgoing", out.published, dead), lambda _: here.name)
-    op.output("publish", outgoing, sink)
+    op.output("publish", op.key_on("by_process", out.published, lambda _: here.name), sink)
     return live, out
 
 

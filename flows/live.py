@@ -42,7 +42,6 @@ from operators.connectors.kafka.params import topic_and_partition
 from operators.connectors.kafka.sink import KafkaSink
 from operators.connectors.kafka.source import KafkaSource
 from operators.connectors.kafka.status import SourceStatus
-from operators.domain.outgoing import Outgoing
 from operators.domain.stage import Measurement
 from operators.domain.weights import tables_of
 from operators.exposed import Journal
@@ -157,8 +156,7 @@ class Live:
         op.input("pulse", live, Pulse(self.heart, self.stop, seconds, place.process, place.processes))
         out = quality(live, chunks, self.here)
         self._observe(out.measured)
-        dead = op.map("dead_letter", out.dead, _alone)
-        outgoing = op.key_on("by_process", op.merge("outgoing", out.published, dead), self._own)
+        outgoing = op.key_on("by_process", out.published, self._own)
         sink = KafkaSink(
             kafka, kafka.outputs.by_stream(), process=place.process, processes=place.processes, beat=self.heart
         )
@@ -268,10 +266,6 @@ def cause_of(error: BaseException) -> str:
             break
         error = inner
     return type(error).__name__
-
-
-def _alone(record: Outgoing) -> list[Outgoing]:
-    return [record]
 
 
 def flow(config: str | None = None) -> Dataflow:

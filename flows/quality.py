@@ -70,7 +70,7 @@ class Quality:
 
     measured: Stream[list[Measurement]]
     published: Stream[list[Outgoing]]
-    dead: Stream[Outgoing]
+    """Findings and dead letters."""
     judged: Stream[list[Any]]
     told: Stream[list[Record]]
     """Weights for the other processes of a cluster."""
@@ -96,8 +96,7 @@ def quality(flow: Dataflow, chunks: Stream[Chunk], here: Process) -> Quality:
 
     return Quality(
         op.merge("measured", arrived.measured, talks.measured, loads.measured, people.measured, learned.measured),
-        op.merge("published", talks.published, people.published),
-        op.merge("dead", arrived.dead, talks.dead, loads.dead, people.dead),
+        op.merge("published", talks.published, people.published, arrived.dead, loads.dead),
         learned.judged,
         learned.told,
     )

@@ -31,8 +31,7 @@ def flow(here: Process, source: JsonlSource, folder: Path, observer: Observer, s
     op.output("observe", out.measured, ObserveSink(observer))
     op.output("waits", out.measured, TakeSink(summary.take_measured))
     op.output("judged", out.judged, TakeSink(summary.take_judged))
-    published = op.flat_map("each", out.published, lambda records: records)
-    op.output("publish", op.merge("outgoing", published, out.dead), JsonlSink(folder, STREAMS))
+    op.output("publish", op.flat_map("each", out.published, lambda records: records), JsonlSink(folder, STREAMS))
     return replay
 
 

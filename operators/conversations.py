@@ -25,7 +25,6 @@ class Talks:
     queues: KeyedStream[list[Fact] | Tick]
     examples: KeyedStream[list[Example]]
     published: Stream[list[Outgoing]]
-    dead: Stream[Outgoing]
     measured: Stream[list[Measurement]]
 
 
@@ -54,6 +53,5 @@ def conversations(
         rekeyed_port("queues", out, "queues", queue_lanes, lanes.count, process),
         port("examples", out, "examples"),
         port("published", out, "published"),
-        port("dead", out, "dead"),
         port("measured", out, "measured"),
     )

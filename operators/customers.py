@@ -20,7 +20,6 @@ class People:
 
     examples: KeyedStream[list[Example]]
     published: Stream[list[Outgoing]]
-    dead: Stream[Outgoing]
     measured: Stream[list[Measurement]]
 
 
@@ -42,6 +41,5 @@ def customers(
     return People(
         port("examples", out, "examples"),
         port("published", out, "published"),
-        port("dead", out, "dead"),
         port("measured", out, "measured"),
     )

@@ -20,7 +20,7 @@ class Arrivals:
     """What comes through the door, and what does not."""
 
     events: KeyedStream[list[Arrived] | Tick]
-    dead: Stream[Outgoing]
+    dead: Stream[list[Outgoing]]
     measured: Stream[list[Measurement]]
 
 
@@ -40,4 +40,5 @@ def intake(
     what was read before are still known.
     """
     out = lane_stage("lane", up, "intake", lambda: Intake(params, window), clock, keep)
-    return Arrivals(lane_port("events", out, "events"), port("dead", out, "dead"), port("measured", out, "measured"))
+    events, dead = lane_port("events", out, "events"), port("dead", out, "published")
+    return Arrivals(events, dead, port("measured", out, "measured"))

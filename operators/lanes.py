@@ -135,7 +135,7 @@ class LaneLogic(StatefulBatchLogic[Any, Port, bytes]):
             ("csq_stage_failures_total", (self._name,), 1),
             ("csq_dead_letters_total", ("stage_failed",), 1),
         ]
-        return [("dead", self._letter(detail, item)), ("measured", counts)]
+        return [("published", [self._letter(detail, item)]), ("measured", counts)]
 
     def _letter(self, detail: str, item: Any) -> Outgoing:
         """What it failed on: the raw record if it still was one, else what the stage saw, and which event that is."""

@@ -23,6 +23,7 @@ from operators.domain.weights import CHANGES_EXAMPLES, CHANGES_SECONDS, Record, 
 from operators.lanes import port
 from operators.models import Models
 from operators.snapshots import Snapshots
+from operators.worker import keep_thread_state
 
 log = logging.getLogger(__name__)
 
@@ -238,6 +239,7 @@ class Hello(DynamicSource[tuple[str, str]]):
                 "-m bytewax.run` leave out -w, and name the processes by BYTEWAX_PROCESS_ID and BYTEWAX_ADDRESSES in "
                 "the environment: csq does not see -i and -a"
             )
+        keep_thread_state()
         return _HelloPartition(self._names)
 
 

@@ -17,7 +17,7 @@ from operators.lanes import lane_stage, port
 class Loads:
     """What is known of the queues."""
 
-    dead: Stream[Outgoing]
+    dead: Stream[list[Outgoing]]
     measured: Stream[list[Measurement]]
 
 
@@ -32,4 +32,4 @@ def queues(
     set, bounded. On resume: goes on exactly.
     """
     out = lane_stage("lane", up, "queues", lambda: Queues(params), clock, keep)
-    return Loads(port("dead", out, "dead"), port("measured", out, "measured"))
+    return Loads(port("dead", out, "published"), port("measured", out, "measured"))

@@ -1,6 +1,5 @@
 """Sentiment: what customers feel, scored from the tables this process holds."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import bytewax.operators as op
@@ -12,6 +11,7 @@ from operators.domain.sentiment import MODELS, score_many
 from operators.domain.vectors import Vectors
 from operators.domain.watermark import Tick
 from operators.models import Models
+from operators.vectorize import Vectored
 
 
 @operator
@@ -23,18 +23,25 @@ def sentiment(step_id: str, up: KeyedStream[Any], models: Models) -> KeyedStream
     """
 
     def score(lanes: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-        parts = [vectored.vectors for _, vectored in lanes if type(vectored) is not Tick]
-        readings = iter(_score_many(Vectors.joined(parts), models) if parts else [])
-        return [(lane, item if type(item) is Tick else _turns(item, readings)) for lane, item in lanes]
+        batch, readings = None, []
+        out: list[tuple[str, Any]] = []
+        for lane, item in lanes:
+            if type(item) is Tick:
+                out.append((lane, item))
+                continue
+            if item.vectors is not batch:  # lanes that were read at once are scored at once
+                batch, readings = item.vectors, _score_many(item.vectors, models)
+            out.append((lane, _turns(item, readings)))
+        return out
 
     return op.flat_map_batch("score", up, score)
 
 
-def _turns(vectored: Any, readings: Iterator[Reading]) -> list[Turn]:
+def _turns(vectored: Vectored, readings: list[Reading]) -> list[Turn]:
     """The turns of a lane, which takes its share of `readings`."""
-    events, said, _, replied, tones = vectored
+    events, said, _, first, replied, tones = vectored
     beside: list[Reading | None] = [None] * len(events)
-    for place, reading in zip(said, readings, strict=False):  # other lanes take the rest
+    for place, reading in zip(said, readings[first : first + len(said)], strict=True):
         beside[place] = reading
     for place, tone in zip(replied, tones, strict=True):
         beside[place] = Reading("", b"", tone, question=False)

@@ -1,6 +1,5 @@
 """Vectorize: clean the text of messages and hash it; from here on there is no text."""
 
-from itertools import islice
 from typing import Any, NamedTuple
 
 import bytewax.operators as op
@@ -22,7 +21,9 @@ class Vectored(NamedTuple):
     said: list[int]
     """Places in `events` of what customers said."""
     vectors: Vectors
-    """One for each of these."""
+    """Those of all lanes that were read at once: cutting them would cost more than making them."""
+    first: int
+    """Of `vectors` this lane has `len(said)`, from here on."""
     replied: list[int]
     """Places in `events` of what agents said."""
     tones: list[float]
@@ -41,20 +42,19 @@ def vectorize(step_id: str, up: KeyedStream[list[Arrived] | Tick], params: Param
     def read(lanes: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
         said: list[Message] = []
         replied: list[Message] = []
-        found = [([], []) if type(events) is Tick else _find(events, said, replied) for _, events in lanes]
-        vectors = vectorizer.vectorize_many(
-            clean_many([message.text for message in said]), [message.language for message in said]
-        ).shares(len(places) for places, _ in found)
-        tones = iter(
-            vectorizer.tones_many(
-                clean_many([message.text for message in replied]), [message.language for message in replied]
-            )
+        found = [
+            (lane, events, len(said), len(replied), ([], []) if type(events) is Tick else _find(events, said, replied))
+            for lane, events in lanes
+        ]
+        messages = said + replied
+        vectors, tones = vectorizer.read_many(
+            clean_many([message.text for message in messages]), [message.language for message in messages], len(said)
         )
         return [
             (lane, events)
             if type(events) is Tick
-            else (lane, Vectored(events, places, share, others, list(islice(tones, len(others)))))
-            for (lane, events), (places, others), share in zip(lanes, found, vectors, strict=True)
+            else (lane, Vectored(events, places, vectors, first, others, tones[begin : begin + len(others)]))
+            for lane, events, first, begin, (places, others) in found
         ]
 
     return op.flat_map_batch("read", up, read)

@@ -9,6 +9,7 @@ from typing import Any
 from operators.domain import events
 from operators.domain.closed import Params as Names
 from operators.domain.events import TYPE_OF
+from operators.domain.outgoing import DEADLETTERS
 from operators.domain.reading import Reading
 from operators.domain.stage import Fact, Port, Stage
 
@@ -161,13 +162,14 @@ class Seen:
                 self._measure(value)
             elif port == "published":
                 for record in value:
-                    self.published[record.stream].append(json.loads(record.value))
+                    if record.stream == DEADLETTERS:
+                        self.dead.append(record)
+                    else:
+                        self.published[record.stream].append(json.loads(record.value))
             elif port == "examples":
                 self.examples[value[0]] += value[1]
             elif port in {"customers", "queues"}:
                 getattr(self, port).extend(value[1])
-            elif port == "dead":
-                self.dead.append(value)
             elif port == "events":
                 self.events += value
         return self

@@ -89,7 +89,6 @@ def run(values: Sequence[bytes], settings: Settings, *, until: int | None = None
     out = quality(flow, op.input("kafka", flow, Recorded(values, until, here.models.complete)), here)
     op.output("observe", op.key_on("measured_by", out.measured, lambda _: "p0"), KeptObserveSink(observer))
     op.output("take_published", out.published, TakeSink(take))
-    op.output("take_dead", out.dead, TakeSink(lambda record: take([record])))
     with telling(settings):
         cluster_main(flow, [], 0, epoch_interval=timedelta(0), recovery_config=recovery_of(settings, flow))
     return Result(dict(published), read(registry))

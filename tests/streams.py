@@ -140,7 +140,6 @@ def run(
     )
     op.output("observe", out.measured, ObserveSink(observer))
     op.output("take_published", out.published, TakeSink(take))
-    op.output("take_dead", out.dead, TakeSink(lambda record: take([record])))
     op.output("take_judged", out.judged, TakeSink(summary.take_judged))
     cluster_main(flow, [], 0)
     return Result(read(registry), dict(published), summary.as_dict()["models"])

@@ -178,7 +178,7 @@ def test_a_batch_of_the_longest_texts_needs_no_more_than_a_few_of_them(
     longest: list[int] = []
     some = vectorizer._some
     monkeypatch.setattr(
-        vectorizer, "_some", lambda texts, languages: longest.append(sum(map(len, texts))) or some(texts, languages)
+        vectorizer, "_some", lambda texts, *others: longest.append(sum(map(len, texts))) or some(texts, *others)
     )
     texts = clean_many([(unit * 4_000)[:4_000]] * 140)
 

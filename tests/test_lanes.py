@@ -184,7 +184,7 @@ def test_an_item_on_which_a_stage_fails_becomes_a_dead_letter_and_the_rest_goes_
     stage = Recorder()
     out = list(logic(stage).on_batch([[fact(1.0), fact(2.0, "bad arrival"), fact(3.0)], tick(9.0)])[0])
     assert stage.log == [fact(1.0), fact(3.0), 9.0]
-    (dead,) = handed(out, "dead")
+    ((dead,),) = handed(out, "published")
     assert (dead.stream, json.loads(dead.value)) == (DEADLETTERS, [2.0, "e", "bad arrival"])
     assert dict(dead.headers)["reason"] == "stage_failed"
     assert dict(dead.headers)["detail"] == "stage recorder: ValueError; see the log"
@@ -194,7 +194,7 @@ def test_an_item_on_which_a_stage_fails_becomes_a_dead_letter_and_the_rest_goes_
 
 
 def test_a_raw_record_on_which_a_stage_fails_is_kept_as_it_was_read(caplog: pytest.LogCaptureFixture) -> None:
-    (dead,) = handed(logic(Fails()).on_batch([[(b"raw", "csq.events[2]", 17)]])[0], "dead")
+    ((dead,),) = handed(logic(Fails()).on_batch([[(b"raw", "csq.events[2]", 17)]])[0], "published")
     headers = dict(dead.headers)
     assert (dead.value, headers["origin"], headers["position"]) == (b"raw", "csq.events[2]", "17")
     assert "stage" not in headers
@@ -203,7 +203,7 @@ def test_a_raw_record_on_which_a_stage_fails_is_kept_as_it_was_read(caplog: pyte
 def test_an_event_on_which_a_stage_fails_is_kept_as_it_came_and_named(caplog: pytest.LogCaptureFixture) -> None:
     value = raw("csq.message.created")
     event = msgspec.json.decode(value, type=AnyEvent)
-    (dead,) = handed(logic(Fails()).on_batch([[(1.0, "shop/1 e1", event, None)]])[0], "dead")
+    ((dead,),) = handed(logic(Fails()).on_batch([[(1.0, "shop/1 e1", event, None)]])[0], "published")
     assert msgspec.json.decode(dead.value, type=AnyEvent) == event
     headers = dict(dead.headers)
     assert (headers["origin"], headers["position"], headers["stage"]) == ("recorder", "shop/1 e1", "recorder")
@@ -216,17 +216,17 @@ def test_a_fact_on_which_a_stage_fails_becomes_a_dead_letter_and_the_rest_goes_o
     facts = [fact(1.0, "bad"), fact(2.0), fact(3.0, "bad"), fact(4.0), fact(5.0, "bad")]
     out = list(logic(stage).on_batch([facts, tick(9.0)])[0])
     assert stage.log == [fact(2.0), fact(4.0), 9.0]
-    assert [json.loads(dead.value)[0] for dead in handed(out, "dead")] == [1.0, 3.0, 5.0]
+    assert [json.loads(dead.value)[0] for (dead,) in handed(out, "published")] == [1.0, 3.0, 5.0]
     assert len(caplog.records) == 3
 
 
 def test_no_header_of_a_dead_letter_carries_what_the_error_says(caplog: pytest.LogCaptureFixture) -> None:
-    (dead,) = handed(logic().on_batch([[fact(1.0, "bad arrival")]])[0], "dead")
+    ((dead,),) = handed(logic().on_batch([[fact(1.0, "bad arrival")]])[0], "published")
     assert "geheim" not in str(dead.headers) + dead.key
 
 
 def test_what_cannot_be_written_as_json_becomes_a_dead_letter_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
-    (dead,) = handed(logic().on_batch([[(1.0, object(), "bad arrival")]])[0], "dead")
+    ((dead,),) = handed(logic().on_batch([[(1.0, object(), "bad arrival")]])[0], "published")
     assert dead.value
 
 
@@ -365,11 +365,11 @@ def test_lanes_are_settled_apart_in_one_worker_and_in_two(workers: int) -> None:
 
 
 def test_ports_carry_what_is_theirs_and_ticks_stay_in_line() -> None:
-    ports = [("0", ("events", [1])), ("0", ("tick", 5.0)), ("1", ("dead", "d")), ("1", ("events", [2]))]
+    ports = [("0", ("events", [1])), ("0", ("tick", 5.0)), ("1", ("published", "d")), ("1", ("events", [2]))]
     flow, found, dead = Dataflow("test"), list[Any](), list[Any]()
     up = op.input("in", flow, TestingSource(ports))
     op.output("take_events", lane_port("events", up, "events"), TestingSink(found))
-    op.output("take_dead", port("dead", up, "dead"), TestingSink(dead))
+    op.output("take_dead", port("dead", up, "published"), TestingSink(dead))
     run_main(flow)
     assert found == [("0", [1]), ("0", tick(5.0)), ("1", [2])]
     assert dead == ["d"]

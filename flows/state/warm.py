@@ -36,7 +36,6 @@ def flow(here: Process, source: JsonlSource, observer: Observer) -> Dataflow:
     out = quality(history, op.input(HISTORY, history, source), here)
     op.output("observe", out.measured, ObserveSink(observer))
     op.output("drop_published", out.published, TakeSink(_drop))
-    op.output("drop_dead", out.dead, TakeSink(_drop))
     return history
 
 

@@ -4,7 +4,6 @@ It holds one lane's ids of the last hour and nothing else.
 """
 
 import math
-from collections import Counter
 from collections.abc import Iterable
 from operator import itemgetter
 from typing import Annotated, Any
@@ -19,7 +18,8 @@ from operators.domain.stage import Fact, Port, Stage, check_version
 
 Arrived = tuple[float, str, AnyEvent]
 """Event time (POSIX seconds), ``"source id"``, event."""
-_TIME, _EVENT = itemgetter(0), itemgetter(2)
+_TIME = itemgetter(0)
+_COUNTER_OF = {kind: ("csq_events_total", (name,)) for kind, name in TYPE_OF.items()}
 
 
 class Params(Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,7 +56,8 @@ class Intake(Stage):
             decoded = decode_one(raw, now)
             if isinstance(decoded, decode.Refusal):
                 counted["csq_dead_letters_total", (decoded.reason,)] += 1
-                self._out.dead.append(dead_letter(raw, decoded.reason, decoded.detail, origin, position, now=now))
+                letter = dead_letter(raw, decoded.reason, decoded.detail, origin, position, now=now)
+                self._out.published.append(letter)
                 continue
             time, event = decoded
             source = event.source
@@ -74,11 +75,12 @@ class Intake(Stage):
         self._seen.advance(now)
 
     def drain(self) -> list[Port]:
-        """Ports ``events`` (a list), ``dead`` (one by one), ``measured``."""
+        """Ports ``events`` (a list), ``measured``, ``published`` (dead letters)."""
         arrived = self._events
         if arrived:
-            for kind, count in Counter(map(type, map(_EVENT, arrived))).items():
-                self._out.counted["csq_events_total", (TYPE_OF[kind],)] += count
+            counted = self._out.counted
+            for _, _, event in arrived:
+                counted[_COUNTER_OF[type(event)]] += 1
             self._out.measured.append(("csq_event_age_seconds", (), list(map(_TIME, arrived))))
             self._events = []
             return [("events", arrived), *self._out.drain()]

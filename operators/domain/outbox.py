@@ -1,6 +1,6 @@
 """What a stage has to say, gathered until the adapter asks: ports with lists, so that few and large things flow."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from typing import Any
 
 from operators.domain.outgoing import Outgoing
@@ -8,7 +8,7 @@ from operators.domain.stage import Measurement, Port
 
 
 class Outbox:
-    """Counted and measured things, published records, dead letters, and lists for other keys (lanes, models).
+    """Counted and measured things, published records (dead letters too), and lists for other keys (lanes, models).
 
     >>> out = Outbox()
     >>> out.counted["csq_duplicates_total", ()] += 2
@@ -20,29 +20,28 @@ class Outbox:
     """
 
     def __init__(self) -> None:
-        self._clear()
-
-    def _clear(self) -> None:
-        self.counted: Counter[tuple[str, tuple[str, ...]]] = Counter()
+        self.counted: defaultdict[tuple[str, tuple[str, ...]], int] = defaultdict(int)
         """Counter and its label values -> how many."""
         self.measured: list[Measurement] = []
         self.published: list[Outgoing] = []
-        self.dead: list[Outgoing] = []
         self.to: defaultdict[str, defaultdict[str, list[Any]]] = defaultdict(_lists)
         """Port -> key -> what is for it."""
 
     def drain(self) -> list[Port]:
         """Everything since last asked: keyed ports first, so that their order is that of the events."""
-        out: list[Port] = [(port, item) for port, keyed in self.to.items() for item in keyed.items()]
-        measured = self.measured
-        measured += [(name, labels, count) for (name, labels), count in self.counted.items()]
-        if measured:
-            out.append(("measured", measured))
+        out: list[Port] = []
+        if self.to:
+            out += [(port, item) for port, keyed in self.to.items() for item in keyed.items()]
+            self.to.clear()
+        if self.counted:
+            self.measured += [(name, labels, count) for (name, labels), count in self.counted.items()]
+            self.counted.clear()
+        if self.measured:
+            out.append(("measured", self.measured))
+            self.measured = []
         if self.published:
             out.append(("published", self.published))
-        out += [("dead", record) for record in self.dead]
-        if out:
-            self._clear()
+            self.published = []
         return out
 
 

@@ -13,7 +13,7 @@ Measurement = tuple[str, tuple[str, ...], Any]
 """Name in the catalogue of metrics, label values, value: what ``operators/observe.py`` takes."""
 
 Port = tuple[str, Any]
-"""Where something goes (`events`, `dead`, `measured`, `published`, `customers`, `queues`, `examples`), and what."""
+"""Where something goes (`events`, `measured`, `published`, `customers`, `queues`, `examples`), and what."""
 
 Fact = tuple[Any, ...]
 """``(event time, name of the causing event, ...)``: flat and plain, for it is pickled on its way to another process."""

@@ -55,32 +55,31 @@ class Vectorizer:
 
     def vectorize_many(self, texts: Sequence[str], languages: Sequence[str | None]) -> Vectors:
         """The vectors of cleaned texts; `languages` are declared BCP 47 tags or None."""
+        return self.read_many(texts, languages, len(texts))[0]
+
+    def read_many(
+        self, texts: Sequence[str], languages: Sequence[str | None], said: int
+    ) -> tuple[Vectors, list[float]]:
+        """The vectors of the first `said` texts, and of the others only the tones, -1..1.
+
+        The others are an agent's words, of which nothing else is asked: together they cost as many calls of numpy as
+        the first alone.
+
+        >>> vectors, tones = Vectorizer(Params()).read_many(["Late!", "Happy to help!", "Whatever."], ["en"] * 3, 1)
+        >>> len(vectors), [tone > 0 for tone in tones]
+        (1, [True, False])
+        """
         if len(texts) != len(languages):
             raise ValueError(
                 f"vectorize: {len(texts)} texts with {len(languages)} languages: give one (or None) for each text"
             )
-        parts = [self._some(texts[run], languages[run]) for run in runs(texts, _AT_ONCE)]
-        return parts[0] if len(parts) == 1 else Vectors.joined(parts)
-
-    def tones_many(self, texts: Sequence[str], languages: Sequence[str | None]) -> list[float]:
-        """Only the tones of cleaned texts, -1..1: what is asked of an agent's words, at half the cost.
-
-        >>> [tone > 0 for tone in Vectorizer(Params()).tones_many(["Happy to help!", "Whatever."], ["en", "en"])]
-        [True, False]
-        """
-        return [tone for run in runs(texts) for tone in self._tones(texts[run], languages[run])]
-
-    def _tones(self, texts: Sequence[str], languages: Sequence[str | None]) -> list[float]:
-        codes = self._codes(texts, languages)
-        totals = np.zeros(len(texts), np.int64)
-        at = np.flatnonzero(codes != 1)
-        if len(at):
-            totals[at] = features_words.totals(self._pieces, [texts[i] for i in at.tolist()], codes[at])
-        at = np.flatnonzero(codes == 1)
-        if len(at):
-            totals[at] = features_zh.extract([texts[i] for i in at.tolist()]).totals
-        tones: list[float] = lexicon.tones(totals).tolist()
-        return tones
+        if not texts:
+            return Vectors.of([]), []
+        parts = [
+            self._some(texts[run], languages[run], min(max(said - run.start, 0), run.stop - run.start))
+            for run in runs(texts, _AT_ONCE)
+        ]
+        return Vectors.joined([vectors for vectors, _ in parts]), [tone for _, tones in parts for tone in tones]
 
     def _codes(self, texts: Sequence[str], languages: Sequence[str | None]) -> NDArray[np.int64]:
         """The number of each text's language, as far as its tag and its script tell."""
@@ -93,39 +92,39 @@ class Vectorizer:
             ]
         return np.array(told, np.int64)
 
-    def _some(self, texts: Sequence[str], languages: Sequence[str | None]) -> Vectors:
+    def _some(self, texts: Sequence[str], languages: Sequence[str | None], said: int) -> tuple[Vectors, list[float]]:
         count = len(texts)
         codes = self._codes(texts, languages)
         totals = np.zeros(count, np.int64)
-        questions = np.zeros(count, np.bool_)
+        questions = np.zeros(said, np.bool_)
         keys: list[NDArray[np.uint32]] = []
         chinese = codes == 1
         if not chinese.any():
-            words = features_words.extract(self._pieces, texts, codes)
+            words = features_words.extract(self._pieces, texts, codes, said)
             codes = np.where(words.english, 0, 2)
             totals, questions, keys = words.totals, words.questions, words.keys
         else:
             at = np.flatnonzero(~chinese)
             if len(at):
-                words = features_words.extract(self._pieces, [texts[i] for i in at.tolist()], codes[at])
+                here = int(np.searchsorted(at, said))
+                words = features_words.extract(self._pieces, [texts[i] for i in at.tolist()], codes[at], here)
                 codes[at] = np.where(words.english, 0, 2)
-                totals[at], questions[at] = words.totals, words.questions
+                totals[at], questions[at[:here]] = words.totals, words.questions
                 keys += _renumbered(words.keys, at)
             at = np.flatnonzero(chinese)
+            here = int(np.searchsorted(at, said))
             zh = features_zh.extract([texts[i] for i in at.tolist()])
-            totals[at], questions[at] = zh.totals, zh.questions
-            keys += _renumbered(zh.keys, at)
+            totals[at], questions[at[:here]] = zh.totals, zh.questions[:here]
+            keys += [key[key >> SHIFT < said] for key in _renumbered(zh.keys, at)]
         tones = lexicon.tones(totals)
-        bins = np.rint(tones * _STEPS).astype(np.int64) + _STEPS
-        keys.append(np.arange(count, dtype=np.uint32) << SHIFT | bins.astype(np.uint32))
-        features, starts = _rows(np.concatenate(keys), count)
-        return Vectors(
-            features,
-            starts,
-            [LANGUAGES[i] for i in codes.tolist()],
-            tones.tolist(),
-            questions.tolist(),
-        )
+        told: list[float] = tones.tolist()
+        if not said:
+            return Vectors.of([]), told
+        bins = np.rint(tones[:said] * _STEPS).astype(np.int64) + _STEPS
+        keys.append(np.arange(said, dtype=np.uint32) << SHIFT | bins.astype(np.uint32))
+        features, starts = _rows(np.concatenate(keys), said)
+        spoken = [LANGUAGES[i] for i in codes[:said].tolist()]
+        return Vectors(features, starts, spoken, told[:said], questions.tolist()), told[said:]
 
 
 def _renumbered(keys: list[NDArray[np.uint32]], at: NDArray[np.int64]) -> list[NDArray[np.uint32]]:

@@ -116,21 +116,6 @@ class Vectors(Sequence[Vector]):
         """All as single vectors."""
         return list(map(Vector, self.languages, self.cut(), self.tones, self.questions))
 
-    def shares(self, sizes: Iterable[int]) -> "Iterator[Vectors]":
-        """The batch cut into parts of so many messages; together they are the whole of it."""
-        begin = 0
-        for size in sizes:
-            end = begin + size
-            starts = self.starts[begin : end + 1]
-            yield Vectors(
-                self.features[starts[0] : starts[-1]],
-                starts - starts[0],
-                self.languages[begin:end],
-                self.tones[begin:end],
-                self.questions[begin:end],
-            )
-            begin = end
-
     def only(self, language: str) -> "tuple[NDArray[np.bool_], Vectors]":
         """Which messages are in one language, and a batch of them alone."""
         told = [spoken == language for spoken in self.languages]

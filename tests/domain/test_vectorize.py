@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -243,16 +242,14 @@ def test_single_vectors_make_the_batch_again(texts):
         assert all((vector.language == language) == here for vector, here in zip(batch, which, strict=True))
 
 
-@given(TEXTS, st.data())
-def test_shares_are_the_batch_in_parts(texts, data):
-    batch = Vectorizer(Params()).vectorize_many(texts, [None] * len(texts))
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(texts)), max_size=4)))
-    sizes = [end - begin for begin, end in pairwise([0, *cuts, len(texts)])]
-    shares = list(batch.shares(sizes))
+@given(TEXTS, TEXTS)
+def test_what_agents_said_is_read_beside_what_customers_said_and_changes_nothing(said, replied):
+    together, tones = Vectorizer(Params()).read_many(said + replied, [None] * len(said + replied), len(said))
+    nothing, alone = Vectorizer(Params()).read_many(replied, [None] * len(replied), 0)
 
-    assert [len(share) for share in shares] == sizes
-    assert [vector for share in shares for vector in share] == batch.tolist()
-    assert Vectors.joined(shares).tolist() == batch.tolist()
+    assert together.tolist() == Vectorizer(Params()).vectorize_many(said, [None] * len(said)).tolist()
+    assert tones == alone
+    assert len(nothing) == 0
 
 
 def test_a_batch_counts_from_either_end_and_can_be_cut():

@@ -137,7 +137,8 @@ def _suspects(texts: Sequence[str]) -> NDArray[np.bool_]:
     digits, signs = at[kinds == _DIGIT], at[kinds == _AT]
     # A handle is left as it is: an @ at the start or behind a space. An address has something before it.
     before = np.frombuffer(b" " + joined, np.uint8)[signs]
-    addressed = signs[(before != ord(" ")) & ~np.isin(signs, ends)]
+    begins = np.searchsorted(ends, signs) < np.searchsorted(ends, signs, "right")
+    addressed = signs[(before != ord(" ")) & ~begins]
     gaps = sums_before(np.diff(digits) > _GAP + 1)
     numbers = digits[: 1 - _PHONE_DIGITS][gaps[_PHONE_DIGITS - 1 :] == gaps[: 1 - _PHONE_DIGITS]]
     for found in (at[kinds == _HARM], addressed, numbers):

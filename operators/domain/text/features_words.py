@@ -42,27 +42,27 @@ class _Said(NamedTuple):
     english: NDArray[np.bool_]
 
 
-def extract(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64]) -> Part:
-    """The features of cleaned texts; `codes` says of each whether it is English, other or not declared."""
-    said = _read(pieces, texts, codes)
-    first, flags, bounds = said.first, said.flags, said.bounds
-    message = np.repeat(np.arange(len(texts), dtype=np.uint32), np.diff(bounds))
-    spoken = np.where(said.scope, said.words[:, words.NEGATED], said.words[:, words.PLAIN])
+def extract(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64], said: int) -> Part:
+    """The features of cleaned texts; `codes` says of each whether it is English, other or not declared.
+
+    Of those behind the first `said` only how they say it: `totals`, and whether they are English. They are an agent's:
+    who serves others speaks of problems, and is sorry about them, without being unfriendly, so such words do not count.
+    """
+    read = _read(pieces, texts, codes)
+    end = int(read.bounds[said])
+    valence = read.valence
+    valence[end:][read.flags[end:] & words.MATTER != 0] = 0
+    totals = per_message(valence, read.bounds)
+    if not said:
+        return Part([], read.english, totals, np.zeros(0, np.bool_))
+    heard, first, flags, bounds = read.words[:end], read.first[:end], read.flags[:end], read.bounds[: said + 1]
+    message = np.repeat(np.arange(said, dtype=np.uint32), np.diff(bounds))
+    spoken = np.where(read.scope[:end], heard[:, words.NEGATED], heard[:, words.PLAIN])
     tops = message << SHIFT
     pairs = (tops[1:] | fold(mix(spoken[:-1], spoken[1:])))[~first[1:]]
     asks, exclaims = flags & words.QUESTION != 0, flags & words.EXCLAIM != 0
-    keys, questions = form(said.valence, asks, exclaims, bounds)
-    totals = per_message(said.valence, bounds)
-    return Part([tops | fold(spoken), pairs, *keys], said.english, totals, questions)
-
-
-def totals(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Only how something is said, for texts of which nothing else is asked.
-
-    Who serves others speaks of problems, and is sorry about them, without being unfriendly: such words do not count.
-    """
-    said = _read(pieces, texts, codes)
-    return per_message(np.where(said.flags & words.MATTER != 0, 0, said.valence), said.bounds)
+    keys, questions = form(valence[:end], asks, exclaims, bounds)
+    return Part([tops | fold(spoken), pairs, *keys], read.english, totals, questions)
 
 
 def _read(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64]) -> _Said:
