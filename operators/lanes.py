@@ -218,25 +218,25 @@ def lane_port(step_id: str, up: KeyedStream[Port], name: str) -> KeyedStream[Any
 def rekeyed_port(
     step_id: str, up: KeyedStream[Port], name: str, targets: tuple[str, ...], lanes: int, process: str
 ) -> KeyedStream[Any]:
-    """What a stage sent to a port for other lanes (its values are (lane, facts)), and the ticks for all `targets`.
+    """What a stage sent to a port for other lanes (its values are (lane, facts)), and the ticks for `targets`.
 
     Facts and ticks go through this one step, so a tick never overtakes the facts it speaks for.
     """
-    ticks = LaneTicks(process, lanes)
+    ticks = LaneTicks(process, lanes, targets)
 
     def pick(items: list[tuple[str, Port]]) -> list[tuple[str, Any]]:
         by_target: dict[str, list[Any]] = {}
-        last: Tick | None = None
+        heard: list[Tick] = []
         for lane, (at, value) in items:
             if at == name:
                 target, facts = value
                 by_target.setdefault(target, []).extend(facts)
-            elif at == "tick":
-                last = ticks.hear(lane, value) or last
+            elif at == "tick" and (tick := ticks.hear(lane, value)) is not None:
+                heard.append(tick)
         # One list per target however many lanes had something for it; facts may come before a tick, never behind it.
         out: list[tuple[str, Any]] = list(by_target.items())
-        if last is not None:
-            out.extend((target, last) for target in targets)
+        if heard:
+            out.extend((target, heard[-1]) for target in ticks.targets(len(heard)))
         return out
 
     return op.flat_map_batch("pick", up, pick)

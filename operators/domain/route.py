@@ -17,7 +17,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from operators.domain.lane import Lanes
-from operators.domain.watermark import Tick
+from operators.domain.watermark import TURNS, Tick
 
 END = math.inf
 """`Chunk.read_until` of an input that has come to its end."""
@@ -71,7 +71,8 @@ class Router:
         parts: how many origins (partitions) are read by all processes together; without it this process reads them all.
         clock: wall time (POSIX seconds), or a constant in a replay; no event moves time past it.
         ahead_seconds: how far ahead of the clock intake lets events in; those beyond move no time.
-        tick_seconds, tick_records: a tick is due when so much wall time has passed or so many records were read.
+        tick_seconds, tick_records: each lane hears a tick when so much wall time has passed, the lanes in `TURNS`
+            turns; all of them hear one when so many records were read.
     """
 
     def __init__(
@@ -96,21 +97,22 @@ class Router:
         self._tick_seconds, self._tick_records = tick_seconds, tick_records
         self._marks: dict[str, float] = {}
         self._latest = -math.inf
-        self._said = -math.inf
+        turns = min(TURNS, lanes.count)
+        self._shares = [lanes.names[turn::turns] for turn in range(turns)]
+        self._said = [-math.inf] * turns
         self._said_at = -math.inf
+        self._turn = 0
         self._records = 0
 
     def route_many(self, chunks: Iterable[Chunk]) -> list[tuple[str, list[Record] | Tick]]:
-        """Records by lane, then a tick for every lane if one is due."""
+        """Records by lane, then a tick for the lanes that are due one."""
         by_lane: defaultdict[str, list[Record]] = defaultdict(list)
         now = self._clock()
         limit = datetime.fromtimestamp(now + self._ahead, UTC)
         for chunk in chunks:
             self._mark(chunk, self._group(chunk, limit, by_lane), now)
         routed: list[tuple[str, list[Record] | Tick]] = list(by_lane.items())
-        tick = self._tick(now)
-        if tick is not None:
-            routed.extend((lane, tick) for lane in self._lanes.names)
+        routed += self._ticks(now)
         return routed
 
     def _group(self, chunk: Chunk, limit: datetime, by_lane: defaultdict[str, list[Record]]) -> datetime | None:
@@ -143,18 +145,28 @@ class Router:
             known = max(known, min(time, now))
         self._marks[chunk.origin] = known if chunk.read_until is None else max(known, chunk.read_until)
 
-    def _tick(self, now: float) -> Tick | None:
+    def _ticks(self, now: float) -> list[tuple[str, Tick]]:
         if not self._marks:
-            return None
+            return []
         reached = min(self._marks.values())
         # At the end of all input nothing can be out of order any more: the clock stops at the last event.
         reached = self._latest if reached == END else reached - self._slack
-        ended = reached == self._latest
-        due = now - self._said_at >= self._tick_seconds or self._records >= self._tick_records or ended
-        if not due or reached <= self._said:
-            return None
-        self._said, self._said_at, self._records = reached, now, 0
-        if self._parts is None:
-            return Tick(self._origin, reached, 1, 1)
+        due = self._due(now, ended=reached == self._latest)
+        behind = [turn for turn in due if self._said[turn] < reached]
+        if not behind:
+            return []
+        self._said_at, self._records, self._turn = now, 0, (due[-1] + 1) % len(self._shares)
         # Shares are counted in partitions, not in processes: a process that has none to read never speaks.
-        return Tick(self._origin, reached, len(self._marks), self._parts())
+        covers, of = (1, 1) if self._parts is None else (len(self._marks), self._parts())
+        tick = Tick(self._origin, reached, covers, of)
+        for turn in behind:
+            self._said[turn] = reached
+        return [(lane, tick) for turn in behind for lane in self._shares[turn]]
+
+    def _due(self, now: float, *, ended: bool) -> range | list[int]:
+        """Which shares of the lanes should hear the time now."""
+        turns = len(self._shares)
+        if ended or self._records >= self._tick_records or self._said_at == -math.inf:
+            return range(turns)
+        passed = (now - self._said_at) * turns / self._tick_seconds
+        return [(self._turn + n) % turns for n in range(int(min(passed, turns)))]

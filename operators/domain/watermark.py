@@ -12,6 +12,10 @@ clock of its windows runs with wall time: after an outage it takes the whole bac
 
 from typing import NamedTuple
 
+TURNS = 8
+"""Lanes hear the time in so many turns, one after the other: what waits for it is not settled by all of them at once,
+while new events wait behind it."""
+
 
 class Tick(NamedTuple):
     """`origin` has handed on everything up to `time` (POSIX seconds); it speaks for `covers` of `of` parts."""
@@ -54,17 +58,31 @@ class Watermark:
 
 
 class LaneTicks:
-    """Ticks of the lanes of one process, put together into ticks for the stage behind them.
+    """Ticks of the lanes of one process, put together into ticks for `targets`, the lanes of the stage behind them.
 
     Every lane would else tick to every lane: 64 x 64 items each time. `lanes` is the number of lanes in the whole
     cluster.
     """
 
-    def __init__(self, origin: str, lanes: int) -> None:
+    def __init__(self, origin: str, lanes: int, targets: tuple[str, ...]) -> None:
         self.origin = origin
         self._lanes = lanes
+        self._targets = targets
+        self._turns = min(TURNS, lanes)
+        self._turn = 0
         self._times: dict[str, float] = {}
         self._said: Tick | None = None
+
+    def targets(self, ticks: int) -> list[str]:
+        """Who hears the last of so many ticks: all where all lanes have come equally far, else those whose turn it is.
+
+        Each tick stands for a turn, however many come at once: no target hears less often than a lane.
+        """
+        turns, first = self._turns, self._turn
+        if ticks >= turns or len(set(self._times.values())) == 1:
+            return list(self._targets)
+        self._turn = (first + ticks) % turns
+        return [target for turn in range(first, first + ticks) for target in self._targets[turn % turns :: turns]]
 
     def hear(self, lane: str, time: float) -> Tick | None:
         """The tick to hand on, if this lane's time moved the least of them (or is the first we hear of the lane)."""

@@ -45,7 +45,7 @@ def time_of(routed: list[Any]) -> float | None:
     ticks = [(lane, value) for lane, value in routed if isinstance(value, Tick)]
     if not ticks:
         return None
-    assert [lane for lane, _ in ticks] == list(LANES.names)
+    assert sorted(lane for lane, _ in ticks) == list(LANES.names)
     assert isinstance(routed[-len(ticks)][1], Tick)
     assert len({tick for _, tick in ticks}) == 1
     return ticks[0][1].time
@@ -218,6 +218,21 @@ def test_a_tick_is_due_after_so_many_records_or_so_much_time() -> None:
     assert time_of(here.route_many([chunk(page(START + 4))])) is None
     clock[0] += 5
     assert time_of(here.route_many([chunk()])) == START + 2
+
+
+def test_lanes_hear_the_time_in_turns_and_each_of_them_as_often_as_it_should() -> None:
+    clock, heard = [NOW], dict.fromkeys(LANES.names, NOW)
+    here = router(lambda: clock[0], tick_records=math.inf, tick_seconds=8.0)
+    here.route_many([chunk(until=NOW)])
+    for _ in range(100):
+        clock[0] += 1.0
+        told = [lane for lane, _ in here.route_many([chunk(until=clock[0])])]
+        assert len(told) == 8
+        assert all(clock[0] - heard[lane] <= 8.0 for lane in told)
+        heard |= dict.fromkeys(told, clock[0])
+    assert min(heard.values()) == clock[0] - 7.0
+    clock[0] += 60.0
+    assert time_of(here.route_many([chunk(until=clock[0])])) == clock[0] - 2.0, "after a pause all of them"
 
 
 def test_a_tick_says_for_which_share_of_the_readers_it_speaks() -> None:

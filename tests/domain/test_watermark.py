@@ -46,7 +46,7 @@ LANES = st.integers(1, 5).flatmap(
 
 
 def run(lanes: int, steps: list[tuple[int, float]]) -> None:
-    ticks, times, last = LaneTicks("p0", lanes), dict[int, float](), None
+    ticks, times, last = LaneTicks("p0", lanes, ()), dict[int, float](), None
     for lane, further in steps:
         times[lane] = times.get(lane, 0.0) + further
         tick = ticks.hear(f"{lane}", times[lane])
@@ -62,7 +62,7 @@ def run(lanes: int, steps: list[tuple[int, float]]) -> None:
 
 
 def test_a_tick_never_says_more_than_the_lane_that_is_farthest_behind() -> None:
-    ticks = LaneTicks("p0", 2)
+    ticks = LaneTicks("p0", 2, ())
     assert ticks.hear("0", 1.0) == Tick("p0", 1.0, 1, 2)
     assert ticks.hear("0", 2.0) == Tick("p0", 2.0, 1, 2)
     assert ticks.hear("1", 1.0) == Tick("p0", 1.0, 2, 2)
@@ -82,7 +82,35 @@ def test_ticks_of_lanes_never_say_more_than_the_least(case: tuple[int, list[tupl
 
 
 def test_a_tick_is_handed_on_only_when_the_least_moved_or_a_lane_is_new() -> None:
-    ticks = LaneTicks("p0", 2)
+    ticks = LaneTicks("p0", 2, ())
     ticks.hear("0", 1.0)
     ticks.hear("1", 1.0)
     assert [ticks.hear("0", 2.0), ticks.hear("1", 2.0), ticks.hear("1", 2.0)] == [None, Tick("p0", 2.0, 2, 2), None]
+
+
+def test_targets_hear_in_turns_and_all_of_them_where_the_lanes_are_level() -> None:
+    lanes = tuple(f"{number:02d}" for number in range(16))
+    ticks = LaneTicks("p0", 16, lanes)
+    for lane in lanes:
+        ticks.hear(lane, 1.0)
+    assert ticks.targets(16) == list(lanes)
+    heard: list[str] = []
+    for turn in range(8):
+        told = [ticks.hear(lane, 2.0) for lane in lanes[turn::8]]
+        moved = sum(tick is not None for tick in told)
+        assert moved == (turn == 7), "the least of them moves with the last"
+        heard += ticks.targets(1)
+    assert sorted(heard[:14]) == sorted(lanes[:7] + lanes[8:15])
+    assert heard[14:] == list(lanes), "level"
+
+
+def test_each_of_several_ticks_at_once_is_a_turn() -> None:
+    ticks = LaneTicks("p0", 4, ("a", "b", "c", "d", "e"))
+    for number, lane in enumerate("0123"):
+        ticks.hear(lane, float(number))
+    assert [ticks.targets(n) for n in (1, 2, 3, 4)] == [
+        ["a", "e"],
+        ["b", "c"],
+        ["d", "a", "e", "b"],
+        ["a", "b", "c", "d", "e"],
+    ]
