@@ -10,7 +10,7 @@ import msgspec
 from xxhash import xxh3_64_digest
 
 DIGEST_BYTES = 8
-_encode = msgspec.msgpack.Encoder().encode_into
+_encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 
 
@@ -20,9 +20,8 @@ class StateDamagedError(Exception):
 
 def seal(state: Any) -> bytes:
     """Plain data as msgpack, with its checksum."""
-    sealed = bytearray()
-    _encode(state, sealed)
-    return bytes(sealed + xxh3_64_digest(sealed))
+    content = _encode(state)
+    return content + xxh3_64_digest(content)
 
 
 def unseal(sealed: bytes, what: str) -> Any:
