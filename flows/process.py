@@ -88,7 +88,7 @@ def settle_memory() -> None:
         import_module(f"river.{module}")
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 5, 200)  # what lives on is looked through once more, and often: so no pause is long
+    gc.set_threshold(20_000, 5, 500)  # what lives on is looked through once more, and often: so no pause is long
 
 
 def _process(

@@ -38,7 +38,7 @@ FADE_EVERY = 3600.0
 LONG_AGO_DAYS = 365.0
 
 
-class Record(Struct, omit_defaults=True):  # a snapshot holds many: what says nothing is left out of it
+class Record(Struct, omit_defaults=True, gc=False):  # a snapshot holds many: what says nothing is left out of it
     """Times are POSIX seconds. `sums` fade with the half-life, all at once, and are good for `FADE_EVERY` seconds."""
 
     last_at: float

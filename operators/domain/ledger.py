@@ -11,7 +11,7 @@ from msgspec import Struct, convert, to_builtins
 from operators.domain.example import Example
 
 
-class Scored(Struct, array_like=True):
+class Scored(Struct, array_like=True, gc=False):
     """A turn whose sentiment was published."""
 
     message_id: str
@@ -23,7 +23,7 @@ class Scored(Struct, array_like=True):
     """When somebody said what it was (POSIX seconds); false: nobody did; true: a store without the time says so."""
 
 
-class Waiting(Struct, array_like=True):
+class Waiting(Struct, array_like=True, gc=False):
     """A label whose turn is not known yet."""
 
     conversation_id: str

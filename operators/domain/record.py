@@ -9,7 +9,7 @@ from operators.domain.rounds import Rounds
 MOST_MOODS = 60
 
 
-class Record(Struct, omit_defaults=True):  # a snapshot holds many: what says nothing is left out of it
+class Record(Struct, omit_defaults=True, gc=False):  # a snapshot holds many: what says nothing is left out of it
     """Times are POSIX seconds, polarities and tones -1..1."""
 
     customer_id: str
