@@ -6,12 +6,11 @@ import bytewax.operators as op
 from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
 
-from operators.domain.reading import Reading, Turn
+from operators.domain.reading import Reading, Turn, Vectored
 from operators.domain.sentiment import MODELS, score_many
 from operators.domain.vectors import Vectors
 from operators.domain.watermark import Tick
 from operators.models import Models
-from operators.vectorize import Vectored
 
 
 @operator

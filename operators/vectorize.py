@@ -1,6 +1,6 @@
 """Vectorize: clean the text of messages and hash it; from here on there is no text."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import bytewax.operators as op
 from bytewax.dataflow import operator
@@ -8,26 +8,10 @@ from bytewax.operators import KeyedStream
 
 from operators.domain.events import Message, MessageCreated
 from operators.domain.intake import Arrived
+from operators.domain.reading import Vectored
 from operators.domain.text.clean import clean_many
 from operators.domain.vectorize import Params, Vectorizer
-from operators.domain.vectors import Vectors
 from operators.domain.watermark import Tick
-
-
-class Vectored(NamedTuple):
-    """A lane's events, and what was read in the public messages among them."""
-
-    events: list[Arrived]
-    said: list[int]
-    """Places in `events` of what customers said."""
-    vectors: Vectors
-    """Those of all lanes that were read at once: cutting them would cost more than making them."""
-    first: int
-    """Of `vectors` this lane has `len(said)`, from here on."""
-    replied: list[int]
-    """Places in `events` of what agents said."""
-    tones: list[float]
-    """One for each of these."""
 
 
 @operator
