@@ -17,7 +17,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from operators.domain.lane import Lanes
-from operators.domain.watermark import TURNS, Tick
+from operators.domain.watermark import Tick, Turns
 
 END = math.inf
 """`Chunk.read_until` of an input that has come to its end."""
@@ -71,8 +71,8 @@ class Router:
         parts: how many origins (partitions) are read by all processes together; without it this process reads them all.
         clock: wall time (POSIX seconds), or a constant in a replay; no event moves time past it.
         ahead_seconds: how far ahead of the clock intake lets events in; those beyond move no time.
-        tick_seconds, tick_records: each lane hears a tick when so much wall time has passed, the lanes in `TURNS`
-            turns; all of them hear one when so many records were read.
+        tick_seconds, tick_records: each lane hears a tick when so much wall time has passed, the lanes in turns
+            (`watermark.Turns`); all of them hear one when so many records were read.
     """
 
     def __init__(
@@ -97,11 +97,10 @@ class Router:
         self._tick_seconds, self._tick_records = tick_seconds, tick_records
         self._marks: dict[str, float] = {}
         self._latest = -math.inf
-        turns = min(TURNS, lanes.count)
-        self._shares = [lanes.names[turn::turns] for turn in range(turns)]
-        self._said = [-math.inf] * turns
-        self._said_at = -math.inf
-        self._turn = 0
+        self._turns = Turns(lanes.names, lanes.count)
+        self._said = self._said_at = -math.inf
+        self._left = 0
+        """Turns that have not heard what was said last; they are the next ones."""
         self._records = 0
 
     def route_many(self, chunks: Iterable[Chunk]) -> list[tuple[str, list[Record] | Tick]]:
@@ -151,22 +150,22 @@ class Router:
         reached = min(self._marks.values())
         # At the end of all input nothing can be out of order any more: the clock stops at the last event.
         reached = self._latest if reached == END else reached - self._slack
-        due = self._due(now, ended=reached == self._latest)
-        behind = [turn for turn in due if self._said[turn] < reached]
-        if not behind:
+        if reached < self._said:
             return []
-        self._said_at, self._records, self._turn = now, 0, (due[-1] + 1) % len(self._shares)
+        if reached > self._said:
+            self._said, self._left = reached, self._turns.count
+        due = min(self._due(now, ended=reached == self._latest), self._left)
+        if not due:
+            return []
+        self._said_at, self._records, self._left = now, 0, self._left - due
         # Shares are counted in partitions, not in processes: a process that has none to read never speaks.
         covers, of = (1, 1) if self._parts is None else (len(self._marks), self._parts())
         tick = Tick(self._origin, reached, covers, of)
-        for turn in behind:
-            self._said[turn] = reached
-        return [(lane, tick) for turn in behind for lane in self._shares[turn]]
+        return [(lane, tick) for lane in self._turns.next(due)]
 
-    def _due(self, now: float, *, ended: bool) -> range | list[int]:
-        """Which shares of the lanes should hear the time now."""
-        turns = len(self._shares)
+    def _due(self, now: float, *, ended: bool) -> int:
+        """How many turns should hear the time now."""
+        turns = self._turns.count
         if ended or self._records >= self._tick_records or self._said_at == -math.inf:
-            return range(turns)
-        passed = (now - self._said_at) * turns / self._tick_seconds
-        return [(self._turn + n) % turns for n in range(int(min(passed, turns)))]
+            return turns
+        return int(min((now - self._said_at) * turns / self._tick_seconds, turns))

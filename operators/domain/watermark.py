@@ -13,8 +13,29 @@ clock of its windows runs with wall time: after an outage it takes the whole bac
 from typing import NamedTuple
 
 TURNS = 8
-"""Lanes hear the time in so many turns, one after the other: what waits for it is not settled by all of them at once,
-while new events wait behind it."""
+
+
+class Turns:
+    """Lanes that hear the time in turns, over and over: not all of them settle at once, while new events wait behind.
+
+    >>> turns = Turns(("0", "1", "2"), 2)
+    >>> turns.next(1), turns.next(1), turns.next(2)
+    (['0', '2'], ['1'], ['0', '1', '2'])
+    """
+
+    def __init__(self, names: tuple[str, ...], lanes: int) -> None:
+        """`lanes` that tell the time, or hear it: there are no more turns than lanes."""
+        self.count = min(TURNS, lanes)
+        self._names = names
+        self._turn = 0
+
+    def next(self, turns: int) -> list[str]:
+        """The names whose turns come next; at most all of them, once."""
+        if turns >= self.count:
+            return list(self._names)
+        numbers = [(self._turn + n) % self.count for n in range(turns)]
+        self._turn = (self._turn + turns) % self.count
+        return [name for number in numbers for name in self._names[number :: self.count]]
 
 
 class Tick(NamedTuple):
@@ -67,9 +88,7 @@ class LaneTicks:
     def __init__(self, origin: str, lanes: int, targets: tuple[str, ...]) -> None:
         self.origin = origin
         self._lanes = lanes
-        self._targets = targets
-        self._turns = min(TURNS, lanes)
-        self._turn = 0
+        self._turns = Turns(targets, lanes)
         self._times: dict[str, float] = {}
         self._said: Tick | None = None
 
@@ -78,11 +97,8 @@ class LaneTicks:
 
         Each tick stands for a turn, however many come at once: no target hears less often than a lane.
         """
-        turns, first = self._turns, self._turn
-        if ticks >= turns or len(set(self._times.values())) == 1:
-            return list(self._targets)
-        self._turn = (first + ticks) % turns
-        return [target for turn in range(first, first + ticks) for target in self._targets[turn % turns :: turns]]
+        level = len(set(self._times.values())) == 1
+        return self._turns.next(self._turns.count if level else ticks)
 
     def hear(self, lane: str, time: float) -> Tick | None:
         """The tick to hand on, if this lane's time moved the least of them (or is the first we hear of the lane)."""
