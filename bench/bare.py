@@ -7,7 +7,6 @@ steps and the learners are the very objects that the flow uses, called without i
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from operator import itemgetter
 from time import thread_time
 from typing import Any
 
@@ -25,7 +24,7 @@ from operators.domain.outgoing import Outgoing
 from operators.domain.queues import Queues
 from operators.domain.reading import Turn
 from operators.domain.route import Chunk
-from operators.domain.stage import Fact, Measurement, Stage
+from operators.domain.stage import Fact, Measurement, Stage, take_due
 from operators.domain.watermark import Tick
 from operators.learn import LearnLogic
 from operators.observe import Observer
@@ -49,7 +48,6 @@ STAGES = (
 LANE = "0"
 Batch = list[tuple[str, Any]]
 """What a pure step takes and gives, by lane."""
-_order = itemgetter(0, 1)
 
 
 class Ordered:
@@ -65,10 +63,8 @@ class Ordered:
 
     def advance(self, until: float) -> None:
         """Settle what lies before `until`, in order, and tell the stage the time."""
-        due = [fact for fact in self.held if fact[0] <= until]
+        due = take_due(self.held, until)
         if due:
-            self.held = [fact for fact in self.held if fact[0] > until]
-            due.sort(key=_order)
             self.stage.settle(iter(due))
         self.stage.advance(until)
 

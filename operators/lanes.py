@@ -7,7 +7,7 @@ has come past them, its ticks, and its snapshots; and what it hands out leaves t
 import logging
 from collections.abc import Callable, Iterable
 from itertools import count
-from operator import itemgetter, length_hint
+from operator import length_hint
 from typing import Any
 
 import bytewax.operators as op
@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from operators.domain.outgoing import Outgoing, dead_letter
 from operators.domain.sealed import unseal
-from operators.domain.stage import Fact, Port, Stage, check_version
+from operators.domain.stage import Fact, Port, Stage, check_version, take_due
 from operators.domain.watermark import LaneTicks, Tick, Watermark
 from operators.snapshots import Snapshots
 
@@ -29,9 +29,6 @@ MAX_HELD = 20_000
 
 VERSION = 1
 """Of what a lane keeps around its stage's own state."""
-
-_order = itemgetter(0, 1)
-
 
 class LaneLogic(StatefulBatchLogic[Any, Port, bytes]):
     """One lane of one stage.
@@ -101,12 +98,8 @@ class LaneLogic(StatefulBatchLogic[Any, Port, bytes]):
 
     def _settle(self, until: float) -> list[Port]:
         """Settle what was held back up to and including `until`, in order."""
-        due = [fact for fact in self._held if fact[0] <= until]
-        if not due:
-            return []
-        self._held[:] = [fact for fact in self._held if fact[0] > until]
-        due.sort(key=_order)
-        return self._guarded(self._stage.settle, due)
+        due = take_due(self._held, until)
+        return self._guarded(self._stage.settle, due) if due else []
 
     def _guarded(self, take: Callable[[Any], None], items: list[Any]) -> list[Port]:
         """Hand items to the stage. One that makes it raise becomes a dead letter; the others go on."""

@@ -7,6 +7,8 @@ are given to `held` by `arrive` and handed to `settle`, sorted, once time has co
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from itertools import compress, count, islice
+from operator import eq, itemgetter
 from typing import Any
 
 Measurement = tuple[str, tuple[str, ...], Any]
@@ -17,6 +19,36 @@ Port = tuple[str, Any]
 
 Fact = tuple[Any, ...]
 """``(event time, name of the causing event, ...)``: flat and plain, for it is pickled on its way to another process."""
+
+
+_TIME, _NAME = itemgetter(0), itemgetter(1)
+
+
+def take_due(held: list[Fact], until: float) -> list[Fact]:
+    """Take out of `held` what happened up to and including `until`, in the order of (event time, name).
+
+    Facts of one event stay in the order in which they came.
+
+    >>> held = [(3.0, "e3"), (2.0, "e2", "b"), (2.0, "e2", "a"), (2.0, "e1")]
+    >>> take_due(held, 2.5), held
+    ([(2.0, 'e1'), (2.0, 'e2', 'b'), (2.0, 'e2', 'a')], [(3.0, 'e3')])
+    """
+    due = [fact for fact in held if fact[0] <= until]
+    if len(due) == len(held):
+        held.clear()
+    elif due:
+        held[:] = [fact for fact in held if fact[0] > until]
+    # Few happen at the same moment: sorting by (time, name) at once would make, and compare, a pair for every fact.
+    due.sort(key=_TIME)
+    times = list(map(_TIME, due))
+    done = 0
+    for first in compress(count(), map(eq, times, islice(times, 1, None))):
+        if first >= done:
+            done = first + 2
+            while done < len(times) and times[done] == times[first]:
+                done += 1
+            due[first:done] = sorted(due[first:done], key=_NAME)
+    return due
 
 
 class StateVersionError(Exception):
