@@ -154,6 +154,7 @@ class Conversations(Stage):
     def settle(self, facts: Iterable[Fact]) -> None:
         """Take facts in the order of event time; timers that were due before one fire before it."""
         due, steps = self._timers, self._course.steps
+        records, limit_of = self._records, self._course.limit_of
         for fact in facts:
             time, kind = fact[0], fact[2]
             if due and due[0][0] < time:
@@ -161,13 +162,15 @@ class Conversations(Stage):
             if kind == "rated":
                 self._rate(fact)
                 continue
-            record = self._record(fact)
+            record = records.get(fact[3])
+            if record is None or record.queue != fact[6] or time < record.opened_at or not record.seen:
+                record = self._record(fact)
             if time > record.last_at:  # noqa: PLR1730  max() would be a call for every event
                 record.last_at = time
             rounds, was_open = record.round_count, record.open
             steps[kind](record, fact)
             if record.round_count != rounds:
-                heapq.heappush(due, (time + self._course.limit_of(record.queue), fact[3], time))
+                heapq.heappush(due, (time + limit_of(record.queue), fact[3], time))
             elif was_open and not record.open:
                 heapq.heappush(due, (self._until(record), fact[3], None))
 
