@@ -162,7 +162,7 @@ class Learner:
             clip_gradient=params.clip_gradient,
         )
         self.river.weights[:TONES] = prior(params.prior_strength)
-        self._write(list(range(TONES)))
+        self._write(np.arange(TONES))
 
     def learn_one(self, vector: Vector, label: str, weight: float = 1.0) -> bool:
         """Learn that the message is `label`; `weight` > 0, 1 for a label, less for a hint. False if it was not."""
@@ -170,25 +170,24 @@ class Learner:
             raise ValueError(f"sentiment: label {label!r}: expected one of {', '.join(CLASSES)}")
         features = vector.indices()
         if not (math.isfinite(weight) and weight > 0) or (
-            len(features) and not 0 <= features.min() <= features.max() < SPACE
+            len(features) and features.view(np.uint32).max() >= SPACE  # a negative number is a very large one
         ):
             self.refused += 1
             return False
-        names = features.tolist()
         try:
-            self.river.learn_one(dict.fromkeys(names, 1.0), label, w=weight)
+            self.river.learn_present(features, label, w=weight)
         except ArithmeticError:  # it keeps its last good weights
             self.rollbacks += 1
             return False
-        self._write(names)
+        self._write(features)
         self.learned += 1
         return True
 
-    def _write(self, names: list[int]) -> None:
+    def _write(self, features: NDArray[Any]) -> None:
         """Bring the table up to date."""
-        self.table.weights[names] = self.river.weights[names]
+        self.table.weights[features] = self.river.weights.take(features, axis=0)
         self.table.intercepts = self.river.intercepts.copy()
-        self._changed.update(names)
+        self._changed.update(features.tolist())
         self._state = None
 
     def changes(self) -> Change:
@@ -223,7 +222,7 @@ class Learner:
             ValueError: it holds a weight that is not finite.
         """
         check_version("sentiment", dict(state), STATE_VERSION)
-        names = np.frombuffer(state["features"], "<i4").tolist()
+        names = np.frombuffer(state["features"], "<i4")
         shape = (len(CLASSES), len(names))
         weights, squares = (np.frombuffer(state[part], "<f8").reshape(shape).T for part in ("weights", "squares"))
         intercepts = np.array(state["intercepts"])
