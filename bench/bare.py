@@ -79,8 +79,8 @@ class Bare:
         observer: Observer,
         publish: Callable[[list[Outgoing]], None],
     ) -> None:
-        state = msgspec.structs.replace(settings.state, lanes=1)
-        self._here: Process = live_process(msgspec.structs.replace(settings, state=state), clock, keep=False)
+        settings = _in_one_lane(settings)
+        self._here: Process = live_process(settings, clock, keep=False)
         here, models = self._here, self._here.models
         self._clock, self._observer, self._publish = clock, observer, publish
         self._intake = Intake(settings.intake, settings.dedupe)
@@ -211,6 +211,20 @@ class Bare:
                 case _:
                     raise ValueError(f"a stage handed out to port {port!r}; bench/bare.py does not know where it leads")
         return events
+
+
+def _in_one_lane(settings: Settings) -> Settings:
+    """The settings for a single lane that holds what all lanes hold together."""
+    replace, lanes = msgspec.structs.replace, settings.state.lanes
+    return replace(
+        settings,
+        state=replace(settings.state, lanes=1),
+        dedupe=replace(settings.dedupe, max_ids=settings.dedupe.max_ids * lanes),
+        conversations=replace(
+            settings.conversations, max_conversations=settings.conversations.max_conversations * lanes
+        ),
+        customers=replace(settings.customers, max_customers=settings.customers.max_customers * lanes),
+    )
 
 
 def _function_of(step: Callable[[Any], Any]) -> Callable[[Batch], Batch]:
