@@ -39,9 +39,7 @@ def source(
     return made
 
 
-def bare_chunks(
-    params: KafkaParams, topic: str, total: int, on_start: Callable[[], None], tell: Callable[[int], None]
-) -> Iterator[list[Chunk]]:
+def bare_chunks(params: KafkaParams, topic: str, total: int, tell: Callable[[int], None]) -> Iterator[list[Chunk]]:
     """What a plain consumer reads, a batch at a time, dealt to its partitions.
 
     Raises:
@@ -57,7 +55,6 @@ def bare_chunks(
     consumer = Consumer(params.client_config(own))
     try:
         partitions = consumer.list_topics(topic, timeout=params.connect_seconds).topics[topic].partitions
-        on_start()
         consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
         read = 0
         while read < total:

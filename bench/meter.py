@@ -47,11 +47,16 @@ class Meter:
         self._began: tuple[float, float] | None = None
         self.yardstick_seconds = 0.0
 
+    def prepare(self) -> None:
+        """Do, once, what is to be done before the clock runs."""
+        if not self.yardstick_seconds:
+            self.yardstick_seconds = min(yardstick() for _ in range(YARDSTICKS))
+            settle_memory()  # as live running does
+
     def start(self) -> None:
         """Start, once."""
         if self._began is None:
-            self.yardstick_seconds = min(yardstick() for _ in range(YARDSTICKS))
-            settle_memory()  # as live running does
+            self.prepare()
             self._began = (perf_counter(), process_time())
 
     def read(self) -> tuple[float, float]:

@@ -97,9 +97,13 @@ class Ends(dict[str, int]):
     def __init__(self, ends: dict[str, int], stop: Event) -> None:
         super().__init__()
         self._ends, self._stop = ends, stop
+        self.began: tuple[float, float] | None = None
+        """POSIX seconds and CPU seconds at which the first records were handed on."""
 
     def __setitem__(self, name: str, position: int) -> None:
         super().__setitem__(name, position)
+        if self.began is None and position > 0:  # where to begin is a negative number
+            self.began = (time.time(), time.process_time())
         if all(at >= self._ends[part] for part, at in self.items()):
             self._stop.set()
 
@@ -124,12 +128,12 @@ class Run:
     def __init__(self, member: Member) -> None:
         job, self.place = member.job, Place(member.process, member.addresses)
         self.job, self.stop, self.sink = job, Event(), Sink(member.process)
-        self.began: tuple[float, float] | None = None
         settings = load(None, os.environ)
         kafka = msgspec.structs.replace(
             settings.kafka, brokers=(job.brokers or "",), topics=(job.topic,), models_topic=f"{job.topic}.models"
         )
         self.settings = msgspec.structs.replace(settings, kafka=kafka)
+        self.positions = Ends(ends_of(self.settings, job.topic), self.stop)
         self._ahead = job.last - time.time()
 
     def clock(self) -> float:
@@ -145,25 +149,26 @@ class Run:
         every = timedelta(seconds=self.settings.state.snapshot_seconds)
         cluster_main(flow, list(self.place.addresses), self.place.process, epoch_interval=every)
         ended, cpu_ended = time.time(), time.process_time()
-        if self.began is None:
+        began = self.positions.began
+        if began is None:
             raise RuntimeError("the process read no event")
         found = read(registry, COMPARED)
         figures = Figures(
             events=self.job.events,
-            seconds=ended - self.began[0],
-            cpu_seconds=cpu_ended - self.began[1],
+            seconds=ended - began[0],
+            cpu_seconds=cpu_ended - began[1],
             rss_bytes=peak_rss_bytes(),
             counted={name: int(sum(children.values())) for name, children in found.items()},
             published=self.sink.records,
             published_bytes=self.sink.bytes,
             yardstick_seconds=yardstick_seconds,
         )
-        return Told(figures, self.began[0], ended)
+        return Told(figures, began[0], ended)
 
     def _flow(self, observer: Any) -> Dataflow:  # noqa: ANN401  made by `observer_of`
         kafka, place = self.settings.kafka, self.place
         source = KafkaSource(kafka, kafka.topics, ready=self._is_ready, stop=self.stop)
-        source.status.positions = Ends(ends_of(self.settings, self.job.topic), self.stop)
+        source.status.positions = self.positions
         alone = place.processes == 1
         self.here = live_process(
             self.settings, self.clock, keep=False, place=place, parts=None if alone else lambda: source.status.parts
@@ -181,11 +186,7 @@ class Run:
         return flow
 
     def _is_ready(self) -> bool:
-        if not self.here.models.complete():
-            return False
-        if self.began is None:
-            self.began = (time.time(), time.process_time())
-        return True
+        return self.here.models.complete()
 
 
 if __name__ == "__main__":

@@ -192,11 +192,17 @@ class Bench:
 
     def _from_kafka(self, brokers: str, tell: Callable[[int], None]) -> None:
         params = msgspec.structs.replace(self.settings.kafka, brokers=(brokers,))
-        total, topic, start = self.job.events, self.job.topic, self.meter.start
+        total, topic, meter = self.job.events, self.job.topic, self.meter
+        meter.prepare()
+
+        def came(read: int) -> None:
+            meter.start()  # not sooner: how long a broker takes to answer the first fetch is not what is measured
+            tell(read)
+
         if self.job.way == "flow":
-            self._flow(lambda ready: kafka.source(params, topic, total, _then(ready, start), tell))
+            self._flow(lambda ready: kafka.source(params, topic, total, ready, came))
         else:
-            self._bare(kafka.bare_chunks(params, topic, total, start, tell))
+            self._bare(kafka.bare_chunks(params, topic, total, came))
 
     def _flow(self, source: Callable[[Callable[[], bool]], Any]) -> None:
         measured = flow(self.settings, self.clock, self.observer, self.sink, source)
@@ -209,18 +215,6 @@ class Bench:
             bare.timed(self.stages)
         bare.run(batches)
         self.seconds, self.cpu_seconds = self.meter.read()
-
-
-def _then(ready: Callable[[], bool], start: Callable[[], None]) -> Callable[[], bool]:
-    """`ready`, that starts the meter when it is."""
-
-    def started() -> bool:
-        if not ready():
-            return False
-        start()
-        return True
-
-    return started
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ MAX_HELD = 20_000
 VERSION = 1
 """Of what a lane keeps around its stage's own state."""
 
+
 class LaneLogic(StatefulBatchLogic[Any, Port, bytes]):
     """One lane of one stage.
 

@@ -50,8 +50,8 @@ MAKING = "making"
 """Lies in the directory while a store is made: what is there then was never used."""
 
 PAGE_BYTES = 65_536
-"""Of a partition's file, SQLite's largest: snapshots are large values, and the flow stands still while they are written.
-Half of SQLite's time for them goes into its usual 4 KiB pages. Stores with those are read and written as they are."""
+"""Of a partition's file, SQLite's largest. Snapshots are large values, and the flow stands still while they are
+written: half of SQLite's time goes into its usual 4 KiB pages. Stores with those are read and written as they are."""
 
 _locks: dict[Path, IO[bytes]] = {}
 """Locks that this process holds until it ends: a file's lock goes with its file object."""

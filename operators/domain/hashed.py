@@ -88,7 +88,8 @@ class HashedOneVsRest(base.Classifier):
         weights -= self.learning_rate / np.sqrt(squares + self.damping) * gradients
         intercepts = self.intercepts - self.intercept_rate * slopes
         if not math.isfinite(float(weights.sum()) + float(squares.sum()) + float(intercepts.sum())):
-            raise ArithmeticError(f"weights that are not finite after an example of {len(features)} features, weight {w}")
+            what = f"an example of {len(features)} features, weight {w}"
+            raise ArithmeticError(f"weights that are not finite after {what}")
         self.weights[features], self.squares[features], self.intercepts = weights, squares, intercepts
 
     def predict_proba_one(self, x: dict[Any, Any], **_: Any) -> dict[Any, float]:

@@ -91,8 +91,8 @@ TYPES: dict[type[Struct], str] = {
     SatisfactionScored: "csq.satisfaction.scored",
     ChurnScored: "csq.churn.scored",
 }
-_SUFFIXES = {kind: f"#{name.removeprefix('csq.')}" for kind, name in TYPES.items()}
-"""What an outgoing id adds to that of its cause."""
+_NAMED = {kind: (name, f"#{name.removeprefix('csq.')}") for kind, name in TYPES.items()}
+"""The type, and what an outgoing id adds to that of its cause."""
 
 
 class _Event(Struct, frozen=True, gc=False):
@@ -116,9 +116,8 @@ def publish(data: Struct, cause: str, time: float, key: str) -> Outgoing:
     >>> publish(data, "shop/1 e7", 0.0, "u1").value[:80]
     b'{"specversion":"1.0","id":"shop/1 e7#churn.scored","source":"csq","type":"csq.ch'
     """
-    of = type(data)
-    kind = TYPES[of]
+    kind, suffix = _NAMED[type(data)]
     if len(cause) > MAX_CAUSE:  # ours keep to the bound that theirs keep
         cause = xxh3_128_hexdigest(cause.encode())
-    event = _Event("1.0", cause + _SUFFIXES[of], SOURCE, kind, fromtimestamp(time, UTC), data)
+    event = _Event("1.0", cause + suffix, SOURCE, kind, fromtimestamp(time, UTC), data)
     return Outgoing(kind, key, _encode(event))

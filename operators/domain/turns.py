@@ -28,7 +28,9 @@ class Turns:
         if probabilities is None or reading.model is None:
             return None
         negative, neutral, positive = probabilities
-        sentiment = events.SENTIMENTS[probabilities.index(max(probabilities))]
+        sentiment = "neutral" if neutral >= positive else "positive"
+        if negative >= neutral and negative >= positive:
+            sentiment = "negative"
         labels = (self._queues[data.queue], self._channels[data.channel], reading.language, sentiment)
         self._out.counted["csq_turns_total", labels] += 1
         polarity = positive - negative
