@@ -222,7 +222,9 @@ def test_of_the_authority_s_clients_only_the_allowed_get_in(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz", "/none"])
 @pytest.mark.parametrize("auth", [None, ("anna", "wrong"), ("bert", PASSWORD), ("", ""), ("anna", PASSWORD + "\0")])
-def test_without_the_right_password_no_page_says_anything(shared: Site, path: str, auth: tuple[str, str] | None) -> None:
+def test_without_the_right_password_no_page_says_anything(
+    shared: Site, path: str, auth: tuple[str, str] | None
+) -> None:
     answer = shared.get(path, auth)
     assert (answer.status_code, answer.text) == (401, "Unauthorized\n")
     assert answer.headers["www-authenticate"] == 'Basic realm="csq", charset="UTF-8"'
