@@ -15,10 +15,12 @@ help: ## Show this help
 run: $(INSTALLED) ## Start csq: a simulated shop, or what ARGS="-c my.yaml" names
 	@$(BIN)/csq run $(ARGS)
 
-test: $(INSTALLED) ## Run the tests
-	@$(BIN)/pytest -m "not slow" $(ARGS)
+# A file's tests stay together and in order, so what a module has made once is made once. ARGS="-x --pdb" runs in one
+# process by itself, ARGS="-n 0" does for whatever else wants the terminal (-s, a debugger).
+test: $(INSTALLED) ## Run the tests, side by side; in one process with ARGS="-n 0", as --pdb does by itself
+	@$(BIN)/pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-all: $(INSTALLED) ## Run the tests, the slow ones too
+test-all: $(INSTALLED) ## Run the tests, the slow ones too, one after the other
 	@$(BIN)/pytest $(ARGS)
 
 check: lint types imports generated ## Lint, types, import rules, stale generated files

@@ -1,6 +1,7 @@
 """What all tests share: the folder of public data, real servers, and how Hypothesis searches."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,15 @@ settings.register_profile(
 )  # a build must not fail by chance, or by a busy machine
 settings.register_profile("search", max_examples=2_000, deadline=None)  # HYPOTHESIS_PROFILE=search make test
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _stores_given_back() -> Iterator[None]:
+    """A process holds its stores until it ends, and this one then complains of each file that it left open."""
+    yield
+    if (recovery := sys.modules.get("flows.state.recovery")) is not None:
+        for file in recovery._locks.values():
+            file.close()
 
 
 @pytest.fixture(scope="session")

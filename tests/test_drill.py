@@ -10,8 +10,9 @@ from threading import Condition
 
 import pytest
 import yaml
+from confluent_kafka import Consumer, TopicPartition
 
-from operators.connectors.embedded import EmbeddedBroker
+from operators.connectors.embedded import PARTITIONS, EmbeddedBroker
 from operators.connectors.simulator import Params, Simulator
 from tests.drills import __main__ as command
 from tests.drills.cases import DRILLS, LANES, WAITS, Drill, shop
@@ -79,14 +80,21 @@ def test_a_time_in_an_event_moves_towards_the_start_also_in_one_that_is_broken()
 
 def test_a_shop_has_been_open_for_a_while_and_goes_on_live():
     with EmbeddedBroker([TOPIC]) as broker:
+        reader = Consumer({"bootstrap.servers": broker.bootstrap_servers, "group.id": "arrived"})
+        parts = [TopicPartition(TOPIC, number) for number in range(PARTITIONS)]
+
+        def arrived() -> int:
+            return sum(reader.get_watermark_offsets(part, timeout=10)[1] for part in parts)
+
         begun = time.time()
         written = Shop(broker.bootstrap_servers, TOPIC, Params(events_per_second=1), by=60, past_seconds=1_800)
         written.start()
         try:
-            while not written.is_live and time.time() < begun + 20:
-                time.sleep(0.05)
+            while not (written.is_live and arrived() > 1_000) and time.time() < begun + 20:
+                time.sleep(0.05)  # what the broker has not taken when a shop is closed is dropped
         finally:
             written.close()
+            reader.close()
         seen = consume(broker.bootstrap_servers, TOPIC)
 
     assert written.is_live

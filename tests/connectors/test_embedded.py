@@ -8,6 +8,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from operators.connectors.embedded import PARTITIONS, EmbeddedBroker
+from tests.ports import deserted
 
 PRODUCE_ELSEWHERE = """
 import sys
@@ -53,5 +54,5 @@ def test_two_brokers_know_nothing_of_each_other() -> None:
 def test_a_closed_broker_answers_no_more() -> None:
     with EmbeddedBroker() as broker:
         address = broker.bootstrap_servers
-    with pytest.raises(KafkaException):
+    with deserted(address), pytest.raises(KafkaException):
         AdminClient({"bootstrap.servers": address, "log_level": 2}).list_topics(timeout=0.5)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
 
 from flows import live as live_module
@@ -26,6 +26,7 @@ from operators.connectors.simulator import Params, simulate
 from operators.domain.outgoing import DEADLETTERS
 from operators.metrics import CATALOGUE
 from operators.observe import Values, read
+from tests.letters import consume
 from tests.streams import CSQ, ENVIRON, NOW, ORIGIN, ROOT, SERVICE, SETTINGS, SMOOTHED, event_time, run, told_apart
 
 READY_SECONDS = 30.0
@@ -138,7 +139,7 @@ def test_live_measures_what_a_replay_measures(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(live_module.Heart, "__call__", recorded.clock)
         actual = recorded.run()
         published = {
-            name: sorted(consumed(broker, name, sum(expected.published[name].values())))
+            name: sorted(message.value() for message in consume(broker.bootstrap_servers, name))
             for name in ("csq.reply.measured", "csq.turn.scored", DEADLETTERS)
         }
     names = [name for name in (*SERVICE, *SMOOTHED) if name not in WITH_TIME]
@@ -147,21 +148,6 @@ def test_live_measures_what_a_replay_measures(monkeypatch: pytest.MonkeyPatch):
     for name in ("csq.reply.measured", DEADLETTERS):
         assert sorted(expected.published[name].elements()) == published[name]
     assert sum(expected.published["csq.turn.scored"].values()) == len(published["csq.turn.scored"])
-
-
-def consumed(broker: EmbeddedBroker, topic: str, count: int) -> list[bytes]:
-    """All records of a topic: as many as expected, and whatever comes within a moment after them."""
-    consumer = Consumer(
-        {"bootstrap.servers": broker.bootstrap_servers, "group.id": f"test-{topic}", "auto.offset.reset": "earliest"}
-    )
-    consumer.subscribe([topic])
-    found: list[bytes] = []
-    deadline = time.monotonic() + 15.0
-    while len(found) < count and time.monotonic() < deadline:
-        found += [message.value() for message in consumer.consume(1_000, 0.2)]
-    found += [message.value() for message in consumer.consume(1_000, 0.3)]
-    consumer.close()
-    return found
 
 
 # The process.

@@ -19,6 +19,7 @@ from operators.connectors.kafka.errors import KafkaOutputError
 from operators.connectors.kafka.params import KafkaParams
 from operators.connectors.kafka.sink import PARTS, KafkaSink, SinkPart
 from operators.domain.outgoing import Outgoing
+from tests.ports import deserted
 
 DEADLINE_SECONDS = 20.0
 """Bound on any wait of these tests; they normally take milliseconds."""
@@ -119,43 +120,42 @@ def test_an_undelivered_record_fails_the_epoch_and_closing_adds_no_second_error(
         part = part_of(KafkaSink(params(broker.bootstrap_servers, delivery_seconds=2.0)))
         part.write_batch([[Outgoing("alerts", "a", b"first")]])
         part.snapshot()
-    part.write_batch([[Outgoing("alerts", "a", b"second"), Outgoing("alerts", "b", b"third")]])
-    with pytest.raises(
-        KafkaOutputError,
-        match=r"2 records for topic alerts were not delivered: .*timed out.*2 s \(kafka\.delivery_seconds",
-    ):
-        part.snapshot()
-    part.close()
+    with deserted(broker.bootstrap_servers):
+        part.write_batch([[Outgoing("alerts", "a", b"second"), Outgoing("alerts", "b", b"third")]])
+        with pytest.raises(
+            KafkaOutputError,
+            match=r"2 records for topic alerts were not delivered: .*timed out.*2 s \(kafka\.delivery_seconds",
+        ):
+            part.snapshot()
+        part.close()
 
 
 def test_while_it_waits_for_a_broker_the_process_shows_that_it_lives() -> None:
     beats: list[float] = []
-    with EmbeddedBroker() as broker:
-        sink = KafkaSink(params(broker.bootstrap_servers, delivery_seconds=2.0), beat=lambda: beats.append(1))
-    part = part_of(sink)
-    part.write_batch([[Outgoing("alerts", "a", b"first")]])
-    with pytest.raises(KafkaOutputError):
-        part.snapshot()
+    with deserted() as address:
+        part = part_of(KafkaSink(params(address, delivery_seconds=2.0), beat=lambda: beats.append(1)))
+        part.write_batch([[Outgoing("alerts", "a", b"first")]])
+        with pytest.raises(KafkaOutputError):
+            part.snapshot()
     assert 2 <= len(beats) <= 6
 
 
 def test_many_parts_close_as_fast_as_one() -> None:
-    with EmbeddedBroker() as broker:
-        sink = KafkaSink(params(broker.bootstrap_servers))
-    parts = [sink.build_part("out", name, None) for name in sink.list_parts()]
-    parts[0].write_batch([[Outgoing("alerts", "a", b"first")]])
-    begun = time.monotonic()
-    for part in parts:
-        part.close()
-    assert 4 < time.monotonic() - begun < 10
+    with deserted() as address:
+        sink = KafkaSink(params(address))
+        parts = [sink.build_part("out", name, None) for name in sink.list_parts()]
+        parts[0].write_batch([[Outgoing("alerts", "a", b"first")]])
+        begun = time.monotonic()
+        for part in parts:
+            part.close()
+        assert 4 < time.monotonic() - begun < 10
 
 
 def test_a_flow_ends_with_the_error_of_its_sink() -> None:
-    with EmbeddedBroker() as broker:
-        address = broker.bootstrap_servers
-    sink = KafkaSink(params(address, delivery_seconds=0.5))
-    with pytest.raises(BytewaxRuntimeError) as raised:
-        run_main(flow_into(sink, [("lane", [Outgoing("alerts", "a", b"value")])]))
+    with deserted() as address:
+        sink = KafkaSink(params(address, delivery_seconds=0.5))
+        with pytest.raises(BytewaxRuntimeError) as raised:
+            run_main(flow_into(sink, [("lane", [Outgoing("alerts", "a", b"value")])]))
     causes, error = [], raised.value.__cause__
     while error is not None:
         causes.append(error)

@@ -27,6 +27,7 @@ from operators.connectors.kafka.params import KafkaParams
 from operators.connectors.kafka.part import Part
 from operators.connectors.kafka.source import KafkaSource
 from operators.domain.route import Chunk
+from tests.ports import deserted
 
 FAST = {"fetch.wait.max.ms": 10}
 """The embedded broker answers a fetch only after this, even when records come sooner."""
@@ -341,16 +342,17 @@ def test_time_stands_still_while_the_broker_is_gone(
         reading = Reading(source)
         reading.until_ended()
         assert source.status.connected
-    reading.until(lambda: not source.status.connected)
-    reading.chunks.clear()
-    deadline = time.monotonic() + 1.5  # long enough to be asked for the ends again
-    while time.monotonic() < deadline:
-        reading.step()
-        time.sleep(0.01)
-    assert reading.chunks == []
-    assert "Connect" in source.status.reason or "down" in source.status.reason
-    assert [r.getMessage() for r in caplog.records if "contact lost" in r.getMessage()] == caplog.messages[-1:]
-    reading.close()
+    with deserted(broker.bootstrap_servers):
+        reading.until(lambda: not source.status.connected)
+        reading.chunks.clear()
+        deadline = time.monotonic() + 1.5  # long enough to be asked for the ends again
+        while time.monotonic() < deadline:
+            reading.step()
+            time.sleep(0.01)
+        assert reading.chunks == []
+        assert "Connect" in source.status.reason or "down" in source.status.reason
+        assert [r.getMessage() for r in caplog.records if "contact lost" in r.getMessage()] == caplog.messages[-1:]
+        reading.close()
 
 
 def test_reading_goes_on_by_itself_when_a_frozen_broker_wakes_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ from flows.state.recovery import prepare
 from flows.web.config import WebConfigFile
 from flows.web.server import WebServer, application
 from operators.connectors.embedded import EmbeddedBroker
+from tests.ports import deserted
 from tests.servers.kafka import PASSWORD, USER, Kafka
 
 OUTPUTS = tuple(Outputs().by_stream().values())
@@ -119,10 +120,11 @@ def test_wrong_settings_are_all_told_and_nothing_else_is_checked(tmp_path: Path)
 # Kafka.
 
 
-def test_a_broker_that_does_not_answer_is_named(tmp_path: Path, free_port: int) -> None:
-    code, lines = checked(tmp_path, {"kafka": {"brokers": [f"127.0.0.1:{free_port}"], "connect_seconds": 0.5}})
+def test_a_broker_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    with deserted() as address:
+        code, lines = checked(tmp_path, {"kafka": {"brokers": [address], "connect_seconds": 0.5}})
     assert code == 1
-    assert lines[-1].startswith(f"fail brokers: 127.0.0.1:{free_port}: no answer in 0.5 s: ")
+    assert lines[-1].startswith(f"fail brokers: {address}: no answer in 0.5 s: ")
     assert "Check kafka.brokers and the network" in lines[-1]
 
 

@@ -107,6 +107,27 @@ def plain(tmp_path: Path) -> Iterator[Site]:
         yield site
 
 
+# A server takes a fifth of a second to stop: tests that change nothing about theirs share it.
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with serving(tmp_path_factory.mktemp("shared"), TLS + USERS) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def shared_plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with serving(tmp_path_factory.mktemp("plain"), "") as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def shared_with_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with serving(tmp_path_factory.mktemp("users"), USERS) as site:
+        yield site
+
+
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits that a test can wait for."""
@@ -117,22 +138,22 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
 # TLS.
 
 
-def test_it_speaks_tls_1_2_and_1_3_and_nothing_older(site: Site) -> None:
-    assert site.server.url.startswith("https://")
+def test_it_speaks_tls_1_2_and_1_3_and_nothing_older(shared: Site) -> None:
+    assert shared.server.url.startswith("https://")
     for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
-        context = site.trust()
+        context = shared.trust()
         context.minimum_version = context.maximum_version = version
-        assert site.get(context=context).status_code == 200
-    old = site.trust()
+        assert shared.get(context=context).status_code == 200
+    old = shared.trust()
     old.set_ciphers("DEFAULT:@SECLEVEL=0")
     with pytest.warns(DeprecationWarning, match=r"TLSv1_1 is deprecated"):
         old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
     with pytest.raises(httpx.ConnectError):
-        site.get(context=old)
+        shared.get(context=old)
 
 
-def test_a_client_without_tls_gets_nothing(site: Site) -> None:
-    with closing(site.connect()) as client:
+def test_a_client_without_tls_gets_nothing(shared: Site) -> None:
+    with closing(shared.connect()) as client:
         client.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"200" not in everything(client)
 
@@ -201,8 +222,10 @@ def test_of_the_authority_s_clients_only_the_allowed_get_in(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz", "/none"])
 @pytest.mark.parametrize("auth", [None, ("anna", "wrong"), ("bert", PASSWORD), ("", ""), ("anna", PASSWORD + "\0")])
-def test_without_the_right_password_no_page_says_anything(site: Site, path: str, auth: tuple[str, str] | None) -> None:
-    answer = site.get(path, auth)
+def test_without_the_right_password_no_page_says_anything(
+    shared: Site, path: str, auth: tuple[str, str] | None
+) -> None:
+    answer = shared.get(path, auth)
     assert (answer.status_code, answer.text) == (401, "Unauthorized\n")
     assert answer.headers["www-authenticate"] == 'Basic realm="csq", charset="UTF-8"'
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -211,9 +234,8 @@ def test_without_the_right_password_no_page_says_anything(site: Site, path: str,
 @pytest.mark.parametrize(
     "header", ["Basic", "Basic ====", "Basic /w==", "Bearer x", "Basic " + "x" * 9_000, "basic Zm9v\xe4"]
 )
-def test_a_malformed_authorization_is_a_wrong_one(plain: Site, header: str) -> None:
-    plain.configure(USERS)
-    connection = http.client.HTTPConnection(*plain.address, timeout=5)
+def test_a_malformed_authorization_is_a_wrong_one(shared_with_users: Site, header: str) -> None:
+    connection = http.client.HTTPConnection(*shared_with_users.address, timeout=5)
     connection.request("GET", "/metrics", headers={"Authorization": header})
     assert connection.getresponse().status == 401
     connection.close()
@@ -334,8 +356,8 @@ def test_where_there_are_too_many_those_that_never_asked_go_first(plain: Site) -
 
 @pytest.mark.usefixtures("brief")
 @pytest.mark.parametrize("sent", [b"", b"G", b"GET /metrics HTTP/1.1\r\nHost: x\r\n", b"POST /metrics HTTP/1.1\r\n"])
-def test_who_does_not_come_to_the_end_of_a_request_is_cut_off(plain: Site, sent: bytes) -> None:
-    with closing(plain.connect()) as client:
+def test_who_does_not_come_to_the_end_of_a_request_is_cut_off(shared_plain: Site, sent: bytes) -> None:
+    with closing(shared_plain.connect()) as client:
         began = time.monotonic()
         client.sendall(sent)
         assert everything(client) == b""
@@ -343,8 +365,8 @@ def test_who_does_not_come_to_the_end_of_a_request_is_cut_off(plain: Site, sent:
 
 
 @pytest.mark.usefixtures("brief")
-def test_dripping_bytes_win_no_time(plain: Site) -> None:
-    with closing(plain.connect()) as client:
+def test_dripping_bytes_win_no_time(shared_plain: Site) -> None:
+    with closing(shared_plain.connect()) as client:
         began = time.monotonic()
         with suppress(OSError):  # broken pipe or reset, as it happens
             for byte in itertools.cycle(b"GET /"):
@@ -354,8 +376,8 @@ def test_dripping_bytes_win_no_time(plain: Site) -> None:
 
 
 @pytest.mark.usefixtures("brief")
-def test_a_handshake_that_does_not_end_is_cut_off(site: Site) -> None:
-    with closing(site.connect()) as client:
+def test_a_handshake_that_does_not_end_is_cut_off(shared: Site) -> None:
+    with closing(shared.connect()) as client:
         client.sendall(b"\x16\x03\x01\x02\x00\x01")
         began = time.monotonic()
         assert everything(client) == b""
@@ -383,8 +405,8 @@ def until(holds: Callable[[], object], seconds: float) -> None:
         time.sleep(0.02)
 
 
-def test_requests_sent_ahead_are_answered_in_turn(plain: Site) -> None:
-    with closing(plain.connect()) as client:
+def test_requests_sent_ahead_are_answered_in_turn(shared_plain: Site) -> None:
+    with closing(shared_plain.connect()) as client:
         client.sendall(
             b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 3
             + b"GET /none HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -410,16 +432,16 @@ def test_idle_and_half_open_connections_do_not_hold_up_the_end(tmp_path: Path) -
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
 @pytest.mark.parametrize("framing", ["Content-Length: 5", "Transfer-Encoding: chunked", "Content-Length: 100000000"])
-def test_a_body_is_refused_unread(plain: Site, method: str, framing: str) -> None:
-    with closing(plain.connect()) as client:
+def test_a_body_is_refused_unread(shared_plain: Site, method: str, framing: str) -> None:
+    with closing(shared_plain.connect()) as client:
         client.sendall(f"{method} /metrics HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n".encode())
         found = everything(client)  # it closes: the rest is not waited for
     assert found.startswith(b"HTTP/1.1 413")
     assert found.endswith(b"a request has no body here\n")
 
 
-def test_a_head_that_is_too_long_is_refused(plain: Site) -> None:
-    with closing(plain.connect()) as client:
+def test_a_head_that_is_too_long_is_refused(shared_plain: Site) -> None:
+    with closing(shared_plain.connect()) as client:
         client.sendall(b"GET /metrics HTTP/1.1\r\nX: " + b"x" * 20_000)
         assert everything(client).startswith(b"HTTP/1.1 400")
 
