@@ -436,4 +436,4 @@ def test_a_resumed_stage_has_the_same_future(facts: list[Fact], cut: int, label_
     assert msgspec.msgpack.encode(list(expected.examples.values())) == msgspec.msgpack.encode(
         list(actual.examples.values())
     )
-    assert msgspec.msgpack.encode(whole.state()) == msgspec.msgpack.encode(resumed.state())
+    assert whole.state() == resumed.state()
