@@ -103,7 +103,8 @@ class Ends(Struct):
 class Conversations(Stage):
     """One lane's conversations."""
 
-    version = 1
+    version = 2
+    """Version 1 kept the timers of records that end: they follow from the records."""
 
     def __init__(
         self,
@@ -254,7 +255,7 @@ class Conversations(Stage):
             else:
                 self._drop(conversation_id, due)
 
-    def _until(self, record: Record) -> float:
+    def _until(self, record: Record | Ends) -> float:
         """When the record is dropped if nothing more is heard of it."""
         days = self._params.idle_days if record.open else self._params.closed_days
         return record.last_at + days * DAY
@@ -295,7 +296,8 @@ class Conversations(Stage):
     def view(self) -> dict[str, Any]:
         """The same, not copied, with records of long ago as bytes."""
         records, turns = self._records.view(self._now), self._turns.view(self._now)
-        return {"v": self.version, "records": records, "timers": self._timers, "turns": turns}
+        timers = sorted(timer for timer in self._timers if timer[2] is not None)  # the others follow from the records
+        return {"v": self.version, "records": records, "timers": timers, "turns": turns}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
@@ -303,8 +305,10 @@ class Conversations(Stage):
 
     def resume(self, stored: Raw) -> None:
         """The same, without decoding the records."""
-        check_version("conversations", stored, self.version)
+        check_version("conversations", stored, 1, self.version)
         state = msgpack.decode(stored, type=Stored)
         self._records.restore(state.records)
-        self._timers = state.timers
+        self._timers = [timer for timer in state.timers if timer[2] is not None]
+        self._timers += [(self._until(record), key, None) for key, record in self._records.each(Ends)]
+        heapq.heapify(self._timers)
         self._turns.restore(state.turns)

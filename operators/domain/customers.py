@@ -8,7 +8,7 @@ where the shop has none, no order within the horizon after the score. Facts come
 import heapq
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from operator import attrgetter
 from typing import Annotated, Any, Literal, Protocol
 
@@ -107,21 +107,23 @@ class Stored(Struct):
     """What `view` gave, as it is read."""
 
     records: Raw
-    timers: list[tuple[float, str, str, str]]
 
 
 class Standing(Struct):
-    """Of a record what says when it goes, and whether somebody is about to leave."""
+    """Of a record what says what becomes of it with time, and whether somebody is about to leave."""
 
     last_at: float
     segment: str = "other"
+    contacts: dict[str, tuple[float, Raw]] = {}
+    pending: tuple[float, Raw, Raw] | None = None
     at_risk: bool = False
 
 
 class Customers(Stage):
     """One lane's customers."""
 
-    version = 1
+    version = 2
+    """Version 1 kept the timers, too: they follow from the records."""
 
     def __init__(self, params: Params, names: Names, churn: Scorer, part: str) -> None:
         self._params = params
@@ -322,6 +324,15 @@ class Customers(Stage):
         if self._timers and self._timers[0][0] < now:
             self._fire(now)
 
+    def _timers_of(self, customer_id: str, record: Record | Standing) -> Iterator[tuple[float, str, str, str]]:
+        """When something becomes of a record though nothing happens."""
+        params = self._params
+        yield record.last_at + params.silence_days * DAY, customer_id, "silence", ""
+        for conversation_id, (resolved_at, _) in record.contacts.items():
+            yield resolved_at + params.contact_window_days * DAY, customer_id, "contact", conversation_id
+        if record.pending is not None:
+            yield record.pending[0] + params.horizon_days * DAY, customer_id, "horizon", ""
+
     def _fire(self, now: float) -> None:
         timers = self._timers
         while timers and timers[0][0] < now:
@@ -390,7 +401,7 @@ class Customers(Stage):
 
     def view(self) -> dict[str, Any]:
         """The same, not copied, with records of long ago as bytes."""
-        return {"v": self.version, "records": self._records.view(self._now), "timers": self._timers}
+        return {"v": self.version, "records": self._records.view(self._now)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
@@ -398,9 +409,12 @@ class Customers(Stage):
 
     def resume(self, stored: Raw) -> None:
         """The same, without decoding the records."""
-        check_version("customers", stored, self.version)
-        state = msgpack.decode(stored, type=Stored)
-        self._records.restore(state.records)
-        self._timers = state.timers
-        self._risk = Counter(record.segment for _, record in self._records.each(Standing) if record.at_risk)
+        check_version("customers", stored, 1, self.version)
+        self._records.restore(msgpack.decode(stored, type=Stored).records)
+        self._timers, self._risk = [], Counter()
+        for customer_id, record in self._records.each(Standing):
+            self._timers += self._timers_of(customer_id, record)
+            if record.at_risk:
+                self._risk[record.segment] += 1
+        heapq.heapify(self._timers)
         self._risk_changed = True

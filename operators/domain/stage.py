@@ -77,15 +77,15 @@ class Versioned(Struct):
     v: Any = None
 
 
-def check_version(stage: str, state: dict[str, Any] | Raw, version: int) -> None:
-    """Refuse a state that another release wrote.
+def check_version(stage: str, state: dict[str, Any] | Raw, *versions: int) -> None:
+    """Refuse a state that this release cannot read: it reads `versions`, and writes the last of them.
 
     Raises:
-        StateVersionError: the version is not `version`.
+        StateVersionError: the version is none of them.
     """
     found = msgpack.decode(state, type=Versioned).v if isinstance(state, Raw) else state.get("v")
-    if found != version:
+    if found not in versions:
         raise StateVersionError(
-            f"recovery state of stage {stage}: version {found!r} found, {version} expected; "
+            f"recovery state of stage {stage}: version {found!r} found, {versions[-1]} expected; "
             "start with the release that wrote it, or with an empty recovery directory"
         )

@@ -12,8 +12,8 @@ from msgspec import Raw, msgpack
 T = TypeVar("T")
 P = TypeVar("P")
 
-COLD_SECONDS = 300.0
-"""A record that nothing happened to for so long is frozen. That, and to thaw it, costs as much as a few snapshots."""
+COLD_SECONDS = 120.0
+"""A record that nothing happened to for so long is frozen. That, and to thaw it, costs as much as three snapshots."""
 
 _encode = msgpack.Encoder().encode
 _decode_all = msgpack.Decoder(dict[str, Raw]).decode
