@@ -32,7 +32,7 @@ from operators.domain.ledger import Ledger
 from operators.domain.ledger import Stored as StoredLedger
 from operators.domain.outbox import Outbox
 from operators.domain.reading import Reading
-from operators.domain.record import Record
+from operators.domain.record import Beginning, Record
 from operators.domain.rounds import Rounds
 from operators.domain.stage import Fact, Port, Stage, check_version
 from operators.domain.table import Table
@@ -93,18 +93,11 @@ class Stored(Struct):
     turns: StoredLedger
 
 
-class Ends(Struct):
-    """Of a record what says when it ends."""
-
-    last_at: float
-    open: bool = True
-
-
 class Conversations(Stage):
     """One lane's conversations."""
 
     version = 2
-    """Version 1 kept the timers of records that end: they follow from the records."""
+    """Version 1 kept records as maps, and the timers of their ends, which follow from them."""
 
     def __init__(
         self,
@@ -255,7 +248,7 @@ class Conversations(Stage):
             else:
                 self._drop(conversation_id, due)
 
-    def _until(self, record: Record | Ends) -> float:
+    def _until(self, record: Record | Beginning) -> float:
         """When the record is dropped if nothing more is heard of it."""
         days = self._params.idle_days if record.open else self._params.closed_days
         return record.last_at + days * DAY
@@ -267,7 +260,7 @@ class Conversations(Stage):
 
     def _evict(self) -> None:
         """Make room: an eighth of the records goes, closed ones first, then those silent for longest."""
-        oldest = sorted((record.open, record.last_at, key) for key, record in self._records.each(Ends))
+        oldest = sorted((record.open, record.last_at, key) for key, record in self._records.each(Beginning))
         gone = oldest[: max(len(oldest) // 8, 1)]
         for _, last_at, conversation_id in gone:
             self._drop(conversation_id, last_at)
@@ -305,10 +298,10 @@ class Conversations(Stage):
 
     def resume(self, stored: Raw) -> None:
         """The same, without decoding the records."""
-        check_version("conversations", stored, 1, self.version)
+        version = check_version("conversations", stored, 1, self.version)
         state = msgpack.decode(stored, type=Stored)
-        self._records.restore(state.records)
+        self._records.restore(state.records, was_named=version == 1)
         self._timers = [timer for timer in state.timers if timer[2] is not None]
-        self._timers += [(self._until(record), key, None) for key, record in self._records.each(Ends)]
+        self._timers += [(self._until(record), key, None) for key, record in self._records.each(Beginning)]
         heapq.heapify(self._timers)
         self._turns.restore(state.turns)

@@ -32,7 +32,9 @@ from operators.domain.customer_record import (
     SEVERITY,
     SUMS,
     UNRESOLVED,
+    Beginning,
     Record,
+    packed,
     smoothed,
 )
 from operators.domain.example import Example
@@ -109,21 +111,11 @@ class Stored(Struct):
     records: Raw
 
 
-class Standing(Struct):
-    """Of a record what says what becomes of it with time, and whether somebody is about to leave."""
-
-    last_at: float
-    segment: str = "other"
-    contacts: dict[str, tuple[float, Raw]] = {}
-    pending: tuple[float, Raw, Raw] | None = None
-    at_risk: bool = False
-
-
 class Customers(Stage):
     """One lane's customers."""
 
     version = 2
-    """Version 1 kept the timers, too: they follow from the records."""
+    """Version 1 kept records as maps, and the timers, which follow from them."""
 
     def __init__(self, params: Params, names: Names, churn: Scorer, part: str) -> None:
         self._params = params
@@ -131,7 +123,7 @@ class Customers(Stage):
         self._segments, self._queues = Closed(names.segments), Closed(names.queues)
         self._churn = churn
         self._part = part
-        self._records = Table[Record](Record, attrgetter("last_at"))
+        self._records = Table[Record](Record, attrgetter("last_at"), packed)
         self._hot = self._records.hot
         self._now = -math.inf
         self._timers: list[tuple[float, str, str, str]] = []
@@ -324,7 +316,7 @@ class Customers(Stage):
         if self._timers and self._timers[0][0] < now:
             self._fire(now)
 
-    def _timers_of(self, customer_id: str, record: Record | Standing) -> Iterator[tuple[float, str, str, str]]:
+    def _timers_of(self, customer_id: str, record: Record | Beginning) -> Iterator[tuple[float, str, str, str]]:
         """When something becomes of a record though nothing happens."""
         params = self._params
         yield record.last_at + params.silence_days * DAY, customer_id, "silence", ""
@@ -369,7 +361,7 @@ class Customers(Stage):
 
     def _evict(self) -> None:
         """Make room: the eighth that has been silent for longest goes."""
-        oldest = sorted((record.last_at, customer_id) for customer_id, record in self._records.each(Standing))
+        oldest = sorted((record.last_at, customer_id) for customer_id, record in self._records.each(Beginning))
         for _, customer_id in oldest[: max(len(oldest) // 8, 1)]:
             self._drop(customer_id)
             self._out.counted["csq_state_evicted_total", ("customers",)] += 1
@@ -409,10 +401,10 @@ class Customers(Stage):
 
     def resume(self, stored: Raw) -> None:
         """The same, without decoding the records."""
-        check_version("customers", stored, 1, self.version)
-        self._records.restore(msgpack.decode(stored, type=Stored).records)
+        version = check_version("customers", stored, 1, self.version)
+        self._records.restore(msgpack.decode(stored, type=Stored).records, was_named=version == 1)
         self._timers, self._risk = [], Counter()
-        for customer_id, record in self._records.each(Standing):
+        for customer_id, record in self._records.each(Beginning):
             self._timers += self._timers_of(customer_id, record)
             if record.at_risk:
                 self._risk[record.segment] += 1

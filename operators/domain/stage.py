@@ -77,15 +77,16 @@ class Versioned(Struct):
     v: Any = None
 
 
-def check_version(stage: str, state: dict[str, Any] | Raw, *versions: int) -> None:
-    """Refuse a state that this release cannot read: it reads `versions`, and writes the last of them.
+def check_version(stage: str, state: dict[str, Any] | Raw, *versions: int) -> int:
+    """The version of a state, of `versions`, which this release reads; it writes the last of them.
 
     Raises:
         StateVersionError: the version is none of them.
     """
-    found = msgpack.decode(state, type=Versioned).v if isinstance(state, Raw) else state.get("v")
+    found: Any = msgpack.decode(state, type=Versioned).v if isinstance(state, Raw) else state.get("v")
     if found not in versions:
         raise StateVersionError(
             f"recovery state of stage {stage}: version {found!r} found, {versions[-1]} expected; "
             "start with the release that wrote it, or with an empty recovery directory"
         )
+    return int(found)

@@ -9,6 +9,8 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import Raw, msgpack
 
+from operators.domain.named import read_named
+
 T = TypeVar("T")
 P = TypeVar("P")
 
@@ -22,6 +24,7 @@ _decode_all = msgpack.Decoder(dict[str, Raw]).decode
 class Table(Generic[T]):
     """Records of the type `kind`; `last_at` tells when something happened to one last, in event time.
 
+    `pack` may make one smaller that is about to be frozen, if it is read again as it was.
     `hot` is for whoever asks often: always the same dict. What is not in it may be cold: `thaw` tells.
 
     >>> table = Table(dict[str, float], lambda record: record["at"])
@@ -32,7 +35,11 @@ class Table(Generic[T]):
     ({'at': 1.0}, None)
     """
 
-    def __init__(self, kind: Any, last_at: Callable[[T], float]) -> None:
+    def __init__(
+        self, kind: Any, last_at: Callable[[T], float], pack: Callable[[T], T] = lambda record: record
+    ) -> None:
+        self._kind = kind
+        self._pack = pack
         self.hot: dict[str, T] = {}
         self._cold: dict[str, Raw] = {}
         self._last_at = last_at
@@ -79,11 +86,13 @@ class Table(Generic[T]):
         """All of them, for whoever encodes them at once; what is cold by `now`, in event time, is frozen first."""
         hot, last_at, until = self.hot, self._last_at, now - COLD_SECONDS
         for key in [key for key, record in hot.items() if last_at(record) < until]:
-            self._cold[key] = Raw(_encode(hot.pop(key)))
+            self._cold[key] = Raw(_encode(self._pack(hot.pop(key))))
         return self._cold | hot
 
-    def restore(self, stored: Raw) -> None:
-        """Go on from the bytes of what `view` gave: all are cold."""
+    def restore(self, stored: Raw, *, was_named: bool = False) -> None:
+        """Go on from the bytes of what `view` gave: all are cold; `was_named`: maps of names, not arrays."""
         self.hot.clear()
+        if was_named:
+            stored = Raw(_encode(read_named(stored, self._kind)))
         # Copies: else the whole snapshot would stay in memory until the last of its records has been thawed.
         self._cold = {key: frozen.copy() for key, frozen in _decode_all(stored).items()}
