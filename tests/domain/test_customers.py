@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from operators.domain.churn import INPUTS, Inputs
 from operators.domain.customer_record import DAY, LONG_AGO_DAYS
@@ -338,6 +339,30 @@ def test_of_too_many_those_silent_for_longest_go_and_are_counted() -> None:
     kept = set(stage.state()["records"])
     assert {"k0", "new", "k3"} <= kept
     assert not {"k1", "k2"} & kept
+
+
+def test_who_is_evicted_is_the_same_whether_their_records_are_cold_or_not() -> None:
+    hot, cold = people(Leaving(line=0.1), max_customers=16), people(Leaving(line=0.1), max_customers=16)
+    for n in range(16):
+        one = fact("searched", 0, at=T + n // 2, who=f"k{n}")
+        settle(hot, one)
+        settle(cold, one, until=T + n)
+    cold.resume(Raw(msgspec.msgpack.encode(cold.view())))
+    late = [fact("searched", 0, at=T + 900, who="k0"), fact("searched", 0, at=T + 901, who="new")]
+    expected, actual = settle(hot, *late), settle(cold, *late)
+    assert len(cold._records.hot) == 2
+    assert hot.state() == cold.state()
+    assert (expected.counts, risk(expected)) == (actual.counts, risk(actual))
+
+
+def test_a_resumed_stage_has_the_timers_that_follow_from_its_records() -> None:
+    stage = people(label_from="orders")
+    solved = fact("resolved", "c1", ("solved", "orders"))
+    settle(stage, solved, fact("resolved", "c2", ("solved", "orders")), fact("searched", 0, who="k2"))
+    resumed = people(label_from="orders")
+    resumed.restore(stage.state())
+    assert sorted(stage._timers) == sorted(resumed._timers)
+    assert {kind for _, _, kind, _ in resumed._timers} == {"silence", "contact", "horizon"}
 
 
 @pytest.mark.parametrize("why", ["evicted", "forgotten"])

@@ -11,11 +11,20 @@ import shutil
 from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from flows.state.recovery import STATE_VERSION
-from flows.state.store import partitions, read_manifest
+from flows.state.store import partitions, read_manifest, snaps_of
+from operators.domain.closed import Params as Names
+from operators.domain.conversations import Conversations
+from operators.domain.conversations import Params as TalkParams
+from operators.domain.customers import Customers
+from operators.domain.customers import Params as CustomerParams
+from operators.domain.lane import Lanes
+from operators.domain.sealed import unseal
 from tests.kept import PARTITION, Result, run, settings_for
 from tests.streams import SERVICE, told_apart
 
@@ -24,6 +33,10 @@ STORES = sorted(FIXTURES.glob("store-*"))
 STORED = 304
 """Events that a store has taken: a whole number of batches, about half of them."""
 MOST_BYTES = 200_000
+STAGES: dict[str, Any] = {
+    "conversations": lambda: Conversations(TalkParams(), Names(), Lanes(2), lambda **_: (None, {})),
+    "customers": lambda: Customers(CustomerParams(), Names(), churn=None, part="0"),  # type: ignore[arg-type]  nobody is scored
+}
 
 
 def events() -> list[bytes]:
@@ -62,6 +75,25 @@ def test_counters_go_on_too(store: Path, tmp_path: Path, undisturbed: Result) ->
     shown_at_changes = ("csq_newest_event_timestamp_seconds",)  # a gauge is not stored; this one comes with events
     names = [name for name in SERVICE if name not in shown_at_changes]
     assert told_apart(undisturbed.values, resumed.values, names) == []
+
+
+@pytest.mark.parametrize("store", STORES, ids=lambda store: store.name)
+@pytest.mark.parametrize("name", ["conversations", "customers"])
+def test_every_record_is_read_as_it_was_and_is_read_again_as_it_is_now(store: Path, name: str, tmp_path: Path) -> None:
+    lanes = [unseal(snap.value, "") for snap in snaps_of(copy_of(store, tmp_path)) if snap.step.split(".")[1] == name]
+    assert sum(len(lane["stage"]["records"]) for lane in lanes) > 10
+    for lane in lanes:
+        old, again = STAGES[name](), STAGES[name]()
+        old.restore(lane["stage"])
+        again.restore(old.state())
+        for key, stored in lane["stage"]["records"].items():
+            record = old._records[key]
+            now = msgspec.msgpack.decode(msgspec.msgpack.encode(msgspec.structs.asdict(record)))
+            if isinstance(stored, dict):  # version 1
+                fields = {**stored, "rounds": list(stored["rounds"].values())} if "rounds" in stored else stored
+                assert fields == {name: value for name, value in now.items() if name in fields}, key
+            assert record == again._records[key]
+        assert old.state() == again.state()
 
 
 @pytest.mark.parametrize("store", STORES, ids=lambda store: store.name)
