@@ -237,7 +237,7 @@ class Conversations(Stage):
         timers = self._timers
         while timers and timers[0][0] < now:
             due, conversation_id, since = heapq.heappop(timers)
-            record = self._records.get(conversation_id)
+            record = self._hot.get(conversation_id) or self._records.thaw(conversation_id)
             if record is None:
                 continue
             if since is not None:

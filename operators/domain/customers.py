@@ -283,7 +283,7 @@ class Customers(Stage):
     def _score(self, customer_id: str, fact: Fact) -> None:
         """Score a customer as of the last fact; publish it if it is news."""
         time, name = fact[:2]
-        record = self._records[customer_id]
+        record = self._hot.get(customer_id) or self._records[customer_id]
         p, x = self._churn.score_one(record.numbers(time), record.attributes)
         self._set_risk(record, at_risk=self._churn.at_risk(p))
         if not self._churn.is_news(record.published, p):
@@ -329,7 +329,7 @@ class Customers(Stage):
         timers = self._timers
         while timers and timers[0][0] < now:
             due, customer_id, kind, conversation_id = heapq.heappop(timers)
-            record = self._records.get(customer_id)
+            record = self._hot.get(customer_id) or self._records.thaw(customer_id)
             if record is None:
                 continue
             if kind == "horizon":

@@ -59,7 +59,7 @@ class Ledger:
 
     def note_one(self, conversation_id: str, scored: Scored) -> list[tuple[str, Example]]:
         """Remember a published score; the examples of labels that waited for it."""
-        turns = self._scored.get(conversation_id)
+        turns = self._scored.hot.get(conversation_id) or self._scored.thaw(conversation_id)
         if turns is None:
             turns = self._scored.hot[conversation_id] = []
         turns.append(scored)
