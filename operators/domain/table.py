@@ -1,7 +1,7 @@
 """Table: the records of a lane by key, as they are while things happen to them, else as the bytes that are stored.
 
-Of a million customers a few thousand are there at any time. A record of the others is a fifth of the size as bytes, a
-snapshot copies it instead of encoding it again, and a restart decodes none of them before something happens to it.
+Of a million customers a few thousand are there at any time. The records of the others are smaller as bytes, a snapshot
+copies them instead of encoding them again, and a restart decodes none of them before something happens to it.
 """
 
 from collections.abc import Callable, Iterator
