@@ -17,7 +17,7 @@ from bytewax.operators import KeyedStream, StatefulBatchLogic
 from msgspec import Struct
 
 from operators.domain.outgoing import Outgoing, dead_letter
-from operators.domain.sealed import unseal
+from operators.domain.sealed import opened
 from operators.domain.stage import Fact, Port, Stage, check_version, take_due
 from operators.domain.watermark import LaneTicks, Tick, Watermark
 from operators.snapshots import Snapshots
@@ -29,6 +29,14 @@ MAX_HELD = 20_000
 
 VERSION = 1
 """Of what a lane keeps around its stage's own state."""
+
+
+class _Kept(Struct):
+    """A snapshot as it is read: the stage knows best how to decode its own state."""
+
+    stage: msgspec.Raw
+    held: list[Any]
+    reached: float | None
 
 
 class LaneLogic(StatefulBatchLogic[Any, Port, bytes]):
@@ -50,11 +58,12 @@ class LaneLogic(StatefulBatchLogic[Any, Port, bytes]):
         self._shown = (0, 0)
         self._snapshots = Snapshots(name, part, keep=keep)
         if resume:
-            state = unseal(resume, f"stage {name}")
-            check_version(f"{name} (lane)", state, VERSION)
-            stage.restore(state["stage"])
-            self._held = [_tupled(fact) for fact in state["held"]]
-            self._mark.reached = state["reached"]
+            stored = msgspec.Raw(opened(resume, f"stage {name}"))
+            check_version(f"{name} (lane)", stored, VERSION)
+            state = msgspec.msgpack.decode(stored, type=_Kept)
+            stage.resume(state.stage)
+            self._held = [_tupled(fact) for fact in state.held]
+            self._mark.reached = state.reached
 
     def on_batch(self, values: list[Any]) -> tuple[Iterable[Port], bool]:
         """Take batches and ticks in the order in which they came."""

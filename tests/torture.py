@@ -39,6 +39,7 @@ import msgspec
 import numpy as np
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from msgspec import Struct
 from prometheus_client.parser import text_string_to_metric_families
 
 from flows.settings import Outputs
@@ -47,7 +48,9 @@ from flows.state.plain import from_json
 from flows.state.store import read_manifest
 from operators.connectors.embedded import EmbeddedBroker
 from operators.connectors.simulator import Params, simulate
+from operators.domain.customer_record import Record as CustomerRecord
 from operators.domain.outgoing import DEADLETTERS
+from operators.domain.record import Record
 from operators.metrics import CATALOGUE
 from tests.servers.kafka import Kafka
 from tests.streams import CSQ, ENVIRON, ROOT, SERVICE, event_time
@@ -457,15 +460,18 @@ def certain(key: tuple[str, str], state: Any, *, exact: bool) -> Any:
         return model.get("counts", model.get("learned"))
     stage = dict(state["stage"])
     if step.startswith("csq.conversations"):
-        stage["records"] = _without(stage["records"], "moods", "satisfaction", "rating")
+        stage["records"] = _without(stage["records"], Record, "moods", "satisfaction", "rating")
         stage.pop("turns")
     if step.startswith("csq.customers"):
-        stage["records"] = _without(stage["records"], "mood", "published", "scored", "pending", "at_risk")
+        scores = ("mood", "published", "scored", "pending", "at_risk")
+        stage["records"] = _without(stage["records"], CustomerRecord, *scores)
     return {**state, "stage": stage}
 
 
-def _without(records: Mapping[str, Mapping[str, Any]], *names: str) -> dict[str, dict[str, Any]]:
-    return {key: {name: part for name, part in record.items() if name not in names} for key, record in records.items()}
+def _without(records: Mapping[str, list[Any]], kind: type[Struct], *names: str) -> dict[str, dict[str, Any]]:
+    """Records, which are stored by place, by name; some parts left out."""
+    by_name = {key: dict(zip(kind.__struct_fields__, record, strict=True)) for key, record in records.items()}
+    return {key: {name: part for name, part in each.items() if name not in names} for key, each in by_name.items()}
 
 
 def weights_apart(

@@ -40,9 +40,9 @@ from flows.state.store import (
 
 log = logging.getLogger(__name__)
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 """Of the state of all stages together: goes up when any of them changes what it stores, or a step its name."""
-READABLE_STATES = frozenset({1})
+READABLE_STATES = frozenset({1, 2})
 """Versions that this release resumes from."""
 READABLE_RIVERS = frozenset({"0.26"})
 """Releases of River (major.minor) whose numbers this release reads: weights, sums of squares, means and variances."""
@@ -88,7 +88,8 @@ def prepare(folder: Path, state: State, steps: Sequence[str], place: Place = ALO
                 make(folder, state, steps)
             else:
                 check(folder, manifest, state, steps)
-                write_manifest(folder, msgspec.structs.replace(manifest, csq=version("csq"), river=version("river")))
+                ours = {"csq": version("csq"), "state": STATE_VERSION, "river": version("river")}
+                write_manifest(folder, msgspec.structs.replace(manifest, **ours))  # older releases must not start on it
                 _resume(folder, manifest)
         _hold(folder, place.name)
     except OSError as error:

@@ -14,10 +14,12 @@ Timers (a wait that passes its limit, records nobody speaks of any more) fire be
 """
 
 import heapq
+import math
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct, convert, to_builtins
+from msgspec import Meta, Raw, Struct, msgpack
 
 from operators.domain import events
 from operators.domain.closed import OTHER, Closed
@@ -27,11 +29,13 @@ from operators.domain.facts import OF_CUSTOMERS, OF_QUEUES
 from operators.domain.feedback import SENTIMENT_KINDS, mood_of, share_of
 from operators.domain.lane import Lanes
 from operators.domain.ledger import Ledger
+from operators.domain.ledger import Stored as StoredLedger
 from operators.domain.outbox import Outbox
 from operators.domain.reading import Reading
-from operators.domain.record import Record
+from operators.domain.record import Beginning, Record
 from operators.domain.rounds import Rounds
 from operators.domain.stage import Fact, Port, Stage, check_version
+from operators.domain.table import Table
 from operators.domain.timers import sweep_timers
 from operators.domain.turns import Turns
 
@@ -81,10 +85,19 @@ class Params(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 50_000
 
 
+class Stored(Struct):
+    """What `view` gave, as it is read."""
+
+    records: Raw
+    timers: list[tuple[float, str, float | None]]
+    turns: StoredLedger
+
+
 class Conversations(Stage):
     """One lane's conversations."""
 
-    version = 1
+    version = 2
+    """Version 1 kept records as maps, and the timers of their ends, which follow from them."""
 
     def __init__(
         self,
@@ -102,7 +115,9 @@ class Conversations(Stage):
         self._course = Course(*limits, lanes, score_satisfaction, self._out, version)
         ledger = Ledger(params.turns, params.waiting_labels)
         self._turns = Turns(ledger, self._queues, self._channels, self._out)
-        self._records: dict[str, Record] = {}
+        self._records = Table[Record](Record, attrgetter("last_at"))
+        self._hot = self._records.hot
+        self._now = -math.inf
         self._timers: list[tuple[float, str, float | None]] = []
         """When, whose, and for a reply limit: since when is waited."""
 
@@ -154,7 +169,7 @@ class Conversations(Stage):
     def settle(self, facts: Iterable[Fact]) -> None:
         """Take facts in the order of event time; timers that were due before one fire before it."""
         due, steps = self._timers, self._course.steps
-        records, limit_of = self._records, self._course.limit_of
+        hot, limit_of = self._hot, self._course.limit_of
         for fact in facts:
             time, kind = fact[0], fact[2]
             if due and due[0][0] < time:
@@ -162,7 +177,7 @@ class Conversations(Stage):
             if kind == "rated":
                 self._rate(fact)
                 continue
-            record = records.get(fact[3])
+            record = hot.get(fact[3])
             if record is None or record.queue != fact[6] or time < record.opened_at or not record.seen:
                 record = self._record(fact)
             if time > record.last_at:  # noqa: PLR1730  max() would be a call for every event
@@ -178,7 +193,7 @@ class Conversations(Stage):
         """The record a fact speaks of; it may begin with it, or move to another queue."""
         time, _, _, conversation_id, customer_id, channel, queue, _, _ = fact
         queue = self._queues[queue]
-        record = self._records.get(conversation_id)
+        record = self._hot.get(conversation_id) or self._records.thaw(conversation_id)
         if record is None:
             record = Record(customer_id, self._channels[channel], queue, time, time, Rounds())
             self._add(conversation_id, record)
@@ -209,13 +224,14 @@ class Conversations(Stage):
     def _add(self, conversation_id: str, record: Record) -> None:
         if len(self._records) >= self._params.max_conversations:
             self._evict()
-        self._records[conversation_id] = record
+        self._hot[conversation_id] = record
         heapq.heappush(self._timers, (self._until(record), conversation_id, None))
 
     # ---- time
 
     def advance(self, now: float) -> None:
         """Event time has come to `now`: waits pass their limit, silent conversations are dropped."""
+        self._now = now
         if self._timers and self._timers[0][0] < now:
             self._fire(now)
         self._turns.advance(now - self._params.closed_days * DAY)
@@ -224,7 +240,7 @@ class Conversations(Stage):
         timers = self._timers
         while timers and timers[0][0] < now:
             due, conversation_id, since = heapq.heappop(timers)
-            record = self._records.get(conversation_id)
+            record = self._hot.get(conversation_id) or self._records.thaw(conversation_id)
             if record is None:
                 continue
             if since is not None:
@@ -235,25 +251,23 @@ class Conversations(Stage):
             else:
                 self._drop(conversation_id, due)
 
-    def _until(self, record: Record) -> float:
+    def _until(self, record: Record | Beginning) -> float:
         """When the record is dropped if nothing more is heard of it."""
         days = self._params.idle_days if record.open else self._params.closed_days
         return record.last_at + days * DAY
 
     def _drop(self, conversation_id: str, time: float) -> None:
-        self._course.drop(self._records.pop(conversation_id), conversation_id, time)
+        self._course.drop(self._records[conversation_id], conversation_id, time)
+        self._records.forget(conversation_id)
         self._turns.ledger.forget(conversation_id)
 
     def _evict(self) -> None:
         """Make room: an eighth of the records goes, closed ones first, then those silent for longest."""
-        records = self._records
-        oldest = sorted(
-            records, key=lambda conversation_id: (records[conversation_id].open, records[conversation_id].last_at)
-        )
+        oldest = sorted((record.open, record.last_at, key) for key, record in self._records.each(Beginning))
         gone = oldest[: max(len(oldest) // 8, 1)]
-        for conversation_id in gone:
-            self._drop(conversation_id, records[conversation_id].last_at)
-        sweep_timers(self._timers, records)
+        for _, last_at, conversation_id in gone:
+            self._drop(conversation_id, last_at)
+        sweep_timers(self._timers, self._records)
         self._out.counted["csq_state_evicted_total", ("conversations",)] += len(gone)
 
     # ---- out
@@ -272,16 +286,25 @@ class Conversations(Stage):
 
     def state(self) -> dict[str, Any]:
         """Versioned plain data."""
-        plain: dict[str, Any] = to_builtins(self.view(), builtin_types=(bytes,))
+        plain: dict[str, Any] = msgpack.decode(msgpack.encode(self.view()))
         return plain
 
     def view(self) -> dict[str, Any]:
-        """The same, not copied: with 100,000 records a copy takes twice as long as writing them."""
-        return {"v": self.version, "records": self._records, "timers": self._timers, "turns": self._turns.ledger.view()}
+        """The same, not copied, with records of long ago as bytes."""
+        records, turns = self._records.view(self._now), self._turns.view(self._now)
+        timers = sorted(timer for timer in self._timers if timer[2] is not None)  # the others follow from the records
+        return {"v": self.version, "records": records, "timers": timers, "turns": turns}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
-        check_version("conversations", state, self.version)
-        self._records = convert(state["records"], dict[str, Record])
-        self._timers = convert(state["timers"], list[tuple[float, str, float | None]])
-        self._turns.restore(state["turns"])
+        self.resume(Raw(msgpack.encode(state)))
+
+    def resume(self, stored: Raw) -> None:
+        """The same, without decoding the records."""
+        version = check_version("conversations", stored, 1, self.version)
+        state = msgpack.decode(stored, type=Stored)
+        self._records.restore(state.records, was_named=version == 1)
+        self._timers = [timer for timer in state.timers if timer[2] is not None]
+        self._timers += [(self._until(record), key, None) for key, record in self._records.each(Beginning)]
+        heapq.heapify(self._timers)
+        self._turns.restore(state.turns)

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 DAY = 86_400.0
 SUMS = (
@@ -38,13 +38,22 @@ FADE_EVERY = 3600.0
 LONG_AGO_DAYS = 365.0
 
 
-class Record(Struct, omit_defaults=True, gc=False):  # a snapshot holds many: what says nothing is left out of it
+Score = tuple[float, float, tuple[tuple[float, ...], tuple[str, ...]]]
+"""When a score was published, the score, and the inputs it was made from: numbers and categories."""
+
+
+class Record(Struct, array_like=True, gc=False):  # stored by place, for there are many: what is new comes last
     """Times are POSIX seconds. `sums` fade with the half-life, all at once, and are good for `FADE_EVERY` seconds."""
 
     last_at: float
     sums: list[float]
     faded_at: float
     segment: str = "other"
+    at_risk: bool = False
+    contacts: dict[str, tuple[float, str]] = {}
+    """Resolved conversations whose window is open: when, and in which queue."""
+    pending: Score | None = None
+    """The first score since the last label, where labels come from orders."""
     reply: float | None = None
     """Running mean of log(1 + reply seconds)."""
     mood: float | None = None
@@ -52,15 +61,10 @@ class Record(Struct, omit_defaults=True, gc=False):  # a snapshot holds many: wh
     """Running mean of ratings as a share of their scale."""
     ordered_at: float | None = None
     attributes: dict[str, Any] = {}
-    contacts: dict[str, tuple[float, str]] = {}
-    """Resolved conversations whose window is open: when, and in which queue."""
     published: float | None = None
     """The churn probability published last."""
-    scored: tuple[float, float, Any] | None = None
-    """When a score was published last, the score, the inputs it was made from: what a label will judge."""
-    pending: tuple[float, float, Any] | None = None
-    """The first score since the last label, where labels come from orders."""
-    at_risk: bool = False
+    scored: Score | None = None
+    """The score published last: what a label will judge."""
 
     def fade(self, time: float, half_life_seconds: float) -> None:
         """Let the sums fade up to `time`."""
@@ -97,6 +101,32 @@ class Record(Struct, omit_defaults=True, gc=False):  # a snapshot holds many: wh
             sums[CANCELLATIONS],
             sums[REFUNDS],
         )
+
+
+class Beginning(Struct, array_like=True):
+    """Of a stored record as much as says what becomes of it with time, and whether somebody is about to leave."""
+
+    last_at: float
+    sums: Raw
+    faded_at: Raw
+    segment: str
+    at_risk: bool
+    contacts: dict[str, tuple[float, Raw]]
+    pending: tuple[float, Raw, Raw] | None
+
+
+def packed(record: Record) -> Record:
+    """A record to be stored: its zeros as integers, a byte instead of nine. They are read as the floats they were."""
+    record.sums = [value or 0 for value in record.sums]
+    record.scored, record.pending = _packed(record.scored), _packed(record.pending)
+    return record
+
+
+def _packed(score: Score | None) -> Score | None:
+    if score is None:
+        return None
+    time, p, (numbers, categories) = score
+    return time, p, (tuple(value or 0 for value in numbers), categories)
 
 
 def smoothed(mean: float | None, value: float, weight: float) -> float:

@@ -6,9 +6,10 @@ message waits for it; what waits too long goes, and is counted.
 
 from typing import Any, Literal
 
-from msgspec import Struct, convert, to_builtins
+from msgspec import Raw, Struct
 
 from operators.domain.example import Example
+from operators.domain.table import Table
 
 
 class Scored(Struct, array_like=True, gc=False):
@@ -32,6 +33,13 @@ class Waiting(Struct, array_like=True, gc=False):
     label: Literal["negative", "neutral", "positive"]
 
 
+class Stored(Struct):
+    """What `view` gave, as it is read."""
+
+    scored: Raw
+    waiting: list[Waiting]
+
+
 class Ledger:
     """Scored turns by conversation, the last `turns` of each; at most `labels` labels wait.
 
@@ -44,14 +52,16 @@ class Ledger:
     def __init__(self, turns: int, labels: int) -> None:
         self._turns = turns
         self._labels = labels
-        self._scored: dict[str, list[Scored]] = {}
+        self._scored = Table[list[Scored]](list[Scored], lambda turns: turns[-1].time)
         self._waiting: dict[tuple[str, str], Waiting] = {}
         self.unmatched = 0
         """Labels that were given up."""
 
     def note_one(self, conversation_id: str, scored: Scored) -> list[tuple[str, Example]]:
         """Remember a published score; the examples of labels that waited for it."""
-        turns = self._scored.setdefault(conversation_id, [])
+        turns = self._scored.hot.get(conversation_id) or self._scored.thaw(conversation_id)
+        if turns is None:
+            turns = self._scored.hot[conversation_id] = []
         turns.append(scored)
         if len(turns) > self._turns:
             del turns[0]
@@ -60,7 +70,7 @@ class Ledger:
 
     def label_one(self, conversation_id: str, message_id: str, time: float, label: Any) -> tuple[str, Example] | None:
         """The example that a label makes, or `None` if its turn is not known: then the label waits."""
-        for scored in self._scored.get(conversation_id, ()):
+        for scored in self._scored.get(conversation_id) or ():
             if scored.message_id == message_id:
                 return _example(scored, label, time)
         self._waiting[conversation_id, message_id] = Waiting(conversation_id, message_id, time, label)
@@ -74,7 +84,7 @@ class Ledger:
 
         A label of later does not count, here already or not: else it would depend on how records came in batches.
         """
-        turns = self._scored.get(conversation_id, ())
+        turns = self._scored.get(conversation_id) or ()
         said = [s for s in turns if s.time <= until and (s.labelled is False or s.labelled > until)]
         said.sort(key=lambda scored: scored.time)
         return [
@@ -84,7 +94,7 @@ class Ledger:
 
     def forget(self, conversation_id: str) -> None:
         """The conversation is over and done with."""
-        self._scored.pop(conversation_id, None)
+        self._scored.forget(conversation_id)
 
     def expire_before(self, time: float) -> None:
         """Give up labels that have waited since before `time`."""
@@ -95,20 +105,14 @@ class Ledger:
             del self._waiting[key]
         self.unmatched += len(keys)
 
-    def state(self) -> dict[str, Any]:
-        """Plain data."""
-        plain: dict[str, Any] = to_builtins(self.view(), builtin_types=(bytes,))
-        return plain
+    def view(self, now: float) -> dict[str, Any]:
+        """Plain data once it is encoded, at once; event time has come to `now`."""
+        return {"scored": self._scored.view(now), "waiting": list(self._waiting.values())}
 
-    def view(self) -> dict[str, Any]:
-        """The same, not copied."""
-        return {"scored": self._scored, "waiting": list(self._waiting.values())}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
-        self._scored = convert(state["scored"], dict[str, list[Scored]])
-        waiting = convert(state["waiting"], list[Waiting])
-        self._waiting = {(label.conversation_id, label.message_id): label for label in waiting}
+    def restore(self, stored: Stored) -> None:
+        """Go on from what `view` gave."""
+        self._scored.restore(stored.scored)
+        self._waiting = {(label.conversation_id, label.message_id): label for label in stored.waiting}
 
 
 def _example(scored: Scored, label: str, time: float) -> tuple[str, Example]:

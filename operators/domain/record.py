@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from operators.domain.rounds import Rounds
 
 MOST_MOODS = 60
 
 
-class Record(Struct, omit_defaults=True, gc=False):  # a snapshot holds many: what says nothing is left out of it
+class Record(Struct, array_like=True, gc=False):  # stored by place, for there are many: what is new comes last
     """Times are POSIX seconds, polarities and tones -1..1."""
 
     customer_id: str
@@ -86,3 +86,16 @@ class Record(Struct, omit_defaults=True, gc=False):  # a snapshot holds many: wh
             "rounds": self.round_count,
             "handoffs": self.handoffs,
         }
+
+
+class Beginning(Struct, array_like=True):
+    """Of a stored record as much as says when it ends."""
+
+    customer_id: Raw
+    channel: Raw
+    queue: Raw
+    opened_at: Raw
+    last_at: float
+    rounds: Raw
+    seen: bool
+    open: bool

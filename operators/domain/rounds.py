@@ -6,7 +6,7 @@ All times are POSIX seconds. Automated replies stop no human clock and are measu
 from msgspec import Struct
 
 
-class Rounds(Struct, gc=False):
+class Rounds(Struct, array_like=True, gc=False):  # stored by place: what is new comes last
     """Who waits since when.
 
     A *round* opens at the first customer message that nobody has answered and closes at the next human reply: the time

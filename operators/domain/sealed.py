@@ -24,6 +24,22 @@ def seal(state: Any) -> bytes:
     return content + xxh3_64_digest(content)
 
 
+def opened(sealed: bytes, what: str) -> memoryview:
+    """The msgpack that was sealed, not copied. `what` names it in the error.
+
+    Raises:
+        StateDamagedError: it is not what was written.
+    """
+    content, digest = memoryview(sealed)[:-DIGEST_BYTES], sealed[-DIGEST_BYTES:]
+    if len(digest) != DIGEST_BYTES or xxh3_64_digest(content) != digest:
+        raise StateDamagedError(
+            f"recovery state of {what} is damaged: its checksum does not fit what is stored. Put back a backup of the "
+            "recovery directory, or name an empty one and fill it with `csq warm-start` (docs/state.md, "
+            '"A damaged store")'
+        )
+    return content
+
+
 def unseal(sealed: bytes, what: str) -> Any:
     """The data that was sealed; tuples come back as lists. `what` names it in the error.
 
@@ -36,11 +52,4 @@ def unseal(sealed: bytes, what: str) -> Any:
     Raises:
         StateDamagedError: it is not what was written.
     """
-    content, digest = sealed[:-DIGEST_BYTES], sealed[-DIGEST_BYTES:]
-    if len(digest) != DIGEST_BYTES or xxh3_64_digest(content) != digest:
-        raise StateDamagedError(
-            f"recovery state of {what} is damaged: its checksum does not fit what is stored. Put back a backup of the "
-            "recovery directory, or name an empty one and fill it with `csq warm-start` (docs/state.md, "
-            '"A damaged store")'
-        )
-    return _decode(content)
+    return _decode(opened(sealed, what))

@@ -11,6 +11,8 @@ from itertools import compress, count, islice
 from operator import eq, itemgetter
 from typing import Any
 
+from msgspec import Raw, Struct, msgpack
+
 Measurement = tuple[str, tuple[str, ...], Any]
 """Name in the catalogue of metrics, label values, value: what ``operators/observe.py`` takes."""
 
@@ -96,15 +98,27 @@ class Stage(ABC):
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what `state` gave, exactly."""
 
+    def resume(self, stored: Raw) -> None:
+        """The same from what `view` gave, as msgpack. A stage with many records decodes no more of it than it must."""
+        self.restore(msgpack.decode(stored))
 
-def check_version(stage: str, state: dict[str, Any], version: int) -> None:
-    """Refuse a state that another release wrote.
+
+class Versioned(Struct):
+    """Of a state as msgpack the part that says whether the rest can be read."""
+
+    v: Any = None
+
+
+def check_version(stage: str, state: dict[str, Any] | Raw, *versions: int) -> int:
+    """The version of a state, of `versions`, which this release reads; it writes the last of them.
 
     Raises:
-        StateVersionError: the version is not `version`.
+        StateVersionError: the version is none of them.
     """
-    if state.get("v") != version:
+    found: Any = msgpack.decode(state, type=Versioned).v if isinstance(state, Raw) else state.get("v")
+    if found not in versions:
         raise StateVersionError(
-            f"recovery state of stage {stage}: version {state.get('v')!r} found, {version} expected; "
+            f"recovery state of stage {stage}: version {found!r} found, {versions[-1]} expected; "
             "start with the release that wrote it, or with an empty recovery directory"
         )
+    return int(found)

@@ -1,11 +1,11 @@
 """Timers: a heap of tuples (when, whose, ...)."""
 
 import heapq
-from collections.abc import Collection
+from collections.abc import Container
 from typing import Any
 
 
-def sweep_timers(timers: list[Any], records: Collection[str]) -> None:
+def sweep_timers(timers: list[Any], records: Container[str]) -> None:
     """Take out the timers of records that are gone.
 
     For when many go at once, to make room: a timer whose record went by itself fires soon, and finds nothing.

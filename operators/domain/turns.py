@@ -7,7 +7,7 @@ from typing import Any
 
 from operators.domain import events
 from operators.domain.closed import Closed
-from operators.domain.ledger import Ledger, Scored
+from operators.domain.ledger import Ledger, Scored, Stored
 from operators.domain.outbox import Outbox
 from operators.domain.published import Probabilities, TurnScored, publish
 from operators.domain.reading import Reading
@@ -72,6 +72,10 @@ class Turns:
             self._out.counted["csq_labels_unmatched_total", ("other",)] += self.ledger.unmatched
             self.ledger.unmatched = 0
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
-        self.ledger.restore(state)
+    def view(self, now: float) -> dict[str, Any]:
+        """What is remembered, for whoever encodes it at once; event time has come to `now`."""
+        return self.ledger.view(now)
+
+    def restore(self, stored: Stored) -> None:
+        """Go on from what `view` gave."""
+        self.ledger.restore(stored)

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from operators.domain.conversations import DAY, Conversations, Params
 from operators.domain.lane import Lanes
@@ -280,6 +281,19 @@ def test_a_late_message_does_not_move_a_conversation_back() -> None:
     play(stage, [step("opened", 0), step("assigned", 100, queue="billing")], until=200)
     seen = play(stage, [say("customer", 50)], until=201)
     assert seen.told("queues", "closed", "opened") == []
+
+
+def test_what_is_evicted_is_the_same_whether_its_record_is_cold_or_not() -> None:
+    hot, cold = talks(max_conversations=10), talks(max_conversations=10)
+    steps = [step("opened", n // 3, f"c{n}") for n in range(10)] + [step("resolved", 20 + n, f"c{n}") for n in (3, 4)]
+    for stage in (hot, cold):
+        play(stage, [*steps, say("customer", 30, "c0", reading=reads())], until=LATER)
+    cold.resume(Raw(msgspec.msgpack.encode(cold.view())))
+    more = [step("opened", LATER + n, f"new{n}") for n in range(4)]
+    expected, actual = play(hot, more), play(cold, more)
+    assert expected.told("queues") == actual.told("queues")
+    assert expected.counts == actual.counts
+    assert hot.state() == cold.state()
 
 
 def test_an_evicted_conversation_leaves_its_queue() -> None:
