@@ -152,6 +152,8 @@ class Learner:
         self.table = Table()
         self.learned = self.refused = self.rollbacks = 0
         self._changed: set[int] = set()
+        self._known = np.zeros(SPACE, np.bool_)
+        """Features that were ever written: to look for them in the weights would take as long as to store them."""
         self._state: dict[str, Any] | None = None
         self.river = HashedOneVsRest(
             CLASSES,
@@ -187,6 +189,7 @@ class Learner:
         """Bring the table up to date."""
         self.table.weights[features] = self.river.weights.take(features, axis=0)
         self.table.intercepts = self.river.intercepts.copy()
+        self._known[features] = True
         self._changed.update(features.tolist())
         self._state = None
 
@@ -200,7 +203,7 @@ class Learner:
         """Everything that was learned, as plain data; the same object until something is learned again."""
         if self._state is None:
             river = self.river
-            names = np.flatnonzero(river.weights.any(axis=1) | river.squares.any(axis=1))
+            names = np.flatnonzero(self._known)
             self._state = {
                 "v": STATE_VERSION,
                 "river": version("river"),
@@ -233,6 +236,7 @@ class Learner:
         river = self.river
         for table in (river.weights, river.squares, self.table.weights):
             table[:] = 0.0
+        self._known[:] = False
         river.weights[names], river.squares[names], river.intercepts = weights, squares, intercepts
         self.learned, self.refused, self.rollbacks = state["learned"], state["refused"], state["rollbacks"]
         self._changed.clear()

@@ -14,8 +14,9 @@ from operators.domain.named import read_named
 T = TypeVar("T")
 P = TypeVar("P")
 
-COLD_SECONDS = 120.0
-"""A record that nothing happened to for so long is frozen. That, and to thaw it, costs as much as three snapshots."""
+COLD_SECONDS = 60.0
+"""A record that nothing happened to for so long is frozen. That, and to thaw it, costs as much as three snapshots, so
+it pays for all but those of slow talks; and what is not frozen is what the flow stands still for."""
 
 _encode = msgpack.Encoder().encode
 _decode_all = msgpack.Decoder(dict[str, Raw]).decode
