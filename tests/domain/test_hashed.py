@@ -51,6 +51,20 @@ def test_it_says_and_learns_what_rivers_own_says_and_learns(rate, damping, clip,
         assert ours.intercepts[column] == pytest.approx(model.intercept, rel=1e-6)
 
 
+def test_features_that_are_there_are_features_of_the_value_1():
+    ours, beside = (
+        HashedOneVsRest(CLASSES, SPACE, clip_gradient=1.0),
+        HashedOneVsRest(CLASSES, SPACE, clip_gradient=1.0),
+    )
+    for x, label, weight in examples(500):
+        ours.learn_present(np.array(list(x), np.int32), label, w=weight)
+        beside.learn_one(dict.fromkeys(x, 1.0), label, w=weight)
+
+    assert ours.weights.any()
+    assert ours.weights == pytest.approx(beside.weights, rel=1e-12, abs=1e-12)
+    assert ours.intercepts == pytest.approx(beside.intercepts, rel=1e-12)
+
+
 def test_it_is_a_river_classifier():
     model = HashedOneVsRest(CLASSES, SPACE).clone()
     for x, label, _ in examples(300):
