@@ -117,7 +117,7 @@ class Plan:
         if self.exact:
             return {
                 "CSQ_KAFKA__BATCH_SIZE": "1",
-                "CSQ_KAFKA__TICK_SECONDS": "0.002",  # less than a snapshot takes
+                "CSQ_KAFKA__TICK_SECONDS": "0.00001",  # less than anything takes: time is told after each record
                 "CSQ_STATE__SNAPSHOT_SECONDS": "0.000001",
                 "CSQ_STATE__LANES": "2",
                 "CSQ_STATE__RECOVERY_PARTITIONS": "1",
