@@ -92,7 +92,7 @@ DRILLS = (
     Drill(
         name="full outage",
         cause="all agents leave",
-        by=15,
+        by=5,  # not faster: the aim is of seconds, and neither csq nor a notice on its way becomes faster
         begin=shop("full_outage"),
         end=shop("normal"),
         alert="CsqNobodyThere",
@@ -100,7 +100,7 @@ DRILLS = (
         receiver="page-service",
         held=frozenset({"CsqQueueWithoutAgents"}),
         beside=SERVICE,
-        within_seconds=30,
+        within_seconds=60,
         objective_seconds=60,
     ),
     Drill(
@@ -145,5 +145,5 @@ DRILLS = (
         real_kafka=True,
     ),
 )
-LANES = (("broken producer", "rush"), ("full outage", "broker down"), ("outage",), ("flipped labels",))
+LANES = (("full outage",), ("broken producer", "rush"), ("broker down",), ("outage",), ("flipped labels",))
 """What is held over the same csq and shop, one after the other; the longest first, for lanes are held side by side."""

@@ -16,8 +16,8 @@ PAST_SECONDS = 30.0
 """The past before each cause; at sixty times the speed half an hour, after which every record is there."""
 HEALTHY_SECONDS = 60.0
 """How much longer it is waited until nothing fires any more."""
-HELD_SECONDS = 60.0
-RESOLVED_SECONDS = 120.0
+HELD_SECONDS = 120.0
+RESOLVED_SECONDS = 180.0
 LOOK_SECONDS = 0.5
 LATE_SECONDS = 1.0
 

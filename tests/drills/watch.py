@@ -2,7 +2,8 @@
 
 Shortened by the same factor are the windows, waits and intervals of the rules and the intervals of Alertmanager; the
 closed hours never come, for a drill may be held at night. Objectives, burn rates, labels, the tree of routes and what
-inhibits what are as committed. csq is scraped every second.
+inhibits what are as committed. csq is scraped, and rules are looked at, more often by the same factor, at most every
+second.
 """
 
 import copy
@@ -26,7 +27,6 @@ from tests.rules.faster import faster_rules
 from tests.servers.prometheus import Alertmanager, Prometheus
 from tests.streams import ROOT
 
-SCRAPE = "1s"
 LONG = "model-alerts.rules.yaml"
 """Its windows are hours and days where those of the others are minutes and hours: they get a factor of their own."""
 INTERVALS = ("group_wait", "group_interval", "repeat_interval")
@@ -56,6 +56,14 @@ def _sooner(selection: Selection, by: float) -> Selection:
         return selection
     bound = min(bound for bound in metric.buckets if bound >= selection.within_seconds / by)
     return msgspec.structs.replace(selection, within_seconds=bound)
+
+
+def intervals(by: float) -> dict[str, Any]:
+    """How often is scraped and looked at, as committed, `by` times as often; a second is the least."""
+    committed = yaml.safe_load((ROOT / "config" / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
+    usual = {name: _seconds(committed["global"][name]) for name in ("scrape_interval", "evaluation_interval")}
+    sooner = {name: f"{max(1, round(seconds / by))}s" for name, seconds in usual.items()}
+    return {**sooner, "scrape_timeout": sooner["scrape_interval"]}
 
 
 def rule_files(folder: Path, by: float, long_by: float) -> list[Path]:
@@ -92,10 +100,13 @@ def routes_to(pager: str, by: float) -> dict[str, Any]:
 def _hasten(route: dict[str, Any], by: float) -> None:
     for key in INTERVALS:
         if key in route:
-            seconds = sum(int(number) * UNITS[unit] for number, unit in DURATION.findall(route[key])) / by
-            route[key] = f"{round(seconds * 1000)}ms"
+            route[key] = f"{round(_seconds(route[key]) / by * 1000)}ms"
     for child in route.get("routes", ()):
         _hasten(child, by)
+
+
+def _seconds(duration: str) -> int:
+    return sum(int(number) * UNITS[unit] for number, unit in DURATION.findall(duration))
 
 
 Labels = Mapping[str, str]
@@ -116,7 +127,7 @@ class Watch:
         self.pager = Pager()
         self.alertmanager = Alertmanager(routes_to(self.pager.url, by), folder=folder / "alertmanager")
         config = {
-            "global": {"scrape_interval": SCRAPE, "scrape_timeout": SCRAPE, "evaluation_interval": SCRAPE},
+            "global": intervals(by),
             "alerting": {"alertmanagers": [{"static_configs": [{"targets": [self.alertmanager.address]}]}]},
             "scrape_configs": [{"job_name": "csq", "static_configs": [{"targets": [target]}]}],
         }

@@ -3,7 +3,7 @@
     for name, text in faster_rules(declaration, 60).items(): (folder / name).write_text(text)
 
 makes an hour a minute: every window, offset, wait and interval is a 60th, and so is what is compared with seconds (the
-oldest wait, an age) or with a number of events in a window. Shares, burn rates and labels stay. Scrape every second.
+oldest wait, an age) or with a number of events in a window. Shares, burn rates and labels stay.
 Where what happens comes faster too, `busier` says so: at 60 times the usual rate a window of a 60th holds as many events.
 """
 
