@@ -30,6 +30,7 @@ from flows.settings import Settings, load
 from operators.connectors.kafka.models_topic import ModelsReader, ModelsSink, ensure
 from operators.connectors.kafka.source import KafkaSource
 from operators.domain.weights import tables_of
+from operators.epochs import Epochs
 from operators.follow import Follow, follow
 from operators.observe import ObserveSink, read
 
@@ -167,7 +168,8 @@ class Run:
 
     def _flow(self, observer: Any) -> Dataflow:  # noqa: ANN401  made by `observer_of`
         kafka, place = self.settings.kafka, self.place
-        source = KafkaSource(kafka, kafka.topics, ready=self._is_ready, stop=self.stop)
+        epochs = Epochs(self.settings.state.snapshot_seconds, place.processes)
+        source = KafkaSource(kafka, kafka.topics, ready=self._is_ready, stop=self.stop, epochs=epochs)
         source.status.positions = self.positions
         alone = place.processes == 1
         self.here = live_process(
@@ -178,9 +180,8 @@ class Run:
             ensure(kafka, kafka.models_topic)
             reader = ModelsReader(kafka, kafka.models_topic)
             tables: dict[str, Callable[[], Any]] = tables_of(self.settings.churn)
-            followed = follow(
-                "follow", flow, Follow(reader, self.here.models, tables, place.process, place.processes, self.stop)
-            )
+            models = Follow(reader, self.here.models, tables, place.process, place.processes, self.stop, epochs)
+            followed = follow("follow", flow, models)
             op.output("observe_models", followed.measured, ObserveSink(observer))
             op.output("tell", op.merge("models", out.told, followed.told), ModelsSink(kafka, kafka.models_topic))
         return flow

@@ -29,7 +29,7 @@ from flows.quality import Quality, quality
 from flows.settings import Settings, load
 from flows.shop import Shop
 from flows.signals import Signals
-from flows.state.recovery import check_runner, recovery_of, telling
+from flows.state.recovery import check_runner, recovery_of, runner_seconds, telling
 from flows.told import Told
 from flows.web.config import web_config_of
 from flows.web.heart import Heart, Pulse
@@ -44,6 +44,7 @@ from operators.connectors.kafka.source import KafkaSource
 from operators.connectors.kafka.status import SourceStatus
 from operators.domain.stage import Measurement
 from operators.domain.weights import tables_of
+from operators.epochs import Epochs
 from operators.exposed import Journal
 from operators.follow import Follow, follow
 from operators.observe import KeptObserveSink, Observer, ObserveSink
@@ -86,6 +87,7 @@ class Live:
             settings = msgspec.structs.replace(settings, kafka=kafka, state=state)
         self.settings = settings
         self.heart = Heart()
+        self.epochs = Epochs(settings.state.snapshot_seconds, place.processes)
         self.here = live_process(
             settings,
             self.heart,
@@ -106,6 +108,7 @@ class Live:
             ready=self.is_ready,
             stop=self.stop,
             known_topics=known_topics(settings.state.directory),
+            epochs=self.epochs,
         )
         self.source.status.tell = self.observe_source
         self.observe_source(self.source.status)
@@ -153,7 +156,7 @@ class Live:
         live = Dataflow("csq")
         chunks = op.input("kafka", live, self.source)
         place, seconds = self.place, self.settings.state.snapshot_seconds
-        op.input("pulse", live, Pulse(self.heart, self.stop, seconds, place.process, place.processes))
+        op.input("pulse", live, Pulse(self.heart, self.stop, seconds, place.process, place.processes, self.epochs))
         out = quality(live, chunks, self.here)
         self._observe(out.measured)
         outgoing = op.key_on("by_process", out.published, self._own)
@@ -185,7 +188,7 @@ class Live:
         ensure(kafka, kafka.models_topic)
         reader = ModelsReader(kafka, kafka.models_topic)
         tables = tables_of(self.settings.churn)
-        source = Follow(reader, self.here.models, tables, place.process, place.processes, self.stop)
+        source = Follow(reader, self.here.models, tables, place.process, place.processes, self.stop, self.epochs)
         followed = follow("follow", live, source)
         op.output("observe_models", followed.measured, ObserveSink(self.observer))
         told = op.merge("models", out.told, followed.told)
@@ -273,8 +276,11 @@ def flow(config: str | None = None) -> Dataflow:
 
     BYTEWAX_PROCESS_ID and BYTEWAX_ADDRESSES, which the runner reads too, make it one of several.
     """
-    live = Live(load(Path(config) if config else None, os.environ), place_in(os.environ))
-    check_runner(live.settings, sys.argv[1:], os.environ)
+    settings = load(Path(config) if config else None, os.environ)
+    check_runner(settings, sys.argv[1:], os.environ)
+    seconds = runner_seconds(sys.argv[1:], os.environ)
+    state = msgspec.structs.replace(settings.state, snapshot_seconds=seconds)
+    live = Live(msgspec.structs.replace(settings, state=state), place_in(os.environ))
     made = live.flow()
     recovery_of(live.settings, made, live.place)  # made or checked before Bytewax opens it
     Signals(live.on_signal).__enter__()  # for as long as the process lives

@@ -16,11 +16,14 @@ from bytewax.inputs import DynamicSource, StatelessSourcePartition
 
 from operators.domain.stage import Measurement, Port
 from operators.domain.weights import Listener, Ready, Record, Update, WeightsError, decode, ready_record
+from operators.epochs import Epochs
 from operators.learn import age_of
 from operators.models import Models
 
 log = logging.getLogger(__name__)
 
+MODELS = "models"
+"""This input among those whose epochs end together."""
 REST_SECONDS = 0.02
 """Between two looks; each costs some microseconds."""
 
@@ -110,27 +113,33 @@ class Follow(DynamicSource[Port]):
         process: int,
         processes: int,
         stop: Event,
+        epochs: Epochs,
     ) -> None:
         self._reader = reader
         self._stop = stop
+        self._epochs = epochs
         others = [f"p{number}" for number in range(processes) if number != process]
         self._follower = Follower(models, tables, reader.began_at, f"p{process}", others)
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> "_FollowPart":
         """One for the worker of this process."""
-        return _FollowPart(self._reader, self._follower, self._stop)
+        return _FollowPart(self._reader, self._follower, self._stop, self._epochs)
 
 
 class _FollowPart(StatelessSourcePartition[Port]):
-    def __init__(self, reader: Reader, follower: Follower, stop: Event) -> None:
+    def __init__(self, reader: Reader, follower: Follower, stop: Event, epochs: Epochs) -> None:
         self._reader = reader
         self._follower = follower
         self._stop = stop
+        self._epochs = epochs
         self._awake_at: datetime | None = None
+        epochs.begin(MODELS)
 
     def next_batch(self) -> list[Port]:
         if self._stop.is_set():
             raise StopIteration
+        if self._epochs.is_over(MODELS):  # Bytewax does not say so where nothing is kept
+            self._epochs.begin(MODELS)
         records = self._reader.poll()
         self._awake_at = None if records else datetime.now(UTC) + timedelta(seconds=REST_SECONDS)
         measured = [one for offset, raw in records for one in self._follower.hear(offset, raw)]
@@ -138,7 +147,7 @@ class _FollowPart(StatelessSourcePartition[Port]):
         return [*([("measured", measured)] if measured else []), *([("models", ready)] if ready else [])]
 
     def next_awake(self) -> datetime | None:
-        return self._awake_at
+        return self._epochs.awake(MODELS, self._awake_at)
 
     def close(self) -> None:
         self._reader.close()

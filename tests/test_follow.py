@@ -8,6 +8,7 @@ import pytest
 from operators.domain import satisfaction
 from operators.domain.churn import Params as ChurnParams
 from operators.domain.weights import Teller, ready_record, tables_of
+from operators.epochs import Epochs
 from operators.follow import Follow, Follower
 from operators.models import Models
 
@@ -119,7 +120,7 @@ class Topic:
 
 def test_as_an_input_it_measures_and_says_that_it_is_ready_until_it_is_stopped() -> None:
     models, stop, topic = Models((NAME,)), Event(), Topic([(0, told())])
-    part: Any = Follow(topic, models, tables_of(ChurnParams()), 0, 2, stop).build("topic", 0, 2)
+    part: Any = Follow(topic, models, tables_of(ChurnParams()), 0, 2, stop, Epochs(30.0)).build("topic", 0, 2)
     (measured, ready) = part.next_batch()
     assert measured[1][0] == ("csq_model_version", (NAME,), 5)
     assert ready == ("models", [ready_record("p0")])

@@ -295,6 +295,17 @@ def check_runner(settings: Settings, arguments: Sequence[str], environ: Mapping[
         )
 
 
+def runner_seconds(arguments: Sequence[str], environ: Mapping[str, str]) -> float:
+    """Seconds between snapshots under ``python -m bytewax.run``, which asks its own arguments and not our settings.
+
+    >>> runner_seconds(["flows.live", "-s", "5"], {}), runner_seconds(["flows.live"], {})
+    (5.0, 10.0)
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-s", "--snapshot-interval", default=environ.get("BYTEWAX_SNAPSHOT_INTERVAL", "10"))
+    return float(parser.parse_known_args(list(arguments))[0].snapshot_interval)
+
+
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     descriptor = os.open(folder, os.O_RDONLY)

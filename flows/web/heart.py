@@ -15,10 +15,13 @@ from typing import Final
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from operators.connectors.kafka.sink import PARTS
+from operators.epochs import Epochs
 
 log = logging.getLogger(__name__)
 
 BEAT_SECONDS: Final = 0.25
+PULSE: Final = "pulse"
+"""This input among those whose epochs end together."""
 SLOW_SHARE: Final = 0.2
 """Of the time between two snapshots: a snapshot that takes more is told."""
 SLOW_SECONDS: Final = 1.0
@@ -50,20 +53,25 @@ class Heart:
 class Beats(StatefulSourcePartition[None, None]):
     """The pulse of one process. State: none; that it is asked for it tells where an epoch ends."""
 
-    def __init__(self, heart: Heart, stop: Event, snapshot_seconds: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, heart: Heart, stop: Event, snapshot_seconds: float, clock: Callable[[], float], epochs: Epochs
+    ) -> None:
         self._heart = heart
         self._stop = stop
+        self._epochs = epochs
         self._bound = max(SLOW_SECONDS, SLOW_SHARE * snapshot_seconds)
         self._clock = clock
         self._last = clock()
         self._epoch_ended = False
         self._told_at = float("-inf")
+        epochs.begin(PULSE)
 
     def next_batch(self) -> list[None]:
         """Beat, and hand on nothing."""
         if self._stop.is_set():
             raise StopIteration
         self._heart.beat()
+        self._epochs.looked(PULSE)
         now = self._clock()
         took, self._last = now - self._last, now
         if self._epoch_ended and took > self._bound and now - self._told_at > QUIET_SECONDS:
@@ -76,12 +84,13 @@ class Beats(StatefulSourcePartition[None, None]):
         self._epoch_ended = False
         return []
 
-    def next_awake(self) -> datetime:
-        """Some time later."""
-        return datetime.now(UTC) + timedelta(seconds=BEAT_SECONDS)
+    def next_awake(self) -> datetime | None:
+        """Some time later; when the epoch ends, with all other inputs."""
+        return self._epochs.awake(PULSE, datetime.now(UTC) + timedelta(seconds=BEAT_SECONDS))
 
     def snapshot(self) -> None:
         """Note that an epoch ends."""
+        self._epochs.ended(PULSE)
         self._epoch_ended = True
 
 
@@ -92,7 +101,10 @@ class Pulse(FixedPartitionedSource[None, None]):
     them, and Bytewax refuses one that nobody has any more.
     """
 
-    def __init__(self, heart: Heart, stop: Event, snapshot_seconds: float, process: int, processes: int) -> None:
+    def __init__(
+        self, heart: Heart, stop: Event, snapshot_seconds: float, process: int, processes: int, epochs: Epochs
+    ) -> None:
+        self._epochs = epochs
         self._heart = heart
         self._stop = stop
         self._snapshot_seconds = snapshot_seconds
@@ -107,7 +119,7 @@ class Pulse(FixedPartitionedSource[None, None]):
         """Begin to beat, with the first of them."""
         if for_part != f"{self._process:02d}":
             return Silence()
-        return Beats(self._heart, self._stop, self._snapshot_seconds, time.monotonic)
+        return Beats(self._heart, self._stop, self._snapshot_seconds, time.monotonic, self._epochs)
 
 
 class Silence(StatefulSourcePartition[None, None]):

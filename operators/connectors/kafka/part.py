@@ -8,6 +8,7 @@ from bytewax.inputs import StatefulSourcePartition
 from operators.connectors.kafka.partition import Partition
 from operators.connectors.kafka.reader import Reader
 from operators.domain.route import Chunk
+from operators.epochs import Epochs
 
 COMMIT_AGAIN_SECONDS = 3_600.0
 """A consumer group forgets a position that is not committed for a week, also where nothing comes."""
@@ -16,22 +17,25 @@ COMMIT_AGAIN_SECONDS = 3_600.0
 class Part(StatefulSourcePartition[Chunk, int]):
     """Hands on what the reader has read of a partition. State: the next offset to hand on."""
 
-    def __init__(self, reader: Reader, partition: Partition) -> None:
+    def __init__(self, reader: Reader, partition: Partition, epochs: Epochs) -> None:
         """Have `partition` read from now on."""
         self.name = partition.name
         self._reader = reader
         self._partition = partition
+        self._epochs = epochs
         self._told = float("-inf")
         self._next_tick = 0.0
         self._committed = -1
         self._commit_at = 0.0
         reader.add(partition)
+        epochs.begin(self.name)
 
     def next_batch(self) -> list[Chunk]:
         """Hand on one chunk, or nothing."""
         reader, partition = self._reader, self._partition
         if reader.stop.is_set():
             raise StopIteration
+        self._epochs.looked(self.name)
         if not partition.announced:
             partition.announced = True
             return [Chunk(self.name, None, [], [])]
@@ -64,8 +68,9 @@ class Part(StatefulSourcePartition[Chunk, int]):
         return self._told
 
     def next_awake(self) -> datetime | None:
-        """At once while records are here, else when the reader polls next."""
-        return None if self._partition.values or not self._partition.announced else self._reader.awake_at
+        """At once while records are here, else when the reader polls next; when the epoch ends, with all others."""
+        at_once = self._partition.values or not self._partition.announced
+        return self._epochs.awake(self.name, None if at_once else self._reader.awake_at)
 
     def snapshot(self) -> int:
         """Give the next offset to hand on; also tell it to the consumer group, if there is one.
@@ -73,6 +78,7 @@ class Part(StatefulSourcePartition[Chunk, int]):
         So what is committed was handed to the flow and is in the epoch that now ends. The flow may still be busy with
         it, and after a crash the store may begin before it: the group is for lag tools, the store for resuming.
         """
+        self._epochs.ended(self.name)
         position = self._partition.position
         if self._reader.commits and position >= 0:
             now = monotonic()

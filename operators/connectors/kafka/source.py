@@ -6,6 +6,7 @@ of a part: the next offset to hand on, a number. On resume: reading goes on exac
 for partitions without a state, so for the first start and for partitions that are new.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterable
 from threading import Event, Lock
 from typing import Any
@@ -22,6 +23,7 @@ from operators.connectors.kafka.reader import Reader
 from operators.connectors.kafka.status import SourceStatus
 from operators.connectors.kafka.watch import Watch
 from operators.domain.route import Chunk
+from operators.epochs import Epochs
 
 MESSAGE_BYTES = 1_000_000
 """`message.max.bytes` of librdkafka, below which no fetch can be bounded."""
@@ -48,17 +50,20 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
         ready: Callable[[], bool] = lambda: True,
         stop: Event | None = None,
         known_topics: Collection[str] = (),
+        epochs: Epochs | None = None,
     ) -> None:
         """Remember what to read; connects to nothing yet.
 
         A partition without a state that belongs to one of `known_topics`, of which the recovery store has others, came
-        after the first start: it is read from its beginning, wherever a first start would begin.
+        after the first start: it is read from its beginning, wherever a first start would begin. `epochs` is shared
+        with the other inputs of this process; without it there are none.
         """
         self.status = SourceStatus()
         self._params = params
         self._topics = tuple(topics)
         self._ready = ready
         self._stop = stop or Event()
+        self._epochs = epochs or Epochs(math.inf)
         self._known_topics = frozenset(known_topics)
         self._reader: Reader | None = None
         self._watch: Watch | None = None
@@ -83,7 +88,7 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
             if self._reader is None:
                 self._reader = self._new_reader()
         position = self._start(self._reader, topic, number) if resume_state is None else resume_state
-        return Part(self._reader, Partition(topic, number, position, self.status))
+        return Part(self._reader, Partition(topic, number, position, self.status), self._epochs)
 
     def _new_reader(self) -> Reader:
         return Reader(

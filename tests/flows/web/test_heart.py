@@ -15,6 +15,7 @@ from flows.live import Live
 from flows.settings import load
 from flows.web.heart import QUIET_SECONDS, Beats, Heart
 from operators.connectors.embedded import EmbeddedBroker
+from operators.epochs import Epochs
 
 
 class Clock:
@@ -29,7 +30,7 @@ class Clock:
 
 def beats(clock: Clock, snapshot_seconds: float) -> Callable[[float], None]:
     """Let so many seconds pass to the next beat, with the end of an epoch among them."""
-    part = Beats(Heart(), threading.Event(), snapshot_seconds, clock)
+    part = Beats(Heart(), threading.Event(), snapshot_seconds, clock, Epochs(snapshot_seconds))
 
     def epoch(seconds: float) -> None:
         part.next_batch()
@@ -64,7 +65,7 @@ def test_slow_snapshots_are_told_once_a_minute(caplog: pytest.LogCaptureFixture)
 
 def test_a_pause_without_a_snapshot_is_not_its_fault(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
-    part = Beats(Heart(), threading.Event(), 10.0, clock)
+    part = Beats(Heart(), threading.Event(), 10.0, clock, Epochs(10.0))
     part.next_batch()
     clock.now += 30.0
     part.next_batch()
