@@ -19,6 +19,7 @@ import bytewax.operators as op
 import msgspec
 from bytewax.dataflow import Dataflow, Stream
 from bytewax.errors import BytewaxRuntimeError
+from bytewax.recovery import RecoveryConfig
 from bytewax.testing import cluster_main
 from prometheus_client import CollectorRegistry
 
@@ -29,6 +30,7 @@ from flows.quality import Quality, quality
 from flows.settings import Settings, load
 from flows.shop import Shop
 from flows.signals import Signals
+from flows.state.checkpoints import begin_beside
 from flows.state.recovery import check_runner, recovery_of, runner_seconds, telling
 from flows.told import Told
 from flows.web.config import web_config_of
@@ -215,7 +217,7 @@ class Live:
         try:
             epoch = timedelta(seconds=self.settings.state.snapshot_seconds)
             flow = self.flow()
-            recovery = recovery_of(self.settings, flow, self.place)
+            recovery = self.recovery(flow)
             addresses = list(self.place.addresses)
             with telling(self.settings):
                 cluster_main(flow, addresses, self.place.process, epoch_interval=epoch, recovery_config=recovery)
@@ -231,6 +233,13 @@ class Live:
             if self.broker is not None:
                 self.broker.close()
             self.life.stop(self._why, failed=self._failed)
+
+    def recovery(self, flow: Dataflow) -> RecoveryConfig | None:
+        """The store to resume from, made or checked before Bytewax opens it; process 0 sees to all of it."""
+        recovery = recovery_of(self.settings, flow, self.place)
+        if self.settings.state.directory is not None and self.place.process == 0:
+            begin_beside(Path(self.settings.state.directory))
+        return recovery
 
     def _raise_cause(self, error: BaseException) -> None:
         """Raise what truly happened, where Bytewax has lost it."""
@@ -282,7 +291,7 @@ def flow(config: str | None = None) -> Dataflow:
     state = msgspec.structs.replace(settings.state, snapshot_seconds=seconds)
     live = Live(msgspec.structs.replace(settings, state=state), place_in(os.environ))
     made = live.flow()
-    recovery_of(live.settings, made, live.place)  # made or checked before Bytewax opens it
+    live.recovery(made)
     Signals(live.on_signal).__enter__()  # for as long as the process lives
     live.web.start()
     live.life.start(live.web.url)
