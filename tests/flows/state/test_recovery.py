@@ -230,6 +230,21 @@ def test_what_a_killed_run_stored_of_an_unfinished_epoch_is_dropped(filled: Path
     assert list(snaps_of(folder)) == list(snaps_of(filled))
 
 
+def test_a_store_that_is_written_to_is_copied_by_sqlite_itself(filled: Path, tmp_path: Path) -> None:
+    folder, copy = Path(shutil.copytree(filled, tmp_path / "store")), tmp_path / "copy"
+    copy.mkdir()
+    shutil.copy(folder / "csq.json", copy)
+    (path,) = partitions(folder)
+    with closing(sqlite3.connect(path)) as writer, closing(sqlite3.connect(path)) as part:
+        writer.execute("PRAGMA wal_autocheckpoint = 0")  # what is new lies in the log alone
+        with writer:
+            writer.execute("UPDATE snaps SET ser_change = ser_change")
+        with closing(sqlite3.connect(copy / path.name)) as other:
+            part.backup(other)  # `.backup` of the sqlite3 command
+    prepare(copy, settings_for(copy).state, manifest_of(copy).steps)
+    assert list(snaps_of(copy)) == list(snaps_of(filled))
+
+
 # ---- faults
 
 
