@@ -28,7 +28,7 @@ from operators.metrics import CATALOGUE
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-OTHER_COMMANDS = {"curl", "grep", ".", "cat", "docker", "promtool", "amtool", "kubectl"}
+OTHER_COMMANDS = {"curl", "grep", ".", "cat", "cp", "sqlite3", "docker", "promtool", "amtool", "kubectl"}
 """What the documents use beside our own commands; everybody has it."""
 DOOR = Door(65_536, 300.0, 946_080_000.0)
 IN_2026 = 1_780_000_000.0
