@@ -42,6 +42,8 @@ AIM_SECONDS = 0.1
 FLAT_SHARE = 0.05
 FLAT_BYTES = 24 << 20
 """Memory may grow by so much, whichever is more, in the quiet part: allocators are never quite at rest."""
+FULL_SECONDS = 60.0
+"""After which the tables of a new process are full, with the bounds that it has here: what grows before that may."""
 READY_SECONDS = 120.0
 CATCH_UP_SECONDS = 900.0
 """Bound on how long csq may take at the end for what is left to read."""
@@ -89,7 +91,7 @@ class Csq:
             "CSQ_KAFKA__GROUP_ID": "csq",
             "CSQ_STATE__DIRECTORY": str(folder / "state"),
             "CSQ_HTTP__PORT": str(port),
-            # Tables that are full within a minute: what grows after that is no table.
+            # Tables that are full within a minute (`FULL_SECONDS`): what grows after that is no table.
             "CSQ_DEDUPE__MAX_IDS": "3000",
             "CSQ_CONVERSATIONS__MAX_CONVERSATIONS": "200",
             "CSQ_CUSTOMERS__MAX_CUSTOMERS": "500",
@@ -301,7 +303,7 @@ class Soak:
 
     def memory(self) -> tuple[float, float, float]:
         """Of the quiet part: bytes it grew by (a straight line through all samples), mean, and slope in bytes/min."""
-        begin = max(self._last_fault() + self._after(), QUIET_FROM * self.seconds)
+        begin = max(self._last_fault() + max(self._after(), FULL_SECONDS), QUIET_FROM * self.seconds)
         quiet = [sample for sample in self.samples if sample.at > begin]
         if len(quiet) < 2:  # noqa: PLR2004 - a line needs two points
             return 0.0, 0.0, 0.0

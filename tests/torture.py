@@ -76,8 +76,9 @@ SCORED = ("csq_turns_total", "csq_churn_probability", "csq_satisfaction_score")
 Shown = dict[tuple[str, tuple[str, ...]], float]
 
 # The wall clock of a process: it begins behind the last event whenever the process does. A partition tells that present
-# once it was read to the end of the whole stream: as if nothing had ever been waited for. Python imports a module
-# `sitecustomize` before anything else.
+# once it was read to the end of the whole stream: as if nothing had ever been waited for. Those that stay empty tell it
+# as soon as they are there: librdkafka may say that they are at their end only behind all records of the other. Python
+# imports a module `sitecustomize` before anything else.
 CLOCK = """
 import os, time, traceback
 _time, _ahead = time.time, {present} - time.time()
@@ -85,7 +86,9 @@ time.time = lambda: _time() + _ahead
 
 try:
     from operators.connectors.kafka.part import Part
+    from operators.domain.route import Chunk
 
+    _next_batch = Part.next_batch
     Part._tell  # or nothing would be replaced
 except BaseException:
     traceback.print_exc()
@@ -96,7 +99,11 @@ def _tell(part):
     partition = part._partition
     return {present} if partition.number or (partition.end or 0) >= {total} else None
 
-Part._tell = _tell
+def next_batch(part):
+    is_new, chunks = not part._partition.announced, _next_batch(part)
+    return [Chunk(part.name, {present}, [], [])] if is_new and part._partition.number else chunks
+
+Part._tell, Part.next_batch = _tell, next_batch
 """
 
 

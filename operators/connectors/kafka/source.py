@@ -28,6 +28,9 @@ from operators.epochs import Epochs
 MESSAGE_BYTES = 1_000_000
 """`message.max.bytes` of librdkafka, below which no fetch can be bounded."""
 
+LEAST_MILLISECONDS = 50
+"""Between two statistics of librdkafka, however often time is told."""
+
 MAX_INT = 2_147_483_135
 """The most that librdkafka takes for a fetch."""
 
@@ -108,7 +111,8 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
             "group.id": params.group_id or "csq",  # librdkafka wants one, even where none is used
             "enable.auto.commit": False,
             "enable.partition.eof": True,
-            "statistics.interval.ms": max(int(params.tick_seconds * 1000), 1),  # proof that brokers answer, each tick
+            # Proof that brokers answer, each tick; more of them would hold up what lies behind them in the queue.
+            "statistics.interval.ms": max(int(params.tick_seconds * 1000), LEAST_MILLISECONDS),
             "auto.offset.reset": "error",  # never jump over events in silence
             "queued.max.messages.kbytes": params.queue_kbytes,
             "fetch.max.bytes": min(max(params.queue_kbytes * 1024, MESSAGE_BYTES), MAX_INT),
