@@ -32,6 +32,7 @@ from flows.shop import Shop
 from flows.signals import Signals
 from flows.state.checkpoints import begin_beside
 from flows.state.recovery import check_runner, recovery_of, runner_seconds, telling
+from flows.state.store import partitions
 from flows.told import Told
 from flows.web.config import web_config_of
 from flows.web.heart import Heart, Pulse
@@ -238,7 +239,7 @@ class Live:
         """The store to resume from, made or checked before Bytewax opens it; process 0 sees to all of it."""
         recovery = recovery_of(self.settings, flow, self.place)
         if self.settings.state.directory is not None and self.place.process == 0:
-            begin_beside(Path(self.settings.state.directory))
+            begin_beside(partitions(Path(self.settings.state.directory)))
         return recovery
 
     def _raise_cause(self, error: BaseException) -> None:

@@ -11,7 +11,8 @@ NOTE = """\
 after, resolved: wall time from the cause, and from its end, to the notice at the pager. objective: the same by the clock
 of the objectives, which goes as many times faster as the windows are shorter (in brackets); csq itself, a notice on its
 way and what is less than a second become no faster, so that in earnest it is less. inhibited: alerts that fired and were
-kept back. event to metric: p99 of csq_event_age_seconds before the cause (aim: below 100 ms). told: the summary of the first notice."""
+kept back. event to metric: p99 of csq_event_age_seconds before the cause (aim: below 100 ms). told: the summary of the
+first notice."""
 
 
 def table(rows: Sequence[Row]) -> str:

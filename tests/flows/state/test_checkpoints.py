@@ -67,14 +67,14 @@ def test_what_is_no_partition_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["part-0.sqlite3"]
 
 
-def test_it_empties_the_logs_of_a_folder_until_its_input_ends(
+def test_it_empties_the_logs_until_its_input_ends(
     tmp_path: Path, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for epoch in range(3):
         snapshot(writer, epoch)
     before, looks = log_bytes(tmp_path), iter((False, False, True))
     monkeypatch.setattr("select.select", lambda *_: ([0] if next(looks) else [], [], []))
-    checkpoints.main(tmp_path)
+    checkpoints.main([tmp_path / "part-0.sqlite3"])
     for epoch in range(3, 5):
         snapshot(writer, epoch)
     assert log_bytes(tmp_path) == before
@@ -83,7 +83,7 @@ def test_it_empties_the_logs_of_a_folder_until_its_input_ends(
 def test_it_ends_with_the_process_that_began_it_however_that_ends(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path; from flows.state import checkpoints; import time; "
-        f"checkpoints.begin_beside(Path({str(tmp_path)!r})); print(checkpoints._beside[0].pid, flush=True); time.sleep(60)"
+        f"checkpoints.begin_beside([Path({str(tmp_path)!r})]); print(checkpoints._beside[0].pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as began:  # noqa: S603 - our own code
         assert began.stdout is not None
