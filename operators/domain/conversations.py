@@ -36,7 +36,7 @@ from operators.domain.record import Beginning, Record
 from operators.domain.rounds import Rounds
 from operators.domain.stage import Fact, Port, Stage, check_version
 from operators.domain.table import Table
-from operators.domain.timers import sweep_timers
+from operators.domain.timers import FEW, set_timers
 from operators.domain.turns import Turns
 
 DAY = 86_400.0
@@ -120,6 +120,7 @@ class Conversations(Stage):
         self._now = -math.inf
         self._timers: list[tuple[float, str, float | None]] = []
         """When, whose, and for a reply limit: since when is waited."""
+        self._most_timers = FEW
 
     # ---- on arrival, in any order
 
@@ -234,6 +235,8 @@ class Conversations(Stage):
         self._now = now
         if self._timers and self._timers[0][0] < now:
             self._fire(now)
+        if len(self._timers) > self._most_timers:
+            self._reset_timers()
         self._turns.advance(now - self._params.closed_days * DAY)
 
     def _fire(self, now: float) -> None:
@@ -251,6 +254,17 @@ class Conversations(Stage):
             else:
                 self._drop(conversation_id, due)
 
+    def _reset_timers(self) -> None:
+        """Only those that may mean something."""
+        rounds = [timer for timer in self._timers if timer[2] is not None and self._may_wait(timer[1], timer[2])]
+        ends = [(self._until(record), key, None) for key, record in self._records.each(Beginning)]
+        self._most_timers = set_timers(self._timers, rounds + ends)
+
+    def _may_wait(self, conversation_id: str, since: float) -> bool:
+        """Whether the round may still be open that began at `since`; of a cold record that is not looked up."""
+        record = self._hot.get(conversation_id)
+        return conversation_id in self._records if record is None else record.rounds.waiting_since == since
+
     def _until(self, record: Record | Beginning) -> float:
         """When the record is dropped if nothing more is heard of it."""
         days = self._params.idle_days if record.open else self._params.closed_days
@@ -267,7 +281,6 @@ class Conversations(Stage):
         gone = oldest[: max(len(oldest) // 8, 1)]
         for _, last_at, conversation_id in gone:
             self._drop(conversation_id, last_at)
-        sweep_timers(self._timers, self._records)
         self._out.counted["csq_state_evicted_total", ("conversations",)] += len(gone)
 
     # ---- out
@@ -304,7 +317,6 @@ class Conversations(Stage):
         version = check_version("conversations", stored, 1, self.version)
         state = msgpack.decode(stored, type=Stored)
         self._records.restore(state.records, was_named=version == 1)
-        self._timers = [timer for timer in state.timers if timer[2] is not None]
-        self._timers += [(self._until(record), key, None) for key, record in self._records.each(Beginning)]
-        heapq.heapify(self._timers)
+        self._timers = state.timers
+        self._reset_timers()
         self._turns.restore(state.turns)

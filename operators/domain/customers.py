@@ -42,7 +42,7 @@ from operators.domain.outbox import Outbox
 from operators.domain.published import ChurnScored, Reason, publish
 from operators.domain.stage import Fact, Port, Stage, check_version
 from operators.domain.table import Table
-from operators.domain.timers import sweep_timers
+from operators.domain.timers import FEW, set_timers
 
 LABELS = frozenset({"labelled", "order"})
 """Facts that may be the label of an earlier score."""
@@ -127,6 +127,7 @@ class Customers(Stage):
         self._hot = self._records.hot
         self._now = -math.inf
         self._timers: list[tuple[float, str, str, str]] = []
+        self._most_timers = FEW
         self._risk: Counter[str] = Counter()
         self._risk_changed = True
         self._touched: dict[str, Fact] = {}
@@ -315,6 +316,15 @@ class Customers(Stage):
         self._now = now
         if self._timers and self._timers[0][0] < now:
             self._fire(now)
+        if len(self._timers) > self._most_timers:
+            self._reset_timers(self._records.each(Beginning))
+
+    def _reset_timers(self, records: Iterable[tuple[str, Record | Beginning]]) -> None:
+        """Only those that mean something."""
+        meant: list[tuple[float, str, str, str]] = []
+        for customer_id, record in records:
+            meant += self._timers_of(customer_id, record)
+        self._most_timers = set_timers(self._timers, meant)
 
     def _timers_of(self, customer_id: str, record: Record | Beginning) -> Iterator[tuple[float, str, str, str]]:
         """When something becomes of a record though nothing happens."""
@@ -365,7 +375,6 @@ class Customers(Stage):
         for _, customer_id in oldest[: max(len(oldest) // 8, 1)]:
             self._drop(customer_id)
             self._out.counted["csq_state_evicted_total", ("customers",)] += 1
-        sweep_timers(self._timers, self._records)
 
     # ---- out
 
@@ -403,10 +412,7 @@ class Customers(Stage):
         """The same, without decoding the records."""
         version = check_version("customers", stored, 1, self.version)
         self._records.restore(msgpack.decode(stored, type=Stored).records, was_named=version == 1)
-        self._timers, self._risk = [], Counter()
-        for customer_id, record in self._records.each(Beginning):
-            self._timers += self._timers_of(customer_id, record)
-            if record.at_risk:
-                self._risk[record.segment] += 1
-        heapq.heapify(self._timers)
+        records = list(self._records.each(Beginning))
+        self._reset_timers(records)
+        self._risk = Counter(record.segment for _, record in records if record.at_risk)
         self._risk_changed = True

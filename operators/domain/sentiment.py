@@ -151,7 +151,7 @@ class Learner:
 
         self.table = Table()
         self.learned = self.refused = self.rollbacks = 0
-        self._changed: set[int] = set()
+        self._changed = np.zeros(SPACE, np.bool_)
         self._known = np.zeros(SPACE, np.bool_)
         """Features that were ever written: to look for them in the weights would take as long as to store them."""
         self._state: dict[str, Any] | None = None
@@ -190,13 +190,13 @@ class Learner:
         self.table.weights[features] = self.river.weights.take(features, axis=0)
         self.table.intercepts = self.river.intercepts.copy()
         self._known[features] = True
-        self._changed.update(features.tolist())
+        self._changed[features] = True
         self._state = None
 
     def changes(self) -> Change:
         """What changed since this was last asked for, the prior included; for tables of other processes."""
-        features = np.array(sorted(self._changed), np.int32)
-        self._changed.clear()
+        features = np.flatnonzero(self._changed).astype(np.int32)
+        self._changed[:] = False
         return Change(features, self.table.weights[features], self.table.intercepts.copy())
 
     def state(self) -> dict[str, Any]:
@@ -236,8 +236,7 @@ class Learner:
         river = self.river
         for table in (river.weights, river.squares, self.table.weights):
             table[:] = 0.0
-        self._known[:] = False
+        self._known[:] = self._changed[:] = False
         river.weights[names], river.squares[names], river.intercepts = weights, squares, intercepts
         self.learned, self.refused, self.rollbacks = state["learned"], state["refused"], state["rollbacks"]
-        self._changed.clear()
         self._write(names)

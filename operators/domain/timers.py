@@ -1,19 +1,28 @@
-"""Timers: a heap of tuples (when, whose, ...)."""
+"""Timers: a heap of tuples (when, whose, ...).
+
+Nobody takes a timer out of the middle of a heap: a round that is answered, a customer who is forgotten leave theirs
+behind, to fire later and find nothing. Some fire in a year, so the heap is now and then made anew from what is there.
+"""
 
 import heapq
-from collections.abc import Container
 from typing import Any
 
+FEW = 64
+"""So many are not worth a look."""
 
-def sweep_timers(timers: list[Any], records: Container[str]) -> None:
-    """Take out the timers of records that are gone.
 
-    For when many go at once, to make room: a timer whose record went by itself fires soon, and finds nothing.
+def set_timers(timers: list[Any], meant: list[Any]) -> int:
+    """Make `timers` the heap of those that are `meant`; how many it may hold before it should be made anew.
 
-    >>> timers = [(1.0, "gone"), (2.0, "here"), (3.0, "gone")]
-    >>> sweep_timers(timers, {"here"})
+    Twice as many: so what is left behind is never more than what means something, and to look for it costs each timer
+    that was added the same.
+
+    >>> timers = [(1.0, "gone"), (2.0, "here")]
+    >>> set_timers(timers, [(3.0, "there"), (2.0, "here")])
+    68
     >>> timers
-    [(2.0, 'here')]
+    [(2.0, 'here'), (3.0, 'there')]
     """
-    timers[:] = [timer for timer in timers if timer[1] in records]
+    timers[:] = meant
     heapq.heapify(timers)
+    return 2 * len(timers) + FEW

@@ -14,6 +14,7 @@ from msgspec import Raw
 from operators.domain.conversations import DAY, Conversations, Params
 from operators.domain.lane import Lanes
 from operators.domain.satisfaction import Scorer, Table
+from operators.domain.timers import FEW
 from operators.domain.watermark import Tick
 from operators.lanes import LaneLogic
 from tests.builders import NAMES, Seen, label, play, rate, reads, say, step
@@ -311,6 +312,22 @@ def test_an_evicted_conversation_leaves_its_queue() -> None:
     assert [(fact[3], fact[5], fact[6]) for fact in seen.told("queues", "closed", "ended")] == [
         ("closed", "c1", "gone")
     ]
+
+
+def test_what_is_over_leaves_no_timers_behind_for_a_year() -> None:
+    stage = talks(closed_days=1.0)
+    for n in range(400):
+        here = (n * DAY / 8, f"c{n}")
+        play(stage, [say("customer", *here), say("agent", *here), step("resolved", *here)], until=here[0])
+    assert stage.entries() == 9
+    assert len(stage._timers) <= 2 * 3 * 9 + FEW
+
+
+def test_answered_rounds_leave_no_timers_behind_for_a_long_limit() -> None:
+    stage = talks(reply_limit_seconds=DAY)
+    for n in range(400):
+        play(stage, [say("customer", n), say("agent", n + 0.5)], until=n + 0.5)
+    assert len(stage._timers) <= 2 + FEW
 
 
 def test_a_silent_conversation_is_given_up_and_its_queue_told() -> None:
@@ -687,12 +704,14 @@ def test_disorder_within_the_bound_and_any_batches_change_nothing(
     ]
 
 
-@given(courses(), st.integers(0, 20), PAUSE)
-def test_the_clock_may_move_at_any_time(course: list[Step], cut: int, rest: float) -> None:
+@given(courses(), st.integers(0, 20), PAUSE, st.booleans())
+def test_the_clock_may_move_at_any_time(course: list[Step], cut: int, rest: float, anew: bool) -> None:
     items, clock = events_of(course, "c1"), course[-1][0] + rest
     stage = talks()
     seen = play(stage, items[:cut], until=items[cut - 1][0] if 0 < cut <= len(items) else None)
     for item in items[cut:]:
+        if anew:
+            stage._most_timers = 0  # its timers are made anew, however few
         stage.advance(item[0])
         seen.take([])
         later = play(stage, [item])

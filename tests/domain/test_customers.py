@@ -13,6 +13,7 @@ from operators.domain.churn import INPUTS, Inputs
 from operators.domain.customer_record import DAY, LONG_AGO_DAYS
 from operators.domain.customers import Customers, Params
 from operators.domain.stage import Fact, Stage
+from operators.domain.timers import FEW
 from operators.domain.watermark import Tick
 from operators.lanes import LaneLogic
 from tests.builders import NAMES as LABELS
@@ -363,6 +364,14 @@ def test_a_resumed_stage_has_the_timers_that_follow_from_its_records() -> None:
     resumed.restore(stage.state())
     assert sorted(stage._timers) == sorted(resumed._timers)
     assert {kind for _, _, kind, _ in resumed._timers} == {"silence", "contact", "horizon"}
+
+
+def test_contacts_that_were_repeated_leave_no_timers_behind_for_their_window() -> None:
+    stage = people()
+    for n in range(400):
+        settle(stage, fact("opened", f"c{n}", at=T + n), until=T + n)
+        settle(stage, fact("resolved", f"c{n}", ("solved", "orders"), at=T + n), until=T + n)
+    assert len(stage._timers) <= 2 * 2 + FEW
 
 
 @pytest.mark.parametrize("why", ["evicted", "forgotten"])
