@@ -201,11 +201,12 @@ class Bare:
                 case "published":
                     self._outgoing += value
                 case "customers":
-                    self._customers.held += value[1]
+                    self._customers.held += value[LANE]
                 case "queues":
-                    self._queues.held += value[1]
+                    self._queues.held += value[LANE]
                 case "examples":
-                    self._examples[value[0]] += value[1]
+                    for model, examples in value.items():
+                        self._examples[model] += examples
                 case "judged":  # for reports
                     pass
                 case _:

@@ -14,7 +14,7 @@ from operators.domain.outgoing import Outgoing
 from operators.domain.reading import Turn
 from operators.domain.stage import Fact, Measurement
 from operators.domain.watermark import Tick
-from operators.lanes import lane_stage, port, rekeyed_port
+from operators.lanes import keyed_port, lane_stage, port, rekeyed_port
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def conversations(
     return Talks(
         rekeyed_port("customers", out, "customers", lanes.names, lanes.count, process),
         rekeyed_port("queues", out, "queues", queue_lanes, lanes.count, process),
-        port("examples", out, "examples"),
+        keyed_port("examples", out, "examples"),
         port("published", out, "published"),
         port("measured", out, "measured"),
     )

@@ -11,7 +11,7 @@ from operators.domain.example import Example
 from operators.domain.outgoing import Outgoing
 from operators.domain.stage import Fact, Measurement
 from operators.domain.watermark import Tick
-from operators.lanes import lane_stage, port
+from operators.lanes import keyed_port, lane_stage, port
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def customers(
     """
     out = lane_stage("lane", up, "customers", build, clock, keep)
     return People(
-        port("examples", out, "examples"),
+        keyed_port("examples", out, "examples"),
         port("published", out, "published"),
         port("measured", out, "measured"),
     )

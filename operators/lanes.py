@@ -202,6 +202,16 @@ def port(step_id: str, up: KeyedStream[Port], name: str) -> Stream[Any]:
 
 
 @operator
+def keyed_port(step_id: str, up: KeyedStream[Port], name: str) -> KeyedStream[Any]:
+    """What a stage sent to a port whose values are dicts: their items, keyed as they are."""
+
+    def pick(items: list[tuple[str, Port]]) -> list[tuple[str, Any]]:
+        return [item for _, (at, value) in items if at == name for item in value.items()]
+
+    return op.flat_map_batch("pick", up, pick)
+
+
+@operator
 def lane_port(step_id: str, up: KeyedStream[Port], name: str) -> KeyedStream[Any]:
     """What a stage sent to a port for the same lanes, with the ticks in line."""
 
@@ -221,7 +231,7 @@ def lane_port(step_id: str, up: KeyedStream[Port], name: str) -> KeyedStream[Any
 def rekeyed_port(
     step_id: str, up: KeyedStream[Port], name: str, targets: tuple[str, ...], lanes: int, process: str
 ) -> KeyedStream[Any]:
-    """What a stage sent to a port for other lanes (its values are (lane, facts)), and the ticks for `targets`.
+    """What a stage sent to a port for other lanes (its values are lane -> facts), and the ticks for `targets`.
 
     Facts and ticks go through this one step, so a tick never overtakes the facts it speaks for.
     """
@@ -232,8 +242,8 @@ def rekeyed_port(
         heard: list[Tick] = []
         for lane, (at, value) in items:
             if at == name:
-                target, facts = value
-                by_target.setdefault(target, []).extend(facts)
+                for target, facts in value.items():
+                    by_target.setdefault(target, []).extend(facts)
             elif at == "tick" and (tick := ticks.hear(lane, value)) is not None:
                 heard.append(tick)
         # One list per target however many lanes had something for it; facts may come before a tick, never behind it.

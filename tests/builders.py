@@ -4,6 +4,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 from operators.domain import events
@@ -167,9 +168,10 @@ class Seen:
                     else:
                         self.published[record.stream].append(json.loads(record.value))
             elif port == "examples":
-                self.examples[value[0]] += value[1]
+                for model, examples in value.items():
+                    self.examples[model] += examples
             elif port in {"customers", "queues"}:
-                getattr(self, port).extend(value[1])
+                getattr(self, port).extend(chain.from_iterable(value.values()))
             elif port == "events":
                 self.events += value
         return self

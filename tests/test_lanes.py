@@ -377,7 +377,7 @@ def test_ports_carry_what_is_theirs_and_ticks_stay_in_line() -> None:
 
 def test_facts_for_other_lanes_go_there_and_ticks_to_all_of_them_when_all_have_spoken() -> None:
     ports = [
-        ("0", ("tick", 1.0)), ("1", ("tick", 1.0)), ("0", ("customers", ("7", ["f"]))), ("0", ("tick", 2.0)), ("1", ("tick", 2.0)),
+        ("0", ("tick", 1.0)), ("1", ("tick", 1.0)), ("0", ("customers", {"7": ["f"]})), ("0", ("tick", 2.0)), ("1", ("tick", 2.0)),
     ]  # fmt: skip
     flow, found = Dataflow("test"), list[Any]()
     up = op.input("in", flow, TestingSource(ports))

@@ -108,7 +108,7 @@ def of_port(ports: Iterable[Port], name: str, tick: Callable[[float], Tick]) -> 
     found = []
     for at, value in ports:
         if at == name:
-            found.append(value[1] if isinstance(value, tuple) else value)
+            found += value.values() if isinstance(value, dict) else [value]
         elif at == "tick":
             found.append(tick(value))
     return found
@@ -154,7 +154,8 @@ def shop() -> dict[str, Subject]:
     examples: dict[str, list[Any]] = {}
     for at, value in [*said, *told]:
         if at == "examples":
-            examples.setdefault(value[0], []).append(value[1])
+            for model, several in value.items():
+                examples.setdefault(model, []).append(several)
     subjects = [
         Subject("intake", lane("intake", build_intake), routed, flood_of_events, None),
         Subject("conversations", lane("conversations", build_conversations), turns, flood_of_talks, (START, "s bad", None, None)),

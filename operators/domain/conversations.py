@@ -286,7 +286,7 @@ class Conversations(Stage):
     # ---- out
 
     def drain(self) -> list[Port]:
-        """Ports ``customers``, ``queues`` (lane, facts), ``examples`` (model, list), ``published``, ``measured``."""
+        """Ports ``customers``, ``queues`` (lane -> facts), ``examples`` (by model), ``published``, ``measured``."""
         return self._out.drain()
 
     def entries(self) -> int:

@@ -34,10 +34,11 @@ class Course:
     ) -> None:
         self._limit_seconds = limit_seconds
         self._limits = limits
-        self._lanes = lanes
+        self._lane_of = lanes.of
         self._score_satisfaction = score
         self._version = version
         self._out = out
+        self._for_queues, self._for_customers = out.to["queues"], out.to["customers"]
         self.steps: dict[str, Callable[[Record, Fact], None]] = {
             "opened": self._opened,
             "assigned": self._assigned,
@@ -276,8 +277,7 @@ class Course:
 
     def _tell_queue(self, record: Record, time: float, name: str, kind: str, a: Any, b: Any = None) -> None:
         queue = record.queue
-        fact = (time, name, queue, kind, record.channel, a, b)
-        self._out.to["queues"][self._lanes.of(queue)].append(fact)
+        self._for_queues[self._lane_of(queue)].append((time, name, queue, kind, record.channel, a, b))
 
     def _tell_customer(self, time: float, name: str, customer_id: str, kind: str, a: Any = None, b: Any = None) -> None:
-        self._out.to["customers"][self._lanes.of(customer_id)].append((time, name, customer_id, kind, a, b))
+        self._for_customers[self._lane_of(customer_id)].append((time, name, customer_id, kind, a, b))

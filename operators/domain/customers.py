@@ -379,7 +379,7 @@ class Customers(Stage):
     # ---- out
 
     def drain(self) -> list[Port]:
-        """Ports ``examples`` (model, examples), ``published``, ``measured``."""
+        """Ports ``examples`` (model -> list), ``published``, ``measured``."""
         if self._risk_changed:
             self._out.measured += [
                 ("csq_customers_at_risk", (name,), (self._part, n)) for name, n in self._risk.items()

@@ -14,7 +14,7 @@ class Outbox:
     >>> out.counted["csq_duplicates_total", ()] += 2
     >>> out.to["customers"]["07"].append((0.0, "e1", "u1", "missed", None, None))
     >>> out.drain()[0]
-    ('customers', ('07', [(0.0, 'e1', 'u1', 'missed', None, None)]))
+    ('customers', {'07': [(0.0, 'e1', 'u1', 'missed', None, None)]})
     >>> out.drain()
     []
     """
@@ -25,14 +25,15 @@ class Outbox:
         self.measured: list[Measurement] = []
         self.published: list[Outgoing] = []
         self.to: defaultdict[str, defaultdict[str, list[Any]]] = defaultdict(_lists)
-        """Port -> key -> what is for it."""
+        """Port -> key -> what is for it; a port's dict stays the same, for whoever has much to say there."""
 
     def drain(self) -> list[Port]:
         """Everything since last asked: keyed ports first, so that their order is that of the events."""
         out: list[Port] = []
-        if self.to:
-            out += [(port, item) for port, keyed in self.to.items() for item in keyed.items()]
-            self.to.clear()
+        for port, keyed in self.to.items():
+            if keyed:
+                out.append((port, dict(keyed)))
+                keyed.clear()
         if self.counted:
             self.measured += [(name, labels, count) for (name, labels), count in self.counted.items()]
             self.counted.clear()

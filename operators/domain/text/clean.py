@@ -11,7 +11,6 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,17 +111,16 @@ def runs(texts: Sequence[str], messages: int = 4_096, characters: int = 1 << 19)
     """Where to cut a batch, so that what numpy makes of it stays small: hostile texts come as long as events can be.
 
     >>> runs(["ab", "cd", "e"], characters=4), runs([])
-    ([slice(0, 2, None), slice(2, 3, None)], [slice(0, 0, None)])
+    ([slice(0, 1, None), slice(1, 3, None)], [slice(0, 0, None)])
     """
-    if len(texts) <= messages and sum(map(len, texts)) <= characters:
-        return [slice(0, len(texts))]
-    cuts, held = [0], 0
-    for place, size in enumerate(map(len, texts)):
-        if place > cuts[-1] and (held + size > characters or place - cuts[-1] >= messages):
-            cuts.append(place)
-            held = 0
-        held += size
-    return [slice(begin, end) for begin, end in pairwise([*cuts, len(texts)])]
+
+    def halved(begin: int, end: int) -> list[slice]:
+        if end - begin <= 1 or (end - begin <= messages and sum(map(len, texts[begin:end])) <= characters):
+            return [slice(begin, end)]
+        middle = (begin + end) // 2
+        return halved(begin, middle) + halved(middle, end)
+
+    return halved(0, len(texts))
 
 
 def _suspects(texts: Sequence[str]) -> NDArray[np.bool_]:
