@@ -20,8 +20,8 @@ from bench import stream
 from operators.connectors.embedded import PARTITIONS, EmbeddedBroker
 
 TOPIC = "csq.bench"
-AHEAD = 16_000
-"""Records written ahead of the reader: 6 MB, where four partitions keep 20."""
+AHEAD = 32_000
+"""Records written ahead of the reader: 13 MB, where four partitions keep 20."""
 ANSWER_SECONDS = 30.0
 _PRODUCER = {"linger.ms": 5, "batch.size": 200_000, "log_level": 2, "queue.buffering.max.messages": 1_000_000}
 

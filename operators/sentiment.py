@@ -1,5 +1,7 @@
 """Sentiment: what customers feel, scored from the tables this process holds."""
 
+from itertools import repeat
+from operator import add
 from typing import Any
 
 import bytewax.operators as op
@@ -42,9 +44,9 @@ def _turns(vectored: Vectored, readings: list[Reading]) -> list[Turn]:
     beside: list[Reading | None] = [None] * len(events)
     for place, reading in zip(said, readings[first : first + len(said)], strict=True):
         beside[place] = reading
-    for place, tone in zip(replied, tones, strict=True):
-        beside[place] = Reading("", b"", tone, question=False)
-    return [(time, name, event, reading) for (time, name, event), reading in zip(events, beside, strict=True)]
+    for place, reading in zip(replied, map(Reading, repeat(""), repeat(b""), tones, repeat(False)), strict=True):  # noqa: FBT003
+        beside[place] = reading
+    return list(map(add, events, zip(beside, strict=True)))  # (time, name, event) + (reading,)
 
 
 def _score_many(vectors: Vectors, models: Models) -> list[Reading]:

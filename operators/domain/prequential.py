@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from operators.domain.stage import Measurement
 
 FADING = 0.995
@@ -51,10 +53,9 @@ def calibration_error_of(pairs: Sequence[tuple[float, bool]]) -> float | None:
     """Expected calibration error over ten equal bins of confidence (Naeini, Cooper and Hauskrecht, 2015)."""
     if not pairs:
         return None
-    bins: list[list[tuple[float, bool]]] = [[] for _ in range(BINS)]
-    for confidence, right in pairs:
-        bins[min(int(confidence * BINS), BINS - 1)].append((confidence, right))
-    gaps = (abs(sum(c for c, _ in found) - sum(r for _, r in found)) for found in bins if found)
+    confidences, rights = zip(*pairs, strict=True)
+    bins = np.minimum((np.array(confidences) * BINS).astype(np.int64), BINS - 1)
+    gaps: list[float] = np.abs(np.bincount(bins, confidences) - np.bincount(bins, rights)).tolist()
     return sum(gaps) / len(pairs)
 
 

@@ -64,7 +64,7 @@ class KafkaParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     batch_size: Annotated[
         int,
         Meta(description="records per partition handed on at once; smaller only for lower latency under load", ge=1),
-    ] = 8_000
+    ] = 16_000
     tick_seconds: Annotated[
         float, Meta(description="s between the times told by a partition that is at its end; timers are no finer", gt=0)
     ] = 0.25

@@ -40,7 +40,7 @@ IDLE_REST_SECONDS = 0.005
 
 IDLE_AFTER_SECONDS = 0.1
 
-BUFFERED_BATCHES = 4
+BUFFERED_BATCHES = 2
 """Batches held for all partitions together; beyond that records wait in librdkafka's queue, bounded in bytes."""
 
 ASK_AGAIN_SECONDS = (0.5, 4.0)

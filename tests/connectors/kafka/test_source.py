@@ -400,7 +400,7 @@ def test_what_is_read_ahead_is_bounded(broker: EmbeddedBroker) -> None:
             part.next_batch()
     held = len(reading.parts[0]._partition.values)
     reading.close()
-    assert 40 <= held <= 50
+    assert 20 <= held <= 30
 
 
 def test_the_consumer_group_is_told_what_was_handed_on(broker: EmbeddedBroker) -> None:
