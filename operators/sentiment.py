@@ -44,7 +44,7 @@ def _turns(vectored: Vectored, readings: list[Reading]) -> list[Turn]:
     beside: list[Reading | None] = [None] * len(events)
     for place, reading in zip(said, readings[first : first + len(said)], strict=True):
         beside[place] = reading
-    for place, reading in zip(replied, map(Reading, repeat(""), repeat(b""), tones, repeat(False)), strict=True):  # noqa: FBT003
+    for place, reading in zip(replied, map(Reading, repeat(""), repeat(b""), tones, repeat(False)), strict=True):  # noqa: FBT003  `map` takes no keywords
         beside[place] = reading
     return list(map(add, events, zip(beside, strict=True)))  # (time, name, event) + (reading,)
 
