@@ -5,6 +5,7 @@ view. With a `Place` among several, this process holds its share of the lanes.
 """
 
 import logging
+import math
 import os
 import signal
 import sys
@@ -28,7 +29,7 @@ from flows.life import Life
 from flows.process import add_process_metrics, live_process, observer_of, settle_memory
 from flows.quality import Quality, quality
 from flows.settings import Settings, load
-from flows.shop import Shop
+from flows.shop import PAST_STEP, Shop
 from flows.signals import Signals
 from flows.state.checkpoints import begin_beside
 from flows.state.recovery import check_runner, recovery_of, runner_seconds, telling
@@ -78,6 +79,7 @@ class Live:
             kafka = msgspec.structs.replace(
                 settings.kafka,
                 brokers=(self.broker.bootstrap_servers,),
+                batch_size=min(settings.kafka.batch_size, PAST_STEP),
                 librdkafka={"fetch.wait.max.ms": 10, **settings.kafka.librdkafka},  # it answers only after that wait
             )
             state = settings.state
@@ -97,6 +99,7 @@ class Live:
             keep=settings.state.directory is not None,
             place=place,
             parts=self._parts if place.processes > 1 else None,
+            tick_records=math.inf if self.broker is None else PAST_STEP,
         )
         self.registry: CollectorRegistry
         self.observer: Observer

@@ -59,17 +59,19 @@ def live_process(
     keep: bool,
     place: Place = ALONE,
     parts: Callable[[], int] | None = None,
+    tick_records: float = math.inf,
 ) -> Process:
     """Time moves with the wall clock where an origin has been read to its end, and is told several times a second.
 
-    `parts` says how many partitions the processes read together, if this is not the only one.
+    `parts` says how many partitions the processes read together, if this is not the only one; with `tick_records` time
+    is also told whenever so many records were read.
     """
     return _process(
         settings,
         clock,
         keep=keep,
         tick_seconds=settings.kafka.tick_seconds,
-        tick_records=math.inf,
+        tick_records=tick_records,
         is_live=True,
         place=place,
         parts=parts,

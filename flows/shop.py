@@ -17,6 +17,8 @@ from operators.connectors.simulator import Simulator
 PAST_SECONDS = 1500.0
 """What the shop lived through before the run begins: people are talking, and every figure is there at once. At 20
 events a second it fits into the 5 MB that the embedded broker keeps of each partition."""
+PAST_STEP = 1_000
+"""Records of that past that are read at once: what is learned from them is known before the next are scored."""
 
 
 class Shop(Thread):
