@@ -121,6 +121,7 @@ class Conversations(Stage):
         self._timers: list[tuple[float, str, float | None]] = []
         """When, whose, and for a reply limit: since when is waited."""
         self._most_timers = FEW
+        """When there are more, those that mean nothing any more go."""
 
     # ---- on arrival, in any order
 

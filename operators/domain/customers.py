@@ -128,6 +128,7 @@ class Customers(Stage):
         self._now = -math.inf
         self._timers: list[tuple[float, str, str, str]] = []
         self._most_timers = FEW
+        """When there are more, those that mean nothing any more go."""
         self._risk: Counter[str] = Counter()
         self._risk_changed = True
         self._touched: dict[str, Fact] = {}
