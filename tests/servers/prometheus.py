@@ -16,13 +16,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import httpx
 import yaml
 
+from tests.servers.debian import run, unpack
 from tests.servers.presence import CACHE, UnavailableError
 
 HOME = CACHE / "prometheus"
@@ -38,7 +38,6 @@ NAMES = {"alertmanager": ("alertmanager", "prometheus-alertmanager")}
 ASSETS, MOVED = b"/usr/share/prometheus/alertmanager", b"/proc/self/cwd/alertmanager-assets"
 """Where Debian's Alertmanager looks for its templates, and where ours does: beside it. Equally long, so that the
 program can be mended in place."""
-FETCH_SECONDS = 300
 START_SECONDS = 30.0
 """Bound on being ready; it takes half a second on a machine at rest."""
 STOP_SECONDS = 10.0
@@ -78,41 +77,19 @@ def program(name: str) -> str:
         found = shutil.which(known) or shutil.which(known, path=str(HOME / "usr/bin"))
         if found:
             return found
-    CACHE.mkdir(exist_ok=True)
-    with (CACHE / "prometheus.lock").open("w") as lock:
-        flock(lock, LOCK_EX)  # two programs may want it at once
-        if not HOME.is_dir():
-            _fetch()
+    unpack("Prometheus", HOME, lambda: sorted(set(PROGRAMS.values())), _mend)
     found = shutil.which(names[-1], path=str(HOME / "usr/bin"))
     if found is None:
         raise UnavailableError(f"{name}: not in {HOME}; delete that folder, it is fetched anew")
     return found
 
 
-def _fetch() -> None:
-    if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
-        raise UnavailableError("Prometheus: not installed, and this is no Debian to fetch it from; put prometheus, "
-                               "promtool, alertmanager and amtool of their releases on the PATH")  # fmt: skip
-    packages = sorted(set(PROGRAMS.values()))
-    with tempfile.TemporaryDirectory(dir=CACHE) as work:
-        download = ["apt-get", "download", *packages]
-        done = _run(download, work)
-        if done.returncode:  # the lists of packages are missing or old
-            _run(["apt-get", "update"], work)
-            done = _run(download, work)
+def _mend(home: Path) -> None:
+    _move_assets(home)
+    for name, package in PROGRAMS.items():
+        done = run("Prometheus", [str(home / "usr/bin" / NAMES.get(name, (name,))[-1]), "--version"], home)
         if done.returncode:
-            raise UnavailableError(f"Prometheus: `{' '.join(download)}` failed: {done.stderr[-1000:]}")
-        for package in Path(work).glob("*.deb"):
-            _run(["dpkg-deb", "-x", str(package), f"{work}/home"], work).check_returncode()
-        _move_assets(Path(work, "home"))
-        for name, package in PROGRAMS.items():
-            binary = Path(work, "home/usr/bin", NAMES.get(name, (name,))[-1])
-            done = _run([str(binary), "--version"], work)
-            if done.returncode:
-                raise UnavailableError(
-                    f"Prometheus: {name} of Debian's {package} does not run here: {done.stderr[-1000:]}"
-                )
-        Path(work, "home").rename(HOME)
+            raise UnavailableError(f"Prometheus: {name} of Debian's {package} does not run here: {done.stderr[-1000:]}")
 
 
 def _move_assets(home: Path) -> None:
@@ -120,17 +97,6 @@ def _move_assets(home: Path) -> None:
     (home / MOVED.decode().rpartition("/")[2]).symlink_to(Path(*Path(ASSETS.decode()).parts[1:]))
     binary = home / "usr/bin/prometheus-alertmanager"
     binary.write_bytes(binary.read_bytes().replace(ASSETS, MOVED))
-
-
-def _run(command: Sequence[str], folder: str) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=FETCH_SECONDS, check=False)  # noqa: S603 - our own command
-    except subprocess.TimeoutExpired:
-        raise UnavailableError(
-            f"Prometheus: `{' '.join(command)}` was not done after {FETCH_SECONDS} s; run it again"
-        ) from None
-    except OSError as error:
-        raise UnavailableError(f"Prometheus: `{' '.join(command)}` does not run here: {error}") from None
 
 
 def promtool(*arguments: str | Path, stdin: str | None = None) -> str:
