@@ -61,6 +61,7 @@ def small(settings: Settings) -> Settings:
     replace = msgspec.structs.replace
     return replace(
         settings,
+        state=replace(settings.state, lanes=1),  # the bare loop holds in one lane what all lanes may
         dedupe=replace(settings.dedupe, max_ids=5_000),
         conversations=replace(settings.conversations, max_conversations=2_000),
         customers=replace(settings.customers, max_customers=2_000),

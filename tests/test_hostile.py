@@ -13,7 +13,7 @@ from time import thread_time
 import pytest
 
 from bench import hostile
-from bench.hostile import LIMIT_SECONDS, Report, Run, lines, small
+from bench.hostile import LIMIT_SECONDS, Report, Run, Way, lines, small
 from bench.hostile_inputs import CANARY, KINDS, Hostile
 from bench.hostile_texts import BOMBS, MOST, any_text, bomb
 from operators import domain
@@ -117,9 +117,9 @@ def test_the_inputs_are_of_every_kind_and_type_and_the_same_each_time() -> None:
 
 
 def test_tables_of_a_run_are_small_enough_to_be_full() -> None:
-    settings = small(SETTINGS)
-    assert settings.dedupe.max_ids <= 5_000
-    assert settings.conversations.max_conversations <= settings.customers.max_customers <= 2_000
+    intake, conversations, _, customers = Way(small(SETTINGS))._bare.lane_stages()
+    assert intake.limit() <= 5_000
+    assert conversations.limit() <= customers.limit() <= 2_000
 
 
 # ---- each pattern against each bomb
