@@ -13,7 +13,7 @@ from flows.rules.declared import Slo
 from flows.rules.load import load
 from flows.rules.slo_records import derived
 from flows.settings import Settings
-from tests.rules.promtool import Case, Firing
+from tests.rules.promtool import Case, Firing, beginning_counts
 
 DECLARATION = load(Path(__file__).parents[2] / "config/slo.yaml", Settings())
 QUEUES = {"urgent": "billing", "standard": "orders", None: "returns"}
@@ -175,14 +175,15 @@ class Course:
 
     @property
     def is_gauge(self) -> bool:
-        """Whether what counts are samples, of which a window holds one more than it has steps."""
+        """Whether what counts are samples, of which a window may hold one more than it has steps."""
         return DECLARATION.slos[self.slo].gauge is not None
 
     def ratio(self, at: int, seconds: int) -> float:
         """The bad share of a window after so many steps."""
-        width = min(at, seconds // self.step)
         if self.is_gauge:
-            return (self.sums[at + 1] - self.sums[at - width]) / (width + 1)
+            first = max(0, at - seconds // self.step + (not beginning_counts()))
+            return (self.sums[at + 1] - self.sums[first]) / (at + 1 - first)
+        width = min(at, seconds // self.step)
         return (self.sums[at] - self.sums[at - width]) / max(1, width)
 
     def burning(self) -> list[bool]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from tests.rules.promtool import beginning_counts
 from tests.rules.scenarios import CSQ, HOUR, MINUTE, OTHER, counted, steps
 
 
@@ -143,7 +144,7 @@ def budget(labels: str, objective: float, window: str) -> dict[str, Recorded]:
     hours = int(window.removesuffix("d")) * 24
     events = {f"slo:csq_events:increase1h{{{labels}}}": steps((300, 0, 10), (100, 0, hours - 9))}
     errors = {f"slo:csq_errors:ratio_rate1h{{{labels}}}": steps((0, 0, hours - 9), (0.5, 0, 10))}
-    total = 10 * 300 + (hours - 9) * 100  # both ends of the window count
+    total = (9 + beginning_counts()) * 300 + (hours - 9) * 100
     bad = 10 * 0.5 * 100
     found = {
         f"slo:csq_events:increase{window}": (events, total),

@@ -1,4 +1,7 @@
-"""The cases of every alert beside the burn rates, by name and, where there are several of a name, by class."""
+"""The cases of every alert beside the burn rates, by name and, where there are several of a name, by class.
+
+No moment lies within a step of where a window begins: Prometheus 2 and 3 cut there in different ways.
+"""
 
 from tests.rules.promtool import Case, Firing
 
@@ -66,7 +69,7 @@ PIPELINE = {
             MINUTE,
             {f"process_start_time_seconds{{{CSQ}}}": steps((1, 0, 10), (2, 0, 5), (3, 0, 5), (4, 0, 40))},
             silent=[20 * MINUTE, 40 * MINUTE],
-            firing={21 * MINUTE: fires("3"), 39 * MINUTE: fires("3")},
+            firing={21 * MINUTE: fires("3"), 38 * MINUTE: fires("3")},
         ),
         Case(
             "two restarts, and three of something else",
@@ -179,7 +182,8 @@ PIPELINE = {
                 f'csq_dead_letters_total{{{CSQ},reason="too_old"}}': counted((1, 110)),
             },
             silent=[60 * MINUTE, 91 * MINUTE],
-            firing={61 * MINUTE: fires("69", reason="not_json"), 75 * MINUTE: fires("600", reason="not_json")},
+            firing={75 * MINUTE: fires("600", reason="not_json")},
+            since={61 * MINUTE: [{"job": "csq", "reason": "not_json"}]},
         ),
         Case(
             "low volume: forty in ten minutes",
@@ -198,7 +202,7 @@ PIPELINE = {
             MINUTE,
             {f'csq_dead_letters_total{{{CSQ},reason="stage_failed"}}': counted((0, 20), (1, 1), (0, 20))},
             silent=[20 * MINUTE, 32 * MINUTE],
-            firing={21 * MINUTE: fires("1", reason="stage_failed"), 30 * MINUTE: fires("1", reason="stage_failed")},
+            firing={21 * MINUTE: fires("1", reason="stage_failed"), 29 * MINUTE: fires("1", reason="stage_failed")},
         ),
     ],
     "CsqDuplicateSurge": [
@@ -211,7 +215,8 @@ PIPELINE = {
                 f'csq_dead_letters_total{{{CSQ},reason="not_json"}}': counted((0, 90)),
             },
             silent=[30 * MINUTE, 36 * MINUTE, 70 * MINUTE],
-            firing={38 * MINUTE: fires("28.67%"), 45 * MINUTE: fires("33.33%")},
+            firing={45 * MINUTE: fires("33.33%")},
+            since={38 * MINUTE: [{"job": "csq"}]},
         ),
         Case(
             "low volume: fifty repeats in ten minutes",
@@ -267,7 +272,7 @@ PIPELINE = {
             MINUTE,
             {f'csq_state_evicted_total{{{CSQ},stage="customers"}}': counted((0, 20), (5, 1), (0, 30))},
             silent=[20 * MINUTE, 36 * MINUTE],
-            firing={21 * MINUTE: fires("5", stage="customers"), 35 * MINUTE: fires("5", stage="customers")},
+            firing={21 * MINUTE: fires("5", stage="customers"), 34 * MINUTE: fires("5", stage="customers")},
         )
     ],
 }
@@ -426,7 +431,7 @@ MODELS = {
                     (10, 393)
                 ),
             },
-            silent=[14 * DAY, 12 * DAY + 65 * HOUR, 12 * DAY + 84 * HOUR],
+            silent=[14 * DAY, 12 * DAY + 64 * HOUR, 12 * DAY + 84 * HOUR],
             firing={15 * DAY + HOUR: fires("0%", model="churn")},
             since={12 * DAY + 68 * HOUR: [{"job": "csq", "model": "churn"}]},
         ),
@@ -460,7 +465,7 @@ MODELS = {
             {f'csq_model_rollbacks_total{{{CSQ},model="churn"}}': counted((0, 20), (1, 2), (0, 80))},
             silent=[20 * MINUTE, 82 * MINUTE],
             firing={65 * MINUTE: fires("2", model="churn")},
-            since={21 * MINUTE: [{"job": "csq", "model": "churn"}], 81 * MINUTE: [{"job": "csq", "model": "churn"}]},
+            since={21 * MINUTE: [{"job": "csq", "model": "churn"}], 80 * MINUTE: [{"job": "csq", "model": "churn"}]},
         )
     ],
     "CsqModelBehind": [

@@ -7,16 +7,17 @@ import pytest
 
 from flows.rules.slo_records import below
 from tests.rules.objectives import DECLARATION, QUEUES, Flow, labels_of, marks
-from tests.rules.promtool import Rule, needed, rules, run
+from tests.rules.promtool import Rule, beginning_counts, needed, rules, run
 from tests.rules.records import LEVELS, Recorded, budget, checks, told
 from tests.rules.scenarios import CSQ, steps
 
 RECORDS = [rule for rule in rules() if "record" in rule]
 OBJECTIVES = [(name, queue_class) for name, slo in DECLARATION.slos.items() for queue_class in slo.promised]
-STEP = 300
+STEP = 150
 DAYS = 3
 PER_STEP, SHARE = 6.0, 0.25
-"""Events every five minutes, and how many of them are bad, for three days."""
+"""Events of a step, and how many of them are bad, for three days."""
+STEPS = DAYS * 86_400 // STEP
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prometheus_programs")]
 
@@ -41,7 +42,7 @@ def expected(name: str, queue_class: str | None) -> Iterator[tuple[str, float]]:
         if window is None or window == slo.window:
             continue
         width = int(window[:-1]) * {"m": 60, "h": 3_600, "d": 86_400}[window[-1]] // STEP
-        samples = marks([SHARE] * (DAYS * 288))[-width - 1 :]
+        samples = marks([SHARE] * STEPS)[-width - beginning_counts() :]
         share = SHARE if slo.gauge is None else sum(samples) / len(samples)
         yield record["record"], width * PER_STEP if kind == "slo:csq_events:" else share
 
@@ -55,7 +56,7 @@ def test_a_record_is_the_sum_share_or_percentile_that_its_name_says(name, tmp_pa
 
 @pytest.mark.parametrize(("name", "queue_class"), OBJECTIVES)
 def test_every_window_of_an_objective_has_the_share_of_bad_events_and_their_number(name, queue_class, tmp_path):
-    flow = Flow(name, QUEUES[queue_class], PER_STEP, (SHARE,) * (DAYS * 288))
+    flow = Flow(name, QUEUES[queue_class], PER_STEP, (SHARE,) * STEPS)
     test = {
         "name": name,
         "interval": f"{STEP}s",
@@ -86,7 +87,7 @@ def test_the_budget_is_summed_from_hours_by_their_weight(name, queue_class, tmp_
 
 def gauge_budget(series: str, objective: float, window: str, record: str) -> dict[str, Recorded]:
     """A gauge that was below its bound for the last tenth of a window of 30 days."""
-    past, share = {f"{record}{{{series}}}": steps((0, 0, 649), (1, 0, 72))}, 72 / 721
+    past, share = {f"{record}{{{series}}}": steps((0, 0, 649), (1, 0, 72))}, 72 / (720 + beginning_counts())
     return {
         f"slo:csq_errors:ratio_rate{window}": Recorded(past, 30 * 86_400, {series: share}, 3_600),
         f"slo:csq_budget:remaining_ratio{window}": Recorded(

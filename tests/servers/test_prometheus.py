@@ -61,8 +61,8 @@ def test_a_server_that_does_not_start_shows_the_end_of_its_log() -> None:
 
 def test_what_a_tool_refuses_is_told(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.yaml"
-    wrong.write_text("groups: [{name: x, rules: [{record: 'a b', expr: '1'}]}]")
-    with pytest.raises(ToolError, match="invalid recording rule name"):
+    wrong.write_text("groups: [{name: x, rules: [{record: a, expr: 'sum('}]}]")
+    with pytest.raises(ToolError, match="could not parse expression"):
         promtool("check", "rules", wrong)
     with pytest.raises(ToolError, match="ended with 3"):
         promtool("check", "metrics", stdin="# TYPE seen counter\nseen 1\n")
