@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from operators.connectors.embedded import EmbeddedBroker
+from tests.servers import kcat
 from tests.servers.kafka import Kafka, libraries
 from tests.servers.presence import UnavailableError, give_up
 from tests.servers.prometheus import PROGRAMS, program
@@ -74,6 +75,15 @@ def breakable_kafka(_second_kafka: Kafka) -> Iterator[Kafka]:
     """A real broker to stop, kill and freeze; it is mended for the next test."""
     yield _second_kafka
     _second_kafka.mend()
+
+
+@pytest.fixture(scope="session")
+def kcat_program() -> None:
+    """`tests.servers.kcat` has what it runs."""
+    try:
+        kcat.program()
+    except UnavailableError as error:
+        give_up(error)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ The program of the PATH; where it is not installed, Debian's package and the lib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tests.servers.debian import run, unpack
@@ -25,38 +25,43 @@ def produce(address: str, topic: str, records: Iterable[tuple[str, bytes]]) -> N
     """Write (key, value) records; returns when all are there.
 
     Raises:
-        UnavailableError: kcat is neither installed nor to be had from a Debian repository.
+        UnavailableError: as `program`.
         AssertionError: kcat failed; the text is what it said.
     """
     told = b"".join(key.encode() + KEY_END + value + RECORD_END for key, value in records)
     ends = [option + end.decode() for option, end in (("-K", KEY_END), ("-D", RECORD_END))]
-    command = [_program(), "-P", "-b", address, "-t", topic, *ends]
-    done = subprocess.run(command, input=told, env=_environment(HOME), capture_output=True, timeout=120, check=False)  # noqa: S603 - our own command
+    path, environment = program()
+    command = [path, "-P", "-b", address, "-t", topic, *ends]
+    done = subprocess.run(command, input=told, env=environment, capture_output=True, timeout=120, check=False)  # noqa: S603 - our own command
     assert done.returncode == 0, done.stderr.decode(errors="replace")
 
 
-def _program() -> str:
+def program() -> tuple[str, Mapping[str, str]]:
+    """The path of kcat and the environment in which it finds its libraries; fetched if need be.
+
+    Raises:
+        UnavailableError: it is neither installed nor to be had from a Debian repository.
+    """
     found = shutil.which("kcat")
     if found is not None:
-        return found
+        return found, os.environ
     unpack("kcat", HOME, _packages, _check)
-    return str(HOME / "usr/bin/kcat")
+    return _program_in(HOME)
 
 
 def _packages() -> list[str]:
-    """Kcat and the libraries it needs, of this release of Debian."""
+    """Kcat and the libraries it needs, of this release of Debian, as far as its lists are here."""
     told = run("kcat", ["apt-cache", "depends", "--recurse", *_SWITCHES, "kcat"], CACHE).stdout.splitlines()
-    names = [line for line in told if line and not line.startswith((" ", "<"))]
-    return [name for name in names if name == "kcat" or (name.startswith("lib") and name not in SYSTEM)]
+    return ["kcat", *(line for line in told if line.startswith("lib") and line not in SYSTEM)]
 
 
 def _check(home: Path) -> None:
-    done = subprocess.run([str(home / "usr/bin/kcat"), "-V"], env=_environment(home), capture_output=True, check=False)  # noqa: S603 - as fetched
+    path, environment = _program_in(home)
+    done = run("kcat", [path, "-V"], home, environment)
     if done.returncode:
-        raise UnavailableError(f"kcat: Debian's package does not run here: {done.stderr.decode(errors='replace')}")
+        raise UnavailableError(f"kcat: Debian's package does not run here: {done.stderr[-1000:]}")
 
 
-def _environment(home: Path) -> dict[str, str]:
-    """With the libraries that were fetched, where they were."""
+def _program_in(home: Path) -> tuple[str, Mapping[str, str]]:
     libraries = sorted({str(path.parent) for path in home.glob("usr/lib/**/*.so*")})
-    return os.environ | ({"LD_LIBRARY_PATH": ":".join(libraries)} if libraries else {})
+    return str(home / "usr/bin/kcat"), os.environ | {"LD_LIBRARY_PATH": ":".join(libraries)}

@@ -33,6 +33,7 @@ PROGRAMS = {
     "amtool": "prometheus-alertmanager",
 }
 """Program and the Debian package it is in."""
+WHAT = ", ".join(PROGRAMS)
 NAMES = {"alertmanager": ("alertmanager", "prometheus-alertmanager")}
 """Names of a program other than its own: Debian has one of its own for Alertmanager."""
 ASSETS, MOVED = b"/usr/share/prometheus/alertmanager", b"/proc/self/cwd/alertmanager-assets"
@@ -77,7 +78,7 @@ def program(name: str) -> str:
         found = shutil.which(known) or shutil.which(known, path=str(HOME / "usr/bin"))
         if found:
             return found
-    unpack("Prometheus", HOME, lambda: sorted(set(PROGRAMS.values())), _mend)
+    unpack(WHAT, HOME, lambda: sorted(set(PROGRAMS.values())), _mend)
     found = shutil.which(names[-1], path=str(HOME / "usr/bin"))
     if found is None:
         raise UnavailableError(f"{name}: not in {HOME}; delete that folder, it is fetched anew")
@@ -87,7 +88,7 @@ def program(name: str) -> str:
 def _mend(home: Path) -> None:
     _move_assets(home)
     for name, package in PROGRAMS.items():
-        done = run("Prometheus", [str(home / "usr/bin" / NAMES.get(name, (name,))[-1]), "--version"], home)
+        done = run(WHAT, [str(home / "usr/bin" / NAMES.get(name, (name,))[-1]), "--version"], home)
         if done.returncode:
             raise UnavailableError(f"Prometheus: {name} of Debian's {package} does not run here: {done.stderr[-1000:]}")
 

@@ -22,7 +22,6 @@ from operators.domain.outgoing import DEADLETTERS
 from operators.observe import Values
 from tests.servers import kcat
 from tests.servers.kafka import PASSWORD, USER, Kafka
-from tests.servers.presence import UnavailableError, give_up
 from tests.servers.process import Csq, replayed
 from tests.streams import NOW, SERVICE, event_time, told_apart, write
 
@@ -161,11 +160,9 @@ def frail(breakable_kafka: Kafka, tmp_path: Path) -> Iterator[Shop]:
     return Shop(breakable_kafka, tmp_path)
 
 
+@pytest.mark.usefixtures("kcat_program")
 def test_it_counts_what_a_replay_of_the_same_events_counts(shop: Shop, stream: Stream):
-    try:
-        kcat.produce(shop.kafka.address, shop.topic, stream.values)
-    except UnavailableError as error:
-        give_up(error)
+    kcat.produce(shop.kafka.address, shop.topic, stream.values)
     with shop.start() as csq:
         values = csq.until_settled(len(stream.values))
         csq.stop()
