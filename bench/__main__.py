@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from bench import feed, processes, report, stream
+from bench.arguments import whole
 from bench.meter import Figures
 from bench.runs import Job
 from bench.texts import texts_of
@@ -36,8 +37,8 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure speed and memory of the whole path.")
     add = parser.add_argument
     add("--data", type=Path, default=os.environ.get("CSQ_DATA"), help="public data sets, for tweets; default CSQ_DATA")
-    add("--events", type=int, help=f"events per run; default {EVENTS:,}")
-    add("--runs", type=int, help=f"pairs of runs; default {RUNS}")
+    add("--events", type=whole(), help=f"events per run; default {EVENTS:,}")
+    add("--runs", type=whole(), help=f"pairs of runs; default {RUNS}")
     add("--quick", action="store_true", help=f"{QUICK_EVENTS:,} events, {QUICK_RUNS} pairs; cold caches look worse")
     add("--from", dest="origins", action="append", choices=ORIGINS, help="only this; default all")
     add(

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import msgspec
 
+from bench.arguments import whole
 from bench.bare import Bare
 from flows.process import observer_of, settle_memory
 from flows.settings import load
@@ -33,7 +34,7 @@ TEXT = "My parcel is late again. Where is it? I am really annoyed, order {}."
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.customers", description=(__doc__ or "").partition(":")[2])
-    parser.add_argument("customers", nargs="?", type=int, default=100_000)
+    parser.add_argument("customers", nargs="?", type=whole(), default=100_000)
     customers: int = parser.parse_args().customers
     base = load(None, {})
     settings = msgspec.structs.replace(

@@ -23,6 +23,7 @@ from time import perf_counter, thread_time
 import msgspec
 from prometheus_client import CollectorRegistry
 
+from bench.arguments import whole
 from bench.bare import Bare
 from bench.hostile_inputs import CANARY, Hostile, Input
 from bench.meter import peak_rss_bytes
@@ -317,7 +318,7 @@ def lines(report: Report) -> Iterator[str]:
 def main(arguments: list[str] | None = None) -> int:
     """Run it; 1 if anything is wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--inputs", type=int, default=1_000_000, help="how many")
+    parser.add_argument("--inputs", type=whole(), default=1_000_000, help="how many")
     parser.add_argument("--seed", type=int, default=1, help="same seed, same inputs")
     chosen = parser.parse_args(arguments)
     report = Run(chosen.seed).run(chosen.inputs, progress=sys.stderr.isatty())

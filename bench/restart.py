@@ -24,6 +24,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from bytewax.testing import cluster_main
 
+from bench.arguments import whole
 from bench.meter import peak_rss_bytes
 from flows.process import observer_of, replay_process, settle_memory
 from flows.quality import quality
@@ -195,7 +196,7 @@ def _run(what: str, customers: int, store: Path) -> bytes:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.restart", description="Restart times and snapshot costs.")
-    parser.add_argument("customers", type=int, nargs="*", help="numbers of customers; default 10,000 and 100,000")
+    parser.add_argument("customers", type=whole(0), nargs="*", help="numbers of customers; default 10,000 and 100,000")
     parser.add_argument("--folder", type=Path, help="where the stores go for a while")
     parser.add_argument("--json", action="store_true", help="a line of JSON for each instead of a table")
     parser.add_argument("--fill", type=int, help=argparse.SUPPRESS)

@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
+from bench.arguments import above_zero
 from bench.soak_traffic import DEAD, TURNS, Answers, LiveShop, Traffic
 from bench.texts import texts_of
 from flows.settings import Outputs
@@ -405,8 +406,8 @@ def kafka_in(folder: Path) -> Iterator[Any]:
 def main(arguments: list[str] | None = None) -> int:
     """Run it; 1 if anything is wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=20.0, help="how long")
-    parser.add_argument("--rate", type=float, default=5_000.0, help="events per second")
+    parser.add_argument("--minutes", type=above_zero, default=20.0, help="how long")
+    parser.add_argument("--rate", type=above_zero, default=5_000.0, help="events per second")
     parser.add_argument("--seed", type=int, default=1, help="same seed, same shop")
     parser.add_argument("--no-faults", action="store_true", help="nothing goes wrong: latency and memory alone")
     chosen = parser.parse_args(arguments)

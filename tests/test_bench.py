@@ -2,18 +2,20 @@
 
 import gc
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from bench import __main__ as command
-from bench import feed, processes, report, stream
+from bench import feed, hostile, processes, report, soak, stream
 from bench.meter import Figures
 from bench.runs import Bench, Job
 from bench.texts import Texts, texts_of
 from operators.domain.events import AnyEvent
 from operators.observe import read
+from tests import torture
 from tests.servers.kafka import Kafka
 
 EVENTS = 6_000
@@ -138,3 +140,22 @@ def test_the_command_writes_its_figures(tmp_path: Path, capsys):
     assert written.keys() == KEYS
     assert written["details"].keys() >= {"memory", "kafka", "texts", "at"}
     assert "from kafka, median of 1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments", "expected"),
+    [
+        (command.options, ["--runs", "-1"], "argument --runs: got '-1', expected a whole number from 1 up"),
+        (soak.main, ["--minutes", "-1"], "argument --minutes: got '-1', expected a number above 0"),
+        (soak.main, ["--rate", "fast"], "argument --rate: got 'fast', expected a number above 0"),
+        (hostile.main, ["--inputs", "0"], "argument --inputs: got '0', expected a whole number from 1 up"),
+        (torture.main, ["--processes", "1", "0"], "argument --processes: got '0', expected a whole number from 1 up"),
+    ],
+)
+def test_a_number_that_is_none_is_refused_before_anything_runs(
+    main: Callable[[list[str]], object], arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+
+    assert capsys.readouterr().err.rstrip().endswith(expected)

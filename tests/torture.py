@@ -42,6 +42,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from msgspec import Struct
 from prometheus_client.parser import text_string_to_metric_families
 
+from bench.arguments import whole
 from flows.settings import Outputs
 from flows.state.command import export_to
 from flows.state.plain import from_json
@@ -533,10 +534,10 @@ def torture(plan: Plan) -> tuple[int, int, list[str], Outcome]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; 0 if nothing differs."""
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--events", type=int, default=3_000)
+    parser.add_argument("--kills", type=whole(0), default=100)
+    parser.add_argument("--events", type=whole(), default=3_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--processes", type=int, nargs="+", help="one after the other; 1 2 unless --exact")
+    parser.add_argument("--processes", type=whole(), nargs="+", help="one after the other; 1 2 unless --exact")
     parser.add_argument("--exact", action="store_true", help="each record a snapshot of its own; everything compared")
     parser.add_argument("--term", action="store_true", help="SIGTERM instead of SIGKILL")
     parser.add_argument("--folder", help="where the stores go for a while; else in memory")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 
+from bench.arguments import whole
 from tests.drills.cases import DRILLS, LANES, Drill
 from tests.drills.ground import STOPPED, Ground
 from tests.drills.run import Row, held_drill
@@ -32,7 +33,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.drills", description="Hold the drills.")
     parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
-    parser.add_argument("--lanes", type=int, default=SIDE_BY_SIDE, help="how many are held side by side; default 2")
+    parser.add_argument("--lanes", type=whole(), default=SIDE_BY_SIDE, help="how many are held side by side; default 2")
     parser.add_argument("--keep", type=Path, help="folder for the logs of all servers; default none is kept")
     return parser.parse_args(arguments)
 
