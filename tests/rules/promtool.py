@@ -31,6 +31,8 @@ class Firing:
 
     labels: Mapping[str, str]
     value: str
+    since_3: str | None = None
+    """The value that Prometheus 3 shows, where a window has just begun to fill: the two extrapolate from other samples."""
 
 
 @dataclass(frozen=True)
@@ -146,5 +148,6 @@ def _series(name: str, rule: Rule, labels: Mapping[str, str]) -> str:
 
 def _expected(rule: Rule, firing: Firing) -> dict[str, Any]:
     labels = {**firing.labels, **rule["labels"]}
-    annotations = {name: rendered(text, labels, firing.value) for name, text in rule["annotations"].items()}
+    value = firing.value if firing.since_3 is None or beginning_counts() else firing.since_3
+    annotations = {name: rendered(text, labels, value) for name, text in rule["annotations"].items()}
     return {"exp_labels": labels, "exp_annotations": annotations}

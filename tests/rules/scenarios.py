@@ -33,9 +33,9 @@ def counted(*parts: tuple[float, int]) -> str:
     return " ".join(f"{value:.10g}" for value in values)
 
 
-def fires(value: str, **labels: str) -> list[Firing]:
+def fires(value: str, since_3: str | None = None, **labels: str) -> list[Firing]:
     """One alert of job csq."""
-    return [Firing({"job": "csq", **labels}, value)]
+    return [Firing({"job": "csq", **labels}, value, since_3)]
 
 
 PIPELINE = {
@@ -182,8 +182,10 @@ PIPELINE = {
                 f'csq_dead_letters_total{{{CSQ},reason="too_old"}}': counted((1, 110)),
             },
             silent=[60 * MINUTE, 91 * MINUTE],
-            firing={75 * MINUTE: fires("600", reason="not_json")},
-            since={61 * MINUTE: [{"job": "csq", "reason": "not_json"}]},
+            firing={
+                61 * MINUTE: fires("69", "76", reason="not_json"),  # 9 + 60; (8 + 60) in 9 minutes, so in 10
+                75 * MINUTE: fires("600", reason="not_json"),
+            },
         ),
         Case(
             "low volume: forty in ten minutes",
@@ -215,8 +217,7 @@ PIPELINE = {
                 f'csq_dead_letters_total{{{CSQ},reason="not_json"}}': counted((0, 90)),
             },
             silent=[30 * MINUTE, 36 * MINUTE, 70 * MINUTE],
-            firing={45 * MINUTE: fires("33.33%")},
-            since={38 * MINUTE: [{"job": "csq"}]},
+            firing={38 * MINUTE: fires("28.67%", "30.07%"), 45 * MINUTE: fires("33.33%")},
         ),
         Case(
             "low volume: fifty repeats in ten minutes",
