@@ -18,8 +18,9 @@ import httpx
 import pytest
 import yaml
 
-from flows.rules.load import load as load_declaration
-from flows.settings import Settings, load
+from flows.commands.rules.load import load as load_declaration
+from flows.settings.load import load
+from flows.settings.model import Settings
 from tests.servers.prometheus import amtool, free_port, promtool
 
 ROOT = Path(__file__).parents[1]
@@ -372,7 +373,7 @@ def test_the_python_of_the_image_is_one_that_csq_supports():
 
 
 def test_the_health_check_of_the_image_asks_a_page_that_csq_serves():
-    web = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "flows").glob("web/*.py"))
+    web = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "flows").glob("host/web/*.py"))
 
     assert f"http://127.0.0.1:{PORT}/healthz" in DOCKERFILE
     assert '"/healthz"' in web
