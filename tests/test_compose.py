@@ -371,9 +371,10 @@ def test_the_python_of_the_image_is_one_that_csq_supports():
     assert 'requires-python = ">=3.11,<3.13"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
-def test_the_health_check_of_the_image_asks_a_page_that_csq_serves():
-    web = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "flows").glob("web/*.py"))
+def test_the_health_check_of_the_image_is_a_module_that_asks_the_port_of_the_image():
+    """`tests/flows/web/test_secured.py` runs it."""
+    [module] = re.findall(r'^ +CMD \["python", "-m", "([\w.]+)"\]$', DOCKERFILE, re.MULTILINE)
 
-    assert f"http://127.0.0.1:{PORT}/healthz" in DOCKERFILE
-    assert '"/healthz"' in web
+    assert '__name__ == "__main__"' in (ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
+    assert f"CSQ_HTTP__PORT={PORT}\n" in DOCKERFILE
     assert f"EXPOSE {PORT}\n" in DOCKERFILE

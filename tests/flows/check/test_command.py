@@ -29,6 +29,7 @@ from flows.check import brokers, machine
 from flows.cli import main
 from flows.settings import Outputs, State
 from flows.state.recovery import prepare
+from flows.web import probe
 from flows.web.config import WebConfigFile
 from flows.web.server import WebServer, application
 from operators.connectors.embedded import EmbeddedBroker
@@ -57,7 +58,7 @@ def about(check: str, lines: list[str]) -> list[str]:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The embedded broker never answers some questions, and nobody else listens to this machine's clock."""
     monkeypatch.setattr(brokers, "ASK_SECONDS", 1.0)
-    monkeypatch.setattr(machine, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(probe, "ANSWER_SECONDS", 0.5)
     monkeypatch.setattr(machine, "_is_disciplined", lambda: True)
     for name in [name for name in os.environ if name.startswith("CSQ_")]:
         monkeypatch.delenv(name)
