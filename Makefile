@@ -2,7 +2,7 @@
 # ARGS is passed on: make test ARGS="-k dedupe", make run ARGS="-c my.yaml", make lock ARGS=--upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check lint types imports generated docs format bench hostile soak lock clean torture drill
+.PHONY: help run test test-all check lint types imports generated docs format bench hostile soak lock release sbom wheel clean torture drill
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -70,11 +70,40 @@ drill: $(INSTALLED) ## Break things, and see who is told, with real servers; ARG
 torture: $(INSTALLED) ## Kill -9 a hundred times at random moments, and compare; ARGS="--processes 2", --exact, --term
 	@$(BIN)/python -m tests.torture --kills 100 $(ARGS)
 
-lock: $(INSTALLED) ## Write requirements.lock from pyproject.toml; ARGS=--upgrade takes newer versions
-	@$(BIN)/uv pip compile pyproject.toml --group test --group lint --group build --group grafana --group lock \
-	  --python $(BIN)/python --python-version 3.11 --universal --fork-strategy fewest --generate-hashes \
-	  --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
-	  --quiet --output-file requirements.lock $(ARGS)
+COMPILE := $(BIN)/uv pip compile pyproject.toml --python $(BIN)/python --python-version 3.11 --universal \
+  --fork-strategy fewest --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
+  --custom-compile-command "make lock" --quiet
+
+lock: $(INSTALLED) ## Write both lock files from pyproject.toml; ARGS=--upgrade takes newer versions
+	@$(COMPILE) --group test --group lint --group build --group release --group grafana --group lock \
+	  --output-file requirements.lock $(ARGS)
+	@$(COMPILE) --constraint requirements.lock --output-file requirements-runtime.lock
+
+# The runtime environment of a release, as an operator makes it: what the bill of materials lists.
+DIST ?= dist
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+SBOM = $(DIST)/csq-$(VERSION).cdx.json
+# The date of the commit stands for that of the build, so the same commit gives the same bytes.
+EPOCH = SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 315532800)
+
+release: sbom ## Write the files of a release to dist/: wheel, runtime lock, unit, bill of materials, checksums
+	@cp requirements-runtime.lock deploy/csq.service $(DIST)
+	@cd $(DIST) && sha256sum *.whl *.lock *.service *.cdx.json > SHA256SUMS
+	@echo "$(DIST): $$(ls $(DIST) | tr '\n' ' ')"
+
+sbom: wheel ## Write the software bill of materials of the runtime environment (CycloneDX) to dist/
+	@rm -rf $(DIST)/.runtime && $(BIN)/python -m venv --without-pip $(DIST)/.runtime
+	@$(BIN)/python -m pip --python $(DIST)/.runtime/bin/python install --quiet --disable-pip-version-check \
+	  --require-hashes --requirement requirements-runtime.lock
+	@$(BIN)/python -m pip --python $(DIST)/.runtime/bin/python install --quiet --disable-pip-version-check \
+	  --no-deps --no-index $(DIST)/csq-$(VERSION)-py3-none-any.whl
+	@$(EPOCH) $(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file $(SBOM) \
+	  $(DIST)/.runtime/bin/python
+	@rm -rf $(DIST)/.runtime
+
+wheel: $(INSTALLED) ## Build the wheel into dist/
+	@rm -rf $(DIST) && mkdir -p $(DIST)
+	@$(EPOCH) $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir $(DIST) .
 
 clean: ## Remove .venv, caches and what was built or measured; recovery state stays
 	@rm -rf $(VENV) build dist bench/latest.json .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
