@@ -79,31 +79,29 @@ lock: $(INSTALLED) ## Write both lock files from pyproject.toml; ARGS=--upgrade 
 	  --output-file requirements.lock $(ARGS)
 	@$(COMPILE) --constraint requirements.lock --output-file requirements-runtime.lock
 
-# The runtime environment of a release, as an operator makes it: what the bill of materials lists.
 DIST ?= dist
+# The environment that an operator makes of the runtime lock and the wheel: the bill of materials lists what is in it.
+RUNTIME ?= build/runtime
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
-SBOM = $(DIST)/csq-$(VERSION).cdx.json
-# The date of the commit stands for that of the build, so the same commit gives the same bytes.
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# The date of the commit stands for that of the build: the same commit gives the same bytes.
 EPOCH = SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 315532800)
 
 release: sbom ## Write the files of a release to dist/: wheel, runtime lock, unit, bill of materials, checksums
 	@cp requirements-runtime.lock deploy/csq.service $(DIST)
 	@cd $(DIST) && sha256sum *.whl *.lock *.service *.cdx.json > SHA256SUMS
-	@echo "$(DIST): $$(ls $(DIST) | tr '\n' ' ')"
+	@cat $(DIST)/SHA256SUMS
 
 sbom: wheel ## Write the software bill of materials of the runtime environment (CycloneDX) to dist/
-	@rm -rf $(DIST)/.runtime && $(BIN)/python -m venv --without-pip $(DIST)/.runtime
-	@$(BIN)/python -m pip --python $(DIST)/.runtime/bin/python install --quiet --disable-pip-version-check \
-	  --require-hashes --requirement requirements-runtime.lock
-	@$(BIN)/python -m pip --python $(DIST)/.runtime/bin/python install --quiet --disable-pip-version-check \
-	  --no-deps --no-index $(DIST)/csq-$(VERSION)-py3-none-any.whl
-	@$(EPOCH) $(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file $(SBOM) \
-	  $(DIST)/.runtime/bin/python
-	@rm -rf $(DIST)/.runtime
+	@$(BIN)/python -m venv --clear --without-pip $(RUNTIME)
+	@$(PIP) --python $(RUNTIME)/bin/python install --quiet --require-hashes --requirement requirements-runtime.lock
+	@$(PIP) --python $(RUNTIME)/bin/python install --quiet --no-deps --no-index $(DIST)/csq-$(VERSION)-py3-none-any.whl
+	@$(EPOCH) $(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+	  --output-file $(DIST)/csq-$(VERSION).cdx.json $(RUNTIME)/bin/python
 
 wheel: $(INSTALLED) ## Build the wheel into dist/
-	@rm -rf $(DIST) && mkdir -p $(DIST)
-	@$(EPOCH) $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir $(DIST) .
+	@mkdir -p $(DIST) && cd $(DIST) && rm -f *.whl *.lock *.service *.cdx.json SHA256SUMS
+	@$(EPOCH) $(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir $(DIST) .
 
 clean: ## Remove .venv, caches and what was built or measured; recovery state stays
 	@rm -rf $(VENV) build dist bench/latest.json .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -7,8 +7,7 @@ from pathlib import Path
 def config_folder() -> Path:
     """The folder with `slo.yaml`, `default.yaml`, rules and mappings.
 
-    A wheel carries it inside the package (`[tool.hatch.build.targets.wheel]` in `pyproject.toml`), a checkout has it beside
-    the package.
+    A wheel has it inside the package (`[tool.hatch.build.targets.wheel]` in `pyproject.toml`), a checkout beside it.
 
     >>> (config_folder() / "slo.yaml").is_file()
     True

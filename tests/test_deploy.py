@@ -59,7 +59,7 @@ def test_what_a_person_has_to_correct_is_not_started_again() -> None:
 
 
 def test_no_static_group_has_the_name_of_the_dynamic_user():
-    """systemd refuses to start such a unit, and `systemd-analyze verify` does not say so."""
+    """Systemd refuses to start such a unit, and `systemd-analyze verify` does not say so."""
     assert value("DynamicUser") == "yes"
     text = UNIT.read_text(encoding="utf-8")
     dynamic = dict(re.findall(r"^(User|Group)=(.*)$", text, re.MULTILINE)).get("User", UNIT.stem)
@@ -74,7 +74,11 @@ def test_the_page_makes_every_group_that_the_unit_names():
 
 
 def test_the_page_makes_every_file_that_the_unit_reads():
-    paths = {path for path in re.findall(r"/etc/csq/[\w./-]+", UNIT.read_text(encoding="utf-8")) if "." in path or "-" in path}
+    paths = {
+        path
+        for path in re.findall(r"/etc/csq/[\w./-]+", UNIT.read_text(encoding="utf-8"))
+        if "." in path or "-" in path
+    }
     made = {path for words in installation() for path in words if path.startswith("/etc/csq/")}
 
     assert paths

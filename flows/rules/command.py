@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.options import config_option, settings_of
+from flows.packed import config_folder
 from flows.rules.build import alerts, files, stale, write
 from flows.rules.burns import span
 from flows.rules.declared import Declaration
@@ -15,11 +16,17 @@ from flows.rules.load import RulesError, load
 WIDTH = 200
 """Columns where no terminal says how many there are."""
 
+
+def _default_slo() -> Path:
+    here = Path("config/slo.yaml")
+    return here if here.exists() else config_folder() / "slo.yaml"
+
+
 slo_option = click.option(
     "--slo",
     type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("config/slo.yaml"),
-    show_default=True,
+    default=_default_slo,
+    show_default="config/slo.yaml, without it the one that is installed with csq",
     help="The declaration (see docs/slo.md).",
 )
 root_option = click.option(
