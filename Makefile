@@ -20,8 +20,10 @@ run: $(INSTALLED) ## Start csq: a simulated shop, or what ARGS="-c my.yaml" name
 test: $(INSTALLED) ## Run the tests, side by side; in one process with ARGS="-n 0", as --pdb does by itself
 	@$(BIN)/pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-all: $(INSTALLED) ## Run the tests, the slow ones too, one after the other
-	@$(BIN)/pytest $(ARGS)
+# Coverage makes the program slower by half: CI, which has to keep time, leaves it out with COVERAGE= on the command line.
+COVERAGE ?= --cov --cov-report=term
+test-all: $(INSTALLED) ## Run the tests, the slow ones too, one after the other, and show the coverage
+	@$(BIN)/pytest $(COVERAGE) $(ARGS)
 
 check: lint types imports generated ## Lint, types, import rules, stale generated files
 
@@ -104,7 +106,7 @@ wheel: $(INSTALLED) ## Build the wheel into dist/
 	@$(EPOCH) $(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir $(DIST) .
 
 clean: ## Remove .venv, caches and what was built or measured; recovery state stays
-	@rm -rf $(VENV) build dist bench/latest.json .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) build dist bench/latest.json .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
 	@find flows operators tests bench grafana -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Python 3.11 or 3.12 that can make virtual environments (Debian packs that part apart, pyenv has shims that fail).

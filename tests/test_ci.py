@@ -19,8 +19,8 @@ fi
 """
 LASTFAILED = '{\n  "tests/test_a.py::test_late": true,\n  "tests/test_b.py::test_table[a \\"b\\"]": true\n}'
 LISTED = 'Tests that failed once and were tried again:\n  tests/test_a.py::test_late\n  tests/test_b.py::test_table[a \\"b\\"]\n'
-RETRY = "make test-all ARGS=--last-failed --last-failed-no-failures none"
-ALL = ["make check", "make test", "make test-all ARGS=-m slow --durations=25"]
+RETRY = "make test-all COVERAGE= ARGS=--last-failed --last-failed-no-failures none"
+ALL = ["make check", "make test", "make test-all COVERAGE= ARGS=-m slow --durations=25"]
 
 
 class Place:
