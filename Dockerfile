@@ -26,6 +26,6 @@ VOLUME /var/lib/csq
 EXPOSE 9464
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["python", "-m", "flows.web.probe"]
+    CMD ["python", "-m", "flows.host.web.probe"]
 ENTRYPOINT ["csq"]
 CMD ["run"]

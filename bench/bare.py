@@ -17,17 +17,17 @@ from bytewax.testing import TestingSource
 
 from flows.process import live_process
 from flows.quality import MODELS, Process, conversations_of, customers_of, learner_of
-from flows.settings import Settings
-from operators.domain.example import Example
-from operators.domain.intake import Arrived, Intake
-from operators.domain.outgoing import Outgoing
-from operators.domain.queues import Queues
-from operators.domain.reading import Turn
-from operators.domain.route import Chunk
-from operators.domain.stage import Fact, Measurement, Stage, take_due
-from operators.domain.watermark import Tick
+from flows.settings.model import Settings
+from operators.domain.conversations.reading import Turn
+from operators.domain.models.example import Example
+from operators.domain.queues.stage import Queues
+from operators.domain.stage.intake import Arrived, Intake
+from operators.domain.stage.stage import Fact, Measurement, Stage, take_due
+from operators.domain.time.route import Chunk
+from operators.domain.time.watermark import Tick
+from operators.domain.wire.outgoing import Outgoing
 from operators.learn import LearnLogic
-from operators.observe import Observer
+from operators.metrics.observe import Observer
 from operators.sentiment import sentiment
 from operators.vectorize import vectorize
 

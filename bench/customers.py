@@ -18,11 +18,11 @@ import msgspec
 from bench.arguments import whole
 from bench.bare import Bare
 from flows.process import observer_of, settle_memory
-from flows.settings import load
-from operators.domain.customers import Customers
-from operators.domain.outgoing import Outgoing
-from operators.domain.route import Chunk
-from operators.domain.sealed import seal
+from flows.settings.load import load
+from operators.domain.customers.stage import Customers
+from operators.domain.stage.seal import seal
+from operators.domain.time.route import Chunk
+from operators.domain.wire.outgoing import Outgoing
 
 AT_ONCE = 1_000
 SPACING_SECONDS = 0.01

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import process_time
 
-from operators.domain.forecast import DAY_SECONDS, Forecaster, Interval
+from operators.domain.queues.forecast import DAY_SECONDS, Forecaster, Interval
 
 Series = list[tuple[float, float]]
 """(time, value), in order of time."""

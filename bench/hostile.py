@@ -28,12 +28,12 @@ from bench.bare import Bare
 from bench.hostile_inputs import CANARY, Hostile, Input
 from bench.meter import peak_rss_bytes
 from flows.process import closed_sets, settle_memory
-from flows.settings import Settings
-from operators.domain.decode import REASONS
-from operators.domain.outgoing import DEADLETTERS, Outgoing
-from operators.domain.route import Chunk
-from operators.domain.stage import Measurement
-from operators.observe import Observer
+from flows.settings.model import Settings
+from operators.domain.stage.stage import Measurement
+from operators.domain.time.route import Chunk
+from operators.domain.wire.decode import REASONS
+from operators.domain.wire.outgoing import DEADLETTERS, Outgoing
+from operators.metrics.observe import Observer
 
 LIMIT_SECONDS = 0.010
 """No input may cost more."""

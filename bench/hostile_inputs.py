@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bench.hostile_texts import any_text, size_of
-from operators.connectors.simulator import Simulator
-from operators.connectors.simulator.params import Params
-from operators.domain.events import TYPES
+from operators.domain.wire.events import TYPES
+from operators.simulator import Simulator
+from operators.simulator.params import SimulatorParams
 
 CANARY = "kanarienvogel"
 """Stands in every text, id and name: nothing of an event may show in the headers of a dead letter."""
@@ -304,7 +304,9 @@ class Hostile:
 
 def _pool(seed: int) -> list[Data]:
     """Real events of every type."""
-    shop = Simulator(Params(seed=seed, broken_share=0.0, duplicate_share=0.0, late_share=0.0), keep_books=False)
+    shop = Simulator(
+        SimulatorParams(seed=seed, broken_share=0.0, duplicate_share=0.0, late_share=0.0), keep_books=False
+    )
     pool = [msgspec.json.decode(delivery.raw) for delivery in shop.take(POOL)]
     for kind in TYPES:
         known = [event for event in pool if event["type"] == kind]

@@ -7,7 +7,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message,
 
 from operators.connectors.kafka.params import KafkaParams
 from operators.connectors.kafka.source import KafkaSource
-from operators.domain.route import Chunk
+from operators.domain.time.route import Chunk
 
 WAIT_SECONDS = 0.001
 """`consume` waits so long for a whole batch; longer and it would rest although records are there."""

@@ -23,16 +23,17 @@ from msgspec import Struct
 
 from bench.meter import YARDSTICKS, Figures, peak_rss_bytes, yardstick
 from bench.runs import COMPARED, Job, Sink, wire
-from flows.cluster.place import Place
-from flows.cluster.supervise import free_addresses
+from flows.host.cluster.place import ProcessPlace
+from flows.host.cluster.supervise import free_addresses
 from flows.process import live_process, observer_of, settle_memory
-from flows.settings import Settings, load
+from flows.settings.load import load
+from flows.settings.model import Settings
 from operators.connectors.kafka.models_topic import ModelsReader, ModelsSink, ensure
 from operators.connectors.kafka.source import KafkaSource
-from operators.domain.weights import tables_of
-from operators.epochs import Epochs
+from operators.domain.models.weights import tables_of
+from operators.engine.epochs import Epochs
 from operators.follow import Follow, follow
-from operators.observe import ObserveSink, read
+from operators.metrics.observe import ObserveSink, read
 
 TIME_LIMIT_SECONDS = 600
 
@@ -127,7 +128,7 @@ class Run:
     """One process."""
 
     def __init__(self, member: Member) -> None:
-        job, self.place = member.job, Place(member.process, member.addresses)
+        job, self.place = member.job, ProcessPlace(member.process, member.addresses)
         self.job, self.stop, self.sink = job, Event(), Sink(member.process)
         settings = load(None, os.environ)
         kafka = msgspec.structs.replace(

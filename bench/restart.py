@@ -26,14 +26,15 @@ from bytewax.testing import cluster_main
 
 from bench.arguments import whole
 from bench.meter import peak_rss_bytes
+from flows.host.recovery import recovery_of
 from flows.process import observer_of, replay_process, settle_memory
 from flows.quality import quality
-from flows.settings import Settings, load
-from flows.state.recovery import recovery_of
-from flows.state.warm import warm_start
-from flows.summary import TakeSink
-from operators.domain.route import Chunk
-from operators.observe import ObserveSink, read
+from flows.settings.load import load
+from flows.settings.model import Settings
+from flows.warm import warm_start
+from operators.domain.time.route import Chunk
+from operators.metrics.observe import ObserveSink, read
+from operators.metrics.summary import TakeSink
 
 START = 1_767_600_000.0
 """POSIX seconds of the first event."""

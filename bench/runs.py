@@ -25,10 +25,11 @@ from bench.bare import Bare
 from bench.meter import Figures, Meter, peak_rss_bytes
 from flows.process import live_process, observer_of
 from flows.quality import Process, Quality, quality
-from flows.settings import Settings, load
-from operators.domain.outgoing import Outgoing
-from operators.domain.route import END, Chunk
-from operators.observe import Observer, ObserveSink, read
+from flows.settings.load import load
+from flows.settings.model import Settings
+from operators.domain.time.route import END, Chunk
+from operators.domain.wire.outgoing import Outgoing
+from operators.metrics.observe import Observer, ObserveSink, read
 
 COMPARED = ("csq_events_total", "csq_duplicates_total", "csq_dead_letters_total", "csq_turns_total")
 """Metrics of which both ways must count the same."""

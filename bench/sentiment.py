@@ -15,11 +15,12 @@ from time import process_time
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.domain import sentiment, vectorize
-from operators.domain.sentiment import CLASSES, Learner
+from operators.domain.models import sentiment
+from operators.domain.models.sentiment import CLASSES, Learner
+from operators.domain.models.vectors import Vectors
+from operators.domain.text import vectorize
 from operators.domain.text.clean import clean_many
-from operators.domain.vectorize import Vectorizer
-from operators.domain.vectors import Vectors
+from operators.domain.text.vectorize import Vectorizer
 
 Labelled = tuple[list[str], list[str], str]
 """Raw texts, labels, language."""
@@ -46,7 +47,7 @@ def _reviews(path: Path) -> Labelled:
 
 def prequential(vectors: Vectors, labels: Sequence[str]) -> NDArray[np.float64]:
     """Probabilities of each message, as they stood before its label was learned."""
-    learner = Learner(sentiment.Params())
+    learner = Learner(sentiment.SentimentParams())
     scored = np.empty((len(vectors), len(CLASSES)))
     for place, (vector, label) in enumerate(zip(vectors, labels, strict=True)):
         scored[place] = learner.table.score_many(Vectors.of([vector]))[0]
@@ -89,9 +90,9 @@ def _cost(name: str, texts: list[str], labels: list[str], language: str) -> None
     cold, warm = _best(lambda: clean_many(texts), len(texts))
     print(f"{name:24} clean {warm:.2f} us (cold {cold:.2f})")
     cleaned = clean_many(texts)
-    learner = Learner(sentiment.Params())
+    learner = Learner(sentiment.SentimentParams())
     for batch in (1, 32, 256):
-        vectorizer = Vectorizer(vectorize.Params())
+        vectorizer = Vectorizer(vectorize.VectorizeParams())
         parts = [cleaned[at : at + batch] for at in range(0, len(cleaned), batch)]
         told = [language] * batch
         cold, warm = _best(lambda: [vectorizer.vectorize_many(part, told[: len(part)]) for part in parts], len(texts))  # noqa: B023 - called before the next turn
@@ -112,8 +113,8 @@ def main(folder: Path) -> None:
     chinese = {"waimai": "waimai_10k/waimai_10k.csv", "hotel": "hotel_reviews_zh/ChnSentiCorp_htl_all.csv"}
     sets = {"airline tweets": _tweets(folder)} | {name: _reviews(folder / path) for name, path in chinese.items()}
     for name, (texts, labels, language) in sets.items():
-        vectors = Vectorizer(vectorize.Params()).vectorize_many(clean_many(texts), [language] * len(texts))
-        _say(f"{name}, lexicon", Learner(sentiment.Params()).table.score_many(vectors), labels)
+        vectors = Vectorizer(vectorize.VectorizeParams()).vectorize_many(clean_many(texts), [language] * len(texts))
+        _say(f"{name}, lexicon", Learner(sentiment.SentimentParams()).table.score_many(vectors), labels)
         _say(name, prequential(vectors, labels), labels)
         _cost(name, texts, labels, language)
 

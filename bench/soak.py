@@ -33,8 +33,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from bench.arguments import above_zero
 from bench.soak_traffic import DEAD, TURNS, Answers, LiveShop, Traffic
 from bench.texts import texts_of
-from flows.settings import Outputs
-from flows.view import quantile
+from flows.commands.run.view import quantile
+from flows.settings.model import Outputs
 
 TOPIC = "csq.events"
 PARTITIONS = 4
@@ -107,7 +107,7 @@ class Csq:
         """
         began = time.monotonic()
         with self._log.open("ab") as log:
-            command = [sys.executable, "-m", "flows.cli", "run"]
+            command = [sys.executable, "-m", "flows.commands.main", "run"]
             self._process = subprocess.Popen(command, env=self._environ, stdout=log, stderr=log)  # noqa: S603 - our own command
         self.starts += 1
         while not self._is_ready():

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from operators.connectors.simulator import Simulator
-from operators.connectors.simulator.params import Params
+from operators.simulator import Simulator
+from operators.simulator.params import SimulatorParams
 
 TWEETS = "airline_tweets/airline_tweets.csv"
 SUPPORT = "twitter_support/twcs_subset.csv"
@@ -48,7 +48,7 @@ def _simulated() -> Texts:
     said: dict[str, str] = {}
     labels: dict[str, str] = {}
     agents: list[str] = []
-    for delivery in Simulator(Params(broken_share=0.0), keep_books=False).take(LISTENED):
+    for delivery in Simulator(SimulatorParams(broken_share=0.0), keep_books=False).take(LISTENED):
         event = msgspec.json.decode(delivery.raw)
         data = event["data"]
         if event["type"] == "csq.message.created" and data["author"]["role"] == "customer":

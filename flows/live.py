@@ -24,34 +24,35 @@ from bytewax.recovery import RecoveryConfig
 from bytewax.testing import cluster_main
 from prometheus_client import CollectorRegistry
 
-from flows.cluster.place import ALONE, PeerLostError, Place, check, place_in
-from flows.life import Life
+from flows.host.cluster.place import ALONE, PeerLostError, ProcessPlace, check, place_in
+from flows.host.life import Life
+from flows.host.recovery import check_runner, recovery_of, runner_seconds, telling
+from flows.host.shop import PAST_STEP, Shop
+from flows.host.signals import Signals
+from flows.host.web.config import web_config_of
+from flows.host.web.heart import HeartbeatSource, LivenessClock
+from flows.host.web.server import WebServer, application
 from flows.process import add_process_metrics, live_process, observer_of, settle_memory
 from flows.quality import Quality, quality
-from flows.settings import Settings, load
-from flows.shop import PAST_STEP, Shop
-from flows.signals import Signals
-from flows.state.checkpoints import begin_beside
-from flows.state.recovery import check_runner, recovery_of, runner_seconds, telling
-from flows.state.store import partitions
-from flows.told import Told
-from flows.web.config import web_config_of
-from flows.web.heart import Heart, Pulse
-from flows.web.server import WebServer, application
+from flows.settings.load import load
+from flows.settings.model import Settings
 from operators.connectors.embedded import EmbeddedBroker
 from operators.connectors.kafka.connect import partitions_of
-from operators.connectors.kafka.known import known_topics
 from operators.connectors.kafka.models_topic import ModelsReader, ModelsSink, ensure
 from operators.connectors.kafka.params import topic_and_partition
 from operators.connectors.kafka.sink import KafkaSink
 from operators.connectors.kafka.source import KafkaSource
 from operators.connectors.kafka.status import SourceStatus
-from operators.domain.stage import Measurement
-from operators.domain.weights import tables_of
-from operators.epochs import Epochs
-from operators.exposed import Journal
+from operators.connectors.kafka.topic_memory import known_topics
+from operators.domain.models.weights import tables_of
+from operators.domain.stage.stage import Measurement
+from operators.engine.checkpoints import begin_beside
+from operators.engine.epochs import Epochs
+from operators.engine.failures import StepFailures
+from operators.engine.store import partitions
 from operators.follow import Follow, follow
-from operators.observe import KeptObserveSink, Observer, ObserveSink
+from operators.metrics.journal import Journal
+from operators.metrics.observe import KeptObserveSink, Observer, ObserveSink
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ processes one may have to wait as long for another's records to be delivered, to
 class Live:
     """One live process: what it reads, serves and writes; `run` returns when it was stopped."""
 
-    def __init__(self, settings: Settings, place: Place = ALONE) -> None:
+    def __init__(self, settings: Settings, place: ProcessPlace = ALONE) -> None:
         """Make all that is needed; connects to no broker of others yet.
 
         Raises:
@@ -72,7 +73,7 @@ class Live:
         check(settings, place.processes)
         self.place = place
         self.stop = threading.Event()
-        self.told = Told()
+        self.told = StepFailures()
         self.broker: EmbeddedBroker | None = None
         if not settings.kafka.brokers:
             self.broker = EmbeddedBroker([*settings.kafka.topics, *settings.kafka.outputs.by_stream().values()])
@@ -91,7 +92,7 @@ class Live:
                 state = msgspec.structs.replace(state, directory=None)
             settings = msgspec.structs.replace(settings, kafka=kafka, state=state)
         self.settings = settings
-        self.heart = Heart()
+        self.heart = LivenessClock()
         self.epochs = Epochs(settings.state.snapshot_seconds, place.processes)
         self.here = live_process(
             settings,
@@ -162,7 +163,9 @@ class Live:
         live = Dataflow("csq")
         chunks = op.input("kafka", live, self.source)
         place, seconds = self.place, self.settings.state.snapshot_seconds
-        op.input("pulse", live, Pulse(self.heart, self.stop, seconds, place.process, place.processes, self.epochs))
+        op.input(
+            "pulse", live, HeartbeatSource(self.heart, self.stop, seconds, place.process, place.processes, self.epochs)
+        )
         out = quality(live, chunks, self.here)
         self._observe(out.measured)
         outgoing = op.key_on("by_process", out.published, self._own)

@@ -8,14 +8,14 @@ from importlib import import_module
 
 from prometheus_client import GC_COLLECTOR, CollectorRegistry, PlatformCollector, ProcessCollector
 
-from flows.cluster.place import ALONE, Place
+from flows.host.cluster.place import ALONE, ProcessPlace
 from flows.quality import MODELS, Process
-from flows.settings import Settings
-from operators.domain.lane import Lanes
-from operators.domain.route import Router
-from operators.metrics import ClosedSets
-from operators.models import Models
-from operators.observe import Observer, build_info
+from flows.settings.model import Settings
+from operators.domain.models.holder import Models
+from operators.domain.time.lanes import Lanes
+from operators.domain.time.route import Router
+from operators.metrics.catalogue import ClosedSets
+from operators.metrics.observe import Observer, build_info
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of mallopt(3)."""
@@ -57,7 +57,7 @@ def live_process(
     clock: Callable[[], float],
     *,
     keep: bool,
-    place: Place = ALONE,
+    place: ProcessPlace = ALONE,
     parts: Callable[[], int] | None = None,
     tick_records: float = math.inf,
 ) -> Process:
@@ -116,7 +116,7 @@ def _process(
     tick_seconds: float,
     tick_records: float,
     is_live: bool = False,
-    place: Place = ALONE,
+    place: ProcessPlace = ALONE,
     parts: Callable[[], int] | None = None,
 ) -> Process:
     lanes = Lanes(settings.state.lanes)

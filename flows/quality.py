@@ -12,23 +12,23 @@ from typing import Any
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow, Stream
 
-from flows.settings import Settings
+from flows.settings.model import Settings
 from operators.conversations import conversations
 from operators.customers import customers
-from operators.domain import churn as churn_model
-from operators.domain import mood
-from operators.domain import satisfaction as satisfaction_model
-from operators.domain import sentiment as sentiment_model
-from operators.domain.conversations import Conversations
-from operators.domain.customers import Customers
-from operators.domain.lane import Lanes
-from operators.domain.outgoing import Outgoing
-from operators.domain.route import Chunk, Router
-from operators.domain.stage import Measurement
-from operators.domain.weights import Record
+from operators.domain.conversations.stage import Conversations
+from operators.domain.customers.stage import Customers
+from operators.domain.models import churn as churn_model
+from operators.domain.models import mood
+from operators.domain.models import satisfaction as satisfaction_model
+from operators.domain.models import sentiment as sentiment_model
+from operators.domain.models.holder import Models
+from operators.domain.models.weights import ModelRecord
+from operators.domain.stage.stage import Measurement
+from operators.domain.time.lanes import Lanes
+from operators.domain.time.route import Chunk, Router
+from operators.domain.wire.outgoing import Outgoing
 from operators.intake import intake
-from operators.learn import Hello, Learner, learn
-from operators.models import Models
+from operators.learn import Learner, WakeLearners, learn
 from operators.queues import queues
 from operators.route import route
 from operators.sentiment import sentiment
@@ -72,7 +72,7 @@ class Quality:
     published: Stream[list[Outgoing]]
     """Findings and dead letters."""
     judged: Stream[list[Any]]
-    told: Stream[list[Record]]
+    told: Stream[list[ModelRecord]]
     """Weights for the other processes of a cluster."""
 
 
@@ -91,7 +91,7 @@ def quality(flow: Dataflow, chunks: Stream[Chunk], here: Process) -> Quality:
     people = customers("customers", talks.customers, customers_of(here), clock, keep)
 
     examples = op.merge("examples", talks.examples, people.examples)
-    hellos = op.input("hello", flow, Hello(models.expected, here.processes))
+    hellos = op.input("hello", flow, WakeLearners(models.expected, here.processes))
     learned = learn("learn", examples, hellos, learner_of(settings), models, keep, here.now, here.share)
 
     return Quality(

@@ -13,11 +13,11 @@ from prometheus_client import CollectorRegistry
 
 from flows.process import observer_of, replay_process, settle_memory
 from flows.quality import Process, quality
-from flows.settings import Settings
-from flows.summary import Summary, TakeSink
-from operators.connectors.jsonl import JsonlSink, JsonlSource
-from operators.domain.outgoing import STREAMS
-from operators.observe import Observer, ObserveSink, exposition, read
+from flows.settings.model import Settings
+from operators.connectors.files.jsonl import JsonlSink, JsonlSource
+from operators.domain.wire.outgoing import STREAMS
+from operators.metrics.observe import Observer, ObserveSink, exposition, read
+from operators.metrics.summary import Summary, TakeSink
 
 EPOCH = timedelta(seconds=10)
 """Nothing is stored, so an epoch is only the moment at which Bytewax catches breath."""

@@ -26,7 +26,7 @@ from grafana.panels import (
     rows,
     to_dashboard,
 )
-from operators.domain.feedback import SCALES
+from operators.domain.stage.feedback import SCALES
 
 MODEL = f'{JOB}, model=~"$model"'
 RARE = "10m"

@@ -3,10 +3,10 @@
 from functools import cache
 from pathlib import Path
 
-from flows.rules.burns import factor_of
-from flows.rules.declared import Declaration
-from flows.rules.load import load
-from flows.settings import Settings
+from flows.commands.rules.burns import factor_of
+from flows.commands.rules.declaration import Declaration
+from flows.commands.rules.load import load
+from flows.settings.model import Settings
 from grafana.panels import Steps, falling, rising
 
 FILE = Path(__file__).parents[1] / "config" / "slo.yaml"

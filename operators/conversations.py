@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream
 
-from operators.domain.closed import OTHER
-from operators.domain.conversations import Conversations
-from operators.domain.example import Example
-from operators.domain.lane import Lanes
-from operators.domain.outgoing import Outgoing
-from operators.domain.reading import Turn
-from operators.domain.stage import Fact, Measurement
-from operators.domain.watermark import Tick
-from operators.lanes import keyed_port, lane_stage, port, rekeyed_port
+from operators.domain.conversations.reading import Turn
+from operators.domain.conversations.stage import Conversations
+from operators.domain.models.example import Example
+from operators.domain.stage.labels import OTHER
+from operators.domain.stage.stage import Fact, Measurement
+from operators.domain.time.lanes import Lanes
+from operators.domain.time.watermark import Tick
+from operators.domain.wire.outgoing import Outgoing
+from operators.engine.lanes import keyed_port, lane_stage, port, rekeyed_port
 
 
 @dataclass(frozen=True)

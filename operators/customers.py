@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream
 
-from operators.domain.customers import Customers
-from operators.domain.example import Example
-from operators.domain.outgoing import Outgoing
-from operators.domain.stage import Fact, Measurement
-from operators.domain.watermark import Tick
-from operators.lanes import keyed_port, lane_stage, port
+from operators.domain.customers.stage import Customers
+from operators.domain.models.example import Example
+from operators.domain.stage.stage import Fact, Measurement
+from operators.domain.time.watermark import Tick
+from operators.domain.wire.outgoing import Outgoing
+from operators.engine.lanes import keyed_port, lane_stage, port
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow, Stream, operator
 from bytewax.inputs import DynamicSource, StatelessSourcePartition
 
-from operators.domain.stage import Measurement, Port
-from operators.domain.weights import Listener, Ready, Record, Update, WeightsError, decode, ready_record
-from operators.epochs import Epochs
+from operators.domain.models.holder import Models
+from operators.domain.models.weights import Listener, ModelRecord, Ready, Update, WeightsError, decode, ready_record
+from operators.domain.stage.stage import Measurement, Port
+from operators.engine.epochs import Epochs
 from operators.learn import age_of
-from operators.models import Models
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class Follower:
             models[name] = listener.table
         return age_of(name, update.version, update.told_at)
 
-    def say_ready(self) -> list[Record]:
+    def say_ready(self) -> list[ModelRecord]:
         """What is to be told to the others when all models are here: once."""
         if self._said_ready or self._models.missing():
             return []
@@ -158,7 +158,7 @@ class Followed:
     """What comes of following."""
 
     measured: Stream[list[Measurement]]
-    told: Stream[list[Record]]
+    told: Stream[list[ModelRecord]]
 
 
 @operator

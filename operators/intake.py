@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream
 
-from operators.domain import dedupe
-from operators.domain.intake import Arrived, Intake, Params
-from operators.domain.outgoing import Outgoing
-from operators.domain.route import Record
-from operators.domain.stage import Measurement
-from operators.domain.watermark import Tick
-from operators.lanes import lane_port, lane_stage, port
+from operators.domain.stage.intake import Arrived, Intake, IntakeParams
+from operators.domain.stage.stage import Measurement
+from operators.domain.time.route import RawRecord
+from operators.domain.time.watermark import Tick
+from operators.domain.wire import dedupe
+from operators.domain.wire.outgoing import Outgoing
+from operators.engine.lanes import lane_port, lane_stage, port
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Arrivals:
 @operator
 def intake(
     step_id: str,
-    up: KeyedStream[list[Record] | Tick],
-    params: Params,
-    window: dedupe.Params,
+    up: KeyedStream[list[RawRecord] | Tick],
+    params: IntakeParams,
+    window: dedupe.DedupeParams,
     clock: Callable[[], float],
     keep: bool,
 ) -> Arrivals:

@@ -16,14 +16,15 @@ from bytewax.dataflow import Stream, operator
 from bytewax.inputs import DynamicSource, StatelessSourcePartition
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 
-from operators.domain.example import Example
-from operators.domain.sealed import unseal
-from operators.domain.stage import Measurement, Port
-from operators.domain.weights import CHANGES_EXAMPLES, CHANGES_SECONDS, Record, Teller
-from operators.lanes import port
-from operators.models import Models
-from operators.snapshots import Snapshots
-from operators.worker import keep_thread_state
+from operators.domain.models.example import Example
+from operators.domain.models.holder import Models
+from operators.domain.models.prequential import Verdict
+from operators.domain.models.weights import CHANGES_EXAMPLES, CHANGES_SECONDS, ModelRecord, Teller
+from operators.domain.stage.seal import unseal
+from operators.domain.stage.stage import Measurement, Port
+from operators.engine.lanes import port
+from operators.engine.snapshots import Snapshots
+from operators.engine.worker import keep_thread_state
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +32,6 @@ MEASURE_EVERY = 50
 """Examples between two measurements of a model: an AUC over a thousand examples is not free."""
 
 _AT_ONCE = datetime.min.replace(tzinfo=UTC)
-
-Verdict = tuple[str, tuple[float, ...], Any]
-"""Model, what it had published, label."""
 
 
 class WorkersError(Exception):
@@ -219,7 +217,7 @@ def age_of(model: str, version: int, changed_at: float) -> list[Measurement]:
     ]
 
 
-class Hello(DynamicSource[tuple[str, str]]):
+class WakeLearners(DynamicSource[tuple[str, str]]):
     """Says (model, model) once for each model in every process, then ends."""
 
     def __init__(self, names: Iterable[str], processes: int = 1) -> None:
@@ -260,7 +258,7 @@ class Learned:
 
     measured: Stream[list[Measurement]]
     judged: Stream[list[Verdict]]
-    told: Stream[list[Record]]
+    told: Stream[list[ModelRecord]]
     """Weights for the scorers of other processes."""
 
 

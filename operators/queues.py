@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream
 
-from operators.domain.outgoing import Outgoing
-from operators.domain.queues import Params, Queues
-from operators.domain.stage import Fact, Measurement
-from operators.domain.watermark import Tick
-from operators.lanes import lane_stage, port
+from operators.domain.queues.stage import Queues, QueuesParams
+from operators.domain.stage.stage import Fact, Measurement
+from operators.domain.time.watermark import Tick
+from operators.domain.wire.outgoing import Outgoing
+from operators.engine.lanes import lane_stage, port
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Loads:
 
 @operator
 def queues(
-    step_id: str, up: KeyedStream[list[Fact] | Tick], params: Params, clock: Callable[[], float], keep: bool
+    step_id: str, up: KeyedStream[list[Fact] | Tick], params: QueuesParams, clock: Callable[[], float], keep: bool
 ) -> Loads:
     """Facts of conversations, agents and plans to the state of each queue.
 

@@ -4,12 +4,12 @@ import bytewax.operators as op
 from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream
 
-from operators.domain.route import Chunk, Record, Router
-from operators.domain.watermark import Tick
+from operators.domain.time.route import Chunk, RawRecord, Router
+from operators.domain.time.watermark import Tick
 
 
 @operator
-def route(step_id: str, up: Stream[Chunk], router: Router) -> KeyedStream[list[Record] | Tick]:
+def route(step_id: str, up: Stream[Chunk], router: Router) -> KeyedStream[list[RawRecord] | Tick]:
     """Group raw records by lane, and tell every lane how far event time has come.
 
     In: chunks of raw bytes, as sources read them. Out: lists of (raw, origin, position), and ticks, keyed by lane. No

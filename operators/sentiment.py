@@ -8,11 +8,11 @@ import bytewax.operators as op
 from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
 
-from operators.domain.reading import Reading, Turn, Vectored
-from operators.domain.sentiment import MODELS, score_many
-from operators.domain.vectors import Vectors
-from operators.domain.watermark import Tick
-from operators.models import Models
+from operators.domain.conversations.reading import Reading, Turn, Vectored
+from operators.domain.models.holder import Models
+from operators.domain.models.sentiment import MODELS, score_many
+from operators.domain.models.vectors import Vectors
+from operators.domain.time.watermark import Tick
 
 
 @operator

@@ -6,16 +6,18 @@ import bytewax.operators as op
 from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
 
-from operators.domain.events import Message, MessageCreated
-from operators.domain.intake import Arrived
-from operators.domain.reading import Vectored
+from operators.domain.conversations.reading import Vectored
+from operators.domain.stage.intake import Arrived
 from operators.domain.text.clean import clean_many
-from operators.domain.vectorize import Params, Vectorizer
-from operators.domain.watermark import Tick
+from operators.domain.text.vectorize import VectorizeParams, Vectorizer
+from operators.domain.time.watermark import Tick
+from operators.domain.wire.events import Message, MessageCreated
 
 
 @operator
-def vectorize(step_id: str, up: KeyedStream[list[Arrived] | Tick], params: Params) -> KeyedStream[Vectored | Tick]:
+def vectorize(
+    step_id: str, up: KeyedStream[list[Arrived] | Tick], params: VectorizeParams
+) -> KeyedStream[Vectored | Tick]:
     """Read the texts of a whole batch at once.
 
     In: lists of (time, name, event), and ticks, keyed by lane. Out: the events with what was read in them, and ticks,

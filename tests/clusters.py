@@ -15,8 +15,8 @@ from typing import Any, Self
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
-from operators.metrics import CATALOGUE
-from operators.observe import Values
+from operators.metrics.catalogue import CATALOGUE
+from operators.metrics.observe import Values
 from tests.servers.kafka import NO_LEADER_YET
 from tests.streams import ENVIRON, ROOT, told_apart
 

@@ -13,13 +13,13 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from bytewax.testing import cluster_main
 
+from flows.host.recovery import recovery_of, telling
 from flows.process import observer_of, replay_process
 from flows.quality import quality
-from flows.settings import Settings
-from flows.state.recovery import recovery_of, telling
-from flows.summary import TakeSink
-from operators.domain.route import END, Chunk
-from operators.observe import KeptObserveSink, Values, read
+from flows.settings.model import Settings
+from operators.domain.time.route import END, Chunk
+from operators.metrics.observe import KeptObserveSink, Values, read
+from operators.metrics.summary import TakeSink
 from tests.streams import NOW, with_settings
 
 PARTITION = "csq.events[0]"

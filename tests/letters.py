@@ -8,9 +8,9 @@ from typing import Any
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
-from operators.connectors.jsonl import dead_letter_line
-from operators.domain.decode import Door, Refusal
-from operators.domain.outgoing import Outgoing, dead_letter
+from operators.connectors.files.jsonl import dead_letter_line
+from operators.domain.wire.decode import Door, Refusal
+from operators.domain.wire.outgoing import Outgoing, dead_letter
 from tests.builders import START, raw
 
 DEADLINE_SECONDS = 20.0

@@ -23,19 +23,20 @@ from bytewax.testing import cluster_main
 
 from flows.process import observer_of, replay_process
 from flows.quality import quality
-from flows.settings import Settings, load
-from flows.summary import Summary, TakeSink
-from operators.connectors.simulator import Delivery, Params
-from operators.domain.route import END, Chunk
-from operators.observe import ObserveSink, Values, read
+from flows.settings.load import load
+from flows.settings.model import Settings
+from operators.domain.time.route import END, Chunk
+from operators.metrics.observe import ObserveSink, Values, read
+from operators.metrics.summary import Summary, TakeSink
+from operators.simulator import Delivery, SimulatorParams
 
 ROOT = Path(__file__).parents[1]
-CSQ = (sys.executable, "-m", "flows.cli")
+CSQ = (sys.executable, "-m", "flows.commands.main")
 """The command, for those tests that want a process of its own."""
 ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith("CSQ_")}
 SETTINGS = load(None, {})
 ORIGIN = "stream"
-NOW = Params().start + 30 * 86_400.0
+NOW = SimulatorParams().start + 30 * 86_400.0
 """What these tests take for the present: later than all that the simulator delivers, earlier than its broken times."""
 
 SERVICE = (

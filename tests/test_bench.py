@@ -13,8 +13,8 @@ from bench import feed, hostile, processes, report, soak, stream
 from bench.meter import Figures
 from bench.runs import Bench, Job
 from bench.texts import Texts, texts_of
-from operators.domain.events import AnyEvent
-from operators.observe import read
+from operators.domain.wire.events import AnyEvent
+from operators.metrics.observe import read
 from tests import torture
 from tests.servers.kafka import Kafka
 

@@ -18,9 +18,10 @@ import httpx
 import pytest
 import yaml
 
-from flows.cluster.supervise import STOP_GRACE_SECONDS
-from flows.rules.load import load as load_declaration
-from flows.settings import Settings, load
+from flows.commands.rules.load import load as load_declaration
+from flows.host.cluster.supervise import STOP_GRACE_SECONDS
+from flows.settings.load import load
+from flows.settings.model import Settings
 from tests.servers.prometheus import amtool, free_port, promtool
 
 ROOT = Path(__file__).parents[1]
@@ -413,7 +414,7 @@ def test_the_python_of_the_image_is_one_that_csq_supports():
 
 
 def test_the_health_check_of_the_image_is_a_module_that_asks_the_port_of_the_image():
-    """`tests/flows/web/test_secured.py` runs it."""
+    """`tests/flows/host/web/test_secured.py` runs it."""
     [module] = re.findall(r'^ +CMD \["python", "-m", "([\w.]+)"\]$', DOCKERFILE, re.MULTILINE)
 
     assert '__name__ == "__main__"' in (ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import main
-from flows.settings import Settings
+from flows.commands.main import subcommand
+from flows.settings.model import Settings
 
 UNIT = Path(__file__).parents[1] / "deploy" / "csq.service"
 
@@ -41,7 +41,7 @@ def test_the_command_is_one_that_the_program_takes(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("CSQ_HTTP__WEB_CONFIG_FILE", "")  # put back afterwards: the option sets it
     program, command, *arguments = shlex.split(value("ExecStart"))
     assert program.endswith("/csq")
-    assert main.commands[command].make_context(command, arguments).params["config"] == Path("/etc/csq/csq.yaml")
+    assert subcommand(command).make_context(command, arguments).params["config"] == Path("/etc/csq/csq.yaml")
 
 
 def test_a_stop_has_time_for_what_is_in_flight() -> None:

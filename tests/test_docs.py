@@ -13,18 +13,19 @@ import yaml
 from click.testing import CliRunner
 from prometheus_client import CollectorRegistry
 
-from flows.cli import main
-from flows.settings import Settings, load
-from flows.web.server import WebError, WebServer, application
-from operators.connectors.jsonl import dead_letter_line
+from flows.commands.main import COMMANDS, main, subcommand
+from flows.host.web.server import WebError, WebServer, application
+from flows.settings.load import load
+from flows.settings.model import Settings
+from operators.connectors.files.jsonl import dead_letter_line
 from operators.connectors.kafka.errors import KafkaInputError
 from operators.connectors.kafka.params import KafkaParams
 from operators.connectors.kafka.source import KafkaSource
-from operators.domain.decode import REASONS, Door
-from operators.domain.events import TYPE_OF, TYPES
-from operators.domain.outgoing import dead_letter
-from operators.domain.published import TYPES as PUBLISHED
-from operators.metrics import CATALOGUE
+from operators.domain.wire.decode import REASONS, Door
+from operators.domain.wire.events import TYPE_OF, TYPES
+from operators.domain.wire.outgoing import TYPES as PUBLISHED
+from operators.domain.wire.outgoing import dead_letter
+from operators.metrics.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -78,7 +79,7 @@ def commands(line: str) -> list[list[str]]:
 
 def command_of(words: list[str]) -> tuple[click.Command, list[str]]:
     """The command that words begin with, and what is left of them: `csq deadletters list` is one of a group."""
-    command, rest = main.commands[words[1]], words[2:]
+    command, rest = subcommand(words[1]), words[2:]
     if isinstance(command, click.Group) and rest:
         command, rest = command.commands[rest[0]], rest[1:]
     return command, rest
@@ -126,7 +127,7 @@ def test_every_command_in_the_text_exists(page):
 
 
 def test_the_readme_names_every_command_of_the_program():
-    assert set(re.findall(r"^\| `csq ([\w-]+)`", read("README.md"), re.MULTILINE)) == set(main.commands)
+    assert set(re.findall(r"^\| `csq ([\w-]+)`", read("README.md"), re.MULTILINE)) == set(COMMANDS)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -404,6 +405,6 @@ def test_the_picture_of_the_live_view_is_one_of_the_present_view():
 
 
 def test_help_of_each_command_can_be_shown():
-    for command in main.commands.values():
+    for command in map(subcommand, COMMANDS):
         assert isinstance(command, click.Command)
         assert command.get_help(click.Context(command, info_name=command.name))

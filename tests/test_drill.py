@@ -13,7 +13,7 @@ import yaml
 from confluent_kafka import Consumer, TopicPartition
 
 from operators.connectors.embedded import PARTITIONS, EmbeddedBroker
-from operators.connectors.simulator import Params, Simulator
+from operators.simulator import Simulator, SimulatorParams
 from tests.drills import __main__ as command
 from tests.drills.cases import DRILLS, LANES, WAITS, Drill, shop
 from tests.drills.ground import TOPIC, settings
@@ -66,8 +66,8 @@ def test_the_rules_are_the_committed_ones_with_the_same_objectives_and_guards(tm
 
 
 def test_a_time_in_an_event_moves_towards_the_start_also_in_one_that_is_broken():
-    deliveries = list(Simulator(Params(broken_share=0.5)).take(2_000))
-    start = Params().start
+    deliveries = list(Simulator(SimulatorParams(broken_share=0.5)).take(2_000))
+    start = SimulatorParams().start
     moved = [faster(delivery.raw, start, 60) for delivery in deliveries]
 
     assert any(b"2036" in delivery.raw for delivery in deliveries)  # broken ones, from the future
@@ -87,7 +87,7 @@ def test_a_shop_has_been_open_for_a_while_and_goes_on_live():
             return sum(reader.get_watermark_offsets(part, timeout=10)[1] for part in parts)
 
         begun = time.time()
-        written = Shop(broker.bootstrap_servers, TOPIC, Params(events_per_second=1), by=60, past_seconds=1_800)
+        written = Shop(broker.bootstrap_servers, TOPIC, SimulatorParams(events_per_second=1), by=60, past_seconds=1_800)
         written.start()
         try:
             while not (written.is_live and arrived() > 1_000) and time.time() < begun + 20:

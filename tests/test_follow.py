@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from operators.domain import satisfaction
-from operators.domain.churn import Params as ChurnParams
-from operators.domain.weights import Teller, ready_record, tables_of
-from operators.epochs import Epochs
+from operators.domain.models import satisfaction
+from operators.domain.models.churn import ChurnParams
+from operators.domain.models.holder import Models
+from operators.domain.models.weights import Teller, ready_record, tables_of
+from operators.engine.epochs import Epochs
 from operators.follow import Follow, Follower
-from operators.models import Models
 
 NAME = "satisfaction"
 

@@ -17,10 +17,10 @@ from bench.hostile import LIMIT_SECONDS, Report, Run, Way, lines, small
 from bench.hostile_inputs import CANARY, KINDS, Hostile
 from bench.hostile_texts import BOMBS, MOST, any_text, bomb
 from operators import domain
-from operators.domain.events import TYPES
-from operators.domain.intake import Intake
+from operators.domain.stage.intake import Intake
 from operators.domain.text.clean import _LONG_WAY, RAW_LIMIT, clean, clean_many
-from operators.domain.vectorize import Params, Vectorizer
+from operators.domain.text.vectorize import VectorizeParams, Vectorizer
+from operators.domain.wire.events import TYPES
 from tests.streams import NOW, SETTINGS, run
 
 BUSY = 3.0
@@ -174,7 +174,7 @@ def test_no_text_is_cleaned_slowly(size: int) -> None:
 def test_a_batch_of_the_longest_texts_needs_no_more_than_a_few_of_them(
     unit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    vectorizer = Vectorizer(Params())
+    vectorizer = Vectorizer(VectorizeParams())
     longest: list[int] = []
     some = vectorizer._some
     monkeypatch.setattr(

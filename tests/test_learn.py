@@ -8,11 +8,11 @@ import pytest
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, TestingSource, run_main
 
-from operators.domain.example import Example
-from operators.domain.sealed import seal
-from operators.domain.stage import Measurement, Port, StateVersionError, check_version
-from operators.learn import MEASURE_EVERY, Hello, LearnLogic, learn
-from operators.models import Models
+from operators.domain.models.example import Example
+from operators.domain.models.holder import Models
+from operators.domain.stage.seal import seal
+from operators.domain.stage.stage import Measurement, Port, StateVersionError, check_version
+from operators.learn import MEASURE_EVERY, LearnLogic, WakeLearners, learn
 
 
 class Table(dict[str, float]):
@@ -205,7 +205,7 @@ def test_inside_bytewax_the_hello_comes_first_and_the_model_is_there() -> None:
         """Stands for the gate: the source of examples begins when the models are there."""
 
     flow = Dataflow("test")
-    hellos = op.input("hello", flow, Hello(models.expected))
+    hellos = op.input("hello", flow, WakeLearners(models.expected))
     told = op.flat_map("then", hellos, lambda item: [item, (item[0], [example(4.0)]), (item[0], [example(8.0)])])
     nothing = op.input("none", flow, AfterHello([]))
     out = learn("learn", nothing, told, build, models, False, None, None)

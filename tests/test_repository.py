@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.packed import config_folder
+from flows.settings.config_folder import config_folder
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -43,16 +43,16 @@ from msgspec import Struct
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench.arguments import whole
-from flows.settings import Outputs
-from flows.state.command import export_to
-from flows.state.plain import from_json
-from flows.state.store import read_manifest
+from flows.commands.state.command import export_to
+from flows.commands.state.plain_json import from_json
+from flows.settings.model import Outputs
 from operators.connectors.embedded import EmbeddedBroker
-from operators.connectors.simulator import Params, simulate
-from operators.domain.customer_record import Record as CustomerRecord
-from operators.domain.outgoing import DEADLETTERS
-from operators.domain.record import Record
-from operators.metrics import CATALOGUE
+from operators.domain.conversations.record import ConversationRecord
+from operators.domain.customers.record import CustomerRecord
+from operators.domain.wire.outgoing import DEADLETTERS
+from operators.engine.store import read_manifest
+from operators.metrics.catalogue import CATALOGUE
+from operators.simulator import SimulatorParams, simulate
 from tests.servers.kafka import Kafka
 from tests.streams import CSQ, ENVIRON, ROOT, SERVICE, event_time
 
@@ -87,7 +87,7 @@ time.time = lambda: _time() + _ahead
 
 try:
     from operators.connectors.kafka.part import Part
-    from operators.domain.route import Chunk
+    from operators.domain.time.route import Chunk
 
     _next_batch = Part.next_batch
     Part._tell  # or nothing would be replaced
@@ -158,7 +158,9 @@ class Stream:
     """A recorded stream, and when it ends."""
 
     def __init__(self, plan: Plan) -> None:
-        shop = Params(seed=plan.seed, events_per_second=4.0, broken_share=0.02, duplicate_share=0.02, label_share=0.5)
+        shop = SimulatorParams(
+            seed=plan.seed, events_per_second=4.0, broken_share=0.02, duplicate_share=0.02, label_share=0.5
+        )
         deliveries, books = simulate(shop, plan.events)
         self.ends_at = books.clock + QUIET_SECONDS
         self.values = [(some.key, some.raw) for some in deliveries if (event_time(some.raw) or 0.0) < self.ends_at]
@@ -468,7 +470,7 @@ def certain(key: tuple[str, str], state: Any, *, exact: bool) -> Any:
         return model.get("counts", model.get("learned"))
     stage = dict(state["stage"])
     if step.startswith("csq.conversations"):
-        stage["records"] = _without(stage["records"], Record, "moods", "satisfaction", "rating")
+        stage["records"] = _without(stage["records"], ConversationRecord, "moods", "satisfaction", "rating")
         stage.pop("turns")
     if step.startswith("csq.customers"):
         scores = ("mood", "published", "scored", "pending", "at_risk")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from flows import logs
+from flows.commands.run.view import LiveView, save_svg
+from flows.host import logs
 from flows.live import Live
-from flows.settings import Settings
-from flows.view import LiveView, save_svg
+from flows.settings.model import Settings
 
 SECONDS = 90.0
 """Long enough for the last minute of the view to lie behind the hour that the shop begins with."""

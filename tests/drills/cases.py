@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from operators.connectors.simulator import Scenario
+from operators.simulator import Scenario
 from tests.drills.ground import Ground
 
 Act = Callable[[Ground], None]

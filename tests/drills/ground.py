@@ -7,9 +7,9 @@ from threading import Event
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from flows.settings import Settings
+from flows.settings.model import Settings
 from operators.connectors.embedded import EmbeddedBroker
-from operators.connectors.simulator import Params
+from operators.simulator import SimulatorParams
 from tests.drills.shop import Shop, reconnecting
 from tests.servers.kafka import Kafka
 from tests.servers.process import Csq
@@ -84,7 +84,7 @@ class Ground:
             self.csq = self._stack.enter_context(Csq(self._folder / "csq", settings(brokers, self.by)))
             self.csq.until(self._is_ready, READY_SECONDS)
             # Nothing is late on its way: what is measured from event to metric is the way through csq.
-            params = Params(events_per_second=self._rate, agent_load=AGENT_LOAD, late_share=0.0)
+            params = SimulatorParams(events_per_second=self._rate, agent_load=AGENT_LOAD, late_share=0.0)
             self.shop = Shop(brokers, TOPIC, params, self.by, OPEN_SECONDS)
             self.shop.start()
             self._stack.callback(self.shop.close)

@@ -14,7 +14,7 @@ from threading import Event, Thread
 import msgspec
 from confluent_kafka import Producer
 
-from operators.connectors.simulator import Params, Scenario, Simulator
+from operators.simulator import Scenario, Simulator, SimulatorParams
 
 STAMP = re.compile(rb'"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)"')
 """A time as the simulator writes it, also in an event that is broken elsewhere."""
@@ -53,7 +53,7 @@ class Shop(Thread):
     It has been open for `past_seconds` of its own time: what happened in them is written at once, before `is_live`.
     """
 
-    def __init__(self, brokers: str, topic: str, params: Params, by: float, past_seconds: float) -> None:
+    def __init__(self, brokers: str, topic: str, params: SimulatorParams, by: float, past_seconds: float) -> None:
         super().__init__(name="shop", daemon=True)
         self.behind_seconds = 0.0
         """How late an event was written at most: more than moments, and the machine is too busy for this."""

@@ -17,11 +17,11 @@ from typing import Any, NamedTuple, Self
 import msgspec
 import yaml
 
-from flows.rules.declared import Declaration
-from flows.rules.load import load
-from flows.rules.selection import Selection
-from flows.settings import Settings
-from operators.metrics import CATALOGUE
+from flows.commands.rules.declaration import Declaration
+from flows.commands.rules.load import load
+from flows.commands.rules.selection import Selection
+from flows.settings.model import Settings
+from operators.metrics.catalogue import CATALOGUE
 from tests.drills.pager import Pager
 from tests.rules.faster import faster_rules
 from tests.servers.prometheus import Alertmanager, Prometheus

@@ -12,21 +12,21 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from flows.replay import replay
-from operators.connectors.simulator import Books, Params, simulate
-from operators.metrics import CATALOGUE
-from operators.observe import Values
+from operators.metrics.catalogue import CATALOGUE
+from operators.metrics.observe import Values
+from operators.simulator import Books, SimulatorParams, simulate
 from tests.streams import SETTINGS, raws, write
 
 DELIVERIES = 20_000
 SCENARIO = {"scenario_start_seconds": 240.0, "scenario_end_seconds": 720.0}
 """20,000 deliveries are about 16 minutes: the scenarios have to begin and end within them."""
 SHOPS = {
-    "normal": Params(),
-    "normal, a quiet day": Params(seed=2, events_per_second=4.0),
-    "rush": Params(scenario="rush", **SCENARIO),
-    "outage": Params(scenario="outage", **SCENARIO),
+    "normal": SimulatorParams(),
+    "normal, a quiet day": SimulatorParams(seed=2, events_per_second=4.0),
+    "rush": SimulatorParams(scenario="rush", **SCENARIO),
+    "outage": SimulatorParams(scenario="outage", **SCENARIO),
 }
-BADLY_DELIVERED = Params(seed=4, late_share=0.2, duplicate_share=0.1, broken_share=0.03)
+BADLY_DELIVERED = SimulatorParams(seed=4, late_share=0.2, duplicate_share=0.1, broken_share=0.03)
 
 
 class Compared(NamedTuple):
@@ -47,7 +47,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     return compared(request.param, tmp_path_factory.mktemp("books"))
 
 
-def compared(params: Params, folder: Path) -> Compared:
+def compared(params: SimulatorParams, folder: Path) -> Compared:
     """Simulate, replay, and read what both say."""
     deliveries, books = simulate(params, DELIVERIES)
     events = write(folder / "events.jsonl", raws(deliveries))

@@ -19,13 +19,13 @@ import pytest
 
 from flows.process import observer_of
 from flows.replay import replay
-from operators.connectors.simulator import Params, simulate
-from operators.metrics import CATALOGUE
+from operators.metrics.catalogue import CATALOGUE
+from operators.simulator import SimulatorParams, simulate
 from tests.streams import NOW, SERVICE, SETTINGS, raws, write
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 EVENTS, EXPECTED = FIXTURES / "golden.jsonl", FIXTURES / "golden.expected.json"
-SHOP = Params(
+SHOP = SimulatorParams(
     seed=39,
     events_per_second=1.0,
     scenario="outage",

@@ -22,10 +22,10 @@ from flows import live as live_module
 from flows.live import Live
 from operators.connectors.embedded import EmbeddedBroker
 from operators.connectors.kafka import reader
-from operators.connectors.simulator import Params, simulate
-from operators.domain.outgoing import DEADLETTERS
-from operators.metrics import CATALOGUE
-from operators.observe import Values, read
+from operators.domain.wire.outgoing import DEADLETTERS
+from operators.metrics.catalogue import CATALOGUE
+from operators.metrics.observe import Values, read
+from operators.simulator import SimulatorParams, simulate
 from tests.letters import consume
 from tests.streams import CSQ, ENVIRON, NOW, ORIGIN, ROOT, SERVICE, SETTINGS, SMOOTHED, event_time, run, told_apart
 
@@ -127,7 +127,7 @@ def last_event(time_: float) -> tuple[str, bytes]:
 
 @pytest.mark.usefixtures("_signals")
 def test_live_measures_what_a_replay_measures(monkeypatch: pytest.MonkeyPatch):
-    deliveries, books = simulate(Params(events_per_second=4.0, broken_share=0.02), 3_000)
+    deliveries, books = simulate(SimulatorParams(events_per_second=4.0, broken_share=0.02), 3_000)
     # An event of the future has a test of its own (test_order.py). The last event comes when all waits are missed, so
     # that it does not matter how long after it the live clock stands.
     last = books.clock + 7_200.0

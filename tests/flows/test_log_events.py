@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Producer
 
-from flows.settings import Outputs
+from flows.settings.model import Outputs
 from operators.connectors.embedded import EmbeddedBroker
 from tests.streams import CSQ, ENVIRON
 

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from operators.connectors.simulator import Delivery, Params, simulate
-from operators.domain.outgoing import DEADLETTERS
+from operators.domain.wire.outgoing import DEADLETTERS
+from operators.simulator import Delivery, SimulatorParams, simulate
 from tests.streams import (
     NOW,
     ORIGIN,
@@ -30,7 +30,7 @@ from tests.streams import (
 
 BOUND = SETTINGS.order.out_of_order_seconds
 DELIVERIES = 4_000
-SHOP = Params(events_per_second=4.0, label_share=0.5, broken_share=0.02, duplicate_share=0.02, late_share=0.05)
+SHOP = SimulatorParams(events_per_second=4.0, label_share=0.5, broken_share=0.02, duplicate_share=0.02, late_share=0.05)
 FORECAST = ("csq_reply_forecast_seconds",)
 ONCE_A_BATCH = ("csq_churn_probability", "csq_customers_at_risk")
 """A customer is scored once for all that a batch brought."""

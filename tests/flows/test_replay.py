@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from flows.replay import replay
-from flows.settings import load
-from operators.connectors.importer import import_file, load_mapping
-from operators.connectors.simulator import Params, simulate
+from flows.settings.load import load
+from operators.importer import import_file, load_mapping
+from operators.simulator import SimulatorParams, simulate
 from tests.streams import CSQ, ENVIRON, NOW, ROOT, SETTINGS, raws, run, shuffled, with_settings, write
 
 CONFIG = ROOT / "config"
-SHOP = Params(events_per_second=4.0, label_share=0.4, broken_share=0.01)
+SHOP = SimulatorParams(events_per_second=4.0, label_share=0.4, broken_share=0.01)
 FILES = {
     "csq.turn.scored.jsonl",
     "csq.reply.measured.jsonl",

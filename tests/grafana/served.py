@@ -15,9 +15,9 @@ import yaml
 from prometheus_client import CollectorRegistry, start_http_server
 
 from flows.process import closed_sets
-from flows.settings import Settings
-from operators.domain.stage import Measurement
-from operators.observe import Observer, build_info
+from flows.settings.model import Settings
+from operators.domain.stage.stage import Measurement
+from operators.metrics.observe import Observer, build_info
 from tests.grafana.boards import ROOT
 from tests.servers.prometheus import Prometheus, free_port, promtool
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.rules.load import load
-from flows.settings import Settings
+from flows.commands.rules.load import load
+from flows.settings.model import Settings
 from tests.grafana.boards import BOARDS, ROOT
 
 FOLDER = ROOT / "grafana" / "provisioning"

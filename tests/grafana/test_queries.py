@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import promql_parser
 import pytest
 
-from flows.rules.load import load
-from flows.rules.names import names
-from flows.settings import Settings
-from operators.metrics import CATALOGUE
+from flows.commands.rules.load import load
+from flows.commands.rules.names import names
+from flows.settings.model import Settings
+from operators.metrics.catalogue import CATALOGUE
 from tests.grafana.boards import ROOT, Asked, annotation_queries, filled, panel_queries, variable_queries
 
 RATE_INTERVAL, RANGE = "7m", "11m"

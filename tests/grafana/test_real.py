@@ -12,7 +12,7 @@ import promql_parser
 import pytest
 import yaml
 
-from operators.domain.stage import Measurement
+from operators.domain.stage.stage import Measurement
 from tests.grafana.boards import ROOT, Asked, annotation_queries, filled, panel_queries, variable_queries
 from tests.grafana.served import remember, running_csq, scraping, telling
 from tests.servers.prometheus import Prometheus

@@ -10,8 +10,8 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import units
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from flows.rules.load import load
-from flows.settings import Settings
+from flows.commands.rules.load import load
+from flows.settings.model import Settings
 from grafana.build import in_sight
 from tests.grafana.boards import BOARDS, ROOT, panels, variables
 

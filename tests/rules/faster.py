@@ -12,11 +12,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from flows.rules.build import rule_groups
-from flows.rules.burns import span
-from flows.rules.declared import Declaration, Slo, Thresholds
-from flows.rules.rule import Alert, Group, Record
-from flows.rules.written import rule_file
+from flows.commands.rules.build import rule_groups
+from flows.commands.rules.burns import span
+from flows.commands.rules.declaration import Declaration, Slo, Thresholds
+from flows.commands.rules.rule import AlertRule, RecordingRule, RuleGroup
+from flows.commands.rules.rule_files import rule_file
 
 SHORTEST = 3
 """Seconds of a window: a rate needs two scrapes."""
@@ -64,12 +64,12 @@ def _thresholds(thresholds: Thresholds, by: float, fewer: float) -> Thresholds:
     return msgspec.structs.replace(thresholds, **seconds, **numbers, usual_events_per_minute=usual)
 
 
-def _group(group: Group, by: float, sooner: Declaration) -> Group:
-    rules: Sequence[Record | Alert] = [_rule(rule, by, sooner) for rule in group.rules]
-    return Group(group.name, max(1, round(group.seconds / by)), rules)
+def _group(group: RuleGroup, by: float, sooner: Declaration) -> RuleGroup:
+    rules: Sequence[RecordingRule | AlertRule] = [_rule(rule, by, sooner) for rule in group.rules]
+    return RuleGroup(group.name, max(1, round(group.seconds / by)), rules)
 
 
-def _rule(rule: Record | Alert, by: float, sooner: Declaration) -> Record | Alert:
+def _rule(rule: RecordingRule | AlertRule, by: float, sooner: Declaration) -> RecordingRule | AlertRule:
     """Shorter windows; a wait or a window that is a threshold of the declaration is short already."""
     short = span(sooner.thresholds.stalled_seconds)
 
@@ -78,7 +78,7 @@ def _rule(rule: Record | Alert, by: float, sooner: Declaration) -> Record | Aler
         return found["open"] + (written if written == short else span(_window(found, by)))
 
     expr = WINDOW.sub(shortened, rule.expr)
-    if isinstance(rule, Record):
+    if isinstance(rule, RecordingRule):
         return msgspec.structs.replace(rule, expr=expr)
     own = {"CsqPipelineDown", "CsqBrokersLost", "CsqNobodyThere", "CsqQueueWithoutAgents"}
     wait = rule.for_seconds if rule.name in own else rule.for_seconds / by

@@ -7,12 +7,12 @@ from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 
-from flows.rules.burn_alerts import FOR_PART
-from flows.rules.burns import Derived
-from flows.rules.declared import Slo
-from flows.rules.load import load
-from flows.rules.slo_records import derived
-from flows.settings import Settings
+from flows.commands.rules.burn_alerts import FOR_PART
+from flows.commands.rules.burns import Derived
+from flows.commands.rules.declaration import Slo
+from flows.commands.rules.load import load
+from flows.commands.rules.slo_records import derived
+from flows.settings.model import Settings
 from tests.rules.promtool import Case, Firing, beginning_counts
 
 DECLARATION = load(Path(__file__).parents[2] / "config/slo.yaml", Settings())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.rules.burn_alerts import name_of
+from flows.commands.rules.burn_alerts import name_of
 from tests.rules.objectives import all_burn_alerts
 from tests.rules.promtool import Rule, check_alert, rules
 from tests.rules.scenarios import CASES

@@ -6,8 +6,8 @@ import promql_parser
 import pytest
 import yaml
 
-from flows.rules.build import alerts, files, rule_groups, stale
-from flows.rules.managed import uid_of
+from flows.commands.rules.build import alerts, files, rule_groups, stale
+from flows.commands.rules.grafana_alerts import uid_of
 from tests.grafana.test_queries import kind_and_labels, selectors
 from tests.rules.objectives import DECLARATION
 from tests.rules.promtool import NAME, ROOT, RULES, rules

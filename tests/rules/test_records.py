@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from flows.rules.slo_records import below
+from flows.commands.rules.slo_records import below
 from tests.rules.objectives import DECLARATION, QUEUES, Flow, labels_of, marks
 from tests.rules.promtool import Rule, beginning_counts, needed, rules, run
 from tests.rules.records import LEVELS, Recorded, budget, checks, told

@@ -8,10 +8,10 @@ import click
 import promql_parser
 import pytest
 
-from flows.cli import main
-from flows.rules.burn_alerts import FOR_PART, name_of
-from flows.rules.slo_records import derived
-from operators.domain.decode import REASONS
+from flows.commands.main import main
+from flows.commands.rules.burn_alerts import FOR_PART, name_of
+from flows.commands.rules.slo_records import derived
+from operators.domain.wire.decode import REASONS
 from tests.drills.cases import DRILLS
 from tests.grafana.test_queries import kind_and_labels, selectors
 from tests.rules.objectives import DECLARATION

@@ -13,8 +13,8 @@ from typing import Any, Self
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from operators.connectors.strict_yaml import write
-from operators.observe import Values
+from operators.documents.yaml import write
+from operators.metrics.observe import Values
 from tests.streams import CSQ, ENVIRON, ROOT
 
 WAIT_SECONDS = 40.0

@@ -12,7 +12,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from operators.connectors.deadletters import DeadLettersError, Letter, Receipt
+from operators.connectors.files.letters import DeadLettersError, Letter, Receipt
 from operators.connectors.kafka.errors import failure
 from operators.connectors.kafka.params import KafkaParams
 

@@ -7,8 +7,8 @@ from bytewax.inputs import StatefulSourcePartition
 
 from operators.connectors.kafka.partition import Partition
 from operators.connectors.kafka.reader import Reader
-from operators.domain.route import Chunk
-from operators.epochs import Epochs
+from operators.domain.time.route import Chunk
+from operators.engine.epochs import Epochs
 
 COMMIT_AGAIN_SECONDS = 3_600.0
 """A consumer group forgets a position that is not committed for a week, also where nothing comes."""

@@ -19,7 +19,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from operators.connectors.kafka.errors import KafkaOutputError, delivery_failure
 from operators.connectors.kafka.params import KafkaParams
-from operators.domain.outgoing import Outgoing
+from operators.domain.wire.outgoing import Outgoing
 
 LOG = logging.getLogger(__name__)
 

@@ -22,8 +22,8 @@ from operators.connectors.kafka.partition import Partition
 from operators.connectors.kafka.reader import Reader
 from operators.connectors.kafka.status import SourceStatus
 from operators.connectors.kafka.watch import Watch
-from operators.domain.route import Chunk
-from operators.epochs import Epochs
+from operators.domain.time.route import Chunk
+from operators.engine.epochs import Epochs
 
 MESSAGE_BYTES = 1_000_000
 """`message.max.bytes` of librdkafka, below which no fetch can be bounded."""

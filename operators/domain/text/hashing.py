@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.domain.vectors import RESERVED, SPACE
+from operators.domain.models.vectors import RESERVED, SPACE
 
 SHIFT = np.uint32(SPACE.bit_length() - 1)
 """A key is message << `SHIFT` | feature."""

@@ -17,9 +17,9 @@ from operators.connectors.kafka import reader
 from operators.connectors.kafka.errors import KafkaInputError
 from operators.connectors.kafka.params import KafkaParams
 from operators.connectors.kafka.source import KafkaSource
-from operators.connectors.simulator import Params, simulate
-from operators.domain.outgoing import DEADLETTERS
-from operators.observe import Values
+from operators.domain.wire.outgoing import DEADLETTERS
+from operators.metrics.observe import Values
+from operators.simulator import SimulatorParams, simulate
 from tests.servers import kcat
 from tests.servers.kafka import PASSWORD, USER, Kafka
 from tests.servers.process import Csq, replayed
@@ -126,7 +126,7 @@ def last_event() -> tuple[str, bytes]:
 
 @pytest.fixture(scope="module")
 def stream(tmp_path_factory: pytest.TempPathFactory) -> "Stream":
-    deliveries, _ = simulate(Params(events_per_second=4.0, broken_share=0.02), EVENTS)
+    deliveries, _ = simulate(SimulatorParams(events_per_second=4.0, broken_share=0.02), EVENTS)
     values = [(some.key, some.raw) for some in deliveries if (event_time(some.raw) or 0.0) < NOW] + [last_event()]
     folder = tmp_path_factory.mktemp("stream")
     file = write(folder / "stream.jsonl", [value for _, value in values])

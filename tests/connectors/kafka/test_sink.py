@@ -18,7 +18,7 @@ from operators.connectors.embedded import PARTITIONS, EmbeddedBroker
 from operators.connectors.kafka.errors import KafkaOutputError
 from operators.connectors.kafka.params import KafkaParams
 from operators.connectors.kafka.sink import PARTS, KafkaSink, SinkPart
-from operators.domain.outgoing import Outgoing
+from operators.domain.wire.outgoing import Outgoing
 from tests.ports import deserted
 
 DEADLINE_SECONDS = 20.0

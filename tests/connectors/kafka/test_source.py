@@ -26,7 +26,7 @@ from operators.connectors.kafka.errors import KafkaInputError, input_error
 from operators.connectors.kafka.params import KafkaParams
 from operators.connectors.kafka.part import Part
 from operators.connectors.kafka.source import KafkaSource
-from operators.domain.route import Chunk
+from operators.domain.time.route import Chunk
 from tests.ports import deserted
 
 FAST = {"fetch.wait.max.ms": 10}

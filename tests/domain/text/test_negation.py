@@ -8,7 +8,7 @@ import pytest
 from nltk.sentiment.util import mark_negation
 
 from operators.domain.text.hashing import fold
-from operators.domain.vectorize import Params, Vectorizer
+from operators.domain.text.vectorize import VectorizeParams, Vectorizer
 
 SENTENCES = [
     "I do not like this service at all",
@@ -32,7 +32,7 @@ def plain(word: str) -> int:
 def test_the_same_words_stand_in_the_scope_of_a_negation(sentence: str):
     tokens = re.findall(r"[a-z']+|[.:;!?]", sentence.lower())
     expected = {token.removesuffix("_NEG") for token in mark_negation(tokens) if token.endswith("_NEG")}
-    (vector,) = Vectorizer(Params()).vectorize_many([sentence], ["en"]).tolist()
+    (vector,) = Vectorizer(VectorizeParams()).vectorize_many([sentence], ["en"]).tolist()
     features = set(vector.indices().tolist())
 
     words = {word for word in tokens if word.isalpha() and word not in {"not", "never", "nothing", "no"}}

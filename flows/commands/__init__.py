@@ -1,0 +1,1 @@
+"""The command : one file or folder per subcommand."""

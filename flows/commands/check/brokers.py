@@ -1,0 +1,288 @@
+"""What `csq check` asks the brokers: whether they answer, let us in, have the topics, and let us read and write them.
+
+Only questions: what a user may do is told by the brokers themselves, and the newest record of each partition is read
+without any group knowing of it.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, only not marked as exported
+    AclOperation,
+    AdminClient,
+    ClusterMetadata,
+    ConfigResource,
+    ResourceType,
+)
+
+from flows.commands.check.finding import Finding
+from flows.commands.check.machine import is_loopback
+from flows.settings.model import Settings
+from operators.connectors.kafka.errors import END_OF_PARTITION, refusal
+from operators.connectors.kafka.params import part_name
+
+MAX_SECONDS: Final = 10.0
+"""How long the first answer may take here, where `kafka.connect_seconds` allows more."""
+ASK_SECONDS: Final = 5.0
+"""How long any further answer may take."""
+READ_SECONDS: Final = 10.0
+"""How long reading the newest records may take."""
+OPEN = ("", "plaintext", "sasl_plaintext")
+"""Values of `security.protocol` that encrypt nothing."""
+
+
+def check_kafka(settings: Settings) -> Iterator[Finding]:
+    """Everything that can be asked; what makes the rest pointless ends it."""
+    if not settings.kafka.brokers:
+        yield Finding.ok("brokers", "none set: csq run starts an embedded broker and a simulated shop")
+        return
+    trouble: list[KafkaError] = []
+    own = {"error_cb": trouble.append, "fetch.wait.max.ms": 10, "enable.partition.eof": True}
+    group = {"group.id": settings.kafka.group_id or "csq", "enable.auto.commit": False, "auto.offset.reset": "error"}
+    where = ",".join(settings.kafka.brokers)
+    try:
+        admin = AdminClient(settings.kafka.client_config({"error_cb": trouble.append}))
+        consumer = Consumer(settings.kafka.client_config({**own, **group}))
+    except KafkaException as error:
+        todo = "Correct kafka.security or kafka.librdkafka."
+        yield Finding.fail("brokers", f"librdkafka refuses the settings: {error.args[0].str()}.", todo)
+        return
+    try:
+        seconds = min(settings.kafka.connect_seconds, MAX_SECONDS)
+        cluster = _connect(admin, trouble, seconds)
+        if isinstance(cluster, KafkaError):
+            yield _unanswered(where, cluster, trouble, seconds)
+            return
+        yield Finding.ok("brokers", f"{where}: {len(cluster.brokers)} answer, cluster {cluster.cluster_id}")
+        yield _credentials(settings)
+        yield from _Asked(settings, admin, consumer, cluster).findings()
+    finally:
+        consumer.close()
+
+
+def _connect(admin: AdminClient, trouble: list[KafkaError], seconds: float) -> ClusterMetadata | KafkaError:
+    """What the cluster says of itself; the error when it says nothing, or at once when it refuses us."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return admin.list_topics(timeout=0.5)  # of all topics: asking for one would make it
+        except KafkaException as error:
+            admin.poll(0)  # calls error_cb, which knows more than "timed out"
+            if time.monotonic() > deadline or any(refusal(cause) for cause in trouble):
+                last: KafkaError = error.args[0]
+                return last
+
+
+def _unanswered(where: str, error: KafkaError, trouble: Sequence[KafkaError], seconds: float) -> Finding:
+    for cause in trouble:
+        if hint := refusal(cause):
+            return Finding.fail("credentials", f"{where} refuses this client: {cause.str()}.", f"{hint}.")
+    reasons = {cause.code(): cause.str() for cause in (*trouble, error)}
+    return Finding.fail(
+        "brokers",
+        f"{where}: no answer in {seconds:g} s: {'; '.join(reasons.values())}.",
+        "Check kafka.brokers and the network, and kafka.security: a listener with TLS answers nothing without it.",
+    )
+
+
+def _credentials(settings: Settings) -> Finding:
+    security = {name: secret.reveal() for name, secret in settings.kafka.security.items()}
+    protocol = security.get("security.protocol", "").lower()
+    mechanism = security.get("sasl.mechanism", security.get("sasl.mechanisms", ""))
+    how = f"{protocol or 'plaintext'}{f' {mechanism}' if mechanism else ''} accepted"
+    hosts = [broker.rpartition(":")[0].strip("[]") for broker in settings.kafka.brokers]
+    if protocol in OPEN and not all(map(is_loopback, hosts)):
+        todo = "Set kafka.security: security.protocol to ssl or sasl_ssl."
+        return Finding.warn("credentials", f"{how}: what customers write crosses the network unencrypted.", todo)
+    return Finding.ok("credentials", how)
+
+
+class _Asked:
+    """The questions to a cluster that answers."""
+
+    def __init__(self, settings: Settings, admin: AdminClient, consumer: Consumer, cluster: ClusterMetadata) -> None:
+        self._kafka = settings.kafka
+        self._ahead_seconds = settings.intake.ahead_seconds
+        self._admin = admin
+        self._consumer = consumer
+        self._cluster = cluster
+
+    def findings(self) -> Iterator[Finding]:
+        outputs = list(dict.fromkeys(self._kafka.outputs.by_stream().values()))
+        allowed = self._allowed([*self._kafka.topics, *outputs])
+        there = []
+        for topic in self._kafka.topics:
+            finding = self._topic(topic, allowed)
+            if finding is None:
+                there.append(topic)
+            else:
+                yield finding
+        yield from self._read(there)
+        yield from self._group(there)
+        by_themselves = "" if self._cluster.topics.keys() >= set(outputs) else self._makes_topics()
+        for topic in outputs:
+            yield self._output(topic, allowed, by_themselves)
+
+    def _allowed(self, topics: Sequence[str]) -> dict[str, set[AclOperation]]:
+        """What this user may do to the topics that are there; a topic is missing where the brokers do not say."""
+        asked = TopicCollection([topic for topic in dict.fromkeys(topics) if topic in self._cluster.topics])
+        if not asked.topic_names:
+            return {}
+        try:
+            told = self._admin.describe_topics(asked, include_authorized_operations=True, request_timeout=ASK_SECONDS)
+        except KafkaException:
+            return {}
+        found = {topic: _result(future) for topic, future in told.items()}
+        return {
+            topic: set(described.authorized_operations)
+            for topic, described in found.items()
+            if described is not None and described.authorized_operations
+        }
+
+    def _topic(self, topic: str, allowed: Mapping[str, set[AclOperation]]) -> Finding | None:
+        """What is wrong with a topic of events, before it is read."""
+        found = self._cluster.topics.get(topic)
+        if found is None or found.error is not None:
+            why = found.error.str() if found is not None and found.error is not None else "not there"
+            return Finding.fail(
+                "topic",
+                f"{topic}: {why}.",
+                f"Make it (kafka-topics.sh --create --topic {topic}), correct kafka.topics, or allow this user to "
+                "describe it.",
+            )
+        if topic in allowed and AclOperation.READ not in allowed[topic]:
+            return Finding.fail("topic", f"{topic}: this user may not read it.", "Allow READ on the topic.")
+        return None
+
+    def _read(self, topics: Sequence[str]) -> Iterator[Finding]:
+        """Whether each partition gives its newest record, or says that it is empty."""
+        if not topics:
+            return
+        parts = [TopicPartition(topic, n) for topic in topics for n in sorted(self._cluster.topics[topic].partitions)]
+        newest, failed = self._newest(parts)
+        for topic in topics:
+            own = [part for part in parts if part.topic == topic]
+            bad = [part for part in own if part_name(topic, part.partition) in failed]
+            if bad:
+                name = part_name(topic, bad[0].partition)
+                yield Finding.fail(
+                    "topic",
+                    f"{name}: cannot be read: {failed[name]}.",
+                    "Allow READ on the topic, or wait until the partition has a leader.",
+                )
+                continue
+            times = [newest[name] for part in own if (name := part_name(topic, part.partition)) in newest]
+            age = f", newest record {_age(time.time() - max(times))}" if times else ", empty"
+            yield Finding.ok("topic", f"{topic}: {len(own)} partition{'s' * (len(own) > 1)}, readable{age}")
+            if times and max(times) - time.time() > self._ahead_seconds:
+                yield Finding.warn(
+                    "clock",
+                    f"{topic}: the newest record is {max(times) - time.time():.0f} s ahead of this machine's clock.",
+                    "Synchronise the clocks of producers and of this machine: events of the future are refused "
+                    "(intake.ahead_seconds).",
+                )
+
+    def _newest(self, parts: Sequence[TopicPartition]) -> tuple[dict[str, float], dict[str, str]]:
+        """POSIX s of the newest record by partition that has one; why not, by partition that cannot be read."""
+        waiting: dict[str, TopicPartition] = {}
+        newest: dict[str, float] = {}
+        failed: dict[str, str] = {}
+        for part in parts:
+            name = part_name(part.topic, part.partition)
+            try:
+                low, high = self._consumer.get_watermark_offsets(part, timeout=ASK_SECONDS)
+            except KafkaException as error:
+                failed[name] = error.args[0].str()
+            else:
+                waiting[name] = TopicPartition(part.topic, part.partition, max(low, high - 1))
+        self._consumer.assign(list(waiting.values()))
+        deadline = time.monotonic() + READ_SECONDS
+        while waiting and time.monotonic() < deadline:
+            if (message := self._consumer.poll(0.2)) is not None:
+                _take(message, waiting, newest, failed)
+        return newest, failed | dict.fromkeys(waiting, f"no answer in {READ_SECONDS:g} s")
+
+    def _group(self, topics: Sequence[str]) -> Iterator[Finding]:
+        """Whether positions can be committed for lag tools to see."""
+        group = self._kafka.group_id
+        if group is None or not topics:
+            return
+        try:
+            found = self._consumer.committed([TopicPartition(topic, 0) for topic in topics], timeout=ASK_SECONDS)
+        except KafkaException as error:
+            why: KafkaError | None = error.args[0]
+        else:
+            why = next((part.error for part in found if part.error is not None), None)
+        if why is not None:
+            yield Finding.fail("group", f"{group}: {why.str()}.", "Allow READ on the group, or correct kafka.group_id.")
+        else:
+            yield Finding.ok("group", f"{group}: positions can be committed")
+
+    def _output(self, topic: str, allowed: Mapping[str, set[AclOperation]], by_themselves: str) -> Finding:
+        if topic in self._cluster.topics:
+            if topic in allowed and AclOperation.WRITE not in allowed[topic]:
+                return Finding.fail("output", f"{topic}: this user may not write to it.", "Allow WRITE on the topic.")
+            return Finding.ok(
+                "output",
+                f"{topic}: {'writable' if topic in allowed else 'there; the brokers do not say who may write'}",
+            )
+        todo = f"Make it (kafka-topics.sh --create --topic {topic}), or correct kafka.outputs."
+        match by_themselves:
+            case "true":
+                return Finding.warn("output", f"{topic}: not there; the brokers make it when it is written to.", todo)
+            case "false":
+                return Finding.fail("output", f"{topic}: not there, and the brokers make no topics themselves.", todo)
+            case _:
+                return Finding.warn("output", f"{topic}: not there; the brokers do not say if they make it.", todo)
+
+    def _makes_topics(self) -> str:
+        """`true` where brokers make a topic that somebody writes to, `false`, or nothing where we may not know."""
+        broker = ConfigResource(ResourceType.BROKER, str(next(iter(self._cluster.brokers))))
+        try:
+            told = self._admin.describe_configs([broker], request_timeout=ASK_SECONDS)
+        except KafkaException:
+            return ""
+        config = _result(told[broker])
+        entry = config.get("auto.create.topics.enable") if config else None
+        return "" if entry is None else str(entry.value)
+
+
+def _take(
+    message: Message, waiting: dict[str, TopicPartition], newest: dict[str, float], failed: dict[str, str]
+) -> None:
+    """Note what a partition said; errors of the connection are tried again by librdkafka."""
+    topic, partition = message.topic(), message.partition()
+    if topic is None or partition is None:
+        return
+    name, error = part_name(topic, partition), message.error()
+    if error is None:
+        newest[name] = message.timestamp()[1] / 1000
+    elif error.code() != END_OF_PARTITION:
+        failed[name] = error.str()
+    waiting.pop(name, None)
+
+
+def _result(future: "Future[Any]") -> Any:  # noqa: ANN401 - whatever was asked for
+    """The answer; `None` where there is none."""
+    with suppress(KafkaException, FutureTimeoutError):
+        return future.result(ASK_SECONDS + 1)
+    return None
+
+
+def _age(seconds: float) -> str:
+    """How long ago, in the largest unit that says something.
+
+    >>> _age(90), _age(7200), _age(-5)
+    ('90 s ago', '2 h ago', '5 s in the future')
+    """
+    if seconds < 0:
+        return f"{-seconds:.0f} s in the future"
+    for size, unit in ((172_800.0, "d"), (7_200.0, "h"), (120.0, "min")):
+        if seconds >= size:
+            return f"{seconds / {'d': 86_400, 'h': 3_600, 'min': 60}[unit]:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"

@@ -1,0 +1,37 @@
+"""The command `csq import`."""
+
+from pathlib import Path
+
+import click
+
+from flows.commands.output import opened, out_option
+from operators.importer import ImporterError, load_mapping
+from operators.importer import import_file as import_rows
+
+
+@click.command(name="import")
+@click.option(
+    "--mapping",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="Mapping file (YAML); see docs/importing.md.",
+)
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@out_option
+@click.option("--strict", is_flag=True, help="Stop at the first bad row instead of leaving it out.")
+@click.option("--limit", type=click.IntRange(1), help="At most so many rows.")
+def import_file(mapping: Path, file: Path, *, out: Path | None, strict: bool, limit: int | None) -> None:
+    """Turn a CSV or TSV export (plain or .gz) into events, by a declared mapping."""
+    try:
+        declared = load_mapping(mapping)
+        with opened(out) as written:
+            done = import_rows(
+                declared, file, written, strict=strict, report=lambda text: click.echo(text, err=True), limit=limit
+            )
+    except ImporterError as error:
+        raise click.ClickException(str(error)) from None
+    counts = ", ".join(f"{name} {count}" for name, count in done.events.items()) or "none"
+    click.echo(
+        f"{done.rows} rows read, {done.bad_rows} bad, {done.rows_without_event} without event; events: {counts}",
+        err=True,
+    )

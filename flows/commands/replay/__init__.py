@@ -1,0 +1,1 @@
+"""The command `csq replay`, and how its summary is shown."""

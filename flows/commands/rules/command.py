@@ -1,0 +1,92 @@
+"""The command `csq rules`: rules, alerts and what is generated with them, from `config/slo.yaml`."""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from flows.commands.options import config_option, settings_of
+from flows.commands.rules.build import alerts, files, stale, write
+from flows.commands.rules.burns import span
+from flows.commands.rules.declaration import Declaration
+from flows.commands.rules.load import RulesError, load
+from flows.settings.config_folder import config_folder
+
+WIDTH = 200
+"""Columns where no terminal says how many there are."""
+
+
+def _default_slo() -> Path:
+    here = Path("config/slo.yaml")
+    return here if here.exists() else config_folder() / "slo.yaml"
+
+
+slo_option = click.option(
+    "--slo",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=_default_slo,
+    show_default="config/slo.yaml, without it the one that is installed with csq",
+    help="The declaration (see docs/slo.md).",
+)
+root_option = click.option(
+    "--root",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    help="Folder that holds config/, grafana/ and docs/; without it the present one.",
+)
+
+
+@click.group()
+def rules() -> None:
+    """Prometheus rules, alerts and their copies for Grafana, generated from config/slo.yaml."""
+
+
+def _declared(slo: Path, config: Path | None) -> Declaration:
+    try:
+        return load(slo, settings_of(config))
+    except RulesError as error:
+        raise click.ClickException(str(error)) from None
+
+
+@rules.command()
+@slo_option
+@root_option
+@config_option
+def build(slo: Path, root: Path, config: Path | None) -> None:
+    """Write every generated file anew; queues and other labels are those of the settings."""
+    declaration = _declared(slo, config)
+    try:
+        changed = write(declaration, root)
+    except OSError as error:
+        raise click.ClickException(f"{error.filename}: cannot be written: {error.strerror}") from None
+    for name in changed:
+        click.echo(f"wrote {name}")
+    if not changed:
+        click.echo(f"all {len(files(declaration))} files were up to date")
+
+
+@rules.command()
+@slo_option
+@root_option
+@config_option
+def check(slo: Path, root: Path, config: Path | None) -> None:
+    """Fail when a generated file is not what the declaration says."""
+    wrong = stale(_declared(slo, config), root)
+    if wrong:
+        names = ", ".join(wrong)
+        raise click.ClickException(f"not what {slo} says: {names}; run `csq rules build` and commit what it writes")
+
+
+@rules.command(name="list")
+@slo_option
+@config_option
+def list_command(slo: Path, config: Path | None) -> None:
+    """Show every alert: severity, team, after how long, and what it says."""
+    table = Table("alert", "severity", "class", "team", "after", "says", box=None, pad_edge=False)
+    for alert in alerts(_declared(slo, config)):
+        wait = span(alert.for_seconds) if alert.for_seconds else "at once"
+        queue_class = alert.labels.get("class", "")
+        table.add_row(alert.name, alert.severity, queue_class, alert.team, wait, alert.says("<{}>"))
+    wide = Console()
+    (wide if wide.is_terminal else Console(width=WIDTH)).print(table)

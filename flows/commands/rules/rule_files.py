@@ -1,0 +1,60 @@
+"""Written: groups of rules as files for Prometheus."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from flows.commands.rules.burns import span
+from flows.commands.rules.declaration import Declaration
+from flows.commands.rules.layout import laid_out
+from flows.commands.rules.rule import AlertRule, RecordingRule, RuleGroup
+
+HEAD = "# Generated from config/slo.yaml by `csq rules build`; do not edit.\n"
+
+
+class Dumper(yaml.SafeDumper):
+    """Text of several lines stands as a block, and nothing is wrapped."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ANN401 - any plain data
+        """Never write an anchor: other readers need not know them."""
+        del data
+        return True
+
+
+def _represent_text(dumper: Dumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+Dumper.add_representer(str, _represent_text)
+
+
+def dumped(data: object) -> str:
+    """Plain data as YAML, keys in their order."""
+    text: str = yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=10**9)
+    return HEAD + text
+
+
+def rule_file(groups: Sequence[RuleGroup], declaration: Declaration) -> str:
+    """A rule file of Prometheus 2.42 and later."""
+    return dumped(
+        {
+            "groups": [
+                {
+                    "name": group.name,
+                    "interval": span(group.seconds),
+                    "rules": [_rule(rule, declaration) for rule in group.rules],
+                }
+                for group in groups
+            ]
+        }
+    )
+
+
+def _rule(rule: RecordingRule | AlertRule, declaration: Declaration) -> dict[str, Any]:
+    expr = laid_out(rule.expr)
+    if isinstance(rule, RecordingRule):
+        return {"record": rule.record, "expr": expr} | ({"labels": rule.labels} if rule.labels else {})
+    wait = {"for": span(rule.for_seconds)} if rule.for_seconds else {}
+    written = {"alert": rule.name, "expr": expr} | wait
+    return written | {"labels": rule.all_labels(), "annotations": rule.annotations(declaration)}

@@ -1,0 +1,1 @@
+"""The command `csq run`, and its live view."""

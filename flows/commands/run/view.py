@@ -1,0 +1,349 @@
+"""View: what a terminal shows while the flow runs. Reads the registry twice a second, and nothing else.
+
+`render` is a pure function of three readings (now, a moment ago, a minute ago), so that rates and mixes are differences
+of counters, exactly as Prometheus would take them.
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from io import StringIO
+from itertools import pairwise
+from pathlib import Path
+from threading import Event, Thread
+from typing import NamedTuple
+
+from prometheus_client import CollectorRegistry
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.constrain import Constrain
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from operators.domain.stage.labels import OTHER
+from operators.metrics.observe import Labels, Values, read
+
+UPDATE_SECONDS = 0.5
+RATE_SECONDS, MIX_SECONDS = 5.0, 60.0
+"""Over how long rates (events/s) and mixes (sentiment, ages, satisfaction) are taken."""
+HORIZON = "900"
+"""Seconds: the forecast that is shown."""
+WIDTH = 100
+"""Columns at most; 80 are enough."""
+MOODS = (("negative", "red"), ("neutral", "dim"), ("positive", "green"))
+BAR = 24
+"""Columns of a sentiment bar."""
+ABSENT = "-"
+"""What is shown where nothing has been measured."""
+
+SHOWN = frozenset(
+    {
+        "csq_events_total",
+        "csq_duplicates_total",
+        "csq_late_events_total",
+        "csq_dead_letters_total",
+        "csq_newest_event_timestamp_seconds",
+        "csq_event_age_seconds_bucket",
+        "csq_state_entries",
+        "csq_open_waits",
+        "csq_oldest_open_wait_seconds",
+        "csq_conversations_open",
+        "csq_reply_rounds_total",
+        "csq_reply_seconds_count",
+        "csq_reply_smoothed_seconds",
+        "csq_reply_forecast_seconds",
+        "csq_agents",
+        "csq_turns_total",
+        "csq_satisfaction_score_sum",
+        "csq_satisfaction_score_count",
+        "csq_customers_at_risk",
+        "csq_model_examples_total",
+        "csq_model_accuracy",
+        "csq_model_auc",
+        "csq_model_loss",
+        "csq_model_calibration_error",
+    }
+)
+"""The samples that the view looks at; the others are not kept for a minute."""
+
+
+class Reading(NamedTuple):
+    """The values of a registry at a moment (seconds of any steady clock; `wall` is POSIX seconds)."""
+
+    at: float
+    wall: float
+    values: Values
+
+
+class _Change:
+    """What was added between two readings."""
+
+    def __init__(self, now: Reading, before: Reading) -> None:
+        self._now, self._before = now.values, before.values
+        self.seconds = now.at - before.at
+
+    def of(self, name: str) -> dict[Labels, float]:
+        old = self._before.get(name, {})
+        return {labels: value - old.get(labels, 0.0) for labels, value in self._now.get(name, {}).items()}
+
+    def total(self, name: str) -> float:
+        return sum(self.of(name).values())
+
+    def rate(self, name: str) -> float | None:
+        return self.total(name) / self.seconds if self.seconds > 0 else None
+
+    def mean(self, histogram: str) -> float | None:
+        count = self.total(f"{histogram}_count")
+        return self.total(f"{histogram}_sum") / count if count > 0 else None
+
+
+def quantile(q: float, buckets: Mapping[Labels, float]) -> float | None:
+    """Estimate a quantile from cumulative buckets (bound last in the labels), as PromQL's histogram_quantile does.
+
+    >>> quantile(0.5, {("1.0",): 10, ("2.0",): 30, ("+Inf",): 30})
+    1.25
+    >>> quantile(0.5, {("+Inf",): 0}) is None
+    True
+    """
+    cumulative = sorted((float(labels[-1]), count) for labels, count in buckets.items())
+    if not cumulative or cumulative[-1][1] <= 0:
+        return None
+    rank = q * cumulative[-1][1]
+    for (low, below), (high, count) in pairwise([(0.0, 0.0), *cumulative]):
+        if count >= rank and count > below:
+            return low if high == float("inf") else low + (high - low) * (rank - below) / (count - below)
+    return None
+
+
+def span(seconds: float | None) -> str:
+    """Write a duration in the two units that matter.
+
+    >>> span(0.0123), span(4.26), span(75), span(3725), span(100_000), span(None)
+    ('12ms', '4.3s', '1m 15s', '1h 02m', '1d 3h', '-')
+    """
+    if seconds is None:
+        return ABSENT
+    if seconds < 1:
+        return f"{seconds * 1000:.0f}ms"
+    if seconds < 9.95:  # noqa: PLR2004 below ten, a tenth is worth a column
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d {hours}h"
+    if hours:
+        return f"{hours}h {minutes:02d}m"
+    return f"{minutes}m {rest:02d}s" if minutes else f"{rest}s"
+
+
+def _number(value: float | None, form: str = ",.0f") -> str:
+    return ABSENT if value is None else format(value, form)
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{part / whole:.0%}" if whole > 0 else ABSENT
+
+
+def _by_first(values: Mapping[Labels, float]) -> dict[str, dict[Labels, float]]:
+    """Group by the first label."""
+    groups: dict[str, dict[Labels, float]] = {}
+    for (first, *others), value in values.items():
+        groups.setdefault(first, {})[tuple(others)] = value
+    return groups
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(box=None, expand=True, padding=(0, 0, 0, 2), header_style="dim", pad_edge=False)
+    table.add_column(Text(title, "bold not dim"), no_wrap=True, ratio=1, min_width=len(title))
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True, min_width=max(6, len(column)))
+    return table
+
+
+def _facts(pairs: Iterable[tuple[str, str, str]]) -> Text:
+    """Write facts in a line: value, unit, style of the value."""
+    line = Text(no_wrap=True, overflow="ellipsis")
+    for value, unit, style in pairs:
+        line.append(f"{'   ' if line else ''}{value}", style)
+        line.append(f" {unit}", "dim")
+    return line
+
+
+def _head(now: Reading, recent: _Change, minute: _Change) -> RenderableType:
+    values = now.values
+    newest = next(iter(values.get("csq_newest_event_timestamp_seconds", {}).values()), None)
+    ages = minute.of("csq_event_age_seconds_bucket")
+
+    def total(name: str) -> float:
+        return sum(values.get(name, {}).values())
+
+    dead = total("csq_dead_letters_total")
+    flowing = _facts(
+        (
+            (_number(recent.rate("csq_events_total")), "events/s", "bold cyan"),
+            (_number(total("csq_events_total")), "events", "bold"),
+            (span(None if newest is None else max(now.wall - newest, 0.0)), "since the newest", "bold"),
+            (_number(total("csq_state_entries")), "records held", "bold"),
+        )
+    )
+    counted = _facts(
+        (
+            (span(quantile(0.5, ages)), "age p50", "bold"),
+            (span(quantile(0.99, ages)), "age p99", "bold"),
+            (_number(dead), "dead letters", "bold yellow" if dead else "bold"),
+            (_number(total("csq_duplicates_total")), "duplicates", "bold"),
+            (_number(total("csq_late_events_total")), "late", "bold"),
+        )
+    )
+    return Group(flowing, counted)
+
+
+def _forecast(now: Values, queue: str, bound: str) -> str:
+    return span(now.get("csq_reply_forecast_seconds", {}).get((queue, HORIZON, bound)))
+
+
+def _smoothed(now: Values, queue: str) -> float | None:
+    """Mean over the channels of a queue, each by how many replies it has had."""
+    replies = now.get("csq_reply_seconds_count", {})
+    smoothed = _by_first(now.get("csq_reply_smoothed_seconds", {})).get(queue, {})
+    weights = {channel: replies.get((queue, *channel, "human"), 0.0) for channel in smoothed}
+    whole = sum(weights.values())
+    if whole > 0:
+        return sum(value * weights[channel] for channel, value in smoothed.items()) / whole
+    return sum(smoothed.values()) / len(smoothed) if smoothed else None
+
+
+def _queues(now: Values) -> Table:
+    table = _table("Queues", "open", "waiting", "oldest", "reply", "in 15 min", "up to", "in time", "agents")
+    waits, oldest = (now.get("csq_open_waits", {}), now.get("csq_oldest_open_wait_seconds", {}))
+    conversations = now.get("csq_conversations_open", {})
+    rounds, agents = (_by_first(now.get("csq_reply_rounds_total", {})), _by_first(now.get("csq_agents", {})))
+    for (queue,) in sorted({*waits, *conversations}):
+        met = sum(value for (_, outcome), value in rounds.get(queue, {}).items() if outcome == "met")
+        judged = sum(rounds.get(queue, {}).values())
+        waiting = waits.get((queue,), 0.0)
+        on_shift = sum(value for (state,), value in agents.get(queue, {}).items() if state in {"available", "busy"})
+        if queue != OTHER or judged or waiting:
+            table.add_row(
+                queue,
+                _number(conversations.get((queue,))),
+                Text(_number(waiting), "bold" if waiting else ""),
+                span(oldest.get((queue,)) if waiting else None),
+                span(_smoothed(now, queue)),
+                _forecast(now, queue, "mean"),
+                _forecast(now, queue, "upper"),
+                _share(met, judged),
+                _number(on_shift),
+            )
+    return table
+
+
+def _bar(shares: Sequence[tuple[float, str]]) -> Text:
+    """A thin bar of coloured parts; the ends of the parts are rounded, so their sum is always `BAR`."""
+    bar, done, drawn = Text(), 0.0, 0
+    for share, style in shares:
+        done += share
+        end = round(done * BAR)
+        bar.append("━" * (end - drawn), style)
+        drawn = end
+    return bar
+
+
+def _moods(minute: _Change) -> Table:
+    table = _table("Sentiment, last minute", "messages", "negative", "neutral", "positive")
+    counts: dict[str, dict[str, float]] = {}
+    for (_, _, language, sentiment), value in minute.of("csq_turns_total").items():
+        mood = counts.setdefault(language, {})
+        mood[sentiment] = mood.get(sentiment, 0.0) + value
+    for language, mood in sorted(counts.items()):
+        whole = sum(mood.values())
+        if whole > 0:
+            name = Text(f"{language:<6}")
+            name.append_text(_bar([(mood.get(sentiment, 0.0) / whole, style) for sentiment, style in MOODS]))
+            table.add_row(name, _number(whole), *(_share(mood.get(sentiment, 0.0), whole) for sentiment, _ in MOODS))
+    return table
+
+
+def _customers(now: Values, minute: _Change, ever: _Change) -> RenderableType:
+    means = (reach.mean("csq_satisfaction_score") for reach in (minute, ever))
+    satisfied = zip((_number(mean, ".2f") for mean in means), ("of 5, last minute", "since the start"), strict=True)
+    at_risk = {segment: value for (segment,), value in sorted(now.get("csq_customers_at_risk", {}).items())}
+    leaving = [(_number(sum(at_risk.values()) if at_risk else None), "customers", "bold")]
+    leaving += [(_number(value), segment, "") for segment, value in at_risk.items() if value]
+    lines = Table.grid(padding=(0, 2))
+    lines.add_row(Text("Satisfaction", "bold"), _facts((value, unit, "bold") for value, unit in satisfied))
+    lines.add_row(Text("At risk", "bold"), _facts(leaving))
+    return lines
+
+
+def _models(now: Values) -> Table:
+    measures = ("accuracy", "auc", "loss", "calibration_error")
+    table = _table("Models", "examples", "accuracy", "AUC", "loss", "calibration")
+    for labels, examples in sorted(now.get("csq_model_examples_total", {}).items()):
+        figures = (_number(now.get(f"csq_model_{measure}", {}).get(labels), ".3f") for measure in measures)
+        table.add_row(labels[0], _number(examples), *figures)
+    return table
+
+
+def render(now: Reading, recent: Reading, minute: Reading, urls: Mapping[str, str]) -> RenderableType:
+    """Draw the view: `recent` and `minute` are earlier readings, `urls` the names and addresses to open."""
+    start = Reading(0.0, 0.0, {})
+    addresses = Text("   ".join(urls.values()), overflow="fold")
+    past_minute = _Change(now, minute)
+    parts = (
+        _head(now, _Change(now, recent), past_minute),
+        _queues(now.values),
+        _moods(past_minute),
+        _customers(now.values, past_minute, _Change(now, start)),
+        _models(now.values),
+        addresses,
+    )
+    view = Table(box=box.HORIZONTALS, show_header=False, expand=True, border_style="dim", padding=0, show_lines=True)
+    view.add_column(ratio=1)
+    for part in parts:
+        view.add_row(part)
+    return Constrain(view, WIDTH)
+
+
+class LiveView:
+    """Draws the view twice a second from a thread of its own, between `start` and `stop`."""
+
+    def __init__(self, registry: CollectorRegistry, urls: Mapping[str, str], console: Console | None = None) -> None:
+        self._registry, self._urls = registry, urls
+        self._readings: deque[Reading] = deque(maxlen=round(MIX_SECONDS / UPDATE_SECONDS) + 1)
+        self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
+        self._stopping = Event()
+        self._thread = Thread(target=self._run, name="csq-view", daemon=True)
+
+    def draw(self) -> RenderableType:
+        """Take a reading and draw it."""
+        now = Reading(time.monotonic(), time.time(), read(self._registry, SHOWN))
+        self._readings.append(now)
+        recent = self._readings[max(0, len(self._readings) - 1 - round(RATE_SECONDS / UPDATE_SECONDS))]
+        return render(now, recent, self._readings[0], self._urls)
+
+    def start(self) -> None:
+        """Begin to draw."""
+        self._live.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Draw the last state, which stays on the terminal."""
+        self._stopping.set()
+        self._thread.join()
+        self._live.update(self.draw(), refresh=True)
+        self._live.stop()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._live.update(self.draw(), refresh=True)
+            self._stopping.wait(UPDATE_SECONDS)
+
+
+def save_svg(path: Path, renderable: RenderableType, title: str = "csq run") -> None:
+    """Write what a terminal would show as a picture."""
+    console = Console(record=True, width=WIDTH, file=StringIO(), force_terminal=True, color_system="truecolor")
+    console.print(renderable)
+    path.write_text(console.export_svg(title=title), encoding="utf-8")

@@ -1,0 +1,237 @@
+"""The command `csq state`: look into a recovery store, write it out as plain lines, make one from such lines."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
+from typing import IO, Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from flows.commands.state.plain_json import from_json, to_json
+from flows.commands.state.refill import Given, refill
+from flows.host.recovery import check_readable, fresh_store, in_use, users_of
+from flows.settings.model import State
+from operators.domain.stage.seal import StateDamagedError, seal, unseal
+from operators.engine.store import MANIFEST, Manifest, Snap, StoreError, read_manifest, resume_of, snaps_of
+
+FORMAT = 1
+"""Of an export."""
+_HEAD = "csq_state"
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+def tells(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn errors whose text says what to do into exit 1."""
+
+    @wraps(command)
+    def telling(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401  whatever click hands over
+        try:
+            command(*args, **kwargs)
+        except (StoreError, StateDamagedError) as error:
+            raise click.ClickException(str(error)) from None
+        except PermissionError as error:
+            raise click.ClickException(
+                f"{error.filename}: {error.strerror}; run it as the user that csq runs as, who owns the store"
+            ) from None
+
+    return telling
+
+
+@click.group()
+def state() -> None:
+    """Look into a recovery store, or write and read it as plain lines (docs/state.md)."""
+
+
+_directory = click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+
+
+@state.command()
+@_directory
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@tells
+def show(directory: Path, *, as_json: bool) -> None:
+    """Show what a recovery store holds: stages, lanes, records, bytes, age, versions. It may be in use."""
+    found = _shown(directory)
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    console = Console()
+    for name, value in found.items():
+        if name not in {"stages", "positions"}:
+            console.print(f"{name.replace('_', ' '):>16}  {'-' if value is None else value}", highlight=False)
+    table = Table("stage", "keys", "records", "bytes", "newest snapshot")
+    for stage in found["stages"]:
+        sizes = (f"{stage['keys']:,}", f"{stage['records']:,}", f"{stage['bytes']:,}")
+        table.add_row(stage["stage"], *sizes, f"{stage['age_seconds']:,.0f} s ago")
+    console.print(table)
+    for name, position in found["positions"].items():
+        where = f"next offset {position:,}" if position >= 0 else "not read yet"
+        console.print(f"{name:>24}  {where}", highlight=False)
+
+
+@dataclass
+class _Sum:
+    keys: int = 0
+    records: int = 0
+    size: int = 0
+    newest: datetime = _NEVER
+
+    def add(self, snap: Snap, sealed: bytes) -> None:
+        self.keys += 1
+        self.records += _records(sealed, f"{snap.step}, key {snap.key}")
+        self.size += snap.size
+        self.newest = max(self.newest, snap.at)
+
+
+def _shown(folder: Path) -> dict[str, Any]:
+    manifest, resume, now = _manifest(folder), resume_of(folder), datetime.now(UTC)
+    sums: dict[str, _Sum] = {}
+    positions: dict[str, int] = {}
+    for snap in snaps_of(folder):
+        if isinstance(snap.value, int):
+            positions[snap.key] = snap.value
+        elif snap.value:
+            sums.setdefault(snap.step.split(".")[1], _Sum()).add(snap, snap.value)
+    newest = max((each.newest for each in sums.values()), default=None)
+    return {
+        "directory": str(folder),
+        "csq": manifest.csq,
+        "river": manifest.river,
+        "state_version": manifest.state,
+        "lanes": manifest.lanes,
+        "partitions": manifest.partitions,
+        "made_at": manifest.made_at,
+        "in_use_by": ", ".join(users_of(folder)) or None,
+        "epoch": None if resume is None else resume.epoch,
+        "age_seconds": None if newest is None else round((now - newest).total_seconds(), 1),
+        "bytes_on_disk": sum(path.stat().st_size for path in folder.glob("part-*")),
+        "stages": [
+            {
+                "stage": stage,
+                "keys": each.keys,
+                "records": each.records,
+                "bytes": each.size,
+                "age_seconds": round((now - each.newest).total_seconds(), 1),
+            }
+            for stage, each in sorted(sums.items())
+        ],
+        "positions": dict(sorted(positions.items())),
+    }
+
+
+def _records(sealed: bytes, where: str) -> int:
+    """Records in the snapshot of one key; a model is one."""
+    held = unseal(sealed, where).get("stage")
+    match held:
+        case {"seen": {"ids": bytes(ids)}}:
+            return len(ids) // 8
+        case {"records": dict(records)}:
+            return len(records)
+        case {"queues": dict(queues)}:
+            parts = ("conversations", "waits", "agents", "plans")
+            return len(queues) + sum(len(queue[part]) for queue in queues.values() for part in parts)
+        case _:
+            return 1
+
+
+@state.command()
+@_directory
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write.")
+@tells
+def export(directory: Path, *, out: Path) -> None:
+    """Write a store as JSON lines: a head, then a line for each step and key. csq must not run on it."""
+    manifest = _manifest(directory)
+    users = users_of(directory)
+    if users:
+        raise in_use(directory, ", ".join(users))
+    fresh = out.with_name(f".{out.name}.new")
+    try:
+        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123  a mode
+            lines = export_to(file, directory, manifest)
+        fresh.replace(out)
+    except OSError as error:
+        raise click.ClickException(f"{out}: cannot be written: {error.strerror}") from None
+    click.echo(f"{lines} records written to {out}", err=True)
+
+
+def export_to(file: IO[bytes], folder: Path, manifest: Manifest) -> int:
+    """Write the lines, in the order of step and key; how many records there are.
+
+    Raises:
+        StoreError, StateDamagedError: the store is damaged.
+    """
+    head = {_HEAD: FORMAT, "manifest": msgspec.to_builtins(manifest)}
+    file.write(msgspec.json.encode(head) + b"\n")
+    lines = sorted(msgspec.json.encode(line) for line in map(_line, snaps_of(folder)))
+    file.writelines(line + b"\n" for line in lines)
+    return len(lines)
+
+
+def _line(snap: Snap) -> dict[str, object]:
+    where = {"step": snap.step, "key": snap.key}
+    if isinstance(snap.value, bytes) and snap.value:
+        return {**where, "state": to_json(unseal(snap.value, f"{snap.step}, key {snap.key}"))}
+    return {**where, "value": to_json(snap.value)}
+
+
+@state.command(name="import")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--recovery",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Directory of the new store; it must be empty, or not be there.",
+)
+@click.option("--partitions", type=click.IntRange(1, 64), help="Partitions of the new store; else as many as before.")
+@tells
+def import_command(file: Path, *, recovery: Path, partitions: int | None) -> None:
+    """Make a store from the lines of an export; csq resumes from it as from the one that was written out."""
+    try:
+        with file.open("rb") as lines:
+            manifest = _head(file, lines.readline())
+            settings = State(lanes=manifest.lanes, recovery_partitions=partitions or manifest.partitions)
+            with fresh_store(recovery, settings, manifest.steps) as folder:
+                refill(folder, _given(file, lines))
+    except OSError as error:
+        raise click.ClickException(f"{file}: cannot be read: {error.strerror}; expected an export of csq") from None
+    click.echo(f"made a recovery store in {recovery}", err=True)
+
+
+def _head(file: Path, line: bytes) -> Manifest:
+    """The manifest in the first line."""
+    try:
+        head = msgspec.json.decode(line)
+        if head[_HEAD] != FORMAT:
+            raise StoreError(f"{file}, line 1: an export of format {head[_HEAD]}, this csq reads {FORMAT}")
+        manifest = msgspec.convert(head["manifest"], Manifest)
+    except (msgspec.MsgspecError, KeyError, TypeError) as error:
+        raise StoreError(f"{file}, line 1: this is no export of `csq state export`: {error}") from None
+    check_readable(f"{file}, line 1", manifest)
+    return manifest
+
+
+def _given(file: Path, lines: IO[bytes]) -> Iterator[Given]:
+    for number, line in enumerate(lines, 2):
+        try:
+            record = msgspec.json.decode(line)
+            step, key = record["step"], record["key"]
+            value = seal(from_json(record["state"])) if "state" in record else from_json(record["value"])
+        except (msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
+            raise StoreError(
+                f"{file}, line {number}: expected step, key and state, as `csq state export` writes them: {error}"
+            ) from None
+        yield Given(step, key, value)
+
+
+def _manifest(folder: Path) -> Manifest:
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise StoreError(f"{folder}: there is no recovery store here ({MANIFEST} is missing); name the state.directory")
+    return manifest

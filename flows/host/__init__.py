@@ -1,0 +1,1 @@
+"""One process on its machine: neighbours in a cluster, web server, logs, signals, recovery store."""

@@ -1,0 +1,96 @@
+"""Cluster: which process of how many this is, where the others listen, and what cannot be."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flows.settings.model import Settings
+from operators.connectors.kafka.sink import PARTS
+
+
+class ClusterError(Exception):
+    """Processes cannot be put together as asked; the text says what to do."""
+
+
+class PeerLostError(Exception):
+    """Another process has ended, or cannot be reached."""
+
+
+@dataclass(frozen=True)
+class ProcessPlace:
+    """One process among those that hold the lanes together. Without addresses it is the only one.
+
+    >>> ProcessPlace(1, ("10.0.0.1:9200", "10.0.0.2:9200")).name
+    'p1'
+    >>> ProcessPlace().processes
+    1
+    """
+
+    process: int = 0
+    addresses: tuple[str, ...] = ()
+    """host:port of every process for the traffic among them, in their order."""
+
+    @property
+    def processes(self) -> int:
+        """How many there are."""
+        return max(len(self.addresses), 1)
+
+    @property
+    def name(self) -> str:
+        """As ticks, logs and the models topic name it."""
+        return f"p{self.process}"
+
+
+ALONE = ProcessPlace()
+
+
+def place_of(process: int, addresses: str) -> ProcessPlace:
+    """Read ``--process-id`` and ``--addresses`` (``host:port,host:port``, the same in every process).
+
+    >>> place_of(2, "a:1,b:1")
+    Traceback (most recent call last):
+    ClusterError: process 2 of 2: --process-id counts from 0 to 1, a number for each of the --addresses
+
+    Raises:
+        ClusterError: they do not fit together.
+    """
+    listed = tuple(address.strip() for address in addresses.replace(";", ",").split(",") if address.strip())
+    for address in listed:
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdigit():
+            raise ClusterError(f"--addresses: got {address!r}, expected host:port of each process, commas between")
+    if len(set(listed)) < len(listed):
+        raise ClusterError("--addresses: an address is named twice; every process listens on one of its own")
+    if not 0 <= process < len(listed):
+        raise ClusterError(
+            f"process {process} of {len(listed)}: --process-id counts from 0 to {len(listed) - 1}, "
+            "a number for each of the --addresses"
+        )
+    return ProcessPlace(process, listed)
+
+
+def place_in(environ: Mapping[str, str]) -> ProcessPlace:
+    """Read the variables that Bytewax's own runner reads; without them this is the only process.
+
+    Raises:
+        ClusterError: they do not fit together.
+    """
+    addresses = environ.get("BYTEWAX_ADDRESSES", "")
+    return place_of(int(environ.get("BYTEWAX_PROCESS_ID", "0")), addresses) if addresses else ALONE
+
+
+def check(settings: Settings, processes: int) -> None:
+    """Refuse what would fail, or silently misbehave, later.
+
+    Raises:
+        ClusterError: the settings are none for so many processes.
+    """
+    if processes == 1:
+        return
+    if not settings.kafka.brokers:
+        raise ClusterError(
+            f"{processes} processes need a Kafka that each of them reaches: set kafka.brokers. The embedded broker and "
+            "its simulated shop live inside one process"
+        )
+    most = min(settings.state.lanes, PARTS)
+    if processes > most:
+        raise ClusterError(f"{processes} processes: at most {most}, for state.lanes is {settings.state.lanes}")

@@ -1,0 +1,73 @@
+"""The shop of the first run: the simulator writes into the embedded broker, its past first, then in real time.
+
+``python -m flows.host.shop`` writes to the brokers of the settings, from now on: for a trial with a Kafka of its own.
+"""
+
+import os
+import signal
+import time
+from threading import Event, Thread
+
+import msgspec
+from confluent_kafka import Producer
+
+from flows.settings.load import load
+from flows.settings.model import Settings
+from operators.simulator import Simulator
+
+PAST_SECONDS = 1500.0
+"""What the shop lived through before the run begins: people are talking, and every figure is there at once. At 20
+events a second it fits into the 5 MB that the embedded broker keeps of each partition."""
+PAST_STEP = 1_000
+"""Records of that past that are read at once: what is learned from them is known before the next are scored."""
+
+
+class Shop(Thread):
+    """Writes until `stop` is set; `is_present` is set when its past is written.
+
+    Nothing should be read before: a partition that has been read to its end stands at the wall clock, and what the shop
+    then still told of its past would come late.
+    """
+
+    def __init__(self, settings: Settings, stop: Event, past_seconds: float = PAST_SECONDS) -> None:
+        super().__init__(name="csq-shop", daemon=True)
+        self.is_present = Event()
+        self._topic = settings.kafka.topics[0]
+        self._brokers = ",".join(settings.kafka.brokers)
+        self._params = msgspec.structs.replace(settings.simulator, start=time.time() - past_seconds)
+        self._stop_event = stop
+
+    def run(self) -> None:
+        """Deliver each event at its time, those of the past at once."""
+        producer = Producer({"bootstrap.servers": self._brokers, "linger.ms": 5, "log_level": 2})
+        for count, delivery in enumerate(Simulator(self._params, keep_books=False)):
+            wait = delivery.time - time.time()
+            if wait > 0:
+                if not self.is_present.is_set():
+                    producer.flush()
+                    self.is_present.set()
+                producer.poll(0)
+                self._stop_event.wait(wait)
+            if self._stop_event.is_set():
+                break
+            producer.produce(self._topic, delivery.raw, delivery.key)
+            if count % 1000 == 0:
+                producer.poll(0)
+        producer.flush(2)
+
+
+def main() -> None:
+    """Write to the brokers of the settings until SIGTERM or SIGINT; no past: a running csq would take it for late."""
+    settings = load(None, os.environ)
+    if not settings.kafka.brokers:
+        raise SystemExit("flows.host.shop: no brokers to write to: set CSQ_KAFKA__BROKERS, such as [127.0.0.1:29092]")
+    stop = Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stop.set())
+    shop = Shop(settings, stop, past_seconds=0.0)
+    shop.start()
+    shop.join()
+
+
+if __name__ == "__main__":
+    main()

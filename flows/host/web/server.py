@@ -1,0 +1,153 @@
+"""Web: serves `/metrics`, `/healthz` and `/readyz` from a thread beside the flow.
+
+`application` is a plain ASGI app and knows nothing of sockets; `WebServer` runs any ASGI app on uvicorn, secured as a
+web configuration says. Without one it is open to whoever reaches it, so it answers on loopback only unless the settings
+say otherwise.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from threading import Thread
+
+import uvicorn
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from flows.host.web.config import Loaded, WebConfigFile
+from flows.host.web.connection import KEEP_ALIVE_SECONDS, ConnectionLimiter
+from flows.host.web.guard import DETAILS, Guard
+
+DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 9464
+START_SECONDS = STOP_SECONDS = 5.0
+"""How long `WebServer` waits for its thread."""
+
+HEAD_BYTES = 16_384
+"""Bound on the head of a request."""
+
+
+class WebError(Exception):
+    """The server could not start; the text says what to do."""
+
+
+def application(
+    registry: CollectorRegistry,
+    idle_seconds: Callable[[], float],
+    idle_limit_seconds: float,
+    obstacles: Callable[[], Sequence[str]],
+) -> Starlette:
+    """Make the ASGI app.
+
+    `idle_seconds` says how long ago the flow last moved: `/healthz` is 503 above `idle_limit_seconds`, and a supervisor
+    restarts the process. `obstacles` lists in words why the flow is not ready: `/readyz` is 503 while there are any. It
+    leaves them out where `Guard` has set `DETAILS` to false: they name brokers.
+    """
+
+    def metrics(request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(registry), headers={"Content-Type": content_type, "Vary": "Accept"})
+
+    def healthz(_: Request) -> Response:
+        idle = idle_seconds()
+        if idle > idle_limit_seconds:
+            text = f"not healthy: the flow has not moved for {idle:.1f} s, the limit is {idle_limit_seconds:g} s\n"
+            return PlainTextResponse(text, 503)
+        return PlainTextResponse(f"healthy: the flow moved {idle:.1f} s ago\n")
+
+    def readyz(request: Request) -> Response:
+        reasons = obstacles()
+        if not reasons:
+            return PlainTextResponse("ready\n")
+        if not request.scope.get(DETAILS, True):
+            return PlainTextResponse("not ready\n", 503)
+        return PlainTextResponse("".join(["not ready:\n", *(f"- {reason}\n" for reason in reasons)]), 503)
+
+    pages = {"/metrics": metrics, "/healthz": healthz, "/readyz": readyz}
+    app = Starlette(
+        routes=[Route(path, page, methods=["GET"]) for path, page in pages.items()],  # GET brings HEAD with it
+        middleware=[Middleware(GZipMiddleware, minimum_size=1_024, compresslevel=4)],
+    )
+    app.router.redirect_slashes = False  # an unknown path is not found, and leads nowhere
+    return app
+
+
+class WebServer:
+    """An ASGI app on uvicorn in a daemon thread. Port 0 takes any free port; `url` knows which one.
+
+    With a web configuration it speaks TLS and asks for passwords as that says, also when it changes.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        host: str = DEFAULT_HOST,
+        port: int = DEFAULT_PORT,
+        secured: WebConfigFile | None = None,
+    ) -> None:
+        self._host, self._port = host, port
+        self._current = secured.current if secured is not None else Loaded
+        self._doorkeeper = ConnectionLimiter(self._current)
+        config = uvicorn.Config(
+            Guard(app, self._current),
+            log_config=None,  # csq's own logging shows what uvicorn reports
+            log_level="error",  # what strangers send is no concern of ours
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            http=self._doorkeeper,  # type: ignore[arg-type] # uvicorn calls it like the class it asks for
+            loop="asyncio",
+            server_header=False,
+            h11_max_incomplete_event_size=HEAD_BYTES,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread: Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the server answers, without a slash at the end; with port 0 known after `start`."""
+        scheme = "http" if self._current().tls is None else "https"
+        return f"{scheme}://{f'[{self._host}]' if ':' in self._host else self._host}:{self._port}"
+
+    def start(self) -> None:
+        """Take the port and answer; raises `WebError` when it cannot be had."""
+        sock = bind(self._host, self._port)
+        self._port = sock.getsockname()[1]
+        self._thread = Thread(target=self._server.run, args=([sock],), name="csq-web", daemon=True)
+        self._thread.start()
+        end = time.monotonic() + START_SECONDS
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > end:
+                message = f"{self.url}: the web server did not start within {START_SECONDS:g} s; the log says why"
+                raise WebError(message)
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        """Stop answering and give the port back."""
+        self._server.should_exit = True
+        self._doorkeeper.end_waiting()
+        if self._thread is not None:
+            self._thread.join(STOP_SECONDS)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Take a port, 0 takes any free one; raises `WebError` when it cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:  # its own text is longer; a name that cannot be resolved has a negative number
+        reason = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror
+        message = (
+            f"cannot serve metrics at {host}:{port}: {reason}. "
+            "Set http.port to a free port (0 takes any) and http.host to an address of this machine."
+        )
+        raise WebError(message) from error

@@ -1,0 +1,1 @@
+"""The settings: their types, how they are loaded, and the documents generated from them."""

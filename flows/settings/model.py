@@ -1,0 +1,242 @@
+"""Settings: one YAML file and the environment become one frozen `Settings`, or every mistake is told at once.
+
+Each stage declares its own `Params` beside its maths; here they are gathered, one line each. Defaults, ranges and the
+reasons for them stand only there: ``config/default.yaml`` and ``docs/settings.md`` are written from them::
+
+    python -m flows.settings --write
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from operators.connectors.kafka.params import KafkaParams
+from operators.documents.secret import Secret
+from operators.domain.conversations.stage import ConversationsParams
+from operators.domain.customers.stage import CustomersParams
+from operators.domain.models.churn import ChurnParams
+from operators.domain.models.satisfaction import SatisfactionParams
+from operators.domain.models.sentiment import SentimentParams
+from operators.domain.queues.stage import QueuesParams
+from operators.domain.stage.intake import IntakeParams
+from operators.domain.stage.labels import LabelsParams
+from operators.domain.text.vectorize import VectorizeParams
+from operators.domain.wire.dedupe import DedupeParams
+from operators.simulator.params import SimulatorParams
+
+SECURITY = ("security.", "sasl.", "ssl.", "enable.ssl.", "enable.sasl.", "https.ca.")
+"""What the names of librdkafka's security settings begin with."""
+SHOWN = (
+    "security.protocol",
+    "sasl.mechanism",
+    "sasl.mechanisms",
+    "sasl.username",
+    "ssl.ca.location",
+)
+"""Those that are no secret and that one wants to see."""
+
+
+class Log(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the process tells about itself on standard error."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="Least important message that is written. debug also names conversations and customers."),
+    ] = "info"
+
+
+class Http(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where /metrics, /healthz and /readyz are served."""
+
+    host: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Address to listen on. Beyond loopback set `web_config_file`: without it anybody may read.",
+        ),
+    ] = "127.0.0.1"
+    port: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=65_535,
+            description="TCP port; 0 takes a free one. Change it where another exporter has it.",
+        ),
+    ] = 9464
+    web_config_file: Annotated[
+        str | None,
+        Meta(
+            description="File with TLS, client certificates, passwords and headers, as Prometheus' exporters take it "
+            "(docs/operations.md); --web.config.file of csq run wins. null: plain and open to whoever reaches the port."
+        ),
+    ] = None
+
+
+class Outputs(Struct, frozen=True, forbid_unknown_fields=True):
+    """The topic of each outgoing stream; the default is the name of the stream."""
+
+    turn_scored: Annotated[str, Meta(min_length=1, description="Each customer message with its sentiment.")] = (
+        "csq.turn.scored"
+    )
+    reply_measured: Annotated[str, Meta(min_length=1, description="Each reply with its waiting time.")] = (
+        "csq.reply.measured"
+    )
+    satisfaction_scored: Annotated[
+        str,
+        Meta(min_length=1, description="Each ended conversation with its parts of S."),
+    ] = "csq.satisfaction.scored"
+    churn_scored: Annotated[
+        str,
+        Meta(min_length=1, description="A customer's probability to leave, with reasons."),
+    ] = "csq.churn.scored"
+    deadletters: Annotated[str, Meta(min_length=1, description="Refused events, raw, with the reason.")] = (
+        "csq.deadletters"
+    )
+
+    def by_stream(self) -> dict[str, str]:
+        """Stream to topic.
+
+        >>> Outputs(deadletters="refused").by_stream()["csq.deadletters"]
+        'refused'
+        """
+        return {str(field.default): getattr(self, field.name) for field in msgspec.structs.fields(self)}
+
+
+class Kafka(KafkaParams, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The connection to Kafka, and the topics; without brokers an embedded broker and a simulated shop."""
+
+    topics: Annotated[
+        tuple[Annotated[str, Meta(min_length=1)], ...],
+        Meta(
+            min_length=1,
+            description="Topics with events; all of their partitions are read.",
+        ),
+    ] = ("csq.events",)
+    models_topic: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Compacted topic through which the processes of a cluster share what their models learn; made "
+            "if it is not there. Not used by a single process.",
+        ),
+    ] = "csq.models"
+    outputs: Outputs = Outputs()
+    security: Annotated[
+        dict[str, Secret],
+        Meta(
+            description="librdkafka's security.*, sasl.* and ssl.* by their own names; hidden wherever they are shown."
+        ),
+    ] = {}
+    librdkafka: Annotated[
+        dict[str, str | int | float | bool],
+        Meta(description="Further settings of librdkafka by their own names; those of security have their own table."),
+    ] = {}
+
+    def __post_init__(self) -> None:
+        """Keep secrets where they are hidden, and anything else out of there."""
+        super().__post_init__()
+        for name, by_topic in (("start", self.start), ("on_expired_offset", self.on_expired_offset)):
+            for topic in by_topic if isinstance(by_topic, dict) else ():
+                if topic not in self.topics:
+                    raise ValueError(f"kafka.{name}: {topic!r} is none of kafka.topics ({', '.join(self.topics)})")
+        for key in self.librdkafka:
+            if key.startswith(SECURITY):
+                raise ValueError(f"kafka.librdkafka: `{key}` may be secret; move it to kafka.security")
+        for key in self.security:
+            if not key.startswith(SECURITY):
+                raise ValueError(
+                    f"kafka.security: `{key}` is none of {'*, '.join(SECURITY)}*; move it to kafka.librdkafka"
+                )
+
+    def client_config(self, own: Mapping[str, Any]) -> dict[str, Any]:
+        """As its base class, with what security needs; the result holds the secrets, never print it."""
+        return super().client_config(own) | {key: secret.reveal() for key, secret in self.security.items()}
+
+
+class State(Struct, frozen=True, forbid_unknown_fields=True):
+    """What survives a restart."""
+
+    directory: Annotated[
+        str | None,
+        Meta(description="Folder of the recovery store. null: nothing is stored, a restart begins anew."),
+    ] = None
+    lanes: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=4096,
+            description="Lanes that conversations and customers are spread over; fixed once a recovery store is made. "
+            "64 feed up to 16 processes evenly.",
+        ),
+    ] = 64
+    snapshot_seconds: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=3600,
+            description="Seconds between snapshots; a restart reads as much again. A snapshot writes all there is: see "
+            "docs/state.md for what that costs with many customers.",
+        ),
+    ] = 30.0
+    recovery_partitions: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=64,
+            description="Files that a recovery store is spread over; fixed once it is made. As many as processes write "
+            "best side by side.",
+        ),
+    ] = 4
+    shared: Annotated[
+        bool,
+        Meta(
+            description="Whether all processes reach this one directory, as on one machine. false: process 0 keeps the "
+            "store in it for all of them."
+        ),
+    ] = True
+    backup_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=86_400,
+            description="Seconds that older snapshots are kept. More than it takes to copy the store, where it is "
+            "backed up while csq runs; the store grows by each snapshot in it.",
+        ),
+    ] = 0.0
+
+
+class Order(Struct, frozen=True, forbid_unknown_fields=True):
+    """How much disorder is put right."""
+
+    out_of_order_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=3600,
+            description="Seconds of event time that events of a conversation may overtake one another; results wait as "
+            "long. Raise it to what producers really do: csq_late_events_total counts what came later still.",
+        ),
+    ] = 2.0
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that can be set; a further stage is one line here."""
+
+    log: Log = Log()
+    http: Http = Http()
+    kafka: Kafka = Kafka()
+    state: State = State()
+    order: Order = Order()
+    labels: LabelsParams = LabelsParams()
+    intake: IntakeParams = IntakeParams()
+    dedupe: DedupeParams = DedupeParams()
+    vectorize: VectorizeParams = VectorizeParams()
+    conversations: ConversationsParams = ConversationsParams()
+    queues: QueuesParams = QueuesParams()
+    sentiment: SentimentParams = SentimentParams()
+    customers: CustomersParams = CustomersParams()
+    satisfaction: SatisfactionParams = SatisfactionParams()
+    churn: ChurnParams = ChurnParams()
+    simulator: SimulatorParams = SimulatorParams()

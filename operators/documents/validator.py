@@ -1,0 +1,177 @@
+"""Plain data against msgspec structs: every mistake at once, with its place, what came and what was expected.
+
+msgspec stops at the first mistake and knows neither the nearest key nor the words of a settings file; what is valid
+and what it becomes is still msgspec's alone.
+"""
+
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from functools import cache
+from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import inspect
+
+from operators.documents.secret import Secret
+from operators.documents.yaml import Place, write
+
+Hook = Callable[[type, Any], Any]
+
+
+class Problem(NamedTuple):
+    """A mistake and where it stands."""
+
+    path: Place
+    text: str
+
+
+def hints(kind: Any) -> dict[str, Any]:
+    """Name and type of each key of a struct type; empty for every other type.
+
+    >>> from msgspec import Struct
+    >>> hints(type("Point", (Struct,), {"__annotations__": {"x": float}}))
+    {'x': <class 'float'>}
+    """
+    bare = strip(kind)
+    return _hints(bare) if isinstance(bare, type) and issubclass(bare, msgspec.Struct) else {}
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind, include_extras=True)
+
+
+def strip(kind: Any) -> Any:
+    """The type inside `Annotated`."""
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
+def is_open_table(kind: Any) -> bool:
+    """Whether a type is a table with keys of the user's choice."""
+    return get_origin(strip(kind)) is dict
+
+
+def fill(kind: Any, value: Any) -> Any:
+    """`value`, where a table without a single key (YAML gives `None`) is an empty one.
+
+    People comment out the last key of a section and leave its title.
+    """
+    known = hints(kind)
+    if known and value is None:
+        return {}
+    if known and isinstance(value, dict):
+        return {key: fill(known.get(key), item) for key, item in value.items()}
+    return value
+
+
+def problems(kind: Any, value: Any, hook: Hook, path: Place = ()) -> list[Problem]:
+    """Every mistake in `value` as a `kind`, in the order of the file."""
+    found = list(_inside(kind, value, hook, path))
+    if found:
+        return found
+    try:
+        msgspec.convert(value, kind, dec_hook=hook)
+    except msgspec.ValidationError as error:
+        own = error.__cause__ if isinstance(error.__cause__, ValueError) else None
+        return [
+            Problem(
+                path,
+                str(own) if own else f"got {shown(kind, value)}, expected {expected(kind)}",
+            )
+        ]
+    return []
+
+
+def _inside(kind: Any, value: Any, hook: Hook, path: Place) -> Iterator[Problem]:
+    """The mistakes of the parts of `value`."""
+    bare, known = strip(kind), hints(kind)
+    if known and isinstance(value, dict):
+        for key, item in value.items():
+            if key in known:
+                yield from problems(known[key], item, hook, (*path, key))
+            else:
+                yield Problem((*path, key), _unknown(key, list(known)))
+        required = {field.name for field in msgspec.structs.fields(bare) if field.required}
+        yield from (Problem(path, f"key `{key}` is missing") for key in sorted(required - value.keys()))
+    elif get_origin(bare) in {list, tuple} and isinstance(value, list):
+        for position, item in enumerate(value):
+            yield from problems(get_args(bare)[0], item, hook, (*path, position))
+    elif get_origin(bare) is dict and isinstance(value, dict):
+        for key, item in value.items():
+            yield from problems(get_args(bare)[1], item, hook, (*path, key))
+
+
+def _unknown(key: str, known: list[str]) -> str:
+    near = get_close_matches(key, known, n=1)
+    return f"unknown key; did you mean `{near[0]}`?" if near else f"unknown key; known are {', '.join(known)}"
+
+
+def shown(kind: Any, value: Any) -> str:
+    """What came, in words; the content of a secret is not shown."""
+    match value:
+        case None:
+            return "nothing"
+        case dict():
+            return "a table"
+        case list():
+            return "a list"
+        case str():
+            return "text" if _holds_secret(kind) else f"text {value[:60]!r}"
+        case _:
+            return write(value).split("\n")[0]
+
+
+def _holds_secret(kind: Any) -> bool:
+    return kind is Secret or any(_holds_secret(part) for part in (*get_args(kind), *hints(kind).values()))
+
+
+def expected(kind: Any) -> str:
+    """A type in the words of somebody who writes YAML.
+
+    >>> from typing import Annotated, Literal
+    >>> expected(Annotated[float, msgspec.Meta(ge=0, le=1)]), expected(list[str]), expected(Literal["met", "missed"])
+    ('a number from 0 to 1', 'a list, each text', 'met or missed')
+    """
+    return _words(inspect.type_info(kind))
+
+
+def _words(kind: inspect.Type) -> str:  # noqa: C901, PLR0911, PLR0912 - one line per kind of value
+    match kind:
+        case inspect.Metadata(type=inner):
+            return _words(inner)
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.IntType():
+            return f"a whole number{_range(kind)}"
+        case inspect.FloatType():
+            return f"a number{_range(kind)}"
+        case inspect.StrType(min_length=length):
+            return "text that is not empty" if length else "text"
+        case inspect.LiteralType(values=values):
+            return _either([str(value) for value in values])
+        case inspect.ListType(item_type=item) | inspect.VarTupleType(item_type=item):
+            return f"a list, each {_words(item)}"
+        case inspect.DictType(value_type=item):
+            return f"a table, each value {_words(item)}"
+        case inspect.UnionType(types=types):
+            return _either([_words(part) for part in types])
+        case inspect.NoneType():
+            return "null"
+        case inspect.StructType(fields=fields):
+            return f"a table with {', '.join(field.encode_name for field in fields)}"
+        case inspect.CustomType():
+            return "text, {file: PATH} or {env: NAME}"
+        case _:
+            raise NotImplementedError(f"settings of type {kind} have no words yet: give them some here")
+
+
+def _range(kind: inspect.IntType | inspect.FloatType) -> str:
+    low = f"above {kind.gt:.15g}" if kind.gt is not None else f"from {kind.ge:.15g}" if kind.ge is not None else ""
+    high = f"below {kind.lt:.15g}" if kind.lt is not None else f"to {kind.le:.15g}" if kind.le is not None else ""
+    if low.startswith("from") and not high:
+        high = "up"
+    return "".join(f" {part}" for part in (low, high) if part)
+
+
+def _either(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"

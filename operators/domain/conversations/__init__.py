@@ -1,0 +1,1 @@
+"""One record per conversation: rounds, replies, satisfaction, and the turns that wait for labels."""

@@ -1,0 +1,138 @@
+"""The record of one customer: fading sums, running means, and the numbers a churn score is made from."""
+
+import math
+from typing import Any
+
+from msgspec import Raw, Struct
+
+DAY = 86_400.0
+SUMS = (
+    "missed",
+    "questions",
+    "conversations",
+    "resolved",
+    "unresolved",
+    "complaints",
+    "severity",
+    "browsed",
+    "empty_searches",
+    "orders",
+    "cancellations",
+    "refunds",
+)
+(
+    MISSED,
+    QUESTIONS,
+    CONVERSATIONS,
+    RESOLVED,
+    UNRESOLVED,
+    COMPLAINTS,
+    SEVERITY,
+    BROWSED,
+    EMPTY_SEARCHES,
+    ORDERS,
+    CANCELLATIONS,
+    REFUNDS,
+) = range(len(SUMS))
+FADE_EVERY = 3600.0
+LONG_AGO_DAYS = 365.0
+
+
+Score = tuple[float, float, tuple[tuple[float, ...], tuple[str, ...]]]
+"""When a score was published, the score, and the inputs it was made from: numbers and categories."""
+
+
+class CustomerRecord(Struct, array_like=True, gc=False):  # stored by place, for there are many: what is new comes last
+    """Times are POSIX seconds. `sums` fade with the half-life, all at once, and are good for `FADE_EVERY` seconds."""
+
+    last_at: float
+    sums: list[float]
+    faded_at: float
+    segment: str = "other"
+    at_risk: bool = False
+    contacts: dict[str, tuple[float, str]] = {}
+    """Resolved conversations whose window is open: when, and in which queue."""
+    pending: Score | None = None
+    """The first score since the last label, where labels come from orders."""
+    reply: float | None = None
+    """Running mean of log(1 + reply seconds)."""
+    mood: float | None = None
+    rating: float | None = None
+    """Running mean of ratings as a share of their scale."""
+    ordered_at: float | None = None
+    attributes: dict[str, Any] = {}
+    published: float | None = None
+    """The churn probability published last."""
+    scored: Score | None = None
+    """The score published last: what a label will judge."""
+
+    def fade(self, time: float, half_life_seconds: float) -> None:
+        """Let the sums fade up to `time`."""
+        factor = 0.5 ** ((time - self.faded_at) / half_life_seconds)
+        self.sums = [value * factor for value in self.sums]
+        self.faded_at = time
+
+    def numbers(self, time: float) -> tuple[float, ...]:
+        """What churn is scored from, in the order of ``churn.INPUTS``; what is not known stands at its neutral value.
+
+        >>> from operators.domain.models.churn import INPUTS
+        >>> len(CustomerRecord(0.0, [0.0] * len(SUMS), 0.0).numbers(0.0)) == len(INPUTS)
+        True
+        """
+        sums = self.sums
+        ended = sums[RESOLVED] + sums[UNRESOLVED]
+        since = None if self.ordered_at is None else max(time - self.ordered_at, 0.0) / DAY
+        return (
+            self.reply if self.reply is not None else 0.0,
+            sums[MISSED],
+            self.mood if self.mood is not None else 0.0,
+            self.rating if self.rating is not None else 0.5,
+            0.0 if self.rating is None else 1.0,
+            sums[QUESTIONS],
+            sums[CONVERSATIONS],
+            sums[UNRESOLVED] / ended if ended > 0 else 0.0,
+            sums[COMPLAINTS],
+            sums[SEVERITY],
+            sums[BROWSED],
+            sums[EMPTY_SEARCHES],
+            sums[ORDERS],
+            math.log1p(LONG_AGO_DAYS if since is None else since),
+            1.0 if since is None else 0.0,
+            sums[CANCELLATIONS],
+            sums[REFUNDS],
+        )
+
+
+class CustomerTimes(Struct, array_like=True):
+    """Of a stored record as much as says what becomes of it with time, and whether somebody is about to leave."""
+
+    last_at: float
+    sums: Raw
+    faded_at: Raw
+    segment: str
+    at_risk: bool
+    contacts: dict[str, tuple[float, Raw]]
+    pending: tuple[float, Raw, Raw] | None
+
+
+def packed(record: CustomerRecord) -> CustomerRecord:
+    """A record to be stored: its zeros as integers, a byte instead of nine. They are read as the floats they were."""
+    record.sums = [value or 0 for value in record.sums]
+    record.scored, record.pending = _packed(record.scored), _packed(record.pending)
+    return record
+
+
+def _packed(score: Score | None) -> Score | None:
+    if score is None:
+        return None
+    time, p, (numbers, categories) = score
+    return time, p, (tuple(value or 0 for value in numbers), categories)
+
+
+def smoothed(mean: float | None, value: float, weight: float) -> float:
+    """A running mean takes a value.
+
+    >>> smoothed(None, 4.0, 0.3), smoothed(4.0, 8.0, 0.25)
+    (4.0, 5.0)
+    """
+    return value if mean is None else mean + weight * (value - mean)

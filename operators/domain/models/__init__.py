@@ -1,0 +1,1 @@
+"""The online models, their scores, how they are judged, and their weights in other processes."""

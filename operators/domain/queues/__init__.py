@@ -1,0 +1,1 @@
+"""One record per queue: open waits, reply time, forecast, service level, agents."""

@@ -1,0 +1,105 @@
+"""Intake: the door of the product. Raw bytes become events, each once; what is refused becomes a dead letter.
+
+It holds one lane's ids of the last hour and nothing else.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from operator import itemgetter
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from operators.domain.stage.stage import Fact, Outbox, Port, Stage, check_version
+from operators.domain.wire import decode, dedupe
+from operators.domain.wire.events import TYPE_OF, AnyEvent
+from operators.domain.wire.outgoing import dead_letter
+
+Arrived = tuple[float, str, AnyEvent]
+"""Event time (POSIX seconds), ``"source id"``, event."""
+_TIME, _EVENT = itemgetter(0), itemgetter(2)
+_COUNTER_OF = {kind: ("csq_events_total", (name,)) for kind, name in TYPE_OF.items()}
+
+
+class IntakeParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is let in."""
+
+    max_bytes: Annotated[
+        int,
+        Meta(ge=256, description="Bytes of one event; larger ones are not parsed. The wire format promises 64 KiB."),
+    ] = 65_536
+    ahead_seconds: Annotated[
+        float, Meta(ge=0, description="Seconds an event may be ahead of the clock, for producers whose clock is off.")
+    ] = 300.0
+    max_age_seconds: Annotated[
+        float, Meta(gt=0, description="Seconds; older events come from a broken clock. 30 years lets all history in.")
+    ] = 946_080_000.0
+
+
+class Intake(Stage):
+    """One lane's door."""
+
+    version = 1
+
+    def __init__(self, params: IntakeParams, window: dedupe.DedupeParams) -> None:
+        self._door = decode.Door(params.max_bytes, params.ahead_seconds, params.max_age_seconds)
+        self._seen = dedupe.Seen(window)
+        self._now = -math.inf
+        self._events: list[Arrived] = []
+        self._out = Outbox()
+
+    def arrive(self, items: Iterable[tuple[bytes, str, int]], now: float, held: list[Fact]) -> None:
+        """Decode raw records (value, origin, position); nothing here needs the order of time."""
+        decode_one, is_new, arrived, counted = self._door.decode_one, self._seen.add, self._events, self._out.counted
+        for raw, origin, position in items:
+            decoded = decode_one(raw, now)
+            if isinstance(decoded, decode.Refusal):
+                counted["csq_dead_letters_total", (decoded.reason,)] += 1
+                letter = dead_letter(raw, decoded.reason, decoded.detail, origin, position, now=now)
+                self._out.published.append(letter)
+                continue
+            time, event = decoded
+            source = event.source
+            name = f"{source.replace(' ', '%20') if ' ' in source else source} {event.id}"
+            if not is_new(name, time):
+                counted["csq_duplicates_total", ()] += 1
+                continue
+            if time < self._now:
+                counted["csq_late_events_total", ()] += 1
+            arrived.append((time, name, event))
+
+    def advance(self, now: float) -> None:
+        """Event time has come to `now`."""
+        self._now = now
+        self._seen.advance(now)
+
+    def drain(self) -> list[Port]:
+        """Ports ``events`` (a list), ``measured``, ``published`` (dead letters)."""
+        arrived = self._events
+        if arrived:
+            counted = self._out.counted
+            for kind, count in Counter(map(type, map(_EVENT, arrived))).items():
+                counted[_COUNTER_OF[kind]] += count
+            self._out.measured.append(("csq_event_age_seconds", (), list(map(_TIME, arrived))))
+            self._events = []
+            return [("events", arrived), *self._out.drain()]
+        return self._out.drain()
+
+    def entries(self) -> int:
+        """Ids remembered."""
+        return len(self._seen)
+
+    def limit(self) -> int:
+        """Ids remembered at most."""
+        return self._seen.limit
+
+    def state(self) -> dict[str, Any]:
+        """Versioned plain data."""
+        return {"v": self.version, "seen": self._seen.state(), "now": self._now}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        check_version("intake", state, self.version)
+        self._seen.restore(state["seen"])
+        self._now = state["now"]

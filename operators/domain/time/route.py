@@ -1,0 +1,171 @@
+"""Route: reads nothing of an event but its ids and its time, and groups raw bytes by lane.
+
+The entity of an event is its conversation; without one its customer; without one its queue, or whatever else names its
+subject. Bytes that cannot be read go to the lane of their own hash: intake refuses them there, with the reason.
+
+Route also knows how far each origin (a Kafka partition, a file) has come in event time, and tells every lane in ticks.
+An origin that has been read to its end stands where the wall clock stands: a wait there passes its limit although no
+event comes. An origin with a backlog stands at its last event, however late the wall clock says it is.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Annotated, NamedTuple
+
+import msgspec
+
+from operators.domain.time.lanes import Lanes
+from operators.domain.time.watermark import Tick, Turns
+
+END = math.inf
+"""`Chunk.read_until` of an input that has come to its end."""
+
+RawRecord = tuple[bytes, str, int]
+"""A raw event and where it was read: value, origin, position."""
+
+
+class Chunk(NamedTuple):
+    """What a source read of one origin at once.
+
+    `read_until` (POSIX seconds) says that all that was there at that moment has been read; `None` while more is
+    waiting; `END` when nothing will ever come. `positions` (offsets, line numbers) and `values` have the same length; a
+    Kafka tombstone is a value of `None`. A chunk may be empty: it then only tells the time.
+    """
+
+    origin: str
+    read_until: float | None
+    positions: list[int]
+    values: list[bytes | None]
+
+
+_Short = Annotated[str, msgspec.Meta(max_length=128)]  # as intake wants ids: the lanes remember those they have seen
+
+
+class _Ids(msgspec.Struct, gc=False):
+    conversation_id: _Short | None = None
+    customer_id: _Short | None = None
+    queue: _Short | None = None
+    feedback_id: _Short | None = None
+    action_id: _Short | None = None
+
+
+class _Peeked(msgspec.Struct, gc=False):
+    data: _Ids
+    time: Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+_peek = msgspec.json.Decoder(_Peeked).decode
+_UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeError, ValueError, OverflowError)
+
+
+class Router:
+    """Groups records by lane and keeps the time of the origins this process reads.
+
+    Args:
+        lanes: the lanes of the cluster.
+        max_bytes: larger records are not parsed at all.
+        slack_seconds: how far events may be out of order, in event time.
+        origin: name of this process.
+        parts: how many origins (partitions) are read by all processes together; without it this process reads them all.
+        clock: wall time (POSIX seconds), or a constant in a replay; no event moves time past it.
+        ahead_seconds: how far ahead of the clock intake lets events in; those beyond move no time.
+        tick_seconds, tick_records: each lane hears a tick when so much wall time has passed, the lanes in turns
+            (`watermark.Turns`); all of them hear one when so many records were read.
+    """
+
+    def __init__(
+        self,
+        lanes: Lanes,
+        *,
+        max_bytes: int,
+        slack_seconds: float,
+        clock: Callable[[], float],
+        origin: str = "p0",
+        parts: Callable[[], int] | None = None,
+        ahead_seconds: float = 0.0,
+        tick_seconds: float = math.inf,
+        tick_records: float = math.inf,
+    ) -> None:
+        self._lanes = lanes
+        self._max_bytes = max_bytes
+        self._slack = slack_seconds
+        self._clock = clock
+        self._origin, self._parts = origin, parts
+        self._ahead = ahead_seconds
+        self._tick_seconds, self._tick_records = tick_seconds, tick_records
+        self._marks: dict[str, float] = {}
+        self._latest = -math.inf
+        self._turns = Turns(lanes.names, lanes.count)
+        self._said = self._said_at = -math.inf
+        self._left = 0
+        """Turns that have not heard what was said last; they are the next ones."""
+        self._records = 0
+
+    def route_many(self, chunks: Iterable[Chunk]) -> list[tuple[str, list[RawRecord] | Tick]]:
+        """Records by lane, then a tick for the lanes that are due one."""
+        by_lane: defaultdict[str, list[RawRecord]] = defaultdict(list)
+        now = self._clock()
+        limit = datetime.fromtimestamp(now + self._ahead, UTC)
+        for chunk in chunks:
+            self._mark(chunk, self._group(chunk, limit, by_lane), now)
+        routed: list[tuple[str, list[RawRecord] | Tick]] = list(by_lane.items())
+        routed += self._ticks(now)
+        return routed
+
+    def _group(self, chunk: Chunk, limit: datetime, by_lane: defaultdict[str, list[RawRecord]]) -> datetime | None:
+        """Deal the records of a chunk to their lanes; the latest time among them that intake lets in."""
+        lane_of, max_bytes, origin, latest = self._lanes.of, self._max_bytes, chunk.origin, None
+        for raw, position in zip(chunk.values, chunk.positions, strict=True):
+            if raw is None:  # a tombstone says that a key is gone; we keep nothing by key
+                continue
+            entity = None
+            if len(raw) <= max_bytes:
+                try:
+                    peeked = _peek(raw)
+                except _UNREADABLE:
+                    pass
+                else:
+                    time, ids = peeked.time, peeked.data
+                    if time <= limit and (latest is None or time > latest):
+                        latest = time
+                    entity = ids.conversation_id or ids.customer_id or ids.queue or ids.feedback_id or ids.action_id
+            by_lane[lane_of(entity) if entity else self._lanes.of_bytes(raw)].append((raw, origin, position))
+        self._records += len(chunk.values)
+        return latest
+
+    def _mark(self, chunk: Chunk, latest: datetime | None, now: float) -> None:
+        """Note how far the chunk's origin has come."""
+        known = self._marks.get(chunk.origin, -math.inf)
+        if latest is not None:
+            time = latest.timestamp()
+            self._latest = max(self._latest, time)
+            known = max(known, min(time, now))
+        self._marks[chunk.origin] = known if chunk.read_until is None else max(known, chunk.read_until)
+
+    def _ticks(self, now: float) -> list[tuple[str, Tick]]:
+        if not self._marks:
+            return []
+        reached = min(self._marks.values())
+        # At the end of all input nothing can be out of order any more: the clock stops at the last event.
+        reached = self._latest if reached == END else reached - self._slack
+        if reached < self._said:
+            return []
+        if reached > self._said:
+            self._said, self._left = reached, self._turns.count
+        due = min(self._due(now, ended=reached == self._latest), self._left)
+        if not due:
+            return []
+        self._said_at, self._records, self._left = now, 0, self._left - due
+        # Shares are counted in partitions, not in processes: a process that has none to read never speaks.
+        covers, of = (1, 1) if self._parts is None else (len(self._marks), self._parts())
+        tick = Tick(self._origin, reached, covers, of)
+        return [(lane, tick) for lane in self._turns.next(due)]
+
+    def _due(self, now: float, *, ended: bool) -> int:
+        """How many turns should hear the time now."""
+        turns = self._turns.count
+        if ended or self._records >= self._tick_records or self._said_at == -math.inf:
+            return turns
+        return int(min((now - self._said_at) * turns / self._tick_seconds, turns))

@@ -1,0 +1,1 @@
+"""Events as bytes: decoded, checked for repeats, and the records that leave."""

@@ -1,0 +1,69 @@
+"""The plan: a whole mapping, read from its file, checked, and compiled so that a row becomes its events."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, cast
+
+from operators.importer.columns import Cells, Columns
+from operators.importer.errors import MappingError
+from operators.importer.groups import Grouping, compile_group, derived_columns
+from operators.importer.mapping import Mapping
+from operators.importer.rows import check_file
+from operators.importer.rule import Made, Names, Rule, compile_rule, shared_data
+from operators.importer.strict import build, read_yaml
+from operators.importer.times import compile_times
+from operators.importer.values import compile_when
+
+
+class Plan(NamedTuple):
+    """A mapping ready to run."""
+
+    columns: Columns
+    grouping: Grouping | None
+    applies: Callable[[Cells], bool]
+    rules: tuple[Rule, ...]
+
+    def make(self, cells: Cells) -> list[Made]:
+        """All events of a row, in the order of the mapping: all are good, or CellError is raised."""
+        if not self.applies(cells):
+            return []
+        return [made for rule in self.rules if (made := rule.make(cells)) is not None]
+
+
+def load_mapping(path: Path) -> Mapping:
+    """The mapping in the YAML file `path`, checked as far as it can be without the data.
+
+    Raises:
+        MappingError: names the file, the path of the key, what came and what was expected.
+    """
+    try:
+        mapping = cast("Mapping", build(read_yaml(path.read_text("utf-8")), Mapping))
+        compile_mapping(mapping)
+    except (OSError, UnicodeError) as error:
+        raise MappingError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    except MappingError as error:
+        raise MappingError(f"{path}: {error}") from None
+    return mapping
+
+
+def compile_mapping(mapping: Mapping) -> Plan:
+    """The plan of `mapping`.
+
+    Raises:
+        MappingError: names the path of the key, what came and what was expected.
+    """
+    check_file(mapping.file)
+    columns = Columns(derived_columns(mapping.group))
+    times = compile_times(mapping.times, columns)
+    grouping = None if mapping.group is None else compile_group(mapping.group, columns, times)
+    applies = compile_when(mapping.when, columns, "$.when")
+    rules = tuple(
+        compile_rule(mapping, event, Names(columns, times), f"$.events[{index}]")
+        for index, event in enumerate(mapping.events)
+    )
+    used = {name for event in mapping.events for name in shared_data(mapping, event)}
+    if unused := mapping.data.keys() - used:
+        raise MappingError(
+            f"$.data.{min(unused)}: no event takes it; expected a field that one has and does not set itself"
+        )
+    return Plan(columns, grouping, applies, rules)

@@ -1,0 +1,184 @@
+"""Rows of a file: decompress, decode, cut into records, pick the columns; each bad record is refused by itself.
+
+A quote that is never closed would swallow the rest of the file. So a record that is no CSV is given up after its first
+line, and reading goes on with the second.
+"""
+
+import csv
+import gzip
+import io
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import islice
+from operator import itemgetter
+from pathlib import Path
+from typing import IO, Literal, TypedDict, cast
+
+from operators.importer.columns import Cells, Columns, Row
+from operators.importer.errors import FileError, MappingError, one_of, shown
+from operators.importer.mapping import File
+
+Refuse = Callable[[int, str], None]
+"""Told the line and what is wrong with a row."""
+
+_GZIP = b"\x1f\x8b"
+
+
+class _Dialect(TypedDict):
+    delimiter: str
+    quotechar: str | None
+    escapechar: str | None
+    quoting: Literal[0, 3]
+    strict: bool
+
+
+def check_file(file: File) -> None:
+    """Refuse an encoding that is none.
+
+    Raises:
+        MappingError: names it.
+    """
+    try:
+        io.TextIOWrapper(io.BytesIO(), encoding=file.encoding, errors="surrogateescape").read()
+    except (LookupError, ValueError):
+        raise MappingError(
+            f"$.file.encoding: {shown(file.encoding)} is unknown; expected for example utf-8, utf-16, gb18030, cp1252"
+        ) from None
+
+
+def read_rows(path: Path, file: File, columns: Columns, limit: int | None, refuse: Refuse) -> Iterator[Row]:
+    """The rows of `path`, at most the first `limit`, with room for the derived columns.
+
+    Raises:
+        FileError: the file cannot be read, or its header lacks a column.
+    """
+    lines = _Lines()
+    try:
+        with ExitStack() as stack:
+            lines.text = _open(path, file, stack)
+            yield from _rows(path, file, columns, limit, _Refusing(lines, refuse))
+    except (OSError, EOFError, zlib.error, UnicodeError) as error:
+        after = f" after line {lines.number}" if lines.number else ""
+        why = getattr(error, "strerror", None) or error
+        raise FileError(
+            f"{path}: cannot be read{after}: {why}; expected a file in {file.encoding}, plain or gzip"
+        ) from None
+
+
+def _open(path: Path, file: File, stack: ExitStack) -> IO[str]:
+    raw = stack.enter_context(path.open("rb"))
+    plain = stack.enter_context(gzip.GzipFile(fileobj=raw)) if raw.peek(2)[:2] == _GZIP else raw
+    is_utf8 = file.encoding.lower().replace("_", "-") in {"utf-8", "utf8"}
+    encoding = "utf-8-sig" if is_utf8 else file.encoding  # a byte order mark is no part of the first column's name
+    wrapper = io.TextIOWrapper(
+        cast("IO[bytes]", plain),
+        encoding=encoding,
+        errors="surrogateescape",
+        newline="",
+    )
+    return stack.enter_context(wrapper)
+
+
+class _Lines:
+    """Physical lines with a way back to the second line of the record being read."""
+
+    def __init__(self) -> None:
+        self.text: Iterator[str] = iter(())
+        self.number = 0
+        """Lines taken so far."""
+        self.record: list[str] = []
+        """Those of the present record."""
+        self._again: deque[str] = deque()
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else next(self.text)
+        self.number += 1
+        self.record.append(line)
+        return line
+
+    def retreat(self) -> None:
+        """Take all lines of the record but the first once more."""
+        self._again.extendleft(reversed(self.record[1:]))
+        self.number -= len(self.record) - 1
+
+
+class _Refusing:
+    """Lines, and whom to tell of the bad ones."""
+
+    def __init__(self, lines: _Lines, refuse: Refuse) -> None:
+        self.lines = lines
+        self.refuse = refuse
+
+    def records(self, file: File) -> Iterator[tuple[int, list[str] | str]]:
+        """The line each record begins on, and its cells or what is wrong with it. Blank lines are no records."""
+        dialect: _Dialect = {
+            "delimiter": file.delimiter,
+            "quotechar": file.quote,
+            "escapechar": file.escape,
+            "quoting": csv.QUOTE_NONE if file.quote is None else csv.QUOTE_MINIMAL,
+            "strict": True,
+        }
+        lines, reader = self.lines, csv.reader(self.lines, **dialect)
+        while True:
+            lines.record.clear()
+            first = lines.number + 1
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                lines.retreat()
+                reader = csv.reader(lines, **dialect)
+                yield first, f"is not CSV: {error}; expected each quote to be closed"
+                continue
+            if any("\0" in line for line in lines.record):
+                yield (
+                    first,
+                    "holds a NUL character; expected text (is `file.encoding` right?)",
+                )
+            elif cells:
+                yield first, cells
+
+
+def _rows(path: Path, file: File, columns: Columns, limit: int | None, source: _Refusing) -> Iterator[Row]:
+    records = source.records(file)
+    _, header = next(records, (0, "is empty"))
+    if isinstance(header, str):
+        raise FileError(f"{path}: the first line {header}; expected the names of columns: {one_of(columns.of_file())}")
+    pick = _picker(path, [name.strip() for name in header], columns)
+    room = [""] * (len(columns.derived) - 1)
+    nothing = frozenset(file.empty)
+    for number, (line, record) in enumerate(islice(records, limit), start=1):
+        if isinstance(record, str):
+            source.refuse(line, record)
+        elif len(record) != len(header):
+            source.refuse(
+                line,
+                f"has {len(record)} fields; expected {len(header)}, as the header has",
+            )
+        else:
+            picked = ["" if cell in nothing or cell.isspace() else cell for cell in pick(record)]
+            yield Row(line, [str(number), *room, *picked])
+
+
+def _picker(path: Path, header: list[str], columns: Columns) -> Callable[[list[str]], Cells]:
+    """What takes the mapping's columns from a record."""
+    wanted = columns.of_file()
+    if missing := [name for name in wanted if name not in header]:
+        raise FileError(
+            f"{path}: has no column {', '.join(f'`{name}`' for name in missing)}; its columns are: {', '.join(header)}"
+        )
+    if twice := [name for name in wanted if header.count(name) > 1]:
+        raise FileError(f"{path}: has several columns `{twice[0]}`; expected names of which each stands for one column")
+    if clash := [name for name in columns.derived if name in header]:
+        raise FileError(
+            f"{path}: has a column `{clash[0]}`, which the mapping's group makes; expected another name there"
+        )
+    places = [header.index(name) for name in wanted]
+    take = itemgetter(*places) if len(places) > 1 else lambda record: [record[place] for place in places]
+    return cast("Callable[[list[str]], Cells]", take)

@@ -1,0 +1,431 @@
+"""Metrics: the catalogue of everything that csq exports, each metric declared once.
+
+`observe.py` makes the series from it and is their only writer; ``docs/metrics.md`` is generated from it::
+
+    python -m operators.metrics.catalogue --write docs/metrics.md
+
+Names carry the prefix ``csq_`` and the base unit. Label values are closed sets (fixed here, or from the settings), so
+that no event can make a new series: whatever is not in the set is counted as ``other``. Buckets of durations have a
+bound exactly at every limit that a service level may be set to, because a classic histogram is exact only there.
+"""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
+
+from operators.domain.models.satisfaction import PARTS
+from operators.domain.stage.feedback import SCALES
+from operators.domain.stage.labels import OTHER
+from operators.domain.wire import decode, events
+
+DURATIONS = (10, 30, 60, 120, 180, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 28_800, 86_400, 259_200, 604_800)
+"""Seconds: 10 s to 7 days; every limit people set for chats and mails is among them."""
+AGES = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3_600.0)
+"""Seconds from an event's own time to its being counted: 10 ms to an hour's backlog."""
+SNAPSHOTS = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0)
+"""Seconds to take one snapshot."""
+SATISFACTION = tuple(half / 2 for half in range(11))
+"""0 to 5 by 0.5."""
+SATISFACTION_PARTS = (1.0, 2.0, 3.0, 4.0)
+"""0 to 5 by 1: there are five parts, so five times as many series."""
+PROBABILITIES = tuple(part / 20 for part in range(1, 20))
+"""0.05 to 0.95 by 0.05."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedSets:
+    """The label values of one installation: a field per label, named after it; `other` is always understood.
+
+    >>> ClosedSets(queue=("orders",), channel=("chat",)).language
+    ('en', 'zh')
+    """
+
+    queue: tuple[str, ...] = ()
+    channel: tuple[str, ...] = ()
+    language: tuple[str, ...] = ("en", "zh")
+    segment: tuple[str, ...] = ()
+    model: tuple[str, ...] = ()
+    stage: tuple[str, ...] = ()
+    source: tuple[str, ...] = ()
+    reason: tuple[str, ...] = decode.REASONS
+    type: tuple[str, ...] = events.TYPES
+
+
+class Label(NamedTuple):
+    """A label and what it may say: fixed `values`, the installation's (``None``), or anything, in bounds (``()``)."""
+
+    name: str
+    values: tuple[str, ...] | None = None
+
+    def known(self, sets: ClosedSets) -> tuple[str, ...]:
+        """All values that are declared; empty for an open label."""
+        if self.values is not None:
+            return self.values
+        values: tuple[str, ...] = getattr(sets, self.name)
+        return values
+
+
+class Metric(NamedTuple):
+    """One metric: what it is called, what it means, and which series it has."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    unit: str
+    help: str
+    labels: tuple[Label, ...] = ()
+    buckets: tuple[float, ...] = ()
+    summed: bool = False
+    """A gauge whose parts (lanes, mostly) report apart: a measurement's value is (part, number), the sum is shown."""
+    from_start: bool = True
+    """Whether the series exist at 0 before anything is measured: not where 0 would be a claim, as for an accuracy."""
+
+    def known(self, sets: ClosedSets) -> Iterator[tuple[str, ...]]:
+        """The label values of the series that exist from the start.
+
+        >>> list(CATALOGUE["csq_orders_total"].known(ClosedSets()))
+        [('completed',), ('cancelled',), ('refunded',)]
+        >>> list(CATALOGUE["csq_model_accuracy"].known(ClosedSets(model=("churn",))))
+        []
+        """
+        if self.from_start:
+            for values in product(*(label.known(sets) for label in self.labels)):
+                if self.name != "csq_feedback_total" or _on_scale(*values):
+                    yield values
+
+
+def _on_scale(kind: str, _queue: str, score: str) -> bool:
+    low, high = SCALES[kind]
+    return low <= int(score) <= high
+
+
+def _counter(name: str, unit: str, meaning: str, *labels: Label) -> Metric:
+    return Metric(name, "counter", unit, meaning, labels)
+
+
+def _gauge(name: str, unit: str, meaning: str, *labels: Label) -> Metric:
+    """A gauge that is 0 as long as nothing has come."""
+    return Metric(name, "gauge", unit, meaning, labels)
+
+
+def _sum(name: str, unit: str, meaning: str, *labels: Label) -> Metric:
+    """A gauge that adds up what each part last reported."""
+    return Metric(name, "gauge", unit, meaning, labels, summed=True)
+
+
+def _measure(name: str, unit: str, meaning: str, *labels: Label) -> Metric:
+    """A gauge that does not exist before the first measurement, where 0 would be a claim."""
+    return Metric(name, "gauge", unit, meaning, labels, from_start=False)
+
+
+def _histogram(name: str, unit: str, meaning: str, buckets: tuple[float, ...], *labels: Label) -> Metric:
+    return Metric(name, "histogram", unit, meaning, labels, buckets)
+
+
+QUEUE, CHANNEL, LANGUAGE, SEGMENT = (Label("queue"), Label("channel"), Label("language"), Label("segment"))
+MODEL, STAGE, SOURCE = Label("model"), Label("stage"), Label("source")
+RESPONDER = Label("responder", ("human", "bot"))
+OPEN: tuple[str, ...] = ()
+"""Of a label: any value, as long as the metric has few series (`observe.OPEN_LIMIT`)."""
+
+SECTIONS: dict[str, tuple[Metric, ...]] = {
+    "What came in": (
+        _counter("csq_events_total", "events", "Events that were accepted, by type.", Label("type")),
+        _counter("csq_duplicates_total", "events", "Events dropped because the same source and id had come before."),
+        _counter("csq_late_events_total", "events", "Events that came after newer ones had moved the clock past them."),
+        _counter("csq_dead_letters_total", "events", "Records refused and sent to the dead letters.", Label("reason")),
+        _histogram("csq_event_age_seconds", "seconds", "Time from an event happening to its being counted here.", AGES),
+        _measure("csq_newest_event_timestamp_seconds", "seconds", "Time (POSIX) of the newest event counted so far."),
+        _measure(
+            "csq_source_lag_messages",
+            "messages",
+            "Messages of a partition that are still to be read.",
+            SOURCE,
+            Label("partition", OPEN),
+        ),
+        _measure("csq_source_connected", "0 or 1", "Whether the brokers answer; seen within 10 s."),
+        _measure(
+            "csq_source_partitions_unread",
+            "partitions",
+            "Partitions of a topic that came after the start: the next start takes them up from their beginning.",
+            SOURCE,
+        ),
+    ),
+    "How customers are answered": (
+        _histogram(
+            "csq_first_response_seconds",
+            "seconds",
+            "Time to the first public reply since the customer's first message, the hand-off or the reopening.",
+            DURATIONS,
+            QUEUE,
+            CHANNEL,
+            RESPONDER,
+        ),
+        _histogram(
+            "csq_reply_seconds",
+            "seconds",
+            "Time from the first unanswered customer message of a round to the reply.",
+            DURATIONS,
+            QUEUE,
+            CHANNEL,
+            RESPONDER,
+        ),
+        _histogram(
+            "csq_resolution_seconds",
+            "seconds",
+            "Time from the opening of a conversation to its first resolution.",
+            DURATIONS,
+            QUEUE,
+            CHANNEL,
+        ),
+        _histogram(
+            "csq_last_resolution_seconds",
+            "seconds",
+            "Time from the opening of a conversation to its last resolution, when it can no longer be reopened.",
+            DURATIONS,
+            QUEUE,
+            CHANNEL,
+        ),
+        _histogram(
+            "csq_handle_seconds",
+            "seconds",
+            "Time that agents were engaged in a conversation, when it was closed.",
+            DURATIONS,
+            QUEUE,
+            CHANNEL,
+        ),
+        _counter(
+            "csq_reply_rounds_total",
+            "rounds",
+            "Rounds whose reply came within the limit (met), or whose limit passed without one (missed).",
+            QUEUE,
+            CHANNEL,
+            Label("outcome", ("met", "missed")),
+        ),
+        _gauge("csq_open_waits", "rounds", "Customers who wait for a reply of ours right now.", QUEUE),
+        _gauge("csq_oldest_open_wait_seconds", "seconds", "How long the longest waiting customer has waited.", QUEUE),
+        _counter(
+            "csq_conversations_total",
+            "conversations",
+            "Conversations closed, by how they ended, and those reopened.",
+            QUEUE,
+            CHANNEL,
+            Label("outcome", (*get_args(events.Outcome), "abandoned", "reopened")),
+        ),
+        _gauge("csq_conversations_open", "conversations", "Conversations that are open.", QUEUE),
+        _gauge("csq_conversations_unassigned", "conversations", "Open conversations that no agent has taken.", QUEUE),
+        _counter(
+            "csq_first_contact_resolutions_total",
+            "conversations",
+            "Conversations resolved for good, and those that were reopened or followed by another in the window.",
+            QUEUE,
+            Label("outcome", ("resolved", "repeated")),
+        ),
+    ),
+    "Queues and agents": (
+        _measure(
+            "csq_reply_smoothed_seconds",
+            "seconds",
+            "Smoothed reply time: moves by a share of the distance to each new reply time.",
+            QUEUE,
+            CHANNEL,
+        ),
+        _measure(
+            "csq_reply_forecast_seconds",
+            "seconds",
+            "Reply time expected at a horizon (seconds ahead), with the bounds of its interval.",
+            QUEUE,
+            Label("horizon", ("300", "900", "3600")),
+            Label("bound", ("lower", "mean", "upper")),
+        ),
+        _measure("csq_arrivals_per_hour", "1/hour", "Conversations that arrive, as a rate.", QUEUE),
+        _measure(
+            "csq_service_level_ratio",
+            "0..1",
+            "Conversations answered within the limit, of all answered or abandoned after the grace time.",
+            QUEUE,
+        ),
+        _gauge("csq_agents", "agents", "Agents by state.", QUEUE, Label("state", get_args(events.AgentState))),
+        _measure("csq_agent_load_ratio", "0..1", "Chats that agents on shift hold, of those they can hold.", QUEUE),
+        _measure("csq_staffing_scheduled_agents", "agents", "Agents planned for now, after shrinkage.", QUEUE),
+    ),
+    "What customers feel and do": (
+        _counter(
+            "csq_turns_total",
+            "messages",
+            "Customer messages by the sentiment that was scored.",
+            QUEUE,
+            CHANNEL,
+            LANGUAGE,
+            Label("sentiment", get_args(events.Sentiment)),
+        ),
+        _counter(
+            "csq_feedback_total",
+            "answers",
+            "Survey answers, with the score on the scale of their kind.",
+            Label("kind", get_args(events.FeedbackKind)),
+            QUEUE,
+            Label("score", tuple(str(score) for score in range(11))),
+        ),
+        _histogram(
+            "csq_satisfaction_score",
+            "0..5",
+            "Satisfaction S of each conversation, from waiting, tone and what else is known.",
+            SATISFACTION,
+            QUEUE,
+            CHANNEL,
+        ),
+        _histogram(
+            "csq_satisfaction_part",
+            "0..5",
+            "Each part of S that is known of a conversation, before its weight.",
+            SATISFACTION_PARTS,
+            QUEUE,
+            Label("part", PARTS),
+        ),
+        _histogram("csq_churn_probability", "0..1", "Churn probability of each score.", PROBABILITIES, SEGMENT),
+        _sum("csq_customers_at_risk", "customers", "Customers whose churn probability passes the threshold.", SEGMENT),
+        _counter(
+            "csq_complaints_total",
+            "complaints",
+            "Complaints opened, by severity.",
+            Label("severity", tuple(str(level) for level in range(1, 6))),
+        ),
+        _counter(
+            "csq_orders_total",
+            "orders",
+            "Orders, by what became of them.",
+            Label("outcome", ("completed", "cancelled", "refunded")),
+        ),
+    ),
+    "Models": (
+        _counter("csq_model_examples_total", "examples", "Labelled examples that were judged, then learned.", MODEL),
+        _measure("csq_model_loss", "log loss or squared error", "Prequential loss: scored first, then learned.", MODEL),
+        _measure("csq_model_accuracy", "0..1", "Share of labels that the published score had right.", MODEL),
+        _measure("csq_model_auc", "0..1", "Chance that a positive example was scored above a negative one.", MODEL),
+        _measure(
+            "csq_model_calibration_error",
+            "0..1",
+            "Mean distance between the published probability and the share of labels that came true.",
+            MODEL,
+        ),
+        _counter("csq_model_rollbacks_total", "rollbacks", "Times that bad weights went back to good ones.", MODEL),
+        _measure(
+            "csq_model_label_delay_seconds",
+            "seconds",
+            "Time from a score to the label that judged it, a mean that forgets.",
+            MODEL,
+        ),
+        _counter(
+            "csq_labels_unmatched_total",
+            "labels",
+            "Labels given up: their turn did not come, or their customer was never scored.",
+            MODEL,
+        ),
+        _counter("csq_refused_features_total", "features", "Features refused because they were not finite.", MODEL),
+        _measure(
+            "csq_model_version",
+            "examples",
+            "Examples that the weights this process scores with have learned from.",
+            MODEL,
+        ),
+        _measure(
+            "csq_model_updated_timestamp_seconds",
+            "seconds",
+            "Time (POSIX) at which those weights last changed, or were told by the process that learns them.",
+            MODEL,
+        ),
+    ),
+    "The process": (
+        _sum("csq_state_entries", "records", "Records that a stage holds, over all its lanes.", STAGE),
+        _sum("csq_state_entries_limit", "records", "Records that a stage may hold, over all its lanes.", STAGE),
+        _sum("csq_state_bytes", "bytes", "Size of a stage's last snapshot, over all its lanes.", STAGE),
+        _counter("csq_state_evicted_total", "records", "Records dropped because a lane was full.", STAGE),
+        _histogram("csq_snapshot_duration_seconds", "seconds", "Time to take one snapshot.", SNAPSHOTS, STAGE),
+        _counter("csq_stage_failures_total", "events", "Events that a stage failed on, sent to dead letters.", STAGE),
+        _counter(
+            "csq_refused_measurements_total",
+            "measurements",
+            "Measurements that do not fit this catalogue: a defect of csq, the log names the first of each.",
+            Label("reason", ("unknown_metric", "wrong_labels", "wrong_value")),
+        ),
+        _measure(
+            "csq_build_info",
+            "1",
+            "Always 1: the versions that are running.",
+            Label("version", OPEN),
+            Label("python", OPEN),
+            Label("bytewax", OPEN),
+            Label("river", OPEN),
+        ),
+    ),
+}
+
+CATALOGUE: dict[str, Metric] = {metric.name: metric for section in SECTIONS.values() for metric in section}
+"""Every metric by name, in the order in which it is exported."""
+
+_INTRODUCTION = f"""# Metrics
+
+Generated by `python -m operators.metrics.catalogue --write docs/metrics.md`; do not edit.
+
+Labels without values in this table are closed sets from the settings; whatever lies outside a set is counted as
+`{OTHER}`, so no event can make a new series. Counters, histograms, and the gauges for which zero is true from the
+start exist at 0; a gauge such as an accuracy does not exist before its first measurement. Histograms have `_bucket`,
+`_sum` and `_count`; they are exact at the bounds of their buckets, which are listed at the end.
+"""
+
+_BUCKETS = {
+    DURATIONS: "durations",
+    AGES: "ages",
+    SNAPSHOTS: "snapshots",
+    SATISFACTION: "satisfaction",
+    SATISFACTION_PARTS: "satisfaction parts",
+    PROBABILITIES: "probabilities",
+}
+
+
+def _label_text(label: Label) -> str:
+    return f"{label.name} ({', '.join(label.values)})" if label.values else label.name
+
+
+def _row(metric: Metric) -> str:
+    labels = "; ".join(map(_label_text, metric.labels))
+    kind = f"{metric.kind} ({_BUCKETS[metric.buckets]})" if metric.buckets else metric.kind
+    return f"| `{metric.name}` | {kind} | {metric.unit} | {labels} | {metric.help} |"
+
+
+def document() -> str:
+    """Render ``docs/metrics.md``."""
+    parts = [_INTRODUCTION]
+    for title, metrics in SECTIONS.items():
+        rows = "\n".join(map(_row, metrics))
+        parts.append(
+            f"## {title}\n\n| name | type | unit | labels | meaning |\n| --- | --- | --- | --- | --- |\n{rows}\n"
+        )
+    parts.append("## Buckets of the histograms\n\n| buckets | upper bounds |\n| --- | --- |")
+    parts.extend(f"| {name} | {', '.join(f'{bound:,g}' for bound in bounds)} |" for bounds, name in _BUCKETS.items())
+    return "\n".join(parts) + "\n"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Write the document, or check that the written one is up to date."""
+    parser = argparse.ArgumentParser(
+        prog="python -m operators.metrics.catalogue", description="The table of all metrics."
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--write", type=Path, metavar="FILE", help="write the table to FILE")
+    what.add_argument("--check", type=Path, metavar="FILE", help="fail when FILE is not what --write would write")
+    options = parser.parse_args(arguments)
+    if options.write:
+        options.write.write_text(document(), encoding="utf-8")
+    elif not options.check.exists() or options.check.read_text(encoding="utf-8") != document():
+        message = (
+            f"{options.check} is not up to date: run `python -m operators.metrics.catalogue --write {options.check}`"
+        )
+        raise SystemExit(message)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""Which topics a recovery store knows."""
+
+from datetime import timedelta
+from pathlib import Path
+from threading import Event
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.recovery import RecoveryConfig, init_db_dir
+from bytewax.testing import TestingSink, run_main
+
+from operators.connectors.embedded import EmbeddedBroker
+from operators.connectors.kafka.params import KafkaParams
+from operators.connectors.kafka.source import KafkaSource
+from operators.connectors.kafka.topic_memory import known_topics
+
+
+def test_a_topic_is_known_once_a_position_of_it_is_stored(tmp_path: Path):
+    init_db_dir(tmp_path, 2)
+    assert known_topics(str(tmp_path)) == frozenset()
+    stopped = Event()
+    stopped.set()
+    with EmbeddedBroker(["a.b", "other"]) as broker:
+        params = KafkaParams(brokers=(broker.bootstrap_servers,), start="latest")
+        flow = Dataflow("csq")
+        op.output("out", op.input("kafka", flow, KafkaSource(params, ["a.b"], stop=stopped)), TestingSink([]))
+        run_main(flow, recovery_config=RecoveryConfig(str(tmp_path)), epoch_interval=timedelta(0))
+    assert known_topics(str(tmp_path)) == {"a.b"}
+    assert known_topics(str(tmp_path), "csq.another") == frozenset()
+
+
+def test_without_a_store_or_with_a_broken_one_none_is_known(tmp_path: Path):
+    assert known_topics(None) == frozenset()
+    assert known_topics(str(tmp_path / "missing")) == frozenset()
+    (tmp_path / "part-0.sqlite3").write_bytes(b"no database at all, but long enough to be one" * 10)
+    assert known_topics(str(tmp_path)) == frozenset()

@@ -1,0 +1,54 @@
+"""The wire: exactly the events that the definitions name."""
+
+import msgspec
+import pytest
+
+from operators.domain.wire.events import TYPE_OF, TYPES, AnyEvent
+
+DEFINED = {
+    *(f"csq.conversation.{name}" for name in ("opened", "assigned", "handoff", "resolved", "reopened", "abandoned")),
+    "csq.message.created",
+    "csq.feedback.submitted",
+    "csq.complaint.opened",
+    "csq.complaint.closed",
+    *(
+        f"csq.behavior.{name}"
+        for name in (
+            "page_viewed", "product_viewed", "products_searched", "cart_updated", "order_completed", "order_cancelled", "order_refunded",
+        )
+    ),
+    "csq.customer.updated",
+    "csq.churn.labelled",
+    "csq.label.sentiment",
+    "csq.agent.state_changed",
+    "csq.staffing.planned",
+    "csq.action.applied",
+    "csq.action.rolled_back",
+}  # fmt: skip
+
+
+def test_the_types_are_exactly_those_of_the_definitions() -> None:
+    assert sorted(TYPES) == sorted(DEFINED)
+
+
+def test_a_json_schema_is_generated_with_every_type() -> None:
+    schema = msgspec.json.schema(AnyEvent)
+    assert set(schema["discriminator"]["mapping"]) == DEFINED
+    assert schema["$defs"]["Message"]["properties"]["conversation_id"] == {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 128,
+    }
+
+
+def test_the_schema_says_what_is_required() -> None:
+    schema = msgspec.json.schema(AnyEvent)["$defs"]
+    assert set(schema["MessageCreated"]["required"]) == {"type", "specversion", "id", "source", "time", "data"}
+    assert set(schema["Agent"]["required"]) == {"agent_id", "queue", "from", "to"}
+
+
+@pytest.mark.parametrize("event", TYPE_OF)
+def test_events_cannot_be_changed_by_a_stage(event: type) -> None:
+    assert event.__struct_config__.frozen  # type: ignore[attr-defined]  # every struct has one
+    data = msgspec.structs.fields(event)[-1].type
+    assert data.__struct_config__.frozen

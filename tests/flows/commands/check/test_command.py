@@ -1,0 +1,378 @@
+"""`csq check` finds what would stop csq here, says what to do, and changes nothing."""
+
+import json
+import os
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import trustme
+import yaml
+from click.testing import CliRunner
+from confluent_kafka import Producer
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    ResourcePatternType,
+    ResourceType,
+)
+from prometheus_client import CollectorRegistry
+
+from flows.commands.check import brokers, machine
+from flows.commands.main import main
+from flows.host.recovery import prepare
+from flows.host.web import probe
+from flows.host.web.config import WebConfigFile
+from flows.host.web.server import WebServer, application
+from flows.settings.model import Outputs, State
+from operators.connectors.embedded import EmbeddedBroker
+from tests.ports import deserted
+from tests.servers.kafka import PASSWORD, USER, Kafka
+
+OUTPUTS = tuple(Outputs().by_stream().values())
+
+
+def checked(folder: Path, settings: Mapping[str, Any]) -> tuple[int, list[str]]:
+    """Exit code, and the findings as `status check says todo`, without the folder's name."""
+    path = folder / "csq.yaml"
+    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    done = CliRunner().invoke(main, ["check", "-c", str(path), "--json"])
+    told = json.loads(done.stdout)
+    assert told["ok"] == (done.exit_code == 0)
+    lines = (f"{entry['status']} {entry['check']}: {entry['says']} {entry['todo']}" for entry in told["checks"])
+    return done.exit_code, [line.strip().replace(f"{folder}/", "") for line in lines]
+
+
+def about(check: str, lines: list[str]) -> list[str]:
+    return [line for line in lines if line.split(" ")[1] == f"{check}:"]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The embedded broker never answers some questions, and nobody else listens to this machine's clock."""
+    monkeypatch.setattr(brokers, "ASK_SECONDS", 1.0)
+    monkeypatch.setattr(probe, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(machine, "_is_disciplined", lambda: True)
+    for name in [name for name in os.environ if name.startswith("CSQ_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def free_port() -> int:
+    """Of a port that somebody had a moment ago, so nobody has it now."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        return int(server.getsockname()[1])
+
+
+# The whole.
+
+
+def test_everything_in_order_is_one_ok_line_each_and_exit_0(tmp_path: Path, free_port: int) -> None:
+    with EmbeddedBroker(["csq.events", *OUTPUTS]) as broker:
+        Producer({"bootstrap.servers": broker.bootstrap_servers}).produce("csq.events", b"{}")
+        kafka = {"brokers": [broker.bootstrap_servers], "group_id": "csq"}
+        settings = {"kafka": kafka, "http": {"port": free_port}, "state": {"directory": str(tmp_path / "state")}}
+        code, lines = checked(tmp_path, settings)
+    assert code == 0
+    assert [line.split(":")[0] for line in lines] == [
+        "ok settings",
+        "ok web",
+        "ok port",
+        "ok state",
+        "ok state",
+        "ok clock",
+        "ok brokers",
+        "ok credentials",
+        "ok topic",
+        "ok group",
+        *["ok output"] * len(OUTPUTS),
+    ]
+    assert about("topic", lines)[0].startswith("ok topic: csq.events: 4 partitions, readable")
+    assert not (tmp_path / "state").exists()
+
+
+def test_for_a_person_each_finding_is_a_line(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["check"])
+    assert done.exit_code == 0
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("ok    settings    built-in ones, digest ")
+    assert lines[3] == (
+        "warn  state       state.directory is not set: a restart begins anew. Name a directory that outlives the process."
+    )
+    assert lines[-1].endswith("csq run starts an embedded broker and a simulated shop")
+
+
+def test_wrong_settings_are_all_told_and_nothing_else_is_checked(tmp_path: Path) -> None:
+    code, lines = checked(tmp_path, {"http": {"prot": 1}, "state": {"lanes": 0}})
+    assert code == 1
+    assert [line.partition(": got")[0] for line in lines] == [
+        "fail settings: csq.yaml, line 2: http.prot: unknown key; did you mean `port`? Correct it; nothing else was checked.",
+        "fail settings: csq.yaml, line 4: state.lanes",
+    ]
+
+
+# Kafka.
+
+
+def test_a_broker_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    with deserted() as address:
+        code, lines = checked(tmp_path, {"kafka": {"brokers": [address], "connect_seconds": 0.5}})
+    assert code == 1
+    assert lines[-1].startswith(f"fail brokers: {address}: no answer in 0.5 s: ")
+    assert "Check kafka.brokers and the network" in lines[-1]
+
+
+def test_settings_that_librdkafka_refuses_are_told(tmp_path: Path) -> None:
+    code, lines = checked(tmp_path, {"kafka": {"brokers": ["127.0.0.1:1"], "security": {"security.protocol": "none"}}})
+    assert code == 1
+    assert lines[-1].startswith("fail brokers: librdkafka refuses the settings: ")
+    assert lines[-1].endswith("Correct kafka.security or kafka.librdkafka.")
+
+
+def test_a_record_of_the_future_throws_doubt_on_the_clock(tmp_path: Path) -> None:
+    ahead = datetime.now(UTC) + timedelta(days=2)
+    with EmbeddedBroker(["csq.events", *OUTPUTS]) as broker:
+        producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
+        producer.produce("csq.events", b"{}", timestamp=int(ahead.timestamp() * 1000))
+        producer.flush(5)
+        code, lines = checked(tmp_path, {"kafka": {"brokers": [broker.bootstrap_servers]}})
+    assert code == 0
+    assert any(
+        re.match(r"warn clock: csq\.events: the newest record is 17\d{4} s ahead of this", line) for line in lines
+    )
+
+
+# Web.
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Path:
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1", not_after=datetime.now(UTC) + timedelta(days=400))
+    issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    path = tmp_path / "web.yaml"
+    path.write_text("tls_server_config: {cert_file: server.pem, key_file: server.pem}\n")
+    return path
+
+
+def test_a_web_configuration_is_read_and_its_certificate_s_end_told(tmp_path: Path, web: Path) -> None:
+    _, lines = checked(tmp_path, {"http": {"web_config_file": str(web)}})
+    assert about("web", lines)[0] == "ok web: web.yaml: no passwords, TLS"
+    assert about("web", lines)[1].startswith("ok web: the certificate in server.pem ends on ")
+
+
+@pytest.mark.parametrize(("days", "status", "says"), [(5, "warn", "ends on"), (-5, "fail", "has ended on")])
+def test_a_certificate_that_ends_soon_is_told(tmp_path: Path, web: Path, days: int, status: str, says: str) -> None:
+    issued = trustme.CA().issue_cert(
+        "127.0.0.1",
+        not_before=datetime.now(UTC) - timedelta(days=30),
+        not_after=datetime.now(UTC) + timedelta(days=days),
+    )
+    issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    code, lines = checked(tmp_path, {"http": {"web_config_file": str(web)}})
+    assert code == (status == "fail")
+    assert about("web", lines)[1].startswith(f"{status} web: the certificate in server.pem {says} ")
+
+
+def test_what_is_wrong_in_a_web_configuration_is_told(tmp_path: Path, web: Path) -> None:
+    web.write_text("tls_server_config: {cert_file: none.pem, key_file: none.pem}\n")
+    code, lines = checked(tmp_path, {"http": {"web_config_file": str(web)}})
+    assert code == 1
+    assert about("web", lines)[0].startswith(
+        "fail web: web.yaml, line 1: tls_server_config.cert_file: none.pem cannot be read"
+    )
+
+
+def test_metrics_that_anybody_may_read_are_told(tmp_path: Path) -> None:
+    code, lines = checked(tmp_path, {"http": {"host": "0.0.0.0"}})  # noqa: S104 - the one that is warned of
+    assert code == 0
+    assert about("web", lines)[0].startswith("warn web: no http.web_config_file, and http.host is 0.0.0.0")
+
+
+# Port.
+
+
+def test_a_port_that_another_has_is_told(tmp_path: Path) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        port = other.getsockname()[1]
+        code, lines = checked(tmp_path, {"http": {"port": port}})
+    assert code == 1
+    assert about("port", lines) == [
+        (
+            f"fail port: cannot serve metrics at 127.0.0.1:{port}: Address already in use. "
+            "Set http.port to a free port (0 takes any) and http.host to an address of this machine."
+        )
+    ]
+
+
+@pytest.mark.parametrize("secured", [False, True])
+def test_a_port_that_csq_has_is_csq_s(tmp_path: Path, web: Path, secured: bool) -> None:
+    app = application(CollectorRegistry(), lambda: 0.0, 60, lambda: ["Kafka: away"])
+    server = WebServer(app, port=0, secured=WebConfigFile(web) if secured else None)
+    server.start()
+    try:
+        port = int(server.url.rpartition(":")[2])
+        code, lines = checked(tmp_path, {"http": {"port": port}})
+    finally:
+        server.stop()
+    assert code == 0
+    assert about("port", lines)[0].startswith(f"warn port: csq answers at 127.0.0.1:{port} already.")
+
+
+# State and clock.
+
+
+def test_a_store_is_described_and_one_that_does_not_fit_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    prepare(folder, State(str(folder)), ["step"])
+    code, lines = checked(tmp_path, {"state": {"directory": str(folder)}})
+    assert code == 0
+    assert "ok state: state: a store of csq " in about("state", lines)[1]
+    assert "with 64 lanes" in about("state", lines)[1]
+
+    code, lines = checked(tmp_path, {"state": {"directory": str(folder), "lanes": 32}})
+    assert code == 1
+    assert "made with state.lanes 64, the settings say 32" in about("state", lines)[1]
+
+    (folder / "csq.json").unlink()
+    code, lines = checked(tmp_path, {"state": {"directory": str(folder)}})
+    assert code == 1
+    assert "partitions without csq.json" in about("state", lines)[1]
+
+
+def test_a_state_directory_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, lines = checked(tmp_path, {"state": {"directory": str(tmp_path / "file" / "state")}})
+    assert code == 1
+    assert about("state", lines)[0].startswith("fail state: file/state: cannot be written: Not a directory")
+
+
+@pytest.mark.parametrize(("free", "status"), [(10 << 20, "fail"), (500 << 20, "warn"), (2 << 30, "ok")])
+def test_too_little_room_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, status: str) -> None:
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    _, lines = checked(tmp_path, {"state": {"directory": str(tmp_path)}})
+    assert about("state", lines)[0].startswith(f"{status} state: ")
+
+
+@pytest.mark.parametrize(("disciplined", "line"), [(True, "ok clock"), (False, "warn clock"), (None, "ok clock")])
+def test_a_clock_that_nothing_synchronises_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disciplined: bool | None, line: str
+) -> None:
+    monkeypatch.setattr(machine, "_is_disciplined", lambda: disciplined)
+    _, lines = checked(tmp_path, {})
+    assert about("clock", lines)[0].startswith(line)
+
+
+def test_a_file_system_with_another_time_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.stat
+    ahead = 300.0
+
+    def later(name: str, **how: Any) -> Any:
+        found = real(name, **how)
+        return SimpleNamespace(st_mtime=found.st_mtime + ahead)
+
+    assert machine._file_system_ahead(str(tmp_path)) == pytest.approx(0.0, abs=0.5)
+    monkeypatch.setattr(machine.os, "stat", later)
+    assert machine._file_system_ahead(str(tmp_path)) == pytest.approx(ahead, abs=1.0)
+    ahead = -300.0
+    assert machine._file_system_ahead(str(tmp_path)) == pytest.approx(ahead, abs=1.0)
+
+
+# A real broker.
+
+ACLS = {
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "super.users": "User:ANONYMOUS",
+}
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory, kafka_libraries: None) -> Iterator[Kafka]:
+    """A broker that lets its user do only what a list allows."""
+    with Kafka(tmp_path_factory.mktemp("guarded"), ACLS) as kafka:
+        for topic in ("csq.events", "others", *OUTPUTS[:2]):
+            kafka.create_topic(topic)
+        for topic, operations in {
+            "csq.events": (AclOperation.READ,),
+            "others": (AclOperation.DESCRIBE,),
+            OUTPUTS[0]: (AclOperation.WRITE,),
+            OUTPUTS[1]: (AclOperation.DESCRIBE,),
+        }.items():
+            for operation in operations:
+                allow(kafka, ResourceType.TOPIC, topic, operation)
+        yield kafka
+
+
+def allow(kafka: Kafka, kind: ResourceType, name: str, operation: AclOperation) -> None:
+    binding = AclBinding(
+        kind, name, ResourcePatternType.LITERAL, f"User:{USER}", "*", operation, AclPermissionType.ALLOW
+    )
+    kafka.admin.create_acls([binding])[binding].result(10)
+
+
+def secure(kafka: Kafka, **other: Any) -> dict[str, Any]:
+    return {"kafka": {"brokers": [kafka.secure_address], "security": kafka.secure_config(), **other}}
+
+
+@pytest.mark.slow
+def test_what_a_user_may_not_do_is_told_topic_by_topic(
+    tmp_path: Path, guarded: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(brokers, "ASK_SECONDS", 5.0)
+    before = {topic: guarded.ends(topic) for topic in OUTPUTS[:2]}
+    code, lines = checked(tmp_path, secure(guarded, topics=["csq.events", "others", "hidden"], group_id="csq"))
+    assert code == 1
+    assert "ok credentials: sasl_ssl SCRAM-SHA-512 accepted" in lines
+    assert set(about("topic", lines)) == {
+        "ok topic: csq.events: 4 partitions, readable, empty",
+        "fail topic: others: this user may not read it. Allow READ on the topic.",
+        (
+            "fail topic: hidden: not there. Make it (kafka-topics.sh --create --topic hidden), correct kafka.topics, or allow "
+            "this user to describe it."
+        ),
+    }
+    assert about("group", lines)[0].startswith("fail group: csq: ")
+    written = about("output", lines)
+    assert written[0] == f"ok output: {OUTPUTS[0]}: writable"
+    assert written[1] == f"fail output: {OUTPUTS[1]}: this user may not write to it. Allow WRITE on the topic."
+    assert written[2].startswith(f"warn output: {OUTPUTS[2]}: not there; the brokers do not say if they make it.")
+    assert PASSWORD not in "".join(lines)
+    assert {topic: guarded.ends(topic) for topic in OUTPUTS[:2]} == before
+    assert OUTPUTS[2] not in guarded.admin.list_topics(timeout=5).topics
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("security", "told"),
+    [
+        ({"sasl.password": "wrong"}, "fail credentials: "),
+        ({"ssl.ca.location": ""}, "fail credentials: "),
+        ({"security.protocol": "sasl_plaintext"}, "fail brokers: "),
+    ],
+)
+def test_wrong_credentials_are_told_as_such(
+    tmp_path: Path, guarded: Kafka, security: dict[str, str], told: str
+) -> None:
+    settings = secure(guarded, connect_seconds=6)
+    settings["kafka"]["security"] = guarded.secure_config() | security
+    code, lines = checked(tmp_path, settings)
+    assert code == 1
+    assert lines[-1].startswith(told)
+    assert "wrong" not in lines[-1].replace("wrong version", "")
+
+
+@pytest.mark.slow
+def test_topics_that_nobody_makes_fail_where_the_brokers_say_so(
+    tmp_path: Path, guarded: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(brokers, "ASK_SECONDS", 5.0)
+    code, lines = checked(tmp_path, {"kafka": {"brokers": [guarded.address]}})
+    assert code == 1
+    assert about("output", lines)[2].startswith(f"fail output: {OUTPUTS[2]}: not there, and the brokers make no topics")

@@ -1,0 +1,206 @@
+"""The declaration of objectives: what is read, what is refused and with which words, what is derived, what is written."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from flows.commands.main import main
+from flows.commands.rules.build import files
+from flows.commands.rules.burns import burns_of, factor_of
+from flows.commands.rules.declaration import Burn
+from flows.commands.rules.load import RulesError, load
+from flows.settings.load import load as load_settings
+from flows.settings.model import Settings
+
+SLO = Path(__file__).parents[4] / "config" / "slo.yaml"
+TEXT = SLO.read_text(encoding="utf-8")
+WORKBOOK = (Burn(0.02, 1, "page"), Burn(0.05, 6, "page"), Burn(0.1, 24, "ticket"), Burn(0.1, 72, "ticket"))
+
+
+def refused(folder: Path, *changes: tuple[str, str]) -> str:
+    """What is said of the committed file after some changes."""
+    text = TEXT
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    path = folder / "slo.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(RulesError) as raised:
+        load(path, Settings())
+    return str(raised.value).replace(f"{path}", "slo.yaml")
+
+
+def test_the_committed_declaration_fits_the_built_in_settings():
+    declaration = load(SLO, Settings())
+
+    assert {queue for each in declaration.classes.values() for queue in each.queues} == {
+        *Settings().labels.queues,
+        "other",
+    }
+    assert declaration.slos["reply"].promised == {"urgent": 0.95, "standard": 0.9}
+    assert declaration.slos["csat"].promised == {None: 0.65}
+
+
+REFUSED = [
+    ("within_seconds: 180", "within_seconds: 200", "slos.first-response.good[0].within_seconds: got 200, expected a bound of the buckets of csq_first_response_seconds: 10, 30, 60"),
+    ("metric: csq_reply_rounds_total", "metric: csq_reply_round_total", "slos.reply.bad[0].metric: got 'csq_reply_round_total', expected a metric of docs/metrics.md"),
+    ("outcome: [missed]", "outcome: [lost]", "slos.reply.bad[0].where.outcome: csq_reply_rounds_total never says 'lost', expected one of met, missed, other"),
+    ("outcome: [missed]", "result: [missed]", "slos.reply.bad[0].where.result: csq_reply_rounds_total has no such label; it has queue, channel, outcome"),
+    ("metric: csq_reply_rounds_total", "metric: csq_open_waits", "slos.reply.bad[0].metric: csq_open_waits is a gauge, expected a counter or a histogram; use `gauge:`"),
+    ("gauge: {metric: csq_model_accuracy", "gauge: {metric: csq_model_examples_total", "slos.accuracy.gauge.metric: got 'csq_model_examples_total', expected a gauge of docs/metrics.md"),
+    ("{urgent: 0.95, standard: 0.90}", "{urgent: 0.95, mail: 0.90}", "slos.first-response.objectives.mail: no such queue class; declared are urgent, standard"),
+    ("queues: [billing, technical]", "queues: [billing]", "classes: queues of the settings in no class: technical; nobody would be told about them"),
+    ("queues: [orders, returns, other]", "queues: [orders, returns, billing]", "classes.standard.queues[2]: billing is in class urgent already"),
+    ("queues: [billing, technical]", "queues: [billing, technical, vip]", "classes.urgent.queues[2]: got 'vip', expected one of labels.queues of the settings: orders"),
+    ("each: [model]", "each: [queue]", "slos.accuracy.each: csq_model_accuracy has no label 'queue'"),
+    ("{urgent: 0.95, standard: 0.90}", "{urgent: 0.95, standard: 0.75}", "slos.first-response.objectives.standard: no page can ever come of 0.75: it burns at most at 4"),
+    ("objective: 0.65", "objective: 1.5", "slos.csat.objective: got 1.5, expected a number above 0 below 1"),
+    ("owner: service", "owners: service", "slos.first-response.owners: unknown key; did you mean `owner`?"),
+    ("runbooks: https", "runbooks: htps", "links: runbooks: got 'htps://"),
+    ("objective: 0.65", "objectives: {urgent: 0.6}\n    objective: 0.65", "slos.csat: give either `objective`, or `objectives` per queue class"),
+    ("hours: 1,", "hours: 0,", "burns[0].hours: got 0, expected a number above 0"),
+]  # fmt: skip
+"""What is changed, into what, and what is said of it."""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    REFUSED,
+    ids=[f"{number}-{says.split(':')[0]}" for number, (_, _, says) in enumerate(REFUSED)],
+)
+def test_what_does_not_fit_is_refused_with_its_place(old, new, says, tmp_path):
+    told = refused(tmp_path, (old, new))
+
+    assert says in told
+    assert told.startswith("slo.yaml, line ")
+
+
+def test_the_line_is_that_of_the_mistake(tmp_path):
+    line = next(number for number, text in enumerate(TEXT.split("\n"), 1) if "within_seconds: 180" in text)
+
+    assert refused(tmp_path, ("within_seconds: 180", "within_seconds: 7")).startswith(f"slo.yaml, line {line}: ")
+
+
+def test_every_mistake_is_told_at_once(tmp_path):
+    told = refused(tmp_path, ("within_seconds: 180", "within_seconds: 7"), ("outcome: [missed]", "outcome: [lost]"))
+
+    assert len(told.split("\n")) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a: [", "slo.yaml, line 1"),
+        ("- 1\n", "slo.yaml, line 1: expected tables such as `slos:`"),
+        ("", "expected tables"),
+    ],
+    ids=["not-yaml", "a-list", "empty"],
+)
+def test_a_file_that_is_no_declaration_is_refused(text, says, tmp_path):
+    path = tmp_path / "slo.yaml"
+    path.write_text(text, encoding="utf-8")
+
+    with pytest.raises(RulesError) as raised:
+        load(path, Settings())
+    assert says in str(raised.value).replace(str(path), "slo.yaml")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(RulesError, match="cannot be read: No such file"):
+        load(tmp_path / "slo.yaml", Settings())
+
+
+# ---- what is derived
+
+
+def test_the_factors_of_the_workbook_come_out():
+    assert [factor_of(burn.budget_share, burn.hours, 30) for burn in WORKBOOK] == [14.4, 6, 3, 1]
+
+
+def test_windows_thresholds_and_guards_follow_from_the_objective():
+    derived = burns_of(WORKBOOK, 30, 0.95, 20, "page")
+
+    assert [(burn.long, burn.short) for burn in derived] == [("1h", "5m"), ("6h", "30m"), ("1d", "2h"), ("3d", "6h")]
+    assert [burn.threshold for burn in derived] == [0.72, 0.3, 0.15, 0.05]
+    assert [burn.minimum for burn in derived] == [20, 48, 96, 288]
+
+
+def test_as_many_bad_events_lie_behind_every_alert():
+    for objective in (0.9, 0.95, 0.99, 0.999):
+        bad = [burn.minimum * burn.threshold for burn in burns_of(WORKBOOK, 30, objective, 50, "page")]
+        assert max(bad) - min(bad) < 1  # whole events
+
+
+def test_a_burn_that_can_never_be_reached_falls_away():
+    assert [burn.factor for burn in burns_of(WORKBOOK, 30, 0.9, 20, "page")] == [6, 3, 1]
+    assert [burn.factor for burn in burns_of(WORKBOOK, 30, 0.7, 20, "page")] == [3, 1]
+
+
+def test_a_burn_slower_than_the_budget_falls_away():
+    assert [burn.factor for burn in burns_of(WORKBOOK, 7, 0.99, 20, "page")] == [3.36, 1.4]
+
+
+def test_what_is_at_worst_a_ticket_never_pages():
+    assert {burn.severity for burn in burns_of(WORKBOOK, 30, 0.99, 20, "ticket")} == {"ticket"}
+
+
+# ---- what is written
+
+
+def test_other_queues_make_other_rules(tmp_path):
+    (tmp_path / "my.yaml").write_text("labels:\n  queues: [VIP, 'a.b']\n", encoding="utf-8")
+    text = TEXT.replace("queues: [billing, technical]", "queues: [VIP]").replace(
+        "[orders, returns, other]", "['a.b', other]"
+    )
+    (tmp_path / "slo.yaml").write_text(text, encoding="utf-8")
+
+    written = files(load(tmp_path / "slo.yaml", load_settings(tmp_path / "my.yaml", {})))
+
+    assert 'queue="VIP"' in written["config/prometheus/slo.rules.yaml"]
+    assert 'queue=~"a[.]b|other"' in written["config/prometheus/slo.rules.yaml"]
+    assert "billing" not in "".join(written.values())
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    done = CliRunner().invoke(main, ["rules", *arguments])
+    return done.exit_code, done.output
+
+
+def test_build_writes_check_agrees_and_a_change_is_found(tmp_path):
+    root = ("--slo", str(SLO), "--root", str(tmp_path))
+    code, told = run("build", *root)
+    assert (code, told.count("wrote ")) == (0, 8)
+    assert run("check", *root) == (0, "")
+    assert run("build", *root) == (0, "all 8 files were up to date\n")
+
+    rules = tmp_path / "config" / "prometheus" / "slo.rules.yaml"
+    rules.write_text(rules.read_text(encoding="utf-8").replace("30s", "31s"), encoding="utf-8")
+    (tmp_path / "config" / "prometheus" / "old.rules.yaml").write_text("groups: []\n", encoding="utf-8")
+    code, told = run("check", *root)
+    assert code == 1
+    assert "config/prometheus/slo.rules.yaml, config/prometheus/old.rules.yaml; run `csq rules build`" in told
+
+    assert run("build", *root)[0] == 0
+    assert run("check", *root) == (0, "")
+    assert not (tmp_path / "config" / "prometheus" / "old.rules.yaml").exists()
+
+
+def test_list_names_every_alert_with_its_severity():
+    code, told = run("list", "--slo", str(SLO))
+
+    assert code == 0
+    for words in (
+        "CsqPipelineDown page platform 1m csq is down",
+        "CsqOldestOpenWait page urgent service 1m A customer in queue <queue>",
+    ):
+        assert words in " ".join(told.split())
+
+
+def test_a_wrong_declaration_is_told_without_a_traceback(tmp_path):
+    (tmp_path / "slo.yaml").write_text(TEXT.replace("within_seconds: 180", "within_seconds: 7"), encoding="utf-8")
+
+    code, told = run("check", "--slo", str(tmp_path / "slo.yaml"))
+
+    assert code == 1
+    assert "within_seconds: got 7" in told

@@ -1,0 +1,218 @@
+"""Several processes: the same numbers as one, a change of their number, and what happens when one of them dies."""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+from uuid import uuid4
+
+import pytest
+
+from flows.host.cluster.supervise import free_addresses
+from operators.domain.wire.outgoing import DEADLETTERS, STREAMS
+from operators.simulator import SimulatorParams, simulate
+from tests.clusters import STOP_SECONDS, Cluster, ids_of, records, taken
+from tests.servers.kafka import Kafka
+from tests.streams import CSQ, NOW, ORIGIN, Result, event_time, run
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+EVENTS = 4_000
+COMPARED = ("csq.turn.scored", "csq.reply.measured", "csq.satisfaction.scored")
+"""Streams in which the same events appear whatever the models have learned; of churn only news is published."""
+
+
+class Topics:
+    """Topics of one run on a real broker, named apart from those of other runs."""
+
+    def __init__(self, kafka: Kafka, folder: Path) -> None:
+        self._kafka, self._folder = kafka, folder
+        self._name = uuid4().hex[:8]
+        self.address = kafka.address
+        self.state = folder / "state"
+        self.events = f"events-{self._name}"
+        self.models = f"models-{self._name}"
+        kafka.create_topic(self.events, 4)
+        for stream in STREAMS:
+            kafka.create_topic(self.output(stream), 1)
+
+    def output(self, stream: str) -> str:
+        return f"{stream}-{self._name}"
+
+    def run(self, *args: str, count: int, command: Sequence[str] = (*CSQ, "run"), **environ: str) -> Cluster:
+        environ = {
+            "CSQ_KAFKA__TOPICS": f"['{self.events}']",
+            "CSQ_KAFKA__MODELS_TOPIC": self.models,
+            **{
+                f"CSQ_KAFKA__OUTPUTS__{stream.removeprefix('csq.').replace('.', '_').upper()}": self.output(stream)
+                for stream in STREAMS
+            },
+            **environ,
+        }
+        return Cluster([*command, *args], self._folder, self.address, count, environ)
+
+    def produce(self, values: list[tuple[str, bytes]]) -> None:
+        self._kafka.produce(self.events, values)
+
+    def ids(self) -> dict[str, Counter[str]]:
+        return {stream: ids_of(records(self.address, self.output(stream))) for stream in COMPARED}
+
+    def dead(self) -> Counter[bytes]:
+        return Counter(records(self.address, self.output(DEADLETTERS)))
+
+
+class Shop(NamedTuple):
+    """What a simulated shop delivered, and what must come of it."""
+
+    values: list[tuple[str, bytes]]
+    expected: Result
+
+    def ids(self) -> dict[str, Counter[str]]:
+        return {stream: ids_of(self.expected.published[stream]) for stream in COMPARED}
+
+
+@pytest.fixture
+def topics(kafka: Kafka, tmp_path: Path) -> Topics:
+    return Topics(kafka, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shop() -> Shop:
+    """The last event comes when all waits and windows of the others are over: the live clock stands years later."""
+    deliveries, _ = simulate(SimulatorParams(events_per_second=4.0, broken_share=0.02), EVENTS)
+    # An event of the future has a test of its own (test_order.py).
+    values = [(some.key, some.raw) for some in deliveries if (event_time(some.raw) or 0.0) < NOW]
+    values.append(page_view("last", NOW - 3600.0))
+    return Shop(values, run({ORIGIN: [value for _, value in values]}))
+
+
+def page_view(name: str, at: float) -> tuple[str, bytes]:
+    stamp = datetime.fromtimestamp(at, UTC).isoformat()
+    event = {"specversion": "1.0", "id": name, "source": "test", "type": "csq.behavior.page_viewed", "time": stamp}
+    return "nobody", json.dumps(event | {"data": {"customer_id": "nobody"}}).encode()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_however_many_processes_count_what_a_replay_counts(topics: Topics, shop: Shop, count: int):
+    topics.produce(shop.values)
+    with topics.run("--processes", str(count), count=count) as cluster:
+        found = cluster.reaches(shop.expected.values)
+        assert cluster.stop() == 0, cluster.log()
+    assert taken(found) == len(shop.values)
+    assert sum(found["csq_late_events_total"].values()) == 0
+    assert topics.ids() == shop.ids()
+    assert topics.dead() == shop.expected.published[DEADLETTERS]
+
+
+def test_more_processes_than_partitions_are_no_hindrance(topics: Topics, shop: Shop):
+    some = [*shop.values[:500], shop.values[-1]]
+    topics.produce(some)
+    with topics.run("--processes", "5", count=5) as cluster:
+        cluster.reaches(run({ORIGIN: [value for _, value in some]}).values)
+
+
+def test_the_number_of_processes_may_change_at_each_start(topics: Topics, shop: Shop):
+    topics.produce(shop.values)
+    total = len(shop.values)
+    for count, share in ((2, 0.01), (1, 0.02), (3, 0.03)):
+        with topics.run("--processes", str(count), count=count, CSQ_KAFKA__BATCH_SIZE="1") as cluster:
+            cluster.until(cluster.is_ready)
+            cluster.until(lambda: taken(cluster.values()) >= share * total)  # noqa: B023 - called at once
+            assert cluster.stop() == 0, cluster.log()
+    assert topics.ids() != shop.ids(), "the stops came too late to show anything"
+    with topics.run("--processes", "2", count=2) as cluster:
+        cluster.until(lambda: topics.ids() == shop.ids())  # each once: nothing was lost, nothing told twice
+        assert cluster.stop() == 0, cluster.log()
+    assert topics.dead() == shop.expected.published[DEADLETTERS]
+
+
+def test_a_process_that_is_killed_takes_the_others_along_and_all_go_on(topics: Topics, shop: Shop):
+    topics.produce(shop.values)
+    with topics.run("--processes", "2", count=2, CSQ_KAFKA__BATCH_SIZE="5") as cluster:
+        cluster.until(cluster.is_ready)
+        cluster.until(lambda: taken(cluster.values()) > 0)
+        first = cluster.pids()
+        os.kill(first[1], signal.SIGKILL)
+        cluster.until(lambda: cluster.pids() != first)
+        cluster.until(lambda: unique(topics.ids()) == unique(shop.ids()))
+        assert cluster.stop() == 0, cluster.log()
+    messages = [entry["message"] for entry in cluster.entries()]
+    assert any(message.startswith("process p1 was killed by SIGKILL") for message in messages)
+    assert "all processes start again in 1 s (in a row: 1)" in messages
+    assert topics.dead().keys() == shop.expected.published[DEADLETTERS].keys()
+    assert not any(map(is_alive, first))
+
+
+def test_nobody_is_left_when_the_supervisor_is_killed(topics: Topics):
+    with topics.run("--processes", "2", count=2) as cluster:
+        cluster.until(cluster.is_ready)
+        children = cluster.pids()
+        cluster.process.kill()
+        cluster.process.wait(10)
+        deadline = time.monotonic() + 30.0
+        while any(map(is_alive, children)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not any(map(is_alive, children))
+
+
+def test_what_one_process_dies_of_is_logged_whole(kafka: Kafka, topics: Topics, shop: Shop):
+    kafka.delete_topic(topics.output("csq.turn.scored"))
+    kafka.create_topic(topics.output("csq.turn.scored"), 1, max_message_bytes="200")
+    topics.produce(shop.values[:500])
+    with topics.run("--processes", "2", count=2) as cluster:
+        found = cluster.until(
+            lambda: [entry for entry in cluster.entries() if entry["message"].startswith("process p")]
+        )
+    assert "exit code 1: " in found[0]["message"]
+    assert f"for topic {topics.output('csq.turn.scored')}" in found[0]["message"]
+    (told, *_) = (entry for entry in cluster.entries() if entry["level"] == "critical")
+    assert told["message"].startswith("step csq.publish failed, all processes stop: Kafka: ")
+    assert "Traceback" in told["exception"]
+    assert "write_batch" in told["exception"] or "snapshot" in told["exception"]
+
+
+def test_processes_of_several_machines_find_one_another(topics: Topics, shop: Shop):
+    topics.produce(shop.values)
+    addresses = ",".join(free_addresses(2))
+    with (
+        topics.run("--process-id", "0", "--addresses", addresses, count=1) as one,
+        topics.run("--process-id", "1", "--addresses", addresses, count=1) as other,
+    ):
+        one.until(lambda: topics.ids() == shop.ids())
+        other.process.send_signal(signal.SIGTERM)  # whoever stops one stops all
+        assert one.stop() == 0, one.log()
+        assert other.process.wait(STOP_SECONDS) == 0, other.log()
+    assert {entry.get("member") for entry in one.entries()} == {"p0"}
+
+
+def test_bytewax_has_a_runner_that_does_it_too(topics: Topics, shop: Shop):
+    topics.produce(shop.values)
+    addresses = ";".join(free_addresses(2))
+    runner = (sys.executable, "-m", "bytewax.run", "flows.live", "-r", str(topics.state), "-s", "1", "-b", "0")
+    with (
+        topics.run(command=runner, count=1, BYTEWAX_PROCESS_ID="0", BYTEWAX_ADDRESSES=addresses) as one,
+        topics.run(command=runner, count=1, BYTEWAX_PROCESS_ID="1", BYTEWAX_ADDRESSES=addresses) as other,
+    ):
+        one.until(lambda: topics.ids() == shop.ids())
+        other.process.send_signal(signal.SIGTERM)
+        assert one.stop() == 0, one.log()
+        assert other.process.wait(STOP_SECONDS) == 0, other.log()
+
+
+def unique(ids: dict[str, Counter[str]]) -> dict[str, set[str]]:
+    """Without how often each came: outputs are at least once after a crash, and their ids tell repeats apart."""
+    return {stream: set(counted) for stream, counted in ids.items()}
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text() if Path(f"/proc/{pid}").exists() else True

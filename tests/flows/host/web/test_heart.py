@@ -1,0 +1,173 @@
+"""The heart beats as long as the worker's loop turns, whatever Kafka does, and says when a snapshot held it up."""
+
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from bytewax.testing import cluster_main
+
+from flows import live as live_module
+from flows.host.web.heart import QUIET_SECONDS, HeartbeatPartition, LivenessClock
+from flows.live import Live
+from flows.settings.load import load
+from operators.connectors.embedded import EmbeddedBroker
+from operators.engine.epochs import Epochs
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def beats(clock: Clock, snapshot_seconds: float) -> Callable[[float], None]:
+    """Let so many seconds pass to the next beat, with the end of an epoch among them."""
+    part = HeartbeatPartition(LivenessClock(), threading.Event(), snapshot_seconds, clock, Epochs(snapshot_seconds))
+
+    def epoch(seconds: float) -> None:
+        part.next_batch()
+        part.snapshot()
+        clock.now += seconds
+        part.next_batch()
+
+    return epoch
+
+
+@pytest.mark.parametrize(("snapshot_seconds", "quick", "slow"), [(10.0, 1.9, 2.1), (1.0, 0.9, 1.1), (60.0, 11.0, 13.0)])
+def test_a_snapshot_that_takes_a_fifth_of_the_time_is_told(
+    caplog: pytest.LogCaptureFixture, snapshot_seconds: float, quick: float, slow: float
+) -> None:
+    epoch = beats(Clock(), snapshot_seconds)
+    epoch(quick)
+    assert caplog.records == []
+    epoch(slow)
+    assert [(vars(record)["event"], vars(record)["seconds"]) for record in caplog.records] == [("snapshot_slow", slow)]
+
+
+def test_slow_snapshots_are_told_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    epoch = beats(clock, 10.0)
+    for _ in range(5):
+        epoch(3.0)
+    assert len(caplog.records) == 1
+    clock.now += QUIET_SECONDS
+    epoch(3.0)
+    assert len(caplog.records) == 2
+
+
+def test_a_pause_without_a_snapshot_is_not_its_fault(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    part = HeartbeatPartition(LivenessClock(), threading.Event(), 10.0, clock, Epochs(10.0))
+    part.next_batch()
+    clock.now += 30.0
+    part.next_batch()
+    assert caplog.records == []
+
+
+def test_before_the_first_beat_nothing_is_wrong() -> None:
+    heart = LivenessClock()
+    assert heart.idle_seconds() == 0.0
+    heart.beat()
+    time.sleep(0.02)
+    assert heart.idle_seconds() >= 0.02
+
+
+def answer(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as found:  # noqa: S310 - our own server
+            return found.status, found.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def live_at(broker: EmbeddedBroker) -> Live:
+    settings = load(None, {})
+    kafka = msgspec.structs.replace(
+        settings.kafka, brokers=(broker.bootstrap_servers,), librdkafka={"fetch.wait.max.ms": 10}
+    )
+    http = msgspec.structs.replace(settings.http, port=0)
+    return Live(msgspec.structs.replace(settings, kafka=kafka, http=http))
+
+
+def run_beside(live: Live, watch: Callable[[], None]) -> None:
+    """Run a flow in this thread, and `watch` in another; when that is done, or fails, the flow ends."""
+    failed: list[BaseException] = []
+
+    def watching() -> None:
+        try:
+            watch()
+        except BaseException as error:  # noqa: BLE001 - raised again, in the test's own thread
+            failed.append(error)
+        live.stop.set()
+
+    watcher = threading.Thread(target=watching)
+    live.web.start()
+    watcher.start()
+    try:
+        cluster_main(live.flow(), [], 0)
+    finally:
+        live.stop.set()
+        watcher.join()
+        live.web.stop()
+    if failed:
+        raise failed[0]
+
+
+def until(url: str, code: int, seconds: float) -> str:
+    deadline = time.monotonic() + seconds
+    while (found := answer(url))[0] != code and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert found[0] == code, found
+    return found[1]
+
+
+@pytest.mark.slow
+def test_without_brokers_it_is_healthy_and_not_ready_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_module, "IDLE_LIMIT_SECONDS", 1.5)
+    broker = EmbeddedBroker(["csq.events"])
+    live = live_at(broker)
+
+    def watch() -> None:
+        until(f"{live.web.url}/readyz", 200, 30.0)
+        broker.close()
+        assert "- Kafka: " in until(f"{live.web.url}/readyz", 503, 20.0)
+        for _ in range(40):
+            assert answer(f"{live.web.url}/healthz")[0] == 200
+            time.sleep(0.1)
+
+    run_beside(live, watch)
+
+
+@pytest.mark.slow
+def test_a_loop_that_is_stuck_is_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_module, "IDLE_LIMIT_SECONDS", 1.0)
+    stuck, free = threading.Event(), threading.Event()
+    beat = HeartbeatPartition.next_batch
+
+    def hang(part: HeartbeatPartition) -> list[None]:
+        if stuck.is_set():
+            free.wait(20.0)
+        return beat(part)
+
+    monkeypatch.setattr(HeartbeatPartition, "next_batch", hang)
+    with EmbeddedBroker(["csq.events"]) as broker:
+        live = live_at(broker)
+
+        def watch() -> None:
+            until(f"{live.web.url}/readyz", 200, 30.0)
+            stuck.set()
+            text = until(f"{live.web.url}/healthz", 503, 10.0)
+            assert text.startswith("not healthy: the flow has not moved for ")
+            stuck.clear()
+            free.set()
+            until(f"{live.web.url}/healthz", 200, 10.0)
+
+        run_beside(live, watch)

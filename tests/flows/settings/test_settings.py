@@ -1,0 +1,296 @@
+"""The settings: one file and the environment, strict, and every mistake told with its place."""
+
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.settings import explain as explanation
+from flows.settings.environment import paths, variable
+from flows.settings.load import SettingsError, dump, explain, load
+from flows.settings.model import Kafka, Outputs, Settings
+from operators.documents.validator import hints
+from operators.domain.wire import outgoing
+
+DEFAULTS = load(None, {})
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Writes a settings file, and stays in its folder so that messages name it alone."""
+    monkeypatch.chdir(tmp_path)
+
+    def write_file(text: str) -> Path:
+        path = Path("my.yaml")
+        path.write_text(dedent(text).lstrip("\n"), encoding="utf-8")
+        return path
+
+    return write_file
+
+
+def mistakes(path: Path | None, environ: dict[str, str] | None = None) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load(path, environ or {})
+    return str(caught.value).split("\n")
+
+
+class TestFile:
+    def test_what_it_does_not_name_keeps_its_default(self, write):
+        settings = load(write("http: {port: 9000}"), {})
+
+        assert settings == msgspec.structs.replace(DEFAULTS, http=msgspec.structs.replace(DEFAULTS.http, port=9000))
+
+    @pytest.mark.parametrize("text", ["", "# nothing\n", "---\n", "{}"])
+    def test_an_empty_one_means_all_defaults(self, write, text):
+        assert load(write(text), {}) == DEFAULTS
+
+    def test_a_section_whose_keys_are_all_commented_out_means_its_defaults(self, write):
+        assert load(write("http:\n  # port: 9000\nkafka:\n  outputs:\n"), {}) == DEFAULTS
+
+    def test_a_whole_number_is_a_number(self, write):
+        assert load(write("dedupe: {window_seconds: 60}"), {}).dedupe.window_seconds == 60.0
+
+    def test_words_that_yaml_1_1_takes_for_booleans_stay_words(self, write):
+        assert load(write("labels: {segments: [NO, yes, on]}"), {}).labels.segments == ("NO", "yes", "on")
+
+
+class TestMistake:
+    @pytest.mark.parametrize(
+        ("text", "told"),
+        [
+            ("dedupe:\n  window_second: 5", "my.yaml, line 2: dedupe.window_second: unknown key; did you mean `window_seconds`?"),
+            ("htpp: {}", "my.yaml, line 1: htpp: unknown key; did you mean `http`?"),
+            ("log: {colour: red}", "my.yaml, line 1: log.colour: unknown key; known are level"),
+            ("http: {port: '9000'}", "my.yaml, line 1: http.port: got text '9000', expected a whole number from 0 to 65535"),
+            ("http: {port: 1_000}", "my.yaml, line 1: http.port: got text '1_000', expected a whole number from 0 to 65535"),
+            ("http: {port: 70000}", "my.yaml, line 1: http.port: got 70000, expected a whole number from 0 to 65535"),
+            ("http: {port: true}", "my.yaml, line 1: http.port: got true, expected a whole number from 0 to 65535"),
+            ("http: {host: ''}", "my.yaml, line 1: http.host: got text '', expected text that is not empty"),
+            ("http: {host: }", "my.yaml, line 1: http.host: got nothing, expected text that is not empty"),
+            ("log: {level: loud}", "my.yaml, line 1: log.level: got text 'loud', expected debug, error, info or warning"),
+            ("order:\n  out_of_order_seconds: .nan", "my.yaml, line 2: order.out_of_order_seconds: got text '.nan', expected a number from 0 to 3600"),
+            ("order: {out_of_order_seconds: -1}", "my.yaml, line 1: order.out_of_order_seconds: got -1, expected a number from 0 to 3600"),
+            ("state: {snapshot_seconds: 0}", "my.yaml, line 1: state.snapshot_seconds: got 0, expected a number above 0 to 3600"),
+            ("kafka:\n  brokers:\n    - k1:9092\n    - 9092", "my.yaml, line 4: kafka.brokers[1]: got 9092, expected text"),
+            ("kafka: {brokers: k1:9092}", "my.yaml, line 1: kafka.brokers: got text 'k1:9092', expected a list, each text"),
+            ("kafka: {topics: []}", "my.yaml, line 1: kafka.topics: got a list, expected a list, each text that is not empty"),
+            ("kafka: 5", "my.yaml, line 1: kafka: got 5, expected a table with "),
+            ("kafka: [a]", "my.yaml, line 1: kafka: got a list, expected a table with "),
+            ("kafka:\n  outputs: {turn: x}", "my.yaml, line 2: kafka.outputs.turn: unknown key; known are turn_scored, reply_measured"),
+            ("kafka: {start: {csq.event: latest}}", "my.yaml, line 1: kafka.start: 'csq.event' is none of kafka.topics (csq.events)"),
+            ("kafka: {start: yesterday}", "my.yaml, line 1: kafka.start: got 'yesterday', expected earliest, latest or an ISO time"),
+            ("5", "my.yaml, line 1: expected sections such as `kafka:`, got 5"),
+            ("- http", "my.yaml, line 1: expected sections such as `kafka:`, got a list"),
+            ("http: {port: 1}\nhttp: {port: 2}", "my.yaml, line 2, column 1: key `http` is given twice"),
+            ("http:\n  port: [1", "my.yaml, line 2, column 11: expected ',' or ']'"),
+            ("1: 2", "my.yaml, line 1, column 1: a key has to be text; put it in quotes"),
+            ("log: &a {}\nhttp: *a", "my.yaml, line 1, column 6: anchors and aliases are not read"),
+            ("http: {port: !!int '5'}", "my.yaml, line 1, column 14: tag tag:yaml.org,2002:int is not read"),
+            ("http: {port: 1e999}", "my.yaml, line 1, column 14: the number is too large"),
+            ("---\nhttp: {}\n---\nlog: {}", "my.yaml, line 3, column 1: but found another document"),
+            ("http: {}\nlog: \x07", "my.yaml, line 2: character 7 is not allowed"),
+        ],
+    )  # fmt: skip
+    def test_in_the_file_is_told_with_line_path_and_what_was_expected(self, write, text, told):
+        [line] = mistakes(write(text))
+
+        assert line.startswith(told)
+
+    def test_all_of_them_are_told_at_once(self, write):
+        found = mistakes(write("http: {port: x}\nlog: {level: 1}\n"), {"CSQ_DEDUPE__WINDOW_SECONDS": "0"})
+
+        assert found == [
+            "my.yaml, line 1: http.port: got text 'x', expected a whole number from 0 to 65535",
+            "my.yaml, line 2: log.level: got 1, expected debug, error, info or warning",
+            "environment variable CSQ_DEDUPE__WINDOW_SECONDS: dedupe.window_seconds: got 0, expected a number above 0",
+        ]
+
+    def test_a_file_that_is_not_there_is_named(self, write):
+        write("")
+
+        assert mistakes(Path("other.yaml")) == [
+            "other.yaml: cannot be read: No such file or directory; expected a YAML file such as config/default.yaml"
+        ]
+        assert mistakes(Path())[0].startswith(".: cannot be read: Is a directory")
+
+    def test_a_file_that_is_no_text_is_named(self, write):
+        path = write("")
+        path.write_bytes(b"log: \xff")
+
+        assert mistakes(path)[0].startswith("my.yaml: cannot be read: it is not UTF-8 text")
+
+    @given(st.text(max_size=200))
+    def test_whatever_the_text_is_it_becomes_settings_or_a_told_mistake(self, tmp_path_factory, text):
+        path = tmp_path_factory.mktemp("any") / "my.yaml"
+        path.write_text(text, encoding="utf-8", errors="replace")
+        try:
+            load(path, {})
+        except SettingsError as error:
+            assert str(error).startswith(str(path))  # noqa: PT017 - most texts raise, some are settings
+
+
+class TestEnvironment:
+    def test_wins_over_the_file(self, write):
+        settings = load(write("http: {port: 9000, host: '::1'}"), {"CSQ_HTTP__PORT": "9001"})
+
+        assert (settings.http.host, settings.http.port) == ("::1", 9001)
+
+    def test_gives_lists_and_tables_as_yaml(self):
+        settings = load(None, {"CSQ_KAFKA__BROKERS": "[k1:9092, k2:9092]", "CSQ_KAFKA__START": "{csq.events: latest}"})
+
+        assert settings.kafka.brokers == ("k1:9092", "k2:9092")
+        assert settings.kafka.start_of("csq.events") == "latest"
+
+    def test_gives_text_as_it_is(self):
+        assert load(None, {"CSQ_HTTP__HOST": "1234"}).http.host == "1234"
+
+    @pytest.mark.parametrize(
+        ("name", "value", "told"),
+        [
+            ("CSQ_HTTP__PROT", "1", "CSQ_HTTP__PROT: http.prot: unknown key; did you mean `port`?"),
+            ("CSQ_HTPP__PORT", "1", "CSQ_HTPP__PORT: htpp: unknown key; did you mean `http`?"),
+            ("CSQ_HTTP__PORT", "many", "CSQ_HTTP__PORT: http.port: got text 'many', expected a whole number from 0 to 65535"),
+            ("CSQ_HTTP__PORT", "[", "CSQ_HTTP__PORT: line 1, column 2: "),
+            ("CSQ_HTTP_PORT", "9000", "CSQ_HTTP_PORT: unknown; did you mean `CSQ_HTTP__PORT`?"),
+            ("CSQ_HTTP__PORT__X", "1", "CSQ_HTTP__PORT__X: http.port: got a table, expected a whole number"),
+            ("CSQ___HTTP", "1", "CSQ___HTTP: unknown key; known are log, http"),
+        ],
+    )  # fmt: skip
+    def test_a_wrong_variable_is_named(self, name, value, told):
+        [line] = mistakes(None, {name: value})
+
+        assert line.startswith(f"environment variable {told}")
+
+    def test_of_other_programs_and_platforms_is_left_alone(self):
+        environ = {
+            "PATH": "x",
+            "csq_http__port": "1",
+            "CSQ_DATA": "x",
+            "CSQ_SERVICE_HOST": "10.0.0.1",
+            "CSQ_PORT": "tcp://1",
+        }
+
+        assert load(None, environ) == DEFAULTS
+
+    def test_a_mistake_in_the_file_is_not_hidden_by_it(self, write):
+        assert mistakes(write("http: 5"), {"CSQ_HTTP__PORT": "1"}) == [
+            "my.yaml, line 1: http: got 5, expected a table with host, port, web_config_file"
+        ]
+
+    @pytest.mark.parametrize("path", paths(Settings), ids=variable)
+    def test_reaches_every_setting(self, path):
+        value = DEFAULTS
+        for key in path:
+            value = getattr(value, key)
+        plain = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+        assert load(None, {variable(path): plain}) == DEFAULTS
+
+
+class TestSecret:
+    def test_is_read_from_text_file_or_variable(self, write):
+        write("")
+        Path("key").write_text("of a file\n", encoding="utf-8")
+        path = write("""
+            kafka:
+              security:
+                security.protocol: SASL_SSL
+                sasl.password: {env: PASSWORD}
+                ssl.key.password: {file: key}
+                enable.ssl.certificate.verification: true
+        """)
+
+        config = load(
+            path, {"PASSWORD": "of a variable", "CSQ_KAFKA__SECURITY__SASL_USERNAME": "a: #b"}
+        ).kafka.client_config({})
+
+        assert config["security.protocol"] == "SASL_SSL"
+        assert config["sasl.password"] == "of a variable"
+        assert config["ssl.key.password"] == "of a file"
+        assert config["enable.ssl.certificate.verification"] == "true"
+        assert config["sasl.username"] == "a: #b"
+
+    def test_is_shown_nowhere(self):
+        settings = load(
+            None, {"CSQ_KAFKA__SECURITY__SASL_PASSWORD": "hunter2", "CSQ_KAFKA__SECURITY__SECURITY_PROTOCOL": "SSL"}
+        )
+
+        assert "hunter2" not in f"{settings} {settings!r} {dump(settings)}"
+        assert "sasl.password: '***'" in dump(settings)
+        assert "security.protocol: SSL" in dump(settings)
+
+    @pytest.mark.parametrize(
+        ("text", "told"),
+        [
+            ("sasl.password: {env: NONE}", "kafka.security.sasl.password: environment variable NONE, which should hold the secret, is not set"),
+            ("sasl.password: {file: none}", "kafka.security.sasl.password: file none, which should hold the secret, cannot be read: No such file or directory"),
+            ("sasl.password: {path: x}", "kafka.security.sasl.password: expected text, {file: PATH} or {env: NAME}"),
+            ("sasl.password: [hunter2]", "kafka.security.sasl.password: expected text, {file: PATH} or {env: NAME}"),
+            ("linger.ms: 5", "kafka.security: `linger.ms` is none of security.*, sasl.*, ssl.*, enable.ssl.*, enable.sasl.*, https.ca.*; move it to kafka.librdkafka"),
+        ],
+    )  # fmt: skip
+    def test_that_cannot_be_read_is_told_without_showing_it(self, write, text, told):
+        [line] = mistakes(write(f"kafka:\n  security: {{{text}}}"))
+
+        assert line.startswith("my.yaml, line ")
+        assert line.endswith(told)
+
+    def test_in_the_wrong_place_is_told_without_showing_it(self, write):
+        [line] = mistakes(write("kafka: {security: hunter2}"))
+        assert (
+            line
+            == "my.yaml, line 1: kafka.security: got text, expected a table, each value text, {file: PATH} or {env: NAME}"
+        )
+
+        [line] = mistakes(write("kafka: {librdkafka: {sasl.password: hunter2}}"))
+        assert line == "my.yaml, line 1: kafka.librdkafka: `sasl.password` may be secret; move it to kafka.security"
+
+
+class TestDump:
+    @given(
+        st.builds(
+            Kafka,
+            brokers=st.lists(st.text()).map(tuple),
+            topics=st.lists(st.text(min_size=1), min_size=1).map(tuple),
+            librdkafka=st.dictionaries(st.just("linger.ms"), st.integers(-9, 9) | st.floats(-1e9, 1e9) | st.text() | st.booleans()),
+        )
+    )  # fmt: skip
+    def test_read_again_gives_the_same_settings(self, tmp_path_factory, kafka):
+        settings = msgspec.structs.replace(DEFAULTS, kafka=kafka)
+        path = tmp_path_factory.mktemp("dump") / "my.yaml"
+        path.write_text(dump(settings), encoding="utf-8")
+
+        assert load(path, {}) == settings
+
+
+class TestExplanation:
+    def test_the_default_file_holds_exactly_the_defaults(self, write):
+        assert load(write(explain()), {}) == DEFAULTS
+
+    @pytest.mark.parametrize("path", paths(Settings), ids=variable)
+    def test_every_setting_says_what_it_is_for(self, path):
+        kind: Any = Settings
+        for key in path:
+            kind = hints(kind)[key]
+
+        assert len(explanation.description(kind)) > 10
+
+    def test_stale_files_are_found_and_written(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(SystemExit, match=r"config/default\.yaml is not what the settings say; run `make docs`"):
+            explanation.main(Settings, ["--check"])
+
+        explanation.main(Settings, ["--write"])
+        explanation.main(Settings, ["--check"])
+
+        assert "| `port` | `9464` | a whole number from 0 to 65535 |" in Path("docs/settings.md").read_text(
+            encoding="utf-8"
+        )
+
+
+def test_every_outgoing_stream_has_a_topic():
+    assert set(Outputs().by_stream()) == set(outgoing.STREAMS)
