@@ -65,6 +65,6 @@ def test_the_release_workflow_runs_all_tests_first_and_checks_the_tag():
     jobs = read(GITHUB / "workflows" / "release.yml")["jobs"]
     commands = {name: [step["run"] for step in job["steps"] if "run" in step] for name, job in jobs.items()}
 
-    assert commands["test"] == ["bash .ci/run"]
+    assert commands["test"][-1] == "bash .ci/run"
     assert jobs["release"]["needs"] == "test"
     assert commands["release"][:2] == ['grep -qx "version = \\"${GITHUB_REF_NAME#v}\\"" pyproject.toml', "make release"]
