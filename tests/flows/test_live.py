@@ -136,7 +136,7 @@ def test_live_measures_what_a_replay_measures(monkeypatch: pytest.MonkeyPatch):
     with EmbeddedBroker(["csq.events", *SETTINGS.kafka.outputs.by_stream().values()]) as broker:
         recorded = Recorded(broker, values, last)
         monkeypatch.setattr(reader, "time", recorded.clock)
-        monkeypatch.setattr(live_module.Heart, "__call__", recorded.clock)
+        monkeypatch.setattr(live_module.LivenessClock, "__call__", recorded.clock)
         actual = recorded.run()
         published = {
             name: sorted(message.value() for message in consume(broker.bootstrap_servers, name))
