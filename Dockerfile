@@ -25,7 +25,7 @@ WORKDIR /var/lib/csq
 VOLUME /var/lib/csq
 EXPOSE 9464
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:9464/healthz', timeout=2)"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
+    CMD ["python", "-m", "flows.host.web.probe"]
 ENTRYPOINT ["csq"]
 CMD ["run"]

@@ -2,7 +2,7 @@
 # ARGS is passed on: make test ARGS="-k dedupe", make run ARGS="-c my.yaml", make lock ARGS=--upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check lint types imports generated docs format bench hostile soak lock clean torture drill
+.PHONY: help run test test-all check lint types imports generated docs format bench hostile soak lock release sbom wheel clean torture drill
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,8 +20,10 @@ run: $(INSTALLED) ## Start csq: a simulated shop, or what ARGS="-c my.yaml" name
 test: $(INSTALLED) ## Run the tests, side by side; in one process with ARGS="-n 0", as --pdb does by itself
 	@$(BIN)/pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-all: $(INSTALLED) ## Run the tests, the slow ones too, one after the other
-	@$(BIN)/pytest $(ARGS)
+# Coverage makes the program slower by half: CI, which has to keep time, leaves it out with COVERAGE= on the command line.
+COVERAGE ?= --cov --cov-report=term
+test-all: $(INSTALLED) ## Run the tests, the slow ones too, one after the other, and show the coverage
+	@$(BIN)/pytest $(COVERAGE) $(ARGS)
 
 check: lint types imports generated ## Lint, types, import rules, stale generated files
 
@@ -70,14 +72,41 @@ drill: $(INSTALLED) ## Break things, and see who is told, with real servers; ARG
 torture: $(INSTALLED) ## Kill -9 a hundred times at random moments, and compare; ARGS="--processes 2", --exact, --term
 	@$(BIN)/python -m tests.torture --kills 100 $(ARGS)
 
-lock: $(INSTALLED) ## Write requirements.lock from pyproject.toml; ARGS=--upgrade takes newer versions
-	@$(BIN)/uv pip compile pyproject.toml --group test --group lint --group build --group grafana --group lock \
-	  --python $(BIN)/python --python-version 3.11 --universal --fork-strategy fewest --generate-hashes \
-	  --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
-	  --quiet --output-file requirements.lock $(ARGS)
+COMPILE := $(BIN)/uv pip compile pyproject.toml --python $(BIN)/python --python-version 3.11 --universal \
+  --fork-strategy fewest --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
+  --custom-compile-command "make lock" --quiet
+
+lock: $(INSTALLED) ## Write both lock files from pyproject.toml; ARGS=--upgrade takes newer versions
+	@$(COMPILE) --group test --group lint --group build --group release --group grafana --group lock \
+	  --output-file requirements.lock $(ARGS)
+	@$(COMPILE) --constraint requirements.lock --output-file requirements-runtime.lock
+
+DIST ?= dist
+# The environment that an operator makes of the runtime lock and the wheel: the bill of materials lists what is in it.
+RUNTIME ?= build/runtime
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# The date of the commit stands for that of the build: the same commit gives the same bytes.
+EPOCH = SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 315532800)
+
+release: sbom ## Write the files of a release to dist/: wheel, runtime lock, unit, bill of materials, checksums
+	@cp requirements-runtime.lock deploy/csq.service $(DIST)
+	@cd $(DIST) && sha256sum *.whl *.lock *.service *.cdx.json > SHA256SUMS
+	@cat $(DIST)/SHA256SUMS
+
+sbom: wheel ## Write the software bill of materials of the runtime environment (CycloneDX) to dist/
+	@$(BIN)/python -m venv --clear --without-pip $(RUNTIME)
+	@$(PIP) --python $(RUNTIME)/bin/python install --quiet --require-hashes --requirement requirements-runtime.lock
+	@$(PIP) --python $(RUNTIME)/bin/python install --quiet --no-deps --no-index $(DIST)/csq-$(VERSION)-py3-none-any.whl
+	@$(EPOCH) $(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+	  --output-file $(DIST)/csq-$(VERSION).cdx.json $(RUNTIME)/bin/python
+
+wheel: $(INSTALLED) ## Build the wheel into dist/
+	@mkdir -p $(DIST) && cd $(DIST) && rm -f *.whl *.lock *.service *.cdx.json SHA256SUMS
+	@$(EPOCH) $(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir $(DIST) .
 
 clean: ## Remove .venv, caches and what was built or measured; recovery state stays
-	@rm -rf $(VENV) build dist bench/latest.json .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) build dist bench/latest.json .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
 	@find flows operators tests bench grafana -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Python 3.11 or 3.12 that can make virtual environments (Debian packs that part apart, pyenv has shims that fail).

@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from flows.commands.rules.load import load as load_declaration
+from flows.host.cluster.supervise import STOP_GRACE_SECONDS
 from flows.settings.load import load
 from flows.settings.model import Settings
 from tests.servers.prometheus import amtool, free_port, promtool
@@ -47,10 +48,17 @@ def flag(service: str, name: str) -> str:
 
 def seen_as(service: str, path: str) -> Path:
     """The file of this checkout that a container sees at `path`."""
+    found = mounted(service, path)
+    assert found is not None, f"{service} mounts nothing at {path}"
+    return found
+
+
+def mounted(service: str, path: str) -> Path | None:
+    """The file of this checkout that a container sees at `path`; `None` where nothing is mounted there."""
     for source, target in mounts(service):
         if source.startswith("./") and (path == target or path.startswith(f"{target}/")):
             return ROOT / source / path.removeprefix(target).lstrip("/")
-    raise AssertionError(f"{service} mounts nothing at {path}")
+    return None
 
 
 def csq_settings(service: str) -> Settings:
@@ -202,6 +210,39 @@ def test_prometheus_keeps_what_the_longest_objective_looks_back_to():
     assert kept > max(slo.window_days for slo in declaration.slos.values())
 
 
+def grafana_provisioning() -> list[Path]:
+    """The provisioning files of this checkout that Grafana reads in compose."""
+    parts = ("access-control", "alerting", "dashboards", "datasources", "plugins")
+    folders = [mounted("grafana", f"/etc/grafana/provisioning/{part}") for part in parts]
+    return [path for folder in folders if folder is not None for path in sorted(folder.rglob("*.yaml"))]
+
+
+def test_each_alert_is_evaluated_in_one_place():
+    """Prometheus and Grafana send to the same Alertmanager, each under labels of its own."""
+    by_prometheus = [
+        rule["alert"]
+        for path in SCRAPE.parent.glob("*.rules.yaml")
+        for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    ]
+    by_grafana = [
+        rule["title"]
+        for path in grafana_provisioning()
+        for group in yaml.safe_load(path.read_text(encoding="utf-8")).get("groups", [])
+        for rule in group["rules"]
+    ]
+
+    assert by_prometheus
+    assert by_grafana == []
+
+
+def test_a_stop_has_time_to_deliver():
+    grace = float(SERVICES["csq"]["stop_grace_period"].removesuffix("s"))
+
+    assert grace >= csq_settings("csq").kafka.delivery_seconds + STOP_GRACE_SECONDS
+
+
 def test_alertmanager_reads_its_configuration_and_templates(prometheus_programs):
     file = flag("alertmanager", "config.file")
     path = seen_as("alertmanager", file)
@@ -220,17 +261,17 @@ def test_grafana_finds_provisioning_and_dashboards_where_they_are_mounted():
     folder = provider["providers"][0]["options"]["path"]
     home = SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
 
-    assert seen_as("grafana", "/etc/grafana/provisioning") == ROOT / "grafana" / "provisioning"
+    for part in ("dashboards", "datasources"):
+        assert seen_as("grafana", f"/etc/grafana/provisioning/{part}") == ROOT / "grafana" / "provisioning" / part
     assert seen_as("grafana", folder) == ROOT / "grafana" / "dashboards"
     assert seen_as("grafana", home).is_file()
 
 
 def test_variables_of_grafanas_provisioning_are_in_its_environment():
     wanted = set()
-    for path in (ROOT / "grafana" / "provisioning").rglob("*.yaml"):
-        if path.name != "rules.yaml":  # queries, where `$` is doubled
-            text = re.sub(r"#.*", "", path.read_text(encoding="utf-8"))
-            wanted |= set(re.findall(r"(?<!\$)\$(\w+)", text))
+    for path in grafana_provisioning():
+        text = re.sub(r"#.*", "", path.read_text(encoding="utf-8"))
+        wanted |= set(re.findall(r"(?<!\$)\$(\w+)", text))
 
     assert wanted == {name for name in SERVICES["grafana"]["environment"] if name.startswith("CSQ_")}
 
@@ -372,9 +413,10 @@ def test_the_python_of_the_image_is_one_that_csq_supports():
     assert 'requires-python = ">=3.11,<3.13"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
-def test_the_health_check_of_the_image_asks_a_page_that_csq_serves():
-    web = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "flows").glob("host/web/*.py"))
+def test_the_health_check_of_the_image_is_a_module_that_asks_the_port_of_the_image():
+    """`tests/flows/host/web/test_secured.py` runs it."""
+    [module] = re.findall(r'^ +CMD \["python", "-m", "([\w.]+)"\]$', DOCKERFILE, re.MULTILINE)
 
-    assert f"http://127.0.0.1:{PORT}/healthz" in DOCKERFILE
-    assert '"/healthz"' in web
+    assert '__name__ == "__main__"' in (ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
+    assert f"CSQ_HTTP__PORT={PORT}\n" in DOCKERFILE
     assert f"EXPOSE {PORT}\n" in DOCKERFILE

@@ -14,6 +14,23 @@ from flows.settings.model import Settings
 UNIT = Path(__file__).parents[1] / "deploy" / "csq.service"
 
 
+def installation() -> list[list[str]]:
+    """The commands by which the page installs the unit, as words."""
+    page = (UNIT.parents[1] / "docs" / "operations.md").read_text(encoding="utf-8")
+    block = page.partition("## As a systemd service")[2].partition("```text\n")[2].partition("```")[0]
+    return [
+        words
+        for line in block.splitlines()
+        for command in line.split("&&")
+        if (words := shlex.split(command, comments=True))
+    ]
+
+
+def made_groups() -> list[str]:
+    """Groups that the page makes."""
+    return [words[-1] for words in installation() if words[0] == "groupadd"]
+
+
 def value(key: str) -> str:
     """What stands behind a key that stands once."""
     [found] = re.findall(rf"^{key}=(.*)$", UNIT.read_text(encoding="utf-8"), re.MULTILINE)
@@ -39,6 +56,39 @@ def test_the_variable_is_a_setting() -> None:
 
 def test_what_a_person_has_to_correct_is_not_started_again() -> None:
     assert value("RestartPreventExitStatus") == "2"
+
+
+def test_no_static_group_has_the_name_of_the_dynamic_user():
+    """Systemd refuses to start such a unit, and `systemd-analyze verify` does not say so."""
+    assert value("DynamicUser") == "yes"
+    text = UNIT.read_text(encoding="utf-8")
+    dynamic = dict(re.findall(r"^(User|Group)=(.*)$", text, re.MULTILINE)).get("User", UNIT.stem)
+    static = set(value("SupplementaryGroups").split())
+
+    assert static
+    assert dynamic not in static | set(made_groups())
+
+
+def test_the_page_makes_every_group_that_the_unit_names():
+    assert set(value("SupplementaryGroups").split()) == set(made_groups())
+
+
+def test_the_page_makes_every_file_that_the_unit_reads():
+    paths = {
+        path
+        for path in re.findall(r"/etc/csq/[\w./-]+", UNIT.read_text(encoding="utf-8"))
+        if "." in path or "-" in path
+    }
+    made = {path for words in installation() for path in words if path.startswith("/etc/csq/")}
+
+    assert paths
+    assert {path for path in paths if path not in made and f"{Path(path).parent}/" not in made} == set()
+
+
+def test_the_page_lets_only_the_group_read_the_web_configuration():
+    [words] = [words for words in installation() if words[-1] == "/etc/csq/web"]
+
+    assert words[:-1] == ["install", "-d", "-m", "0750", "-g", value("SupplementaryGroups")]
 
 
 def test_systemd_takes_every_line(tmp_path: Path) -> None:

@@ -28,7 +28,11 @@ from operators.domain.wire.outgoing import dead_letter
 from operators.metrics.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / page for page in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "decisions").glob("*.md")),
+]
 OTHER_COMMANDS = {"curl", "grep", ".", "cat", "cp", "sqlite3", "docker", "promtool", "amtool", "kubectl"}
 """What the documents use beside our own commands; everybody has it."""
 DOOR = Door(65_536, 300.0, 946_080_000.0)

@@ -13,7 +13,10 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 SOURCES = sorted(path for part in ("flows", "operators", "tests", "bench") for path in (ROOT / part).rglob("*.py"))
 TEXTS = [
     path
-    for part in ("config", "docs", "grafana", ".ci", "README.md", "CHANGELOG.md", "Makefile", "pyproject.toml", "requirements.lock")
+    for part in (
+        "config", "docs", "grafana", "deploy", ".ci", ".github", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md",
+        "Makefile", "pyproject.toml", "requirements.lock", "requirements-runtime.lock", ".pre-commit-config.yaml",
+    )
     for path in ([ROOT / part] if (ROOT / part).is_file() else sorted((ROOT / part).rglob("*")))
     if path.is_file()
 ]  # fmt: skip
@@ -102,7 +105,7 @@ def test_a_package_tells_type_checkers_that_it_is_typed(package):
 
 def test_commands_in_the_documents_exist():
     makefile = set(re.findall(r"^([a-z-]+):.*## ", read(ROOT / "Makefile"), re.MULTILINE))
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
     named = {
         target for page in pages for target in re.findall(r"(?:^|`)(?:\$ )?make ([a-z-]+)", read(page), re.MULTILINE)
     }

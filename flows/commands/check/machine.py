@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -19,6 +18,7 @@ from flows.commands.check.finding import Finding
 from flows.host.recovery import check as check_fits
 from flows.host.recovery import users_of
 from flows.host.web.config import WebConfigError, WebConfigFile
+from flows.host.web.probe import ask
 from flows.host.web.server import WebError, bind
 from flows.settings.model import Http, Settings
 from operators.engine.store import Manifest, StoreError, partitions, read_manifest
@@ -29,7 +29,6 @@ LOW_BYTES: Final = 1 << 30
 """Free space of the state directory below which it is told: room for a store of a million customers, and its backup."""
 FULL_BYTES: Final = 50 << 20
 """Free space below which no store can be made."""
-ANSWER_SECONDS: Final = 3.0
 TIME_ERROR: Final = 5
 """What adjtimex(2) returns while nothing disciplines the clock."""
 CLOCK_SLACK_SECONDS: Final = 1.0
@@ -111,25 +110,9 @@ def check_port(http: Http) -> Finding:
 
 
 def _csq_answers(http: Http) -> bool:
-    """Ask for a page that only csq has in these words, or for the realm of its passwords."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # whoever it is, nothing is told to him
-    for connection in (
-        HTTPConnection(http.host, http.port, timeout=ANSWER_SECONDS),
-        HTTPSConnection(http.host, http.port, timeout=ANSWER_SECONDS, context=context),
-    ):
-        try:
-            connection.request("GET", "/readyz")
-            answer = connection.getresponse()
-            body = answer.read(64)
-        except (OSError, HTTPException):
-            continue
-        finally:
-            connection.close()
-        return body.startswith((b"ready\n", b"not ready:\n")) or 'realm="csq"' in answer.getheader(
-            "WWW-Authenticate", ""
-        )
-    return False
+    """Ask for a page that only csq has in these words."""
+    answer = ask(http.host, http.port, "/readyz")
+    return answer is not None and answer[1].startswith(("ready\n", "not ready"))
 
 
 def check_state(settings: Settings) -> Iterator[Finding]:

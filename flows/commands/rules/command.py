@@ -11,15 +11,22 @@ from flows.commands.rules.build import alerts, files, stale, write
 from flows.commands.rules.burns import span
 from flows.commands.rules.declaration import Declaration
 from flows.commands.rules.load import RulesError, load
+from flows.settings.config_folder import config_folder
 
 WIDTH = 200
 """Columns where no terminal says how many there are."""
 
+
+def _default_slo() -> Path:
+    here = Path("config/slo.yaml")
+    return here if here.exists() else config_folder() / "slo.yaml"
+
+
 slo_option = click.option(
     "--slo",
     type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("config/slo.yaml"),
-    show_default=True,
+    default=_default_slo,
+    show_default="config/slo.yaml, without it the one that is installed with csq",
     help="The declaration (see docs/slo.md).",
 )
 root_option = click.option(

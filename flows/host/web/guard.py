@@ -1,4 +1,8 @@
-"""Guard: what a request passes before a page is asked, no body and the right password; the headers of all answers."""
+"""Guard: checks each request before a page answers it (no body, right password); sets the headers of all answers.
+
+The probe pages answer without a password: health checks of container engines cannot send one, and a status is no data.
+Where passwords are configured, `/readyz` gives its reasons only to a request that carries a right one.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -19,6 +23,11 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 """In each answer, unless the web configuration says otherwise."""
 
+PROBES: Final = frozenset({"/healthz", "/readyz"})
+"""Paths that answer without a password."""
+DETAILS: Final = "csq.details"
+"""Key of the ASGI scope: whether the client may see more than a status; without the key it may."""
+
 
 class Guard:
     """An ASGI app before another; `current` says who may ask and which headers go out."""
@@ -37,12 +46,22 @@ class Guard:
                 MutableHeaders(scope=message).update({**HEADERS, **now.headers})
             await send(message)
 
-        app = await self._refusal(Headers(scope=scope), now) or self._app
+        headers = Headers(scope=scope)
+        app = self._app
+        if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
+            app = PlainTextResponse("a request has no body here\n", 413, {"Connection": "close"})
+        elif not await self._authorized(headers, now):
+            if scope["path"] in PROBES:
+                scope[DETAILS] = False
+            else:
+                app = PlainTextResponse(
+                    "Unauthorized\n", 401, {"WWW-Authenticate": 'Basic realm="csq", charset="UTF-8"'}
+                )
         await app(scope, receive, send_with_headers)
 
-    async def _refusal(self, headers: Headers, now: Loaded) -> ASGIApp | None:
-        if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
-            return PlainTextResponse("a request has no body here\n", 413, {"Connection": "close"})
-        if now.users and not await self._auth.allows(now.users, headers.get("authorization", "").encode("latin-1")):
-            return PlainTextResponse("Unauthorized\n", 401, {"WWW-Authenticate": 'Basic realm="csq", charset="UTF-8"'})
-        return None
+    async def _authorized(self, headers: Headers, now: Loaded) -> bool:
+        """Whether the request carries a right password, or none is configured."""
+        header = headers.get("authorization")
+        if not now.users or header is None:
+            return not now.users
+        return await self._auth.allows(now.users, header.encode("latin-1"))

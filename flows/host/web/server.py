@@ -24,7 +24,7 @@ from starlette.types import ASGIApp
 
 from flows.host.web.config import Loaded, WebConfigFile
 from flows.host.web.connection import KEEP_ALIVE_SECONDS, ConnectionLimiter
-from flows.host.web.guard import Guard
+from flows.host.web.guard import DETAILS, Guard
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 9464
 START_SECONDS = STOP_SECONDS = 5.0
@@ -47,7 +47,8 @@ def application(
     """Make the ASGI app.
 
     `idle_seconds` says how long ago the flow last moved: `/healthz` is 503 above `idle_limit_seconds`, and a supervisor
-    restarts the process. `obstacles` lists in words why the flow is not ready: `/readyz` is 503 while there are any.
+    restarts the process. `obstacles` lists in words why the flow is not ready: `/readyz` is 503 while there are any. It
+    leaves them out where `Guard` has set `DETAILS` to false: they name brokers.
     """
 
     def metrics(request: Request) -> Response:
@@ -61,11 +62,13 @@ def application(
             return PlainTextResponse(text, 503)
         return PlainTextResponse(f"healthy: the flow moved {idle:.1f} s ago\n")
 
-    def readyz(_: Request) -> Response:
+    def readyz(request: Request) -> Response:
         reasons = obstacles()
-        if reasons:
-            return PlainTextResponse("".join(["not ready:\n", *(f"- {reason}\n" for reason in reasons)]), 503)
-        return PlainTextResponse("ready\n")
+        if not reasons:
+            return PlainTextResponse("ready\n")
+        if not request.scope.get(DETAILS, True):
+            return PlainTextResponse("not ready\n", 503)
+        return PlainTextResponse("".join(["not ready:\n", *(f"- {reason}\n" for reason in reasons)]), 503)
 
     pages = {"/metrics": metrics, "/healthz": healthz, "/readyz": readyz}
     app = Starlette(

@@ -28,6 +28,7 @@ from prometheus_client import CollectorRegistry
 from flows.commands.check import brokers, machine
 from flows.commands.main import main
 from flows.host.recovery import prepare
+from flows.host.web import probe
 from flows.host.web.config import WebConfigFile
 from flows.host.web.server import WebServer, application
 from flows.settings.model import Outputs, State
@@ -57,7 +58,7 @@ def about(check: str, lines: list[str]) -> list[str]:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The embedded broker never answers some questions, and nobody else listens to this machine's clock."""
     monkeypatch.setattr(brokers, "ASK_SECONDS", 1.0)
-    monkeypatch.setattr(machine, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(probe, "ANSWER_SECONDS", 0.5)
     monkeypatch.setattr(machine, "_is_disciplined", lambda: True)
     for name in [name for name in os.environ if name.startswith("CSQ_")]:
         monkeypatch.delenv(name)

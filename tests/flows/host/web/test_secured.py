@@ -3,11 +3,14 @@
 import asyncio
 import http.client
 import itertools
+import os
 import socket
 import ssl
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
@@ -37,7 +40,7 @@ USERS = f"basic_auth_users: {{anna: {HASH}}}\n"
 class Site:
     """A web server in a folder that holds its configuration."""
 
-    def __init__(self, folder: Path, text: str) -> None:
+    def __init__(self, folder: Path, text: str, reasons: Sequence[str] = (), idle_seconds: float = 0.0) -> None:
         self.folder = folder
         self.authority = trustme.CA()
         self.renew()
@@ -46,7 +49,9 @@ class Site:
         registry = CollectorRegistry()
         Observer(registry, ClosedSets(queue=("orders",)))
         self.server = WebServer(
-            application(registry, lambda: 0.0, 60, list), port=0, secured=WebConfigFile(folder / "web.yaml")
+            application(registry, lambda: idle_seconds, 60, lambda: reasons),
+            port=0,
+            secured=WebConfigFile(folder / "web.yaml"),
         )
         self.server.start()
 
@@ -87,8 +92,8 @@ class Site:
 
 
 @contextmanager
-def serving(folder: Path, text: str) -> Iterator[Site]:
-    site = Site(folder, text)
+def serving(folder: Path, text: str, reasons: Sequence[str] = (), idle_seconds: float = 0.0) -> Iterator[Site]:
+    site = Site(folder, text, reasons, idle_seconds)
     try:
         yield site
     finally:
@@ -220,15 +225,69 @@ def test_of_the_authority_s_clients_only_the_allowed_get_in(tmp_path: Path) -> N
 # Passwords.
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz", "/none"])
-@pytest.mark.parametrize("auth", [None, ("anna", "wrong"), ("bert", PASSWORD), ("", ""), ("anna", PASSWORD + "\0")])
-def test_without_the_right_password_no_page_says_anything(
-    shared: Site, path: str, auth: tuple[str, str] | None
-) -> None:
+WRONG = pytest.mark.parametrize(
+    "auth", [None, ("anna", "wrong"), ("bert", PASSWORD), ("", ""), ("anna", PASSWORD + "\0")]
+)
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/none", "/healthz/", "/readyz/../metrics"])
+@WRONG
+def test_a_page_with_data_needs_the_right_password(shared: Site, path: str, auth: tuple[str, str] | None) -> None:
     answer = shared.get(path, auth)
     assert (answer.status_code, answer.text) == (401, "Unauthorized\n")
     assert answer.headers["www-authenticate"] == 'Basic realm="csq", charset="UTF-8"'
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@WRONG
+def test_probes_are_answered_without_a_password_and_told_no_reason(
+    tmp_path: Path, auth: tuple[str, str] | None
+) -> None:
+    reasons = ["Kafka: no answer from kafka-1.internal:9093"]
+    with serving(tmp_path, TLS + USERS, reasons) as site:
+        healthy, ready = site.get("/healthz", auth), site.get("/readyz", auth)
+        assert (healthy.status_code, healthy.text) == (200, "healthy: the flow moved 0.0 s ago\n")
+        assert (ready.status_code, ready.text) == (503, "not ready\n")
+        assert site.get("/readyz", RIGHT).text == "not ready:\n- Kafka: no answer from kafka-1.internal:9093\n"
+        reasons.clear()
+        assert (site.get("/readyz", auth).status_code, site.get("/readyz", auth).text) == (200, "ready\n")
+
+
+def test_a_probe_without_a_password_costs_no_hash(shared: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "_fits", lambda *_: pytest.fail("a hash was computed"))
+    assert [shared.get(path, None).status_code for path in ("/healthz", "/readyz")] == [200, 200]
+
+
+def test_a_probe_needs_a_certificate_where_clients_must_have_one(tmp_path: Path) -> None:
+    with serving(tmp_path, MUTUAL + USERS) as site:
+        assert site.get("/healthz", None, as_client(site, "probe.example.org")).status_code == 200
+        with pytest.raises(httpx.TransportError):
+            site.get("/healthz", None, as_client(site, None))
+
+
+# The health check of the image.
+
+
+def health_check(site: Site) -> "subprocess.CompletedProcess[str]":
+    """As the image runs it, at the port of a server."""
+    environment = {**os.environ, "CSQ_HTTP__PORT": str(site.address[1])}
+    command = [sys.executable, "-m", "flows.host.web.probe"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
+
+
+def test_the_health_check_of_the_image_passes_with_passwords_and_tls(shared: Site, shared_with_users: Site) -> None:
+    assert [health_check(site).returncode for site in (shared, shared_with_users)] == [0, 0]
+
+
+def test_the_health_check_of_the_image_fails_where_the_flow_stands_still_or_no_server_answers(tmp_path: Path) -> None:
+    with serving(tmp_path, USERS, idle_seconds=61.0) as site:
+        done = health_check(site)
+        assert (done.returncode, done.stderr) == (
+            1,
+            "not healthy: the flow has not moved for 61.0 s, the limit is 60 s\n",
+        )
+    done = health_check(site)
+    assert (done.returncode, done.stderr) == (1, f"no answer at port {site.address[1]}\n")
 
 
 @pytest.mark.parametrize(

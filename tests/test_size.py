@@ -1,0 +1,27 @@
+"""What the page says about the disk space of the runtime environment holds."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bench.size import main, sizes
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_table_has_the_packages_of_the_runtime_lock_and_who_needs_them(capsys: pytest.CaptureFixture[str]) -> None:
+    table = {name: (size, by) for name, size, by in sizes()}
+    main()
+
+    lock = (ROOT / "requirements-runtime.lock").read_text(encoding="utf-8")
+    assert set(table) == {"csq", *re.findall(r"^([\w.-]+)==", lock, re.MULTILINE)}
+    assert table["scipy"][1] == "river"
+    assert sum(size for size, _ in table.values()) == pytest.approx(float(capsys.readouterr().out.split()[-2]), abs=0.6)
+
+
+def test_csq_itself_uses_no_scipy() -> None:
+    sources = [path for part in ("flows", "operators") for path in (ROOT / part).rglob("*.py")]
+
+    found = [path for path in sources if re.search(r"^\s*(import|from) scipy", path.read_text("utf-8"), re.MULTILINE)]
+    assert found == []
