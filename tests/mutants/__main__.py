@@ -17,7 +17,6 @@ import argparse
 import ast
 import multiprocessing
 import random
-import shutil
 import sys
 import tempfile
 import time
@@ -33,7 +32,7 @@ from tests.mutants.suite import FIXTURES, ROOT, Trace
 FOLDER = "operators/domain"
 TESTS = ("tests/domain", "tests/flows/test_golden.py", FOLDER)
 SPARE_SECONDS = 15.0
-"""What pytest and imports take, generously."""
+"""CPU seconds for pytest and imports, generously."""
 SLOWER = 4.0
 """A mutant's tests have this many times the CPU seconds that they took while traced."""
 
@@ -56,14 +55,25 @@ class Trial:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Project:
+    """What is changed, and what should notice."""
+
+    root: Path
+    folder: str
+    tests: Sequence[str]
+    spare_seconds: float
+
+
 class Coverage:
     """Which tests execute which line, from the traces of all files of tests."""
 
-    def __init__(self, root: Path, folder: str, traces: Iterable[Trace]) -> None:
+    def __init__(self, project: Project, traces: Iterable[Trace]) -> None:
+        self._spare_seconds = project.spare_seconds
         self._tests: dict[tuple[str, int], set[str]] = defaultdict(set)
         self._by_module: dict[str, set[str]] = defaultdict(set)
         self._seconds: dict[str, float] = {}
-        self._importers = _importers(root, folder)
+        self._importers = _importers(project.root, project.folder)
         for trace in traces:
             usable = trace.seconds.keys() - trace.failed
             self._seconds |= trace.seconds
@@ -87,7 +97,7 @@ class Coverage:
         for test in found:
             by_file[_file(test)] += self._seconds[test]
         order = sorted(found, key=lambda test: (by_file[_file(test)], _file(test), self._seconds[test], test))
-        return Trial(mutant, order, SPARE_SECONDS + SLOWER * sum(by_file.values()))
+        return Trial(mutant, order, self._spare_seconds + SLOWER * sum(by_file.values()))
 
 
 class Worker:
@@ -97,12 +107,12 @@ class Worker:
     folder: str
 
     @classmethod
-    def start(cls, root: Path, folder: str, copies: str) -> None:
+    def start(cls, project: Project, copies: str) -> None:
         """Make the copy, load what all tests need."""
         cls.copy = Path(tempfile.mkdtemp(dir=copies)) / "csq"
-        cls.folder = folder
-        suite.copy_checkout(root, cls.copy)
-        suite.load_heavy()
+        cls.folder = project.folder
+        suite.copy_checkout(project.root, cls.copy)
+        suite.preload(cls.copy, project.tests)
 
     @classmethod
     def trace(cls, file: str) -> Trace:
@@ -126,24 +136,25 @@ class Worker:
         return Outcome(trial.mutant, word, len(trial.tests))
 
 
-def survey(root: Path, folder: str, tests: Sequence[str], mutants: list[Mutant], processes: int) -> list[Outcome]:
+def survey(project: Project, mutants: list[Mutant], processes: int) -> list[Outcome]:
     """Run every mutant; outcomes in the order of the mutants. Tests that fail without a mutant are left out."""
     context = multiprocessing.get_context("fork")
-    with tempfile.TemporaryDirectory() as copies:
-        with context.Pool(processes, Worker.start, (root, folder, copies)) as pool:
-            traces = []
-            for trace in pool.imap_unordered(Worker.trace, _files(root, tests)):
-                traces.append(trace)
-                _say(f"{sum(trace.seconds.values()):5.1f} s: {len(trace.seconds)} tests of {trace.file}")
-                for test in trace.failed:
-                    _say(f"left out, for it fails without a mutant: {test}")
-            coverage = Coverage(root, folder, traces)
-            outcomes = []
-            for outcome in pool.imap(Worker.attempt, map(coverage.trial, mutants)):
-                outcomes.append(outcome)
-                if outcome.word != "killed":
-                    _say(f"{len(outcomes)} of {len(mutants)}: {outcome.word} {_place(outcome.mutant)}")
-        shutil.rmtree(copies, ignore_errors=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="csq-mutants-") as copies,
+        context.Pool(processes, Worker.start, (project, copies)) as pool,
+    ):
+        traces = []
+        for trace in pool.imap_unordered(Worker.trace, _files(project.root, project.tests)):
+            traces.append(trace)
+            _say(f"{sum(trace.seconds.values()):5.1f} s: {len(trace.seconds)} tests of {trace.file}")
+            for test in trace.failed:
+                _say(f"left out, for it fails without a mutant: {test}")
+        coverage = Coverage(project, traces)
+        outcomes = []
+        for outcome in pool.imap(Worker.attempt, map(coverage.trial, mutants)):
+            outcomes.append(outcome)
+            if outcome.word != "killed" or len(outcomes) % 25 == 0:
+                _say(f"{len(outcomes)} of {len(mutants)}: {outcome.word} {_place(outcome.mutant)}")
     return outcomes
 
 
@@ -171,23 +182,36 @@ def sample(mutants: list[Mutant], seed: int, count: int) -> list[Mutant]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run as the command line says; exit code 0 whatever survives."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.mutants", description="Mutation testing of operators/domain."
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description="Mutation testing.")
+    add = parser.add_argument
+    add("--seed", type=int, default=1, help="seed of the sample (default 1)")
+    add("--count", type=int, default=300, help="mutants in the sample (default 300)")
+    add("--processes", type=int, default=2, help="mutants at a time (default 2)")
+    add(
+        "--only",
+        action="append",
+        metavar="PLACE",
+        help="draw from the mutants whose file:line begins with this; repeatable",
     )
-    parser.add_argument("--seed", type=int, default=1, help="of the sample (default 1)")
-    parser.add_argument("--count", type=int, default=300, help="mutants in the sample (default 300)")
-    parser.add_argument("--processes", type=int, default=2, help="mutants at a time (default 2)")
-    parser.add_argument("--only", action="append", default=[], metavar="PLACE", help="draw from mutants whose file:line begins so; may be given again")  # fmt: skip
-    parser.add_argument(
-        "--tests", action="append", default=[], metavar="PATH", help="run these files or folders of tests only"
+    add("--tests", action="append", metavar="PATH", help="use the tests of this file or folder only; repeatable")
+    add("--root", type=Path, default=ROOT, metavar="FOLDER", help="project (default: this checkout)")
+    add("--folder", default=FOLDER, help=f"folder whose modules are changed (default {FOLDER})")
+    add(
+        "--spare",
+        type=float,
+        default=SPARE_SECONDS,
+        metavar="SECONDS",
+        help=f"CPU seconds beyond those of the tests before a mutant times out (default {SPARE_SECONDS:.0f})",
     )
     given = parser.parse_args(arguments)
-    found = mutants_under(ROOT, FOLDER)
+    root = given.root.resolve()
+    found = mutants_under(root, given.folder)
     if given.only:
         found = [mutant for mutant in found if _place(mutant).startswith(tuple(given.only))]
     drawn = sample(found, given.seed, given.count)
     _say(f"{len(drawn)} of {len(found)} mutants drawn")
-    print(report(ROOT, survey(ROOT, FOLDER, given.tests or TESTS, drawn, given.processes)))
+    project = Project(root, given.folder, given.tests or TESTS, given.spare)
+    print(report(root, survey(project, drawn, given.processes)))
     return 0
 
 

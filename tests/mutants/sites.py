@@ -137,7 +137,7 @@ class _Finder(ast.NodeVisitor):
         super().visit(node)
         self._lines = outer
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:  # noqa: N802
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         """Default values, then the body."""
         for default in [*node.args.defaults, *filter(None, node.args.kw_defaults)]:
             self.visit(default)
@@ -146,12 +146,12 @@ class _Finder(ast.NodeVisitor):
             self.visit(statement)
         self._functions.pop()
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> None:  # noqa: N802
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
         """The body only."""
         for statement in node.body:
             self.visit(statement)
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:  # noqa: N802
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         """The value only."""
         if node.value is not None:
             self.visit(node.value)
@@ -162,7 +162,7 @@ class _Finder(ast.NodeVisitor):
     def visit_Assert(self, node: ast.Assert) -> None:
         """Nothing inside."""
 
-    def visit_If(self, node: ast.If) -> None:  # noqa: N802
+    def visit_If(self, node: ast.If) -> None:
         """The condition and both branches."""
         if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             for statement in node.orelse:
@@ -171,22 +171,22 @@ class _Finder(ast.NodeVisitor):
         self._negate(node.test)
         self.generic_visit(node)
 
-    def visit_While(self, node: ast.While) -> None:  # noqa: N802
+    def visit_While(self, node: ast.While) -> None:
         """The condition and the body."""
         self._negate(node.test)
         self.generic_visit(node)
 
-    def visit_AugAssign(self, node: ast.AugAssign) -> None:  # noqa: N802
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
         """The operator and the value."""
         if new := ARITHMETIC.get(type(node.op)):
             self._swap_between(node.target, node.value, (f"{new}=",))
         self.generic_visit(node)
 
-    def visit_Break(self, node: ast.Break) -> None:  # noqa: N802
+    def visit_Break(self, node: ast.Break) -> None:
         """To `continue`."""
         self._add(self._start(node), self._end(node), "continue")
 
-    def visit_Continue(self, node: ast.Continue) -> None:  # noqa: N802
+    def visit_Continue(self, node: ast.Continue) -> None:
         """To `break`."""
         self._add(self._start(node), self._end(node), "break")
 
@@ -200,32 +200,32 @@ class _Finder(ast.NodeVisitor):
             start, end = self._start(test), self._end(test)
             self._add(start, end, b"not (" + self._source[start:end] + b")")
 
-    def visit_IfExp(self, node: ast.IfExp) -> None:  # noqa: N802
+    def visit_IfExp(self, node: ast.IfExp) -> None:
         """The condition and both values."""
         self._negate(node.test)
         self.generic_visit(node)
 
-    def visit_Compare(self, node: ast.Compare) -> None:  # noqa: N802
+    def visit_Compare(self, node: ast.Compare) -> None:
         """Each operator: at its boundary, and to its opposite."""
         for left, operator, right in zip([node.left, *node.comparators], node.ops, node.comparators, strict=False):
             self._swap_between(left, right, COMPARISONS[type(operator)])
         self.generic_visit(node)
 
-    def visit_BoolOp(self, node: ast.BoolOp) -> None:  # noqa: N802
+    def visit_BoolOp(self, node: ast.BoolOp) -> None:
         """Each `and` to `or`, each `or` to `and`."""
         new = "or" if isinstance(node.op, ast.And) else "and"
         for left, right in zip(node.values, node.values[1:], strict=False):
             self._swap_between(left, right, (new,))
         self.generic_visit(node)
 
-    def visit_BinOp(self, node: ast.BinOp) -> None:  # noqa: N802
+    def visit_BinOp(self, node: ast.BinOp) -> None:
         """Arithmetic; `|` at the top of a module joins types."""
         new = ARITHMETIC.get(type(node.op))
         if new and (self._functions or not isinstance(node.op, ast.BitOr)):
             self._swap_between(node.left, node.right, (new,))
         self.generic_visit(node)
 
-    def visit_UnaryOp(self, node: ast.UnaryOp) -> None:  # noqa: N802
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> None:
         """A sign or a `not` is removed."""
         if isinstance(node.op, (ast.USub, ast.Not)):
             start = self._start(node)
@@ -234,7 +234,7 @@ class _Finder(ast.NodeVisitor):
             self._add(start, match.end(), "")
         self.generic_visit(node)
 
-    def visit_Call(self, node: ast.Call) -> None:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> None:
         """The function, where it has a counterpart, and the arguments."""
         if isinstance(node.func, ast.Attribute) and LOGGERS.match(ast.unparse(node.func.value).rsplit(".")[-1]):
             return
@@ -252,7 +252,7 @@ class _Finder(ast.NodeVisitor):
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
         """Nothing inside: it is text."""
 
-    def visit_Constant(self, node: ast.Constant) -> None:  # noqa: N802
+    def visit_Constant(self, node: ast.Constant) -> None:
         """A number to its next or its double, a boolean to the other."""
         start, end = self._start(node), self._end(node)
         match node.value:

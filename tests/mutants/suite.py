@@ -1,6 +1,6 @@
 """Tests run in a copy of the checkout, in a process forked for it: which lines each test executes, and whether all pass.
 
-A fork starts with River, NumPy and Bytewax loaded, which take longer than most of the tests. The code under test is
+A fork starts with River, NumPy, Hypothesis and so on loaded, which takes longer than most of the tests. The code under test is
 imported anew in each fork, from the copy; the copy's compiled modules are kept, that of the mutated module is not.
 """
 
@@ -14,7 +14,9 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import coverage
@@ -24,9 +26,20 @@ import pytest
 ROOT = Path(__file__).parents[2]
 OWN = frozenset(path.stem for path in ROOT.iterdir() if path.is_dir() or path.suffix == ".py")
 """Top-level packages of the checkout: a fork imports them from its copy."""
-HEAVY = ("numpy", "msgspec", "river.linear_model", "river.time_series", "river.optim", "vaderSentiment.vaderSentiment", "bytewax.run", "confluent_kafka.admin", "prometheus_client", "nltk")  # fmt: skip
-PYTEST = ["-q", "-m", "not slow", "-o", "timeout=0", "-p", "no:cacheprovider", "-p", "no:xdist"]
-TRACE, OUTPUT = ".trace.json", ".output"
+PYTEST = [
+    "-q",
+    "-m",
+    "not slow",
+    "-o",
+    "timeout=0",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:xdist",
+    "-W",
+    "ignore::pytest.PytestAssertRewriteWarning",
+]  # of plugins, which are loaded before
+RESULT, OUTPUT = ".result.json", ".output"
 IGNORED = shutil.ignore_patterns(".*", "__pycache__", "node_modules", "build", "dist")
 CRASHED = 70
 MEMORY_BYTES = 4 * 2**30
@@ -46,16 +59,19 @@ class Trace(msgspec.Struct, frozen=True):
     """Tests that fail without a mutant, among them those that measure time and dislike being traced."""
 
 
-def load_heavy() -> None:
-    """Import what every fork would import."""
-    for name in HEAVY:
-        importlib.import_module(name)
-    gc.freeze()
-
-
 def copy_checkout(source: Path, target: Path) -> None:
     """Copy the files that tests need: neither environments nor caches."""
     shutil.copytree(source, target, ignore=IGNORED)
+
+
+def preload(copy: Path, tests: Sequence[str]) -> None:
+    """Import what collecting these tests imports, but for the code of the copy: no fork then has to."""
+    _fork(copy, lambda: _collected(copy, tests), None)
+    for name in msgspec.json.decode((copy / RESULT).read_bytes(), type=list[str]):
+        if name.partition(".")[0] not in {*OWN, "__main__", "__mp_main__"}:
+            with suppress(Exception), warnings.catch_warnings(action="ignore"):
+                importlib.import_module(name)
+    gc.freeze()
 
 
 def trace(copy: Path, file: str, folder: str) -> Trace:
@@ -64,13 +80,13 @@ def trace(copy: Path, file: str, folder: str) -> Trace:
     Raises:
         RuntimeError: the tests could not be collected; its text is the end of what pytest said.
     """
-    (copy / TRACE).unlink(missing_ok=True)
+    (copy / RESULT).unlink(missing_ok=True)
     code, _ = _fork(copy, lambda: _traced(copy, file, folder), None)
     if code == pytest.ExitCode.NO_TESTS_COLLECTED:
         return Trace(file)
     if code not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
         raise RuntimeError(f"{file}: exit code {code}\n{(copy / OUTPUT).read_text()[-3_000:]}")
-    return msgspec.json.decode((copy / TRACE).read_bytes(), type=Trace)
+    return msgspec.json.decode((copy / RESULT).read_bytes(), type=Trace)
 
 
 def run(copy: Path, tests: list[str], seconds: float) -> int | None:
@@ -131,6 +147,12 @@ def _enter(copy: Path, seconds: float | None) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
 
 
+def _collected(copy: Path, tests: Sequence[str]) -> int:
+    code = pytest.main([*PYTEST, "--collect-only", *tests])
+    (copy / RESULT).write_bytes(msgspec.json.encode(list(sys.modules)))
+    return int(code)
+
+
 def _traced(copy: Path, file: str, folder: str) -> int:
     # The C tracer alone: tests that measure time should pass, and most of a trace's time would else be tracing.
     cover = coverage.Coverage(data_file=None, config_file=False, source=[folder])
@@ -141,7 +163,7 @@ def _traced(copy: Path, file: str, folder: str) -> int:
     data = cover.get_data()
     lines = {Path(path).relative_to(copy).as_posix(): data.contexts_by_lineno(path) for path in data.measured_files()}
     found = Trace(file, lines, contexts.seconds, contexts.failed)
-    (copy / TRACE).write_bytes(msgspec.json.encode(found))
+    (copy / RESULT).write_bytes(msgspec.json.encode(found))
     return int(code)
 
 
