@@ -2,7 +2,7 @@
 # ARGS is passed on: make test ARGS="-k dedupe", make run ARGS="-c my.yaml", make lock ARGS=--upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check lint types imports generated docs format bench hostile soak lock clean torture drill
+.PHONY: help run test test-all check lint types imports generated docs format bench hostile soak lock clean torture drill mutants
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -69,6 +69,9 @@ drill: $(INSTALLED) ## Break things, and see who is told, with real servers; ARG
 
 torture: $(INSTALLED) ## Kill -9 a hundred times at random moments, and compare; ARGS="--processes 2", --exact, --term
 	@$(BIN)/python -m tests.torture --kills 100 $(ARGS)
+
+mutants: $(INSTALLED) ## Change the domain in 300 places, and see which changes no test notices; ARGS="--seed 2 --count 50"
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 lock: $(INSTALLED) ## Write requirements.lock from pyproject.toml; ARGS=--upgrade takes newer versions
 	@$(BIN)/uv pip compile pyproject.toml --group test --group lint --group build --group grafana --group lock \

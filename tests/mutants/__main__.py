@@ -10,7 +10,7 @@ what only a test of a whole process would notice is to be noticed here as well.
 
 Why not mutmut or cosmic-ray: mutmut 3 changes the bodies of functions only, neither defaults of structs nor constants of
 modules, which hold half of what matters here; cosmic-ray starts the test command anew for each mutant, where River alone
-takes two seconds to load, and knows not which tests execute a line. Neither draws a seeded sample.
+takes two seconds to load, and does not know which tests execute a line.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Tests run in a copy of the checkout, in a process forked for it: which lines each test executes, and whether all pass.
 
-A fork starts with River, NumPy, Hypothesis and so on loaded, which takes longer than most of the tests. The code under test is
-imported anew in each fork, from the copy; the copy's compiled modules are kept, that of the mutated module is not.
+A fork starts with River, NumPy, Hypothesis and so on loaded, which takes longer than most of the tests. The code under
+test is imported anew in each fork, from the copy; the copy's compiled modules are kept, that of the mutated module is not.
 """
 
 import gc
@@ -26,19 +26,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 OWN = frozenset(path.stem for path in ROOT.iterdir() if path.is_dir() or path.suffix == ".py")
 """Top-level packages of the checkout: a fork imports them from its copy."""
-PYTEST = [
-    "-q",
-    "-m",
-    "not slow",
-    "-o",
-    "timeout=0",
-    "-p",
-    "no:cacheprovider",
-    "-p",
-    "no:xdist",
-    "-W",
-    "ignore::pytest.PytestAssertRewriteWarning",
-]  # of plugins, which are loaded before
+PYTEST = ["-q", "-m", "not slow", "-o", "timeout=0", "-p", "no:cacheprovider", "-p", "no:xdist"]
+PRELOADED = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+"""Plugins that a fork finds loaded can no longer be rewritten; their asserts are not ours."""
 RESULT, OUTPUT = ".result.json", ".output"
 IGNORED = shutil.ignore_patterns(".*", "__pycache__", "node_modules", "build", "dist")
 CRASHED = 70
@@ -94,7 +84,7 @@ def run(copy: Path, tests: list[str], seconds: float) -> int | None:
     order = {test: number for number, test in enumerate(tests)}
     files = list(dict.fromkeys(test.partition("::")[0] for test in tests))
     code, timed_out = _fork(
-        copy, lambda: int(pytest.main([*PYTEST, "-x", *files], plugins=[_Selection(order)])), seconds
+        copy, lambda: int(pytest.main([*PYTEST, *PRELOADED, "-x", *files], plugins=[_Selection(order)])), seconds
     )
     return None if timed_out else code
 
@@ -105,7 +95,7 @@ def forget_compiled(path: Path) -> None:
 
 
 def _fork(copy: Path, work: Callable[[], int], seconds: float | None) -> tuple[int, bool]:
-    """Do the work in a fork; its exit code, and whether it ran out of time (of the CPU, or four times that)."""
+    """Do the work in a fork; its exit code, and whether it used up its CPU seconds, or waited far longer than that."""
     child = os.fork()
     if child == 0:
         code = CRASHED
@@ -117,7 +107,7 @@ def _fork(copy: Path, work: Callable[[], int], seconds: float | None) -> tuple[i
         finally:
             sys.stderr.flush()
             os._exit(code)
-    end = time.monotonic() + 4 * seconds if seconds is not None else float("inf")
+    end = time.monotonic() + 20 * seconds if seconds is not None else float("inf")
     while True:
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid:
@@ -148,7 +138,7 @@ def _enter(copy: Path, seconds: float | None) -> None:
 
 
 def _collected(copy: Path, tests: Sequence[str]) -> int:
-    code = pytest.main([*PYTEST, "--collect-only", *tests])
+    code = pytest.main([*PYTEST, *PRELOADED, "--collect-only", *tests])
     (copy / RESULT).write_bytes(msgspec.json.encode(list(sys.modules)))
     return int(code)
 
@@ -158,7 +148,7 @@ def _traced(copy: Path, file: str, folder: str) -> int:
     cover = coverage.Coverage(data_file=None, config_file=False, source=[folder])
     contexts = _Contexts(cover)
     cover.start()
-    code = pytest.main([*PYTEST, file], plugins=[contexts])
+    code = pytest.main([*PYTEST, *PRELOADED, file], plugins=[contexts])
     cover.stop()
     data = cover.get_data()
     lines = {Path(path).relative_to(copy).as_posix(): data.contexts_by_lineno(path) for path in data.measured_files()}
