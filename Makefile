@@ -83,6 +83,9 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --python $(BIN)/python --python-
   --fork-strategy fewest --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
   --custom-compile-command "make lock" --quiet
 
+mutants: $(INSTALLED) ## Mutate the domain in 300 places and list the mutants that no test kills; ARGS="--seed 2 --count 50"
+	@$(BIN)/python -m tests.mutants $(ARGS)
+
 lock: $(INSTALLED) ## Write both lock files from pyproject.toml; ARGS=--upgrade takes newer versions
 	@$(COMPILE) --group test --group lint --group build --group release --group grafana --group lock \
 	  --output-file requirements.lock $(ARGS)

@@ -14,11 +14,11 @@ import numpy as np
 from nltk.stem.snowball import EnglishStemmer
 
 from bench.sentiment import judge, prequential, tweets
-from operators.domain.sentiment import CLASSES
+from operators.domain.models.sentiment import CLASSES
+from operators.domain.models.vectors import RESERVED, Vector, Vectors
 from operators.domain.text.clean import clean_many
 from operators.domain.text.lexicon import BOOSTERS, NEGATORS
-from operators.domain.vectorize import Params, Vectorizer
-from operators.domain.vectors import RESERVED, Vector, Vectors
+from operators.domain.text.vectorize import VectorizeParams, Vectorizer
 
 _WORD = re.compile(r"(?<![\w@#<'])[A-Za-z]{3,}(?![\w'>])")
 _KEPT = frozenset(BOOSTERS) | NEGATORS
@@ -54,7 +54,7 @@ def features_of(words: Vector, stems: Vector, *, keep_words: bool) -> Vector:
 
 def variants(texts: list[str]) -> dict[str, list[Vector]]:
     """The vectors of each variant."""
-    vectorizer, told = Vectorizer(Params()), ["en"] * len(texts)
+    vectorizer, told = Vectorizer(VectorizeParams()), ["en"] * len(texts)
     words = vectorizer.vectorize_many(texts, told).tolist()
     stems = vectorizer.vectorize_many([stemmed(text) for text in texts], told).tolist()
 
