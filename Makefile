@@ -2,7 +2,8 @@
 # ARGS is passed on: make test ARGS="-k dedupe", make run ARGS="-c my.yaml", make lock ARGS=--upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check lint types imports generated docs format bench hostile soak lock release sbom wheel clean torture drill
+.PHONY: help run test test-all check lint types imports generated docs format bench against ledger hostile soak \
+  lock release sbom wheel clean torture drill mutants
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -60,6 +61,12 @@ format: $(INSTALLED) ## Format the code and mend what lint can mend
 bench: $(INSTALLED) ## Measure speed and memory; also written to bench/latest.json
 	@$(BIN)/python -m bench $(ARGS)
 
+against: $(INSTALLED) ## CPU per event against a revision, in pairs; ARGS="d84f96e --max-ratio 1.02"
+	@$(BIN)/python -m bench.against $(ARGS)
+
+ledger: $(INSTALLED) ## CPU per event by stage, beside a revision with ARGS=REV
+	@$(BIN)/python -m bench.ledger $(ARGS)
+
 hostile: $(INSTALLED) ## A million inputs that want to break it; ARGS="--inputs 200000 --seed 2"
 	@$(BIN)/python -m bench.hostile $(ARGS)
 
@@ -75,6 +82,9 @@ torture: $(INSTALLED) ## Kill -9 a hundred times at random moments, and compare;
 COMPILE := $(BIN)/uv pip compile pyproject.toml --python $(BIN)/python --python-version 3.11 --universal \
   --fork-strategy fewest --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
   --custom-compile-command "make lock" --quiet
+
+mutants: $(INSTALLED) ## Mutate the domain in 300 places and list the mutants that no test kills; ARGS="--seed 2 --count 50"
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 lock: $(INSTALLED) ## Write both lock files from pyproject.toml; ARGS=--upgrade takes newer versions
 	@$(COMPILE) --group test --group lint --group build --group release --group grafana --group lock \

@@ -7,8 +7,6 @@ third. ``docs/performance.md`` says how to read what is printed; ``bench/latest.
 import argparse
 import os
 import platform
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,14 +18,13 @@ import msgspec
 
 from bench import feed, processes, report, stream
 from bench.arguments import whole
-from bench.meter import Figures
+from bench.child import measure, progress
 from bench.runs import Job
 from bench.texts import texts_of
 
 LATEST = Path(__file__).with_name("latest.json")
 EVENTS, RUNS = 200_000, 5
 QUICK_EVENTS, QUICK_RUNS = 50_000, 2
-TIME_LIMIT_SECONDS = 600
 ORIGINS = ("memory", "kafka", "processes")
 """`processes` is one process against two, from a real Kafka."""
 
@@ -52,21 +49,6 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     chosen.runs = chosen.runs or (QUICK_RUNS if chosen.quick else RUNS)
     chosen.origins = chosen.origins or list(ORIGINS)
     return chosen
-
-
-def measure(job: Job) -> Figures:
-    """One run in a process of its own.
-
-    Raises:
-        SystemExit: it failed; what it said is on standard error.
-    """
-    command = [sys.executable, "-m", "bench.runs", msgspec.json.encode(job).decode()]
-    _say(f"{job.origin}: {job.way}")
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=False, timeout=TIME_LIMIT_SECONDS)  # noqa: S603  ours
-    _say("")
-    if done.returncode:
-        raise SystemExit(f"bench: the run {job.origin}/{job.way} ended with exit code {done.returncode}; see above")
-    return msgspec.json.decode(done.stdout.splitlines()[-1], type=Figures)
 
 
 def pairs_of(job: Job, count: int) -> list[report.Pair]:
@@ -98,9 +80,9 @@ def several_of(job: Job, brokers: str | None, count: int) -> list[report.Pair]:
 def _one_and_two(job: Job) -> report.Pair:
     runs = []
     for count in (1, 2):
-        _say(f"kafka: {count} of processes")
+        progress(f"kafka: {count} of processes")
         runs.append(processes.measure(job, count))
-        _say("")
+        progress("")
     return runs[0], runs[1]
 
 
@@ -182,12 +164,6 @@ def main(arguments: list[str] | None = None) -> None:
     result = result_of(found, stages, details)
     chosen.out.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
     print(f"\nwritten to {chosen.out}")
-
-
-def _say(what: str) -> None:
-    """What is being measured, where somebody watches."""
-    if sys.stderr.isatty():
-        print(f"\r{what:30}\r", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

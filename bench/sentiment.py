@@ -34,7 +34,8 @@ def _rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _tweets(folder: Path) -> Labelled:
+def tweets(folder: Path) -> Labelled:
+    """English tweets to airlines in order of time."""
     rows = sorted(_rows(folder / "airline_tweets/airline_tweets.csv"), key=lambda row: row["tweet_created"])
     return [row["text"] for row in rows], [row["airline_sentiment"] for row in rows], "en"
 
@@ -111,7 +112,7 @@ def _cost(name: str, texts: list[str], labels: list[str], language: str) -> None
 def main(folder: Path) -> None:
     """Print the figures of each data set."""
     chinese = {"waimai": "waimai_10k/waimai_10k.csv", "hotel": "hotel_reviews_zh/ChnSentiCorp_htl_all.csv"}
-    sets = {"airline tweets": _tweets(folder)} | {name: _reviews(folder / path) for name, path in chinese.items()}
+    sets = {"airline tweets": tweets(folder)} | {name: _reviews(folder / path) for name, path in chinese.items()}
     for name, (texts, labels, language) in sets.items():
         vectors = Vectorizer(vectorize.VectorizeParams()).vectorize_many(clean_many(texts), [language] * len(texts))
         _say(f"{name}, lexicon", Learner(sentiment.SentimentParams()).table.score_many(vectors), labels)

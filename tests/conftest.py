@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from operators.connectors.embedded import EmbeddedBroker
 from tests.servers import kcat
@@ -18,6 +18,9 @@ settings.register_profile(
     "ci", derandomize=True, deadline=None
 )  # a build must not fail by chance, or by a busy machine
 settings.register_profile("search", max_examples=2_000, deadline=None)  # HYPOTHESIS_PROFILE=search make test
+settings.register_profile(  # python -m tests.mutants: that a test fails is enough, its least example is not needed
+    "mutants", parent=settings.get_profile("ci"), phases=(Phase.explicit, Phase.generate)
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 

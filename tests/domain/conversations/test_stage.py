@@ -416,6 +416,40 @@ def test_a_reopening_ends_what_was_published() -> None:
     assert [example.published for example in seen.examples["satisfaction"]] == [second["data"]["score"]]
 
 
+def ended(*polarities: float) -> dict[str, Any]:
+    """The published score of a conversation whose customer's messages had these polarities."""
+    told = [
+        say("customer", 10 * number, reading=reads(0.5 - polarity / 2, 0.0, 0.5 + polarity / 2))
+        for number, polarity in enumerate(polarities)
+    ]
+    (scored,) = after(*told, step("resolved", 10 * len(told))).published["csq.satisfaction.scored"]
+    return scored["data"]
+
+
+@pytest.mark.parametrize(
+    ("polarities", "shift"),
+    [
+        ((-0.5, 0.0, 0.75), 1.25),
+        ((0.75, 0.0, -0.5), -1.25),
+        ((-1.0, -0.5, 0.0, 0.0, 0.25, 0.75), 1.25),
+        ((-1.0, -0.5, 1.0, 1.0, 1.0, 0.0, 0.25, 0.75), 1.25),
+        ((0.5, -0.5, 0.5), 0.0),
+        ((-1.0, 1.0), None),
+    ],
+    ids=["better", "worse", "thirds-of-two", "what-is-between-does-not-count", "as-before", "too-few"],
+)
+def test_the_shift_of_mood_is_that_of_the_last_third_less_that_of_the_first(
+    polarities: tuple[float, ...], shift: float | None
+) -> None:
+    assert ended(*polarities)["mood_shift"] == (shift if shift is None else pytest.approx(shift))
+
+
+def test_the_mood_is_that_of_the_last_third() -> None:
+    assert ended(-1.0, 0.5, 0.5)["parts"]["mood"] == pytest.approx(3.75)
+    assert ended(-1.0, -1.0, -1.0, -1.0, 0.2, 0.4)["parts"]["mood"] == pytest.approx(3.25)
+    assert ended(-1.0, 0.2)["parts"]["mood"] == pytest.approx(3.0)
+
+
 def test_an_effort_score_says_nothing_of_satisfaction() -> None:
     seen = after(say("customer", 0), say("agent", 9), step("resolved", 10), rate(7, 20, kind="ces", scale=(1, 7)))
     assert (seen.examples, feedback(seen)) == ({}, {("ces", "orders", "7"): 1})

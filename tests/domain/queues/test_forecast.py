@@ -1,13 +1,25 @@
 """What the forecast of a series promises."""
 
 import math
+from collections.abc import Sequence
+from itertools import pairwise
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.domain.queues.forecast import SECONDS_MAX, Arima, Forecaster, Horizon, Interval
+from operators.domain.queues.forecast import (
+    DAY_SECONDS,
+    LOG_MAX,
+    MODELS,
+    SECONDS_MAX,
+    Arima,
+    Forecaster,
+    Horizon,
+    Interval,
+    Models,
+)
 
 Stream = list[tuple[int, float]]
 BIN = 60.0
@@ -178,3 +190,70 @@ def test_bins_of_another_width_start_afresh() -> None:
     changed = Forecaster(300.0, HORIZONS, alpha=0.3, share=0.8)
     changed.resume(forecaster.state())
     assert changed.forecast() is None
+
+
+# ---- each candidate by itself
+
+
+def learned(values: Sequence[float], *, width: float = BIN, alpha: float = 0.3) -> Models:
+    models = Models(width, alpha)
+    for number, y in enumerate(values):
+        models.learn_one(number, y)
+    return models
+
+
+def expected(models: Models, model: str, number: int) -> float:
+    return models.forecast(number)[MODELS.index(model)]
+
+
+def holts(values: Sequence[float], ahead: int) -> float:
+    """Holt's linear trend with damping, recomputed from its equations (Gardner and McKenzie, 1985)."""
+    level, trend = values[0], 0.0
+    for y in values:
+        before = level
+        level = 0.3 * y + 0.7 * (level + 0.9 * trend)
+        trend = 0.05 * (level - before) + 0.95 * 0.9 * trend
+    return level + sum(0.9**step for step in range(1, ahead + 1)) * trend
+
+
+@given(st.lists(st.floats(2.0, 12.0), min_size=1, max_size=60), st.integers(1, 60))
+def test_holt_is_the_damped_linear_trend(values: list[float], ahead: int) -> None:
+    forecast = expected(learned(values), "holt", len(values) - 1 + ahead)
+    assert forecast == pytest.approx(min(max(holts(values, ahead), 0.0), LOG_MAX))
+
+
+@pytest.mark.parametrize(("slope", "direction"), [(0.02, 1), (-0.02, -1)], ids=["rise", "fall"])
+def test_holt_goes_on_in_the_direction_of_the_series_and_ever_less(slope: float, direction: int) -> None:
+    values = [6.0 + slope * number for number in range(200)]
+    path = [expected(learned(values), "holt", 199 + ahead) for ahead in range(1, 61)]
+    steps = [direction * (after - before) for before, after in pairwise(path)]
+    assert all(before > after > 0 for before, after in pairwise(steps))
+
+
+def test_the_daily_model_expects_each_hour_as_it_was_on_the_days_before() -> None:
+    hour, days = 3_600.0, 30
+    habit = [5.0 + (1.0 if 8 <= number % 24 < 18 else -1.0) for number in range(24 * days)]
+    models = learned(habit, width=hour)
+    tomorrow = [expected(models, "daily", 24 * days + number) for number in range(24)]
+    assert tomorrow == pytest.approx(habit[:24], abs=0.2)
+
+
+def test_the_daily_model_takes_its_slot_from_the_time_of_day() -> None:
+    models = Models(DAY_SECONDS / 96, 0.3)
+    models.learn_one(0, 5.0)
+    models.learn_one(10, 8.0)
+    base = expected(models, "daily", 1)
+    assert expected(models, "daily", 10 + 96) == pytest.approx(base + 0.3 * 3.0)
+    assert [expected(models, "daily", 96 + number) for number in (9, 11)] == [base, base]
+
+
+@given(st.lists(st.floats(0.0, 20.0), min_size=1, max_size=40), st.floats(0.01, 1.0))
+def test_smoothed_level_and_last_are_what_their_names_say(values: list[float], alpha: float) -> None:
+    smoothed = level = values[0]
+    for y in values:
+        smoothed = alpha * y + (1.0 - alpha) * smoothed
+        level = 0.05 * y + 0.95 * level
+    models = learned(values, alpha=alpha)
+    for ahead in (1, 60):
+        found = models.forecast(len(values) - 1 + ahead)
+        assert found[:3] == pytest.approx((smoothed, values[-1], level))
