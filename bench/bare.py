@@ -16,11 +16,10 @@ from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSource
 
 from flows.process import live_process
-from flows.quality import MODELS, Process, conversations_of, customers_of, learner_of
+from flows.quality import MODELS, Process, conversations_of, customers_of, learner_of, queues_of
 from flows.settings.model import Settings
 from operators.domain.conversations.reading import Turn
 from operators.domain.models.example import Example
-from operators.domain.queues.stage import Queues
 from operators.domain.stage.intake import Arrived, Intake
 from operators.domain.stage.stage import Fact, Measurement, Stage, take_due
 from operators.domain.time.route import Chunk
@@ -91,7 +90,7 @@ class Bare:
         for name, learner in self._learners.items():
             learner.on_batch([name])  # the hello that brings the model
         self._conversations = Ordered(conversations_of(here)())
-        self._queues = Ordered(Queues(settings.queues))
+        self._queues = Ordered(queues_of(settings)())
         self._customers = Ordered(customers_of(here)())
         self._clear()
 

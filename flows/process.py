@@ -12,6 +12,7 @@ from flows.host.cluster.place import ALONE, ProcessPlace
 from flows.quality import MODELS, Process
 from flows.settings.model import Settings
 from operators.domain.models.holder import Models
+from operators.domain.stage.promise import Promises
 from operators.domain.time.lanes import Lanes
 from operators.domain.time.route import Router
 from operators.metrics.catalogue import ClosedSets
@@ -32,6 +33,7 @@ def closed_sets(settings: Settings, origins: tuple[str, ...] = ()) -> ClosedSets
         model=MODELS,
         stage=STAGES,
         source=origins,
+        limits=Promises(settings.promises).limits(),
     )
 
 

@@ -23,6 +23,8 @@ from operators.domain.models import satisfaction as satisfaction_model
 from operators.domain.models import sentiment as sentiment_model
 from operators.domain.models.holder import Models
 from operators.domain.models.weights import ModelRecord
+from operators.domain.queues.stage import Queues
+from operators.domain.stage.promise import Promises
 from operators.domain.stage.stage import Measurement
 from operators.domain.time.lanes import Lanes
 from operators.domain.time.route import Chunk, Router
@@ -87,7 +89,7 @@ def quality(flow: Dataflow, chunks: Stream[Chunk], here: Process) -> Quality:
     talks = conversations(
         "conversations", turns, conversations_of(here), here.lanes, settings.labels.queues, clock, keep, here.name
     )
-    loads = queues("queues", talks.queues, settings.queues, clock, keep)
+    loads = queues("queues", talks.queues, queues_of(settings), clock, keep)
     people = customers("customers", talks.customers, customers_of(here), clock, keep)
 
     examples = op.merge("examples", talks.examples, people.examples)
@@ -106,7 +108,16 @@ def conversations_of(here: Process) -> Callable[[], Conversations]:
     """Conversations score satisfaction with the weights this process holds."""
     settings = here.settings
     scorer = satisfaction_model.Scorer(lambda: here.models[satisfaction_model.MODEL])
-    return lambda: Conversations(settings.conversations, settings.labels, here.lanes, scorer.score_one, scorer.version)
+    promises = Promises(settings.promises)
+    return lambda: Conversations(
+        settings.conversations, settings.labels, promises, here.lanes, scorer.score_one, scorer.version
+    )
+
+
+def queues_of(settings: Settings) -> Callable[[], Queues]:
+    """Queues count a service level by the promise of the settings."""
+    promises = Promises(settings.promises)
+    return lambda: Queues(settings.queues, promises)
 
 
 def customers_of(here: Process) -> Callable[[], Customers]:
