@@ -183,7 +183,7 @@ def test_every_metric_that_is_named_exists(page):
 @pytest.mark.parametrize(
     ("page", "says", "true"),
     [
-        ("README.md", "180 s unless set", Settings().conversations.reply_limit_seconds == 180),
+        ("README.md", "180 s unless set", Settings().promises.limit_seconds == 180),
         ("README.md", "churn probability is 0.4 or more", Settings().churn.at_risk_from == 0.4),
         ("README.md", "http://127.0.0.1:9464/metrics", (Settings().http.host, Settings().http.port) == ("127.0.0.1", 9464)),
         ("docs/events.md", "2 seconds unless set", Settings().order.out_of_order_seconds == 2),

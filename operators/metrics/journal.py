@@ -13,21 +13,25 @@ from pathlib import Path
 from typing import Any
 
 from operators.domain.stage.seal import StateDamagedError, seal, unseal
+from operators.metrics.catalogue import PROMISED
 
-VERSION = 1
+VERSION = 2
 Series = dict[tuple[str, tuple[str, ...]], Any]
 """(metric, label values) -> value of a counter, or (counts below each bound, not cumulated; sum) of a histogram."""
+Limits = tuple[float, ...]
 _log = logging.getLogger(__name__)
 
 
-def pack(series: Series, processes: int) -> bytes:
-    """The series that are not 0, for a process of so many."""
+def pack(series: Series, processes: int, limits: Limits = ()) -> bytes:
+    """The series that are not 0, for a process of so many, counted with bounds at the promised `limits` (seconds)."""
     kept = [[name, labels, value] for (name, labels), value in series.items() if _moved(value)]
-    return seal({"v": VERSION, "processes": processes, "series": kept})
+    return seal({"v": VERSION, "processes": processes, "limits": limits, "series": kept})
 
 
-def unpack(packed: bytes, what: str, processes: int) -> Series:
+def unpack(packed: bytes, what: str, processes: int, limits: Limits = ()) -> Series:
     """The series; none where another version wrote them, or a cluster of another size: then counters begin anew.
+
+    Where other limits were promised, the histograms that have bounds at them begin anew.
 
     >>> unpack(pack({("csq_turns_total", ("orders",)): 3.0, ("csq_late_events_total", ()): 0.0}, 1), "counters", 1)
     {('csq_turns_total', ('orders',)): 3.0}
@@ -40,7 +44,8 @@ def unpack(packed: bytes, what: str, processes: int) -> Series:
     state = unseal(packed, what)
     if state["v"] != VERSION or state["processes"] != processes:
         return {}
-    return {(name, tuple(labels)): value for name, labels, value in state["series"]}
+    begin_anew = PROMISED if tuple(state["limits"]) != limits else frozenset()
+    return {(name, tuple(labels)): value for name, labels, value in state["series"] if name not in begin_anew}
 
 
 def _moved(value: Any) -> bool:
@@ -67,13 +72,13 @@ def at_least(value: Any, floor: Any) -> Any:
 class Journal:
     """What was last exposed, in a file of its own; `floors` is what the process before this one had exposed."""
 
-    def __init__(self, path: Path, processes: int) -> None:
+    def __init__(self, path: Path, processes: int, limits: Limits = ()) -> None:
         self._path = path
-        self._processes = processes
+        self._processes, self._limits = processes, limits
         self._failed = False
         self.floors: Series = {}
         try:
-            self.floors = unpack(path.read_bytes(), f"{path}", processes)
+            self.floors = unpack(path.read_bytes(), f"{path}", processes, limits)
         except FileNotFoundError:
             pass
         except (OSError, StateDamagedError) as error:
@@ -86,7 +91,7 @@ class Journal:
     def write(self, series: Series) -> None:
         """Write down what is about to be exposed. A disk that is full must not hide the metrics that say so."""
         try:
-            replace_file(self._path, pack(series, self._processes))
+            replace_file(self._path, pack(series, self._processes, self._limits))
         except FileNotFoundError:  # the recovery store is not made yet, and nothing is counted yet
             pass
         except OSError as error:
