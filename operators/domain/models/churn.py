@@ -234,7 +234,7 @@ class Learner:
         return (p,), left
 
     def learn_one(self, example: Example) -> None:
-        """Learn whether the customer left, from the inputs as of the published score."""
+        """Learn whether the customer left, from the inputs as of the newest score before the label."""
         numbers, categories = example.x
         plausible = len(numbers) == len(self._names) and all(abs(number) <= LARGEST for number in numbers)
         if not plausible or not 0 < example.weight <= 1:
