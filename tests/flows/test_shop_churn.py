@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from flows.host.shop import PAST_SECONDS
 from flows.replay import replay
-from flows.shop import PAST_SECONDS
-from operators.connectors.simulator import Params, Simulator
-from operators.domain import churn
-from operators.domain.example import Example
-from operators.domain.prequential import auc_of
+from operators.domain.models import churn
+from operators.domain.models.example import Example
+from operators.domain.models.prequential import auc_of
+from operators.simulator import Simulator, SimulatorParams
 from tests.streams import NOW, SETTINGS, write
 
 FOLDS = 10
@@ -40,8 +40,8 @@ class Aucs(NamedTuple):
 
 def measure(seed: int, seconds: float, folder: Path) -> Aucs:
     """Let the shop live for `seconds`, and csq learn from it."""
-    simulator = Simulator(Params(seed=seed))
-    end = Params().start + seconds
+    simulator = Simulator(SimulatorParams(seed=seed))
+    end = SimulatorParams().start + seconds
     raws = []
     for delivery in simulator:
         if delivery.time > end:

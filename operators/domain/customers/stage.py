@@ -296,7 +296,7 @@ class Customers(Stage):
             record.pending = record.scored
             heapq.heappush(self._timers, (time + self._params.horizon_days * DAY, customer_id, "horizon", ""))
 
-    def _publish(self, record: Record, fact: Fact, p: float, x: Any) -> None:
+    def _publish(self, record: CustomerRecord, fact: Fact, p: float, x: Any) -> None:
         """Publish `p`, the score made from `x`, as of `fact`."""
         time, name, customer_id = fact[:3]
         self._out.measured.append(("csq_churn_probability", (record.segment,), p))
