@@ -47,6 +47,7 @@ SHOWN = frozenset(
         "csq_dead_letters_total",
         "csq_newest_event_timestamp_seconds",
         "csq_event_age_seconds_bucket",
+        "csq_simulated",
         "csq_state_entries",
         "csq_open_waits",
         "csq_oldest_open_wait_seconds",
@@ -321,6 +322,11 @@ def _models(now: Values) -> Table:
     return table
 
 
+_SIMULATED = Text(
+    "Simulated data: no brokers are set, these customers are invented", "bold yellow", no_wrap=True, overflow="ellipsis"
+)
+
+
 def _addresses(urls: Mapping[str, str]) -> Text:
     """Write the first address whole, of the others what differs; terminals that know links open each."""
     line = Text("csq", "bold", no_wrap=True, overflow="ellipsis")
@@ -362,7 +368,11 @@ def render(now: Reading, recent: Reading, minute: Reading, urls: Mapping[str, st
     """Draw the view: `recent` and `minute` are earlier readings, `urls` the names and addresses to open."""
     start = Reading(0.0, 0.0, {})
     past_minute = _Change(now, minute)
-    above = (_addresses(urls), _head(now, _Change(now, recent), past_minute))
+    above = (
+        *(_SIMULATED for value in now.values.get("csq_simulated", {}).values() if value),
+        _addresses(urls),
+        _head(now, _Change(now, recent), past_minute),
+    )
     below = (_moods(past_minute), _customers(now.values, past_minute, _Change(now, start)), _models(now.values))
     return View(now.values, above, below)
 

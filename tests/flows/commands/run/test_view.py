@@ -165,6 +165,15 @@ def test_the_addresses_come_first_the_first_of_them_whole(shop: Shop) -> None:
     assert row(show(shop.read(0)), "csq", 80) == ["csq", "http://127.0.0.1:9464/metrics", "/healthz"]
 
 
+def test_simulated_data_is_said_in_the_first_line_and_only_then(shop: Shop) -> None:
+    said = "Simulated data: no brokers are set, these customers are invented"
+    shop.observer.record([("csq_simulated", (), 0)])
+    assert said not in "\n".join(lines(show(shop.read(0)), 80))
+    shop.observer.record([("csq_simulated", (), 1)])
+    shown = [line.strip() for line in lines(show(shop.read(0)), 80, 24)]
+    assert shown.index(said) < shown.index("csq  http://127.0.0.1:9464/metrics  /healthz")
+
+
 def open_demo(shop: Shop, queues: int = 4) -> None:
     """Fill what the shop of the demo fills, with numbers as long as they become."""
     measured: list[Measurement] = [
@@ -174,6 +183,7 @@ def open_demo(shop: Shop, queues: int = 4) -> None:
         ("csq_duplicates_total", (), 123_456),
         ("csq_late_events_total", (), 12_345),
         ("csq_state_entries", ("customers",), ("p0/0", 1_234_567)),
+        ("csq_simulated", (), 1),
     ]
     for number in range(queues):
         queue = f"queue-{number:02}"
@@ -202,7 +212,7 @@ def test_the_view_fits_its_terminal(width: int, height: int, queues: int) -> Non
     assert max(map(len, shown)) <= min(width, 100)
     assert not any("…" in line for line in shown)
     assert len(shown) < height  # the prompt has a line
-    for start in ("csq", "queue-", "Sentiment", "Satisfaction", "At risk", *MODELS):
+    for start in ("Simulated data", "csq", "queue-", "Sentiment", "Satisfaction", "At risk", *MODELS):
         assert any(line.strip().startswith(start) for line in shown), start
 
 
