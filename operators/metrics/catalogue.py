@@ -159,6 +159,11 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
         ),
         _measure("csq_source_connected", "0 or 1", "Whether the brokers answer; seen within 10 s."),
         _measure(
+            "csq_simulated",
+            "0 or 1",
+            "Whether the customers are invented: without brokers in the settings csq serves a simulated shop.",
+        ),
+        _measure(
             "csq_source_partitions_unread",
             "partitions",
             "Partitions of a topic that came after the start: the next start takes them up from their beginning.",
