@@ -40,9 +40,9 @@ from operators.engine.store import (
 
 log = logging.getLogger(__name__)
 
-STATE_VERSION = 2
+STATE_VERSION = 3
 """Of the state of all stages together: goes up when any of them changes what it stores, or a step its name."""
-READABLE_STATES = frozenset({1, 2})
+READABLE_STATES = frozenset({STATE_VERSION})
 """Versions that this release resumes from."""
 READABLE_RIVERS = frozenset({"0.26"})
 """Releases of River (major.minor) whose numbers this release reads: weights, sums of squares, means and variances."""
