@@ -201,7 +201,7 @@ class Live:
         followed = follow("follow", live, source)
         op.output("observe_models", followed.measured, ObserveSink(self.observer))
         told = op.merge("models", out.told, followed.told)
-        op.output("tell_models", told, ModelsSink(kafka, kafka.models_topic))
+        op.output("tell_models", told, ModelsSink(kafka, kafka.models_topic, self.heart))
 
     def _parts(self) -> int:
         return self.source.status.parts

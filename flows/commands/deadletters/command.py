@@ -22,6 +22,7 @@ from flows.commands.deadletters.redrive import FileTarget, Outcome, Redrive, Tar
 from flows.commands.options import config_option, settings_of
 from flows.settings.model import Settings
 from operators.connectors.files.letters import Box, DeadLettersError, FileBox, Letter, Receipt
+from operators.connectors.kafka.errors import KafkaOutputError
 from operators.connectors.kafka.letters import TopicBox
 from operators.domain.wire.decode import REASONS, Door
 
@@ -50,7 +51,7 @@ def tells(command: Callable[..., Any]) -> Callable[..., Any]:
     def told(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever click hands over
         try:
             return command(*args, **kwargs)
-        except DeadLettersError as error:
+        except (DeadLettersError, KafkaOutputError) as error:
             raise click.ClickException(str(error)) from None
 
     return told

@@ -16,8 +16,9 @@ from typing import BinaryIO, Protocol, cast
 
 from flows.commands.deadletters.letters import Wanted, iso
 from operators.connectors.files.letters import Box, DeadLettersError, Identity, Letter, Receipt
-from operators.connectors.kafka.letters import FROM, MARK, Headers, Sender
+from operators.connectors.kafka.letters import FROM, MARK
 from operators.connectors.kafka.params import KafkaParams
+from operators.connectors.kafka.producer import ANY_PARTITION, Headers, Sender
 from operators.domain.wire.decode import Door, Refusal
 from operators.domain.wire.events import AnyEvent
 
@@ -50,14 +51,14 @@ class TopicTarget:
         self._to = to
         self._sender = Sender(params)
 
-    def _place(self, letter: Letter) -> tuple[str, int | None]:
+    def _place(self, letter: Letter) -> tuple[str, int]:
         read_from = letter.origin_partition()
         if self._to is not None and (read_from is None or read_from[0] != self._to):
-            return self._to, None
+            return self._to, ANY_PARTITION
         if read_from is not None and read_from[0] in (*self._topics, self._to):
             return read_from
         if len(self._topics) == 1:
-            return self._topics[0], None
+            return self._topics[0], ANY_PARTITION
         raise DeadLettersError(
             f"{letter.place}: read from {letter.headers.get('origin')}, which is none of the topics of the settings "
             f"({', '.join(self._topics)}): say with --to which one it shall go to"
@@ -69,9 +70,9 @@ class TopicTarget:
 
     def send(self, letter: Letter, event: AnyEvent, times: int, delivered: Callable[[], None]) -> None:
         """Send the bytes as they were read."""
-        topic, part = self._place(letter)
+        topic, partition = self._place(letter)
         headers: Headers = [(MARK, str(times)), (FROM, letter.place)]
-        self._sender.send(topic, part, key_of(event), letter.raw, headers, delivered)
+        self._sender.send(topic, key_of(event), letter.raw, partition=partition, headers=headers, delivered=delivered)
 
     def flush(self) -> None:
         """Wait until all are delivered."""

@@ -225,7 +225,7 @@ def test_output_that_no_broker_takes_in_time_ends_it_and_the_next_start_makes_up
         frail.kafka.thaw()
     log = csq.log()
     assert f"for topic {frail.output('csq.turn.scored')} were not delivered" in log
-    assert "No broker took it within 3 s (kafka.delivery_seconds)" in log
+    assert "No broker acknowledged it within 3 s (kafka.delivery_seconds)" in log
     assert "Traceback" not in log
     with frail.start() as csq:
         csq.until(lambda: len(frail.ids("csq.turn.scored")) == 6_000)
@@ -261,7 +261,7 @@ def test_an_expired_offset_ends_it_with_the_setting_to_choose_or_goes_on_as_chos
     with shop.start() as csq:
         assert csq.process.wait(30) == 1
     lost = f"{shop.topic}[1]: the stored position is 50, but the broker holds 80 to 99: 30 events have expired unread"
-    assert f"Kafka: {lost}. To go on, set kafka.on_expired_offset for topic {shop.topic} to earliest" in csq.log()
+    assert f"Kafka: {lost}. To continue, set kafka.on_expired_offset for topic {shop.topic} to earliest" in csq.log()
     assert "Traceback" not in csq.log()
     with shop.start(on_expired_offset={shop.topic: "earliest"}) as csq:
         csq.until(lambda: len(shop.ids("csq.turn.scored")) == 70)

@@ -268,7 +268,7 @@ def test_an_offset_that_the_broker_lacks_ends_the_reading_with_what_to_do(broker
     address = broker.bootstrap_servers
     topic = new_topic(address, *numbered(1, 5))
     reading = Reading(KafkaSource(params(address), [topic]), {f"{topic}[0]": 500})
-    lost = r"the stored position is 500, but the broker holds 0 to 4: the topic was made anew, or cut off"
+    lost = r"the stored position is 500, but the broker holds 0 to 4: the topic was recreated or truncated"
     with pytest.raises(KafkaInputError, match=rf"{topic}\[0\]: {lost}\..*kafka\.on_expired_offset for topic {topic}"):
         reading.until(lambda: False)
     reading.close()
