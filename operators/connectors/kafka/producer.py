@@ -97,8 +97,8 @@ class RecordProducer:
         self._while_full()
         if monotonic() > deadline:
             raise QueueFullError(
-                f"Kafka: topic {topic}: the producer's queue was full for {self._seconds:g} s (kafka.delivery_seconds). "
-                "The brokers take no records, or take them too slowly"
+                f"Kafka: topic {topic}: the producer's queue was full for {self._seconds:g} s "
+                "(kafka.delivery_seconds); the brokers take no records, or too slowly"
             )
 
     def poll(self) -> None:
