@@ -120,7 +120,7 @@ class Live:
         self.source.status.tell = self.observe_source
         self.observe_source(self.source.status)
         idle_limit = IDLE_LIMIT_SECONDS + (settings.kafka.delivery_seconds if place.processes > 1 else 0.0)
-        app = application(self.registry, self.heart.idle_seconds, idle_limit, self.obstacles)
+        app = application(self.registry, self.heart.idle_seconds, idle_limit, self.obstacles, self.observer.exposing)
         secured = web_config_of(settings.http.web_config_file)
         port = settings.http.port and settings.http.port + place.process  # 0 takes a free one, for each
         self.web = WebServer(app, settings.http.host, port, secured)
