@@ -6,7 +6,6 @@ number or nothing, so everything else in a pickle is refused: reading a store ne
 """
 
 import io
-import os
 import pickle
 import sqlite3
 from collections.abc import Iterator
@@ -18,6 +17,8 @@ from typing import NamedTuple, NoReturn
 
 import msgspec
 from msgspec import Struct
+
+from operators.documents.durable import replace_file
 
 MANIFEST = "csq.json"
 PARTS = "part-*.sqlite3"
@@ -93,16 +94,12 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write it whole or not at all."""
-    write_whole(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+    """Write the manifest durably, whole or not at all.
 
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Replace a file by another that is whole, for nobody else to read."""
-    fresh = path.with_name(f".{path.name}.new")
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123  needs a mode
-        file.write(content)
-    fresh.replace(path)
+    Raises:
+        OSError: it cannot be written; the old one is left.
+    """
+    replace_file(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
 
 
 def partitions(folder: Path) -> list[Path]:

@@ -179,7 +179,9 @@ def test_a_damaged_journal_is_told_and_left_out(tmp_path: Path, caplog: pytest.L
     path = tmp_path / "exposed-p0"
     path.write_bytes(path.read_bytes()[:-3])
     assert duplicates(Process(tmp_path).scrape()) == 0
-    assert "what was last shown to Prometheus is lost, counters may be counted twice once" in caplog.text
+    assert (
+        "the journal of counters cannot be read, so events since the last snapshot may be counted twice" in caplog.text
+    )
 
 
 def test_a_disk_that_is_full_does_not_hide_the_metrics(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

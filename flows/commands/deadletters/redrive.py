@@ -9,7 +9,8 @@ import gzip
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
@@ -19,6 +20,7 @@ from operators.connectors.files.letters import Box, DeadLettersError, Identity, 
 from operators.connectors.kafka.letters import FROM, MARK
 from operators.connectors.kafka.params import KafkaParams
 from operators.connectors.kafka.producer import ANY_PARTITION, Headers, Sender
+from operators.documents.durable import sync_folder
 from operators.domain.wire.decode import Door, Refusal
 from operators.domain.wire.events import AnyEvent
 
@@ -85,6 +87,8 @@ class FileTarget:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: BinaryIO | None = None
+        self._is_listed = False
+        """Whether the name of the file is on the disk."""
         self._delivered: list[Callable[[], None]] = []
 
     def name_of(self, letter: Letter) -> str:  # noqa: ARG002 - all go to one file
@@ -95,14 +99,19 @@ class FileTarget:
         """Write it on one line: outside of strings JSON may hold line breaks, inside it may not."""
         if self._file is None:
             self._file = self._open()
-        self._file.write(letter.raw.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n")
+        with self._failing():
+            self._file.write(letter.raw.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n")
         self._delivered.append(delivered)
 
     def flush(self) -> None:
         """Bring it to the disk."""
         if self._file is not None:
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            with self._failing():
+                self._file.flush()
+                os.fsync(self._file.fileno())
+                if not self._is_listed:
+                    sync_folder(self._path.parent)
+                    self._is_listed = True
         for delivered in self._delivered:
             delivered()
         self._delivered.clear()
@@ -123,6 +132,16 @@ class FileTarget:
         except OSError as error:
             raise DeadLettersError(f"{path}: cannot be written: {error.strerror}; --out names a new file") from None
         return cast("BinaryIO", file)
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DeadLettersError(
+                f"{self._path}: cannot be written: {error.strerror}; make room, delete the file, and start again: what "
+                "has no receipt is sent again"
+            ) from None
 
 
 def key_of(event: AnyEvent) -> str:
