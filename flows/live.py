@@ -26,11 +26,11 @@ from prometheus_client import CollectorRegistry
 
 from flows.host.cluster.place import ALONE, PeerLostError, ProcessPlace, check, place_in
 from flows.host.life import Life
+from flows.host.liveness import HeartbeatSource, LivenessClock
 from flows.host.recovery import check_runner, recovery_of, runner_seconds, telling
 from flows.host.shop import PAST_STEP, Shop
 from flows.host.signals import Signals
 from flows.host.web.config import web_config_of
-from flows.host.web.heart import HeartbeatSource, LivenessClock
 from flows.host.web.server import WebServer, application
 from flows.process import add_process_metrics, live_process, observer_of, settle_memory
 from flows.quality import Quality, quality
@@ -41,9 +41,8 @@ from operators.connectors.kafka.connect import partitions_of
 from operators.connectors.kafka.models_topic import ModelsReader, ModelsSink, ensure
 from operators.connectors.kafka.params import topic_and_partition
 from operators.connectors.kafka.sink import KafkaSink
-from operators.connectors.kafka.source import KafkaSource
+from operators.connectors.kafka.source import KafkaSource, known_topics
 from operators.connectors.kafka.status import SourceStatus
-from operators.connectors.kafka.topic_memory import known_topics
 from operators.domain.models.weights import tables_of
 from operators.domain.stage.stage import Measurement
 from operators.engine.checkpoints import begin_beside
@@ -64,7 +63,7 @@ processes one may have to wait as long for another's records to be delivered, to
 class Live:
     """One live process: what it reads, serves and writes; `run` returns when it was stopped."""
 
-    def __init__(self, settings: Settings, place: ProcessPlace = ALONE) -> None:
+    def __init__(self, settings: Settings, place: ProcessPlace = ALONE, clock: Callable[[], float] = time.time) -> None:
         """Make all that is needed; connects to no broker of others yet.
 
         Raises:
@@ -92,11 +91,11 @@ class Live:
                 state = msgspec.structs.replace(state, directory=None)
             settings = msgspec.structs.replace(settings, kafka=kafka, state=state)
         self.settings = settings
-        self.heart = LivenessClock()
+        self.clock = LivenessClock(clock)
         self.epochs = Epochs(settings.state.snapshot_seconds, place.processes)
         self.here = live_process(
             settings,
-            self.heart,
+            self.clock,
             keep=settings.state.directory is not None,
             place=place,
             parts=self._parts if place.processes > 1 else None,
@@ -104,7 +103,7 @@ class Live:
         )
         self.registry: CollectorRegistry
         self.observer: Observer
-        self.registry, self.observer = observer_of(settings, time.time, settings.kafka.topics)
+        self.registry, self.observer = observer_of(settings, self.clock, settings.kafka.topics)
         add_process_metrics(self.registry)
         if settings.state.directory is not None:
             exposed = Path(settings.state.directory) / f"exposed-{place.name}"
@@ -116,11 +115,12 @@ class Live:
             stop=self.stop,
             known_topics=known_topics(settings.state.directory),
             epochs=self.epochs,
+            clock=self.clock,
         )
-        self.source.status.tell = self.observe_source
+        self.source.status.on_change = self.observe_source
         self.observe_source(self.source.status)
         idle_limit = IDLE_LIMIT_SECONDS + (settings.kafka.delivery_seconds if place.processes > 1 else 0.0)
-        app = application(self.registry, self.heart.idle_seconds, idle_limit, self.obstacles, self.observer.exposing)
+        app = application(self.registry, self.clock.idle_seconds, idle_limit, self.obstacles, self.observer.exposing)
         secured = web_config_of(settings.http.web_config_file)
         port = settings.http.port and settings.http.port + place.process  # 0 takes a free one, for each
         self.web = WebServer(app, settings.http.host, port, secured)
@@ -164,13 +164,13 @@ class Live:
         chunks = op.input("kafka", live, self.source)
         place, seconds = self.place, self.settings.state.snapshot_seconds
         op.input(
-            "pulse", live, HeartbeatSource(self.heart, self.stop, seconds, place.process, place.processes, self.epochs)
+            "pulse", live, HeartbeatSource(self.clock, self.stop, seconds, place.process, place.processes, self.epochs)
         )
         out = quality(live, chunks, self.here)
         self._observe(out.measured)
         outgoing = op.key_on("by_process", out.published, self._own)
         sink = KafkaSink(
-            kafka, kafka.outputs.by_stream(), process=place.process, processes=place.processes, beat=self.heart
+            kafka, kafka.outputs.by_stream(), process=place.process, processes=place.processes, beat=self.clock.beat
         )
         op.output("publish", outgoing, sink)
         if place.processes > 1:
@@ -201,7 +201,7 @@ class Live:
         followed = follow("follow", live, source)
         op.output("observe_models", followed.measured, ObserveSink(self.observer))
         told = op.merge("models", out.told, followed.told)
-        op.output("tell_models", told, ModelsSink(kafka, kafka.models_topic, self.heart))
+        op.output("tell_models", told, ModelsSink(kafka, kafka.models_topic, self.clock.beat))
 
     def _parts(self) -> int:
         return self.source.status.parts

@@ -6,7 +6,7 @@ An input of the flow and not a thread, so that scorers and what they read are ne
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from threading import Event
 from typing import Any, Protocol
 
@@ -132,7 +132,7 @@ class _FollowPart(StatelessSourcePartition[Port]):
         self._follower = follower
         self._stop = stop
         self._epochs = epochs
-        self._awake_at: datetime | None = None
+        self._rest_seconds = 0.0
         epochs.begin(MODELS)
 
     def next_batch(self) -> list[Port]:
@@ -141,13 +141,13 @@ class _FollowPart(StatelessSourcePartition[Port]):
         if self._epochs.is_over(MODELS):  # Bytewax does not say so where nothing is kept
             self._epochs.begin(MODELS)
         records = self._reader.poll()
-        self._awake_at = None if records else datetime.now(UTC) + timedelta(seconds=REST_SECONDS)
+        self._rest_seconds = 0.0 if records else REST_SECONDS
         measured = [one for offset, raw in records for one in self._follower.hear(offset, raw)]
         ready = self._follower.say_ready()
         return [*([("measured", measured)] if measured else []), *([("models", ready)] if ready else [])]
 
     def next_awake(self) -> datetime | None:
-        return self._epochs.awake(MODELS, self._awake_at)
+        return self._epochs.awake(MODELS, self._rest_seconds)
 
     def close(self) -> None:
         self._reader.close()

@@ -9,7 +9,7 @@ import io
 import pickle
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +29,8 @@ _LAST = """
           GROUP BY step_id, state_key) USING (step_id, state_key, snap_epoch)
     WHERE ser_change IS NOT NULL ORDER BY step_id, state_key
 """
+
+_KEYS = "SELECT DISTINCT state_key FROM snaps WHERE step_id = ? AND ser_change IS NOT NULL"
 
 
 class StoreError(Exception):
@@ -140,6 +142,15 @@ def snaps_of(folder: Path) -> Iterator[Snap]:
             for step, key, epoch, at, pickled in part.execute(_LAST, (resume.epoch,)):
                 when = datetime.fromisoformat(at).replace(tzinfo=UTC)
                 yield Snap(step, key, epoch, when, len(pickled), _plain(pickled, f"{path}, step {step}, key {key}"))
+
+
+def stored_keys(folder: Path, step_id: str) -> frozenset[str]:
+    """Keys of a step that have a snapshot; none where there is no store, or from a partition that cannot be read."""
+    keys: set[str] = set()
+    for path in partitions(folder):
+        with suppress(StoreError), opened(path) as part:
+            keys |= {key for (key,) in part.execute(_KEYS, (step_id,))}
+    return frozenset(keys)
 
 
 @contextmanager
