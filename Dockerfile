@@ -9,6 +9,7 @@ RUN pip download --quiet --require-hashes --requirement requirements.lock --dest
 COPY pyproject.toml README.md LICENSE ./
 COPY flows flows
 COPY operators operators
+COPY config config
 RUN pip install --quiet --no-index --find-links /wheels hatchling \
     && pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheels .
 

@@ -16,17 +16,23 @@ from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSource
 
 from flows.process import live_process
-from flows.quality import MODELS, Process, conversations_of, customers_of, learner_of
+from flows.quality import Process
 from flows.settings.model import Settings
 from operators.domain.conversations.reading import Turn
+from operators.domain.conversations.stage import Conversations
+from operators.domain.customers.stage import Customers
+from operators.domain.models.churn import ChurnScorer
 from operators.domain.models.example import Example
+from operators.domain.models.holder import Models
+from operators.domain.models.registry import MODELS, training_of
+from operators.domain.models.satisfaction import SatisfactionScorer
 from operators.domain.queues.stage import Queues
 from operators.domain.stage.intake import Arrived, Intake
 from operators.domain.stage.stage import Fact, Measurement, Stage, take_due
 from operators.domain.time.route import Chunk
 from operators.domain.time.watermark import Tick
 from operators.domain.wire.outgoing import Outgoing
-from operators.learn import LearnLogic
+from operators.engine.learners import LearnLogic
 from operators.metrics.observe import Observer
 from operators.sentiment import sentiment
 from operators.vectorize import vectorize
@@ -80,20 +86,34 @@ class Bare:
         publish: Callable[[list[Outgoing]], None],
     ) -> None:
         settings = _in_one_lane(settings)
-        self._here: Process = live_process(settings, clock, keep=False)
+        self._here: Process = live_process(settings, clock, take_snapshots=False)
         here, models = self._here, self._here.models
         self._clock, self._observer, self._publish = clock, observer, publish
         self._intake = Intake(settings.intake, settings.dedupe)
         self._read = _function_of(lambda up: vectorize("vectorize", up, settings.vectorize))
         self._score = _function_of(lambda up: sentiment("sentiment", up, models))
-        build = learner_of(settings)
-        self._learners = {name: LearnLogic(build, models, None, keep=False) for name in MODELS}
-        for name, learner in self._learners.items():
-            learner.on_batch([name])  # the hello that brings the model
-        self._conversations = Ordered(conversations_of(here)())
+        self._learners = {name: self._learner(name, models) for name in MODELS}
+        satisfaction, churn = SatisfactionScorer(models), ChurnScorer(settings.churn, models)
+        self._conversations = Ordered(
+            Conversations(
+                settings.conversations, settings.labels, here.lanes, satisfaction.score_one, satisfaction.version
+            )
+        )
         self._queues = Ordered(Queues(settings.queues))
-        self._customers = Ordered(customers_of(here)())
+        self._customers = Ordered(Customers(settings.customers, settings.labels, churn, LANE))
         self._clear()
+
+    def _learner(self, name: str, models: Models) -> LearnLogic:
+        """Return the logic of one model, awake."""
+        logic = LearnLogic(
+            lambda name: training_of(name, self._here.settings, self._clock),
+            models,
+            None,
+            take_snapshots=False,
+            clock=self._clock,
+        )
+        logic.on_batch([name])
+        return logic
 
     def _clear(self) -> None:
         self._measured: list[Measurement] = []

@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from datetime import timedelta
 from threading import Event
 from typing import Any
@@ -30,9 +29,8 @@ from flows.settings.load import load
 from flows.settings.model import Settings
 from operators.connectors.kafka.models_topic import ModelsReader, ModelsSink, ensure
 from operators.connectors.kafka.source import KafkaSource
-from operators.domain.models.weights import tables_of
 from operators.engine.epochs import Epochs
-from operators.follow import Follow, follow
+from operators.follow import FollowSource, follow
 from operators.metrics.observe import ObserveSink, read
 
 TIME_LIMIT_SECONDS = 600
@@ -174,17 +172,24 @@ class Run:
         source.status.positions = self.positions
         alone = place.processes == 1
         self.here = live_process(
-            self.settings, self.clock, keep=False, place=place, parts=None if alone else lambda: source.status.parts
+            self.settings,
+            self.clock,
+            take_snapshots=False,
+            place=place,
+            parts=None if alone else lambda: source.status.parts,
         )
         flow, out = wire(self.here, source, observer, self.sink)
         if not alone:
             ensure(kafka, kafka.models_topic)
             reader = ModelsReader(kafka, kafka.models_topic)
-            tables: dict[str, Callable[[], Any]] = tables_of(self.settings.churn)
-            models = Follow(reader, self.here.models, tables, place.process, place.processes, self.stop, epochs)
+            models = FollowSource(
+                reader, self.here.models, self.settings, place.process, place.processes, self.stop, epochs
+            )
             followed = follow("follow", flow, models)
             op.output("observe_models", followed.measured, ObserveSink(observer))
-            op.output("tell", op.merge("models", out.told, followed.told), ModelsSink(kafka, kafka.models_topic))
+            op.output(
+                "tell", op.merge("models", out.announced, followed.announced), ModelsSink(kafka, kafka.models_topic)
+            )
         return flow
 
     def _is_ready(self) -> bool:

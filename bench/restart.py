@@ -156,7 +156,7 @@ class _TricklePart(StatefulSourcePartition[Chunk, int]):
 def resume(customers: int, folder: Path, began: float) -> Figures:
     """Resume from a store; `began` (POSIX seconds) is when the process was asked for."""
     settings = settings_for(folder)
-    here = dataclasses.replace(replay_process(settings, START + 1e8, tick_records=TRICKLE), keep=True)
+    here = dataclasses.replace(replay_process(settings, START + 1e8, tick_records=TRICKLE), take_snapshots=True)
     registry, observer = observer_of(settings, None)
     source = Trickle(customers, began, here.models.complete)
     flow = Dataflow("csq")

@@ -120,7 +120,7 @@ class _MemoryPart(StatefulSourcePartition[Chunk, None]):
 
 def flow(settings: Settings, clock: Callable[[], float], observer: Observer, sink: Sink, source: Any) -> Dataflow:  # noqa: ANN401  made by `source(ready)`
     """The live flow (``flows/live.py``) between another source and a sink that counts."""
-    here = live_process(settings, clock, keep=False)
+    here = live_process(settings, clock, take_snapshots=False)
     return wire(here, source(here.models.complete), observer, sink)[0]
 
 

@@ -1,8 +1,8 @@
-"""How well sentiment does on real messages, and what it costs: ``python -m bench.sentiment DATA_DIR``.
+"""Accuracy and cost of the sentiment models on real messages: ``python -m bench.sentiment DATA_DIR``.
 
-Each message is scored before it is learned. Tweets come in order of time, the Chinese reviews (two classes, taken for
-negative and positive) in an order shuffled with a fixed seed. `lexicon` is the model before it has learned anything.
-Times are CPU time, best of several rounds over texts whose words are known; `cold` is the first round.
+Each message is scored before the model learns it. Tweets are in order of time; the Chinese reviews (two classes, used
+as negative and positive) are shuffled with a fixed seed. `lexicon` is the model before its first example. Times are CPU
+times, the best of several rounds over texts whose words are in the memo; `cold` is the first round.
 """
 
 import csv
@@ -15,8 +15,8 @@ from time import process_time
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.domain.models import sentiment
-from operators.domain.models.sentiment import CLASSES, Learner
+from operators.domain.models.example import Example
+from operators.domain.models.sentiment import CLASSES, SentimentLearner, SentimentParams
 from operators.domain.models.vectors import Vectors
 from operators.domain.text import vectorize
 from operators.domain.text.clean import clean_many
@@ -46,13 +46,17 @@ def _reviews(path: Path) -> Labelled:
     return [row["review"] for row in rows], [CLASSES[2 * int(row["label"])] for row in rows], "zh"
 
 
+def _example(features: bytes, label: str) -> Example:
+    return Example(features, None, label, 1.0, 0.0)
+
+
 def prequential(vectors: Vectors, labels: Sequence[str]) -> NDArray[np.float64]:
     """Probabilities of each message, as they stood before its label was learned."""
-    learner = Learner(sentiment.SentimentParams())
+    learner = SentimentLearner(SentimentParams())
     scored = np.empty((len(vectors), len(CLASSES)))
     for place, (vector, label) in enumerate(zip(vectors, labels, strict=True)):
-        scored[place] = learner.table.score_many(Vectors.of([vector]))[0]
-        learner.learn_one(vector, label)
+        scored[place] = learner.weights.score_one(vector.features)
+        learner.learn_one(_example(vector.features, label))
     return scored
 
 
@@ -91,7 +95,7 @@ def _cost(name: str, texts: list[str], labels: list[str], language: str) -> None
     cold, warm = _best(lambda: clean_many(texts), len(texts))
     print(f"{name:24} clean {warm:.2f} us (cold {cold:.2f})")
     cleaned = clean_many(texts)
-    learner = Learner(sentiment.SentimentParams())
+    learner = SentimentLearner(SentimentParams())
     for batch in (1, 32, 256):
         vectorizer = Vectorizer(vectorize.VectorizeParams())
         parts = [cleaned[at : at + batch] for at in range(0, len(cleaned), batch)]
@@ -99,13 +103,13 @@ def _cost(name: str, texts: list[str], labels: list[str], language: str) -> None
         cold, warm = _best(lambda: [vectorizer.vectorize_many(part, told[: len(part)]) for part in parts], len(texts))  # noqa: B023 - called before the next turn
         vectors = [vectorizer.vectorize_many(part, told[: len(part)]) for part in parts]
         _, single = _best(lambda: [part.tolist() for part in vectors], len(texts))  # noqa: B023 - as above
-        _, score = _best(lambda: [learner.table.score_many(part) for part in vectors], len(texts))  # noqa: B023 - as above
+        _, score = _best(lambda: [learner.weights.score_many(part) for part in vectors], len(texts))  # noqa: B023 - as above
         print(
             f"{name:24} batch {batch:3}  vectorize {warm:.2f} us (cold {cold:.2f})  "
             f"as single vectors {single:.2f} us  score {score:.2f} us"
         )
-    examples = vectors[0].tolist()
-    _, learn = _best(lambda: [learner.learn_one(*each) for each in zip(examples, labels, strict=False)], len(examples))
+    examples = [_example(vector.features, label) for vector, label in zip(vectors[0], labels, strict=False)]
+    _, learn = _best(lambda: list(map(learner.learn_one, examples)), len(examples))
     print(f"{name:24} learn_one {learn:.0f} us")
 
 
@@ -115,7 +119,7 @@ def main(folder: Path) -> None:
     sets = {"airline tweets": tweets(folder)} | {name: _reviews(folder / path) for name, path in chinese.items()}
     for name, (texts, labels, language) in sets.items():
         vectors = Vectorizer(vectorize.VectorizeParams()).vectorize_many(clean_many(texts), [language] * len(texts))
-        _say(f"{name}, lexicon", Learner(sentiment.SentimentParams()).table.score_many(vectors), labels)
+        _say(f"{name}, lexicon", SentimentLearner(SentimentParams()).weights.score_many(vectors), labels)
         _say(name, prequential(vectors, labels), labels)
         _cost(name, texts, labels, language)
 

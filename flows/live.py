@@ -43,13 +43,12 @@ from operators.connectors.kafka.params import topic_and_partition
 from operators.connectors.kafka.sink import KafkaSink
 from operators.connectors.kafka.source import KafkaSource, known_topics
 from operators.connectors.kafka.status import SourceStatus
-from operators.domain.models.weights import tables_of
 from operators.domain.stage.stage import Measurement
 from operators.engine.checkpoints import begin_beside
 from operators.engine.epochs import Epochs
 from operators.engine.failures import StepFailures
 from operators.engine.store import partitions
-from operators.follow import Follow, follow
+from operators.follow import FollowSource, follow
 from operators.metrics.journal import Journal
 from operators.metrics.observe import KeptObserveSink, Observer, ObserveSink
 
@@ -96,7 +95,7 @@ class Live:
         self.here = live_process(
             settings,
             self.clock,
-            keep=settings.state.directory is not None,
+            take_snapshots=settings.state.directory is not None,
             place=place,
             parts=self._parts if place.processes > 1 else None,
             tick_records=math.inf if self.broker is None else PAST_STEP,
@@ -180,7 +179,7 @@ class Live:
 
     def _observe(self, measured: Stream[list[Measurement]]) -> None:
         """Write metrics; where there is a recovery store its counters outlive this process."""
-        if self.here.keep:
+        if self.here.take_snapshots:
             sink = KeptObserveSink(self.observer, self.place.process, self.place.processes)
             op.output("observe", op.key_on("measured_by", measured, self._own), sink)
         else:
@@ -196,12 +195,13 @@ class Live:
         partitions_of(kafka.client_config({"group.id": "csq"}), kafka.topics, kafka.connect_seconds)
         ensure(kafka, kafka.models_topic)
         reader = ModelsReader(kafka, kafka.models_topic)
-        tables = tables_of(self.settings.churn)
-        source = Follow(reader, self.here.models, tables, place.process, place.processes, self.stop, self.epochs)
+        source = FollowSource(
+            reader, self.here.models, self.settings, place.process, place.processes, self.stop, self.epochs
+        )
         followed = follow("follow", live, source)
         op.output("observe_models", followed.measured, ObserveSink(self.observer))
-        told = op.merge("models", out.told, followed.told)
-        op.output("tell_models", told, ModelsSink(kafka, kafka.models_topic, self.clock.beat))
+        announced = op.merge("models", out.announced, followed.announced)
+        op.output("tell_models", announced, ModelsSink(kafka, kafka.models_topic, self.clock.beat))
 
     def _parts(self) -> int:
         return self.source.status.parts

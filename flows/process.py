@@ -9,9 +9,10 @@ from importlib import import_module
 from prometheus_client import GC_COLLECTOR, CollectorRegistry, PlatformCollector, ProcessCollector
 
 from flows.host.cluster.place import ALONE, ProcessPlace
-from flows.quality import MODELS, Process
+from flows.quality import Process
 from flows.settings.model import Settings
 from operators.domain.models.holder import Models
+from operators.domain.models.registry import MODELS
 from operators.domain.time.lanes import Lanes
 from operators.domain.time.route import Router
 from operators.metrics.catalogue import ClosedSets
@@ -29,7 +30,7 @@ def closed_sets(settings: Settings, origins: tuple[str, ...] = ()) -> ClosedSets
         queue=labels.queues,
         channel=labels.channels,
         segment=labels.segments,
-        model=MODELS,
+        model=tuple(MODELS),
         stage=STAGES,
         source=origins,
     )
@@ -56,7 +57,7 @@ def live_process(
     settings: Settings,
     clock: Callable[[], float],
     *,
-    keep: bool,
+    take_snapshots: bool,
     place: ProcessPlace = ALONE,
     parts: Callable[[], int] | None = None,
     tick_records: float = math.inf,
@@ -69,7 +70,7 @@ def live_process(
     return _process(
         settings,
         clock,
-        keep=keep,
+        take_snapshots=take_snapshots,
         tick_seconds=settings.kafka.tick_seconds,
         tick_records=tick_records,
         is_live=True,
@@ -80,7 +81,7 @@ def live_process(
 
 def replay_process(settings: Settings, now: float, *, tick_records: int) -> Process:
     """Time moves with the events and is told every `tick_records` records; `now` only says what is in the future."""
-    return _process(settings, lambda: now, keep=False, tick_seconds=math.inf, tick_records=tick_records)
+    return _process(settings, lambda: now, take_snapshots=False, tick_seconds=math.inf, tick_records=tick_records)
 
 
 def settle_memory() -> None:
@@ -112,7 +113,7 @@ def _process(
     settings: Settings,
     clock: Callable[[], float],
     *,
-    keep: bool,
+    take_snapshots: bool,
     tick_seconds: float,
     tick_records: float,
     is_live: bool = False,
@@ -132,5 +133,13 @@ def _process(
         tick_records=tick_records,
     )
     return Process(
-        settings, clock, Models(MODELS), router, lanes, place.name, place.processes, keep=keep, is_live=is_live
+        settings,
+        clock,
+        Models(MODELS),
+        router,
+        lanes,
+        place.name,
+        place.processes,
+        take_snapshots=take_snapshots,
+        is_live=is_live,
     )

@@ -53,7 +53,7 @@ def warm_start(
     Raises:
         StoreError: something is there already, or it cannot be written.
     """
-    here = dataclasses.replace(replay_process(settings, now, tick_records=batch_size), keep=True)
+    here = dataclasses.replace(replay_process(settings, now, tick_records=batch_size), take_snapshots=True)
     registry, observer = observer_of(settings, None)
     source = JsonlSource(paths, batch_size=batch_size, ready=here.models.complete, progress=progress)
     history = flow(here, source, observer)

@@ -1,10 +1,10 @@
-"""Follow: the models that other processes learn, as they learn them.
+"""Follow: weights of the models that other processes train.
 
-An input of the flow and not a thread, so that scorers and what they read are never touched at once.
+The models topic is an input of the flow and not a thread, so that weights never change while a batch is scored.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
@@ -15,159 +15,167 @@ from bytewax.dataflow import Dataflow, Stream, operator
 from bytewax.inputs import DynamicSource, StatelessSourcePartition
 
 from operators.domain.models.holder import Models
-from operators.domain.models.weights import Listener, ModelRecord, Ready, Update, WeightsError, decode, ready_record
+from operators.domain.models.registry import MODELS, weights_of
+from operators.domain.models.training import age_of
+from operators.domain.models.updates import (
+    FollowedWeights,
+    ModelRecord,
+    ProcessReady,
+    UpdateError,
+    WeightsUpdate,
+    decode,
+    ready_record,
+)
 from operators.domain.stage.stage import Measurement, Port
 from operators.engine.epochs import Epochs
-from operators.learn import age_of
 
 log = logging.getLogger(__name__)
 
-MODELS = "models"
-"""This input among those whose epochs end together."""
+INPUT = "models"
+"""Name of this input in `Epochs`."""
 REST_SECONDS = 0.02
-"""Between two looks; each costs some microseconds."""
+"""Seconds between two polls; each takes some microseconds."""
 
 
-class Reader(Protocol):
-    """Where the records of the models topic come from."""
+class ModelsTopic(Protocol):
+    """The source of the records of the models topic."""
 
     began_at: int
-    """Offset of the first record that the learners of now can have told."""
+    """Offset of the first record that a learner which runs now can have written."""
 
     def poll(self) -> list[tuple[int, bytes]]:
-        """What has come, as (offset, value), in order."""
+        """Return new records as (offset, value), in order."""
 
     def close(self) -> None:
-        """Read no more."""
+        """Stop reading."""
 
 
-class Follower:
-    """Hears what learners of other processes tell, and when the other processes are ready."""
+class ModelsFollower:
+    """Writes the weights that other processes announce into `models`, and tracks which processes are ready."""
 
-    def __init__(
-        self,
-        models: Models,
-        tables: Mapping[str, Callable[[], Any]],
-        began_at: int,
-        process: str,
-        others: Iterable[str],
-    ) -> None:
+    def __init__(self, models: Models, settings: Any, began_at: int, process: str, others: Iterable[str]) -> None:
         self._models = models
-        self._tables = tables
+        self._settings = settings
         self._began_at = began_at
         self._process = process
-        self._listeners: dict[str, Listener] = {}
-        self._said_ready = False
+        self._followed: dict[str, FollowedWeights] = {}
+        self._announced_ready = False
         models.waits_for = tuple(others)
 
-    def hear(self, offset: int, raw: bytes) -> list[Measurement]:
-        """Take a record; what is to be shown of it."""
+    def take(self, offset: int, raw: bytes) -> list[Measurement]:
+        """Take a record; return measurements of the model it updates."""
+        is_current = offset >= self._began_at
         try:
-            told = decode(raw)
-            if isinstance(told, Ready) and offset >= self._began_at:
-                self._models.waits_for = tuple(name for name in self._models.waits_for if name != told.process)
-            elif isinstance(told, Update):
-                return self._take(told, is_of_now=offset >= self._began_at)
-        except WeightsError as error:
-            log.warning("models topic, offset %d: %s; left out", offset, error, extra={"event": "model_update_refused"})
+            message = decode(raw)
+            if isinstance(message, ProcessReady) and is_current:
+                self._models.waits_for = tuple(name for name in self._models.waits_for if name != message.process)
+            elif isinstance(message, WeightsUpdate):
+                return self._apply(message, is_current=is_current)
+        except UpdateError as error:
+            log.warning("models topic, offset %d: %s; skipped", offset, error, extra={"event": "model_update_refused"})
         return []
 
-    def _take(self, update: Update, *, is_of_now: bool) -> list[Measurement]:
+    def _apply(self, update: WeightsUpdate, *, is_current: bool) -> list[Measurement]:
         models, name = self._models, update.model
-        if name in models.hosted or name not in self._tables:
-            self._listeners.pop(name, None)  # what is learned here is known here; a model that is no more is of no use
+        if name in models.hosted or name not in MODELS:
+            self._followed.pop(name, None)
             return []
-        listener = self._listeners.get(name)
-        if listener is None:
-            listener = self._listeners[name] = Listener(self._tables[name]())
-        listener.hear(update, is_of_now=is_of_now)
-        if not listener.is_whole:
+        if name not in self._followed:
+            self._followed[name] = FollowedWeights(weights_of(name, self._settings))
+        followed = self._followed[name]
+        followed.apply(update, is_current=is_current)
+        if not followed.is_whole:
             return []
         if name not in models:
             log.info(
-                "model %s is here, as %s has learned it from %d examples",
+                "model %s loaded from %s, which has learned from %d examples",
                 name,
                 update.process,
                 update.version,
                 extra={"event": "model_followed"},
             )
-            models[name] = listener.table
-        return age_of(name, update.version, update.told_at)
+            models[name] = followed.weights
+        return age_of(name, update.version, update.announced_at)
 
-    def say_ready(self) -> list[ModelRecord]:
-        """What is to be told to the others when all models are here: once."""
-        if self._said_ready or self._models.missing():
+    def announce_ready(self) -> list[ModelRecord]:
+        """Return the record for the other processes once this one has all models, and only once."""
+        if self._announced_ready or self._models.missing():
             return []
-        self._said_ready = True
+        self._announced_ready = True
         return [ready_record(self._process)]
 
 
-class Follow(DynamicSource[Port]):
-    """Reads the models topic until `stop`: measurements, and the word that this process is ready."""
+class FollowSource(DynamicSource[Port]):
+    """Reads the models topic until `stop` is set; emits measurements and this process's ready record."""
 
     def __init__(
         self,
-        reader: Reader,
+        topic: ModelsTopic,
         models: Models,
-        tables: Mapping[str, Callable[[], Any]],
+        settings: Any,
         process: int,
         processes: int,
         stop: Event,
         epochs: Epochs,
     ) -> None:
-        self._reader = reader
+        self._topic = topic
         self._stop = stop
         self._epochs = epochs
         others = [f"p{number}" for number in range(processes) if number != process]
-        self._follower = Follower(models, tables, reader.began_at, f"p{process}", others)
+        self._follower = ModelsFollower(models, settings, topic.began_at, f"p{process}", others)
 
-    def build(self, step_id: str, worker_index: int, worker_count: int) -> "_FollowPart":
-        """One for the worker of this process."""
-        return _FollowPart(self._reader, self._follower, self._stop, self._epochs)
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> "_FollowPartition":
+        """Return the partition of this process's worker."""
+        return _FollowPartition(self._topic, self._follower, self._stop, self._epochs)
 
 
-class _FollowPart(StatelessSourcePartition[Port]):
-    def __init__(self, reader: Reader, follower: Follower, stop: Event, epochs: Epochs) -> None:
-        self._reader = reader
+class _FollowPartition(StatelessSourcePartition[Port]):
+    def __init__(
+        self,
+        topic: ModelsTopic,
+        follower: ModelsFollower,
+        stop: Event,
+        epochs: Epochs,
+    ) -> None:
+        self._topic = topic
         self._follower = follower
         self._stop = stop
         self._epochs = epochs
         self._rest_seconds = 0.0
-        epochs.begin(MODELS)
+        epochs.begin(INPUT)
 
     def next_batch(self) -> list[Port]:
         if self._stop.is_set():
             raise StopIteration
-        if self._epochs.is_over(MODELS):  # Bytewax does not say so where nothing is kept
-            self._epochs.begin(MODELS)
-        records = self._reader.poll()
+        if self._epochs.is_over(INPUT):  # Bytewax does not notify inputs without state
+            self._epochs.begin(INPUT)
+        records = self._topic.poll()
         self._rest_seconds = 0.0 if records else REST_SECONDS
-        measured = [one for offset, raw in records for one in self._follower.hear(offset, raw)]
-        ready = self._follower.say_ready()
+        measured = [one for offset, raw in records for one in self._follower.take(offset, raw)]
+        ready = self._follower.announce_ready()
         return [*([("measured", measured)] if measured else []), *([("models", ready)] if ready else [])]
 
     def next_awake(self) -> datetime | None:
-        return self._epochs.awake(MODELS, self._rest_seconds)
+        return self._epochs.awake(INPUT, self._rest_seconds)
 
     def close(self) -> None:
-        self._reader.close()
+        self._topic.close()
 
 
 @dataclass(frozen=True)
 class Followed:
-    """What comes of following."""
+    """Streams of the follow stage."""
 
     measured: Stream[list[Measurement]]
-    told: Stream[list[ModelRecord]]
+    announced: Stream[list[ModelRecord]]
 
 
 @operator
-def follow(step_id: str, flow: Dataflow, source: Follow) -> Followed:
-    """The models that other processes learn.
+def follow(step_id: str, flow: Dataflow, source: FollowSource) -> Followed:
+    """Follow the models that other processes train.
 
-    In: the models topic. Out: their versions and ages, and one word when this process has all models. No key; no state
-    that outlives the process: it is read anew from the start of the topic. What is read goes to the tables of this
-    process, between two batches of events.
+    In: the models topic. Out: versions and ages of the weights, and one record when this process has all models. No
+    key, no state: the topic is read from its beginning at every start. Weights are written between batches of events.
     """
     out = op.input("topic", flow, source)
     return Followed(

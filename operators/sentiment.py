@@ -1,4 +1,4 @@
-"""Sentiment: what customers feel, scored from the tables this process holds."""
+"""Sentiment: probabilities for customer messages, from the models of this process."""
 
 from itertools import repeat
 from operator import add
@@ -10,17 +10,17 @@ from bytewax.operators import KeyedStream
 
 from operators.domain.conversations.reading import Reading, Turn, Vectored
 from operators.domain.models.holder import Models
-from operators.domain.models.sentiment import MODELS, score_many
+from operators.domain.models.sentiment import MODEL_NAMES, score_many
 from operators.domain.models.vectors import Vectors
 from operators.domain.time.watermark import Tick
 
 
 @operator
 def sentiment(step_id: str, up: KeyedStream[Any], models: Models) -> KeyedStream[list[Turn] | Tick]:
-    """Score a whole batch at once, one numpy call per language.
+    """Score a whole batch with one numpy call per language.
 
-    In: events with vectors and tones beside them, and ticks, keyed by lane. Out: lists of (time, name, event, reading),
-    and ticks, keyed by lane; a customer's reading has probabilities, an agent's only a tone. A pure step: no state.
+    In: events with their vectors and tones, and ticks, keyed by lane. Out: lists of (time, name, event, reading), and
+    ticks, keyed by lane; the reading of a customer message has probabilities, that of an agent's only a tone. No state.
     """
 
     def score(lanes: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
@@ -30,7 +30,7 @@ def sentiment(step_id: str, up: KeyedStream[Any], models: Models) -> KeyedStream
             if type(item) is Tick:
                 out.append((lane, item))
                 continue
-            if item.vectors is not batch:  # lanes that were read at once are scored at once
+            if item.vectors is not batch:  # lanes of one batch share their vectors
                 batch, readings = item.vectors, _score_many(item.vectors, models)
             out.append((lane, _turns(item, readings)))
         return out
@@ -39,7 +39,7 @@ def sentiment(step_id: str, up: KeyedStream[Any], models: Models) -> KeyedStream
 
 
 def _turns(vectored: Vectored, readings: list[Reading]) -> list[Turn]:
-    """The turns of a lane, which takes its share of `readings`."""
+    """Return the turns of a lane, which owns a range of `readings`."""
     events, said, _, first, replied, tones = vectored
     beside: list[Reading | None] = [None] * len(events)
     for place, reading in zip(said, readings[first : first + len(said)], strict=True):
@@ -50,10 +50,12 @@ def _turns(vectored: Vectored, readings: list[Reading]) -> list[Turn]:
 
 
 def _score_many(vectors: Vectors, models: Models) -> list[Reading]:
-    """Readings in the order of the vectors."""
-    tables = {language: models[name] for language, name in MODELS.items()}
-    spoken, rows = vectors.languages, score_many(tables, vectors).tolist()
-    names = map(MODELS.__getitem__, spoken)
-    versions = {language: table.version for language, table in tables.items()}
-    told = map(versions.__getitem__, spoken)
-    return list(map(Reading, spoken, vectors.cut(), vectors.tones, vectors.questions, names, map(tuple, rows), told))
+    """Return readings in the order of the vectors."""
+    weights = {language: models[name] for language, name in MODEL_NAMES.items()}
+    languages, rows = vectors.languages, score_many(weights, vectors).tolist()
+    names = map(MODEL_NAMES.__getitem__, languages)
+    by_language = {language: each.version for language, each in weights.items()}
+    versions = map(by_language.__getitem__, languages)
+    return list(
+        map(Reading, languages, vectors.cut(), vectors.tones, vectors.questions, names, map(tuple, rows), versions)
+    )

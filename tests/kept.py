@@ -76,8 +76,8 @@ class Result:
 
 def run(values: Sequence[bytes], settings: Settings, *, until: int | None = None) -> Result:
     """Run from where the store of the settings stands; each batch is a snapshot, so that nothing depends on timing."""
-    keep = settings.state.directory is not None
-    here = dataclasses.replace(replay_process(settings, NOW, tick_records=BATCH), keep=keep)
+    take_snapshots = settings.state.directory is not None
+    here = dataclasses.replace(replay_process(settings, NOW, tick_records=BATCH), take_snapshots=take_snapshots)
     registry, observer = observer_of(settings, None)
     published: defaultdict[str, Counter[bytes]] = defaultdict(Counter)
 

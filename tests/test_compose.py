@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -398,6 +399,17 @@ def test_what_the_image_copies_is_there_and_not_ignored():
 
     assert copied == allowed
     assert all((ROOT / path).exists() for path in copied)
+
+
+def test_the_image_copies_all_that_the_wheel_is_made_of_and_no_secret():
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]["targets"][
+        "wheel"
+    ]
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+
+    for folder in wheel["only-include"]:
+        assert f"\nCOPY {folder} {folder}\n" in DOCKERFILE
+    assert ignored.index("config/alertmanager/secrets") > ignored.index("!config")
 
 
 def test_the_image_installs_by_the_lock_file_with_hashes_and_runs_as_nobody_in_particular():

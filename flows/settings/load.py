@@ -55,6 +55,7 @@ def dump(settings: Settings) -> str:
 def settings_digest(settings: Settings) -> str:
     """Twelve hexadecimal digits that are the same for the same effective settings; secrets do not count.
 
+    >>> from flows.settings.model import Log
     >>> settings_digest(Settings()) == settings_digest(load(None, {})) != settings_digest(Settings(log=Log("debug")))
     True
     """

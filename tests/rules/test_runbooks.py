@@ -8,7 +8,7 @@ import click
 import promql_parser
 import pytest
 
-from flows.commands.main import main
+from flows.commands.main import subcommand
 from flows.commands.rules.burn_alerts import FOR_PART, name_of
 from flows.commands.rules.slo_records import derived
 from operators.domain.wire.decode import REASONS
@@ -67,13 +67,8 @@ def test_every_query_is_valid_and_asks_for_series_and_labels_that_exist(page):
 
 def resolved(words: list[str]) -> click.Command:
     """The command that some words call; its options are checked by click itself where they are all there."""
-    command: click.Command = main
-    for word in words[1:]:
-        if not isinstance(command, click.Group):
-            break
-        command = command.commands[word]
-    assert command is not main
-    return command
+    command = subcommand(words[1])
+    return command.commands[words[2]] if isinstance(command, click.Group) else command
 
 
 @each_page

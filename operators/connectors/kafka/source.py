@@ -164,7 +164,7 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
             return reader.consumer.get_watermark_offsets(where, timeout=timeout)[1]  # nothing is as young: the end
         except KafkaException as error:
             raise KafkaInputError(
-                f"Kafka: {topic}[{partition}] at {','.join(self._params.brokers)}: no offset for kafka.start {start!r}: "
+                f"Kafka: {topic}[{partition}] at {','.join(self._params.brokers)}: no offset for kafka.start ({start}): "
                 f"{error.args[0].str()}. Set kafka.start to earliest, or repair the brokers"
             ) from error
 

@@ -1,13 +1,13 @@
-"""An example: a score that was published, and the label that came for it."""
+"""An example: a published score and the label that arrived for it."""
 
 from typing import Any, NamedTuple
 
 
 class Example(NamedTuple):
-    """What a learner takes. It is flat and plain, for it is pickled on its way to another process.
+    """What a model learns from. It is flat and plain, because it is pickled on its way to another process.
 
-    `x` is what the score was made from, `published` the score itself. With `weight` below 1 the label is weak (a rating
-    stands for the mood of a message): it is learned from, and not judged.
+    `x` holds the inputs of the score and `published` the score itself. A `weight` below 1 marks a weak label (a rating
+    that stands for the sentiment of a message): the model learns from it, and is not judged by it.
     """
 
     x: Any

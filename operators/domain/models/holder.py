@@ -1,16 +1,16 @@
-"""The models this process holds: what scorers read and learners, here or in another process, write."""
+"""The models of this process: the weights that scorers read and one learner, here or in another process, writes."""
 
 from collections.abc import Iterable
 from typing import Any
 
 
 class Models(dict[str, Any]):
-    """Tables by model name. The flow reads its first event when `complete`: when every learner has brought its model.
+    """Weights by model name. The flow reads its first event once `complete` is true.
 
     >>> models = Models(("churn",))
     >>> models.complete()
     False
-    >>> models["churn"] = "a table"
+    >>> models["churn"] = "weights"
     >>> models.complete()
     True
     """
@@ -19,14 +19,14 @@ class Models(dict[str, Any]):
         super().__init__()
         self.expected = tuple(expected)
         self.hosted: set[str] = set()
-        """Those whose learner lives in this process; nobody else may write them."""
+        """Models whose learner runs in this process; only that learner writes their weights."""
         self.waits_for: tuple[str, ...] = ()
-        """Other processes that do not have all models yet: they could not score what they were sent."""
+        """Other processes that do not have all models yet and cannot score the events sent to them."""
 
     def missing(self) -> list[str]:
-        """Expected models that are not there yet."""
+        """Expected models that have not been loaded."""
         return [name for name in self.expected if name not in self]
 
     def complete(self) -> bool:
-        """Whether every expected model is there, here and in the other processes."""
+        """Whether this process and all other processes have every expected model."""
         return not self.waits_for and all(name in self for name in self.expected)

@@ -1,7 +1,7 @@
 """One-vs-rest logistic regression over a hashed space: a River classifier with the weights of all classes in one array.
 
-The numbers are those of River's ``OneVsRestClassifier(LogisticRegression(AdaGrad(...)))`` to seven digits; a test
-learns with both. River keeps weights and sums of squares in six dictionaries, and with a quarter of a million features
+Its numbers equal those of River's ``OneVsRestClassifier(LogisticRegression(AdaGrad(...)))`` to seven digits; a test
+compares both. River keeps weights and sums of squares in six dictionaries, and with a quarter of a million features
 nearly each of 40 x 6 look-ups misses the processor's caches: 200 us per example. Here a feature is one row.
 """
 
@@ -13,16 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 from river import base
 
+from operators.domain.models.model import WeightsNotFiniteError
+
 _EXTREME = 500.0
-"""Past it exp() overflows; the probability is 0 or 1 long before."""
+"""Bound of a logit: exp() overflows beyond 709."""
 
 
 class HashedOneVsRest(base.Classifier):
     """Learns one example at a time; features are integers in ``range(space)``, with values.
 
     Args:
-        classes: every class there is.
-        space: how many features there may be.
+        classes: all classes.
+        space: number of features.
         learning_rate: AdaGrad's step (Duchi, Hazan and Singer, 2011).
         damping: added to AdaGrad's sums of squared gradients.
         intercept_rate: step of the intercepts, which take plain gradient descent.
@@ -59,7 +61,8 @@ class HashedOneVsRest(base.Classifier):
         """Take one step towards `y`, an example of weight `w`.
 
         Raises:
-            ArithmeticError: the step would lead to numbers that are not finite; nothing was learned.
+            WeightsNotFiniteError: the step would lead to numbers that are not finite; nothing was learned.
+            ValueError: `y` is not a class.
         """
         self._learn(*_arrays(x), y, w)
 
@@ -67,16 +70,16 @@ class HashedOneVsRest(base.Classifier):
         """The same for an example whose features, each named once, all have the value 1.
 
         Raises:
-            ArithmeticError: as `learn_one`.
+            WeightsNotFiniteError, ValueError: as `learn_one`.
         """
         self._learn(features, None, y, w)
 
-    @np.errstate(over="ignore", invalid="ignore")  # what is not finite is looked for at the end
+    @np.errstate(over="ignore", invalid="ignore")  # the end checks for numbers that are not finite
     def _learn(self, features: NDArray[Any], values: NDArray[np.float64] | None, y: Any, w: float) -> None:
         weights = self.weights.take(features, axis=0)
         logits = weights.sum(axis=0) if values is None else values @ weights
         clip, truth = self.clip_gradient, self.classes.index(y)
-        # Three numbers are sooner told by Python than by numpy, which has to be called for each step.
+        # For three numbers Python is faster than numpy, which has a cost per call.
         slopes = np.array(
             [
                 min(max((_sigmoid_one(logit) - (place == truth)) * w, -clip), clip)
@@ -89,11 +92,11 @@ class HashedOneVsRest(base.Classifier):
         intercepts = self.intercepts - self.intercept_rate * slopes
         if not math.isfinite(float(weights.sum()) + float(squares.sum()) + float(intercepts.sum())):
             what = f"an example of {len(features)} features, weight {w}"
-            raise ArithmeticError(f"weights that are not finite after {what}")
+            raise WeightsNotFiniteError(f"weights that are not finite after {what}")
         self.weights[features], self.squares[features], self.intercepts = weights, squares, intercepts
 
     def predict_proba_one(self, x: dict[Any, Any], **_: Any) -> dict[Any, float]:
-        """Probability of each class: one-vs-rest, divided by their sum."""
+        """Return the probability of each class: one-vs-rest, divided by their sum."""
         features, values = _arrays(x)
         votes = _sigmoid(values @ self.weights[features] + self.intercepts)
         return dict(zip(self.classes, (votes / votes.sum()).tolist(), strict=True))

@@ -1,7 +1,7 @@
-"""Prequential evaluation: every published score is judged against its label before anything learns from it.
+"""Prequential evaluation: every published score is judged against its label before a model learns from it.
 
-Loss and accuracy fade exponentially, so that they tell how the model does now; AUC and the calibration error are taken
-over the last examples. Gama, Sebastião and Rodrigues, "On evaluating stream learning algorithms" (2013), shows that
+Loss and accuracy fade exponentially and describe the model's recent quality; AUC and the calibration error cover the
+last `WINDOW` examples. Gama, Sebastião and Rodrigues, "On evaluating stream learning algorithms" (2013), show that
 fading factors converge to the same value as a window and need no memory.
 """
 
@@ -9,24 +9,36 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from operators.domain.stage.stage import Measurement
 
-Verdict = tuple[str, tuple[float, ...], Any]
-"""Model, published probabilities, label."""
-
 FADING = 0.995
 """Weight of the past at each example: a memory of about 200 examples."""
 WINDOW = 1000
+"""Examples that AUC and the calibration error cover."""
 BINS = 10
+"""Bins of the calibration error, of equal width."""
 TINY = 1e-7
+"""Smallest probability in a log loss, which is thereby at most 16.1."""
+
+
+class Judgement(NamedTuple):
+    """One published score compared with its label."""
+
+    loss: float
+    right: bool
+    confidence: float | None = None
+    """Probability of the predicted class, 0..1; `None` where the score is not a probability."""
+    score: float | None = None
+    """With `truth`: the probability of a binary label, for the AUC."""
+    truth: bool = False
 
 
 def log_loss_one(probability: float) -> float:
-    """Loss of the probability that was given to what came true.
+    """Log loss in nats, given the probability of the true class.
 
     >>> round(log_loss_one(0.5), 4), log_loss_one(0.0) < 17
     (0.6931, True)
@@ -35,7 +47,7 @@ def log_loss_one(probability: float) -> float:
 
 
 def auc_of(pairs: Sequence[tuple[float, bool]]) -> float | None:
-    """Area under the ROC curve of (score, truth), ties count half; `None` where one class is missing.
+    """Area under the ROC curve of (score, truth); ties count half; `None` if one class is missing.
 
     >>> auc_of([(0.1, False), (0.4, True), (0.4, False), (0.9, True)])
     0.875
@@ -53,7 +65,7 @@ def auc_of(pairs: Sequence[tuple[float, bool]]) -> float | None:
 
 
 def calibration_error_of(pairs: Sequence[tuple[float, bool]]) -> float | None:
-    """Expected calibration error over ten equal bins of confidence (Naeini, Cooper and Hauskrecht, 2015)."""
+    """Expected calibration error of (confidence, right) over ten equal bins (Naeini, Cooper and Hauskrecht, 2015)."""
     if not pairs:
         return None
     confidences, rights = zip(*pairs, strict=True)
@@ -63,15 +75,12 @@ def calibration_error_of(pairs: Sequence[tuple[float, bool]]) -> float | None:
 
 
 class Prequential:
-    """The running judgement of one model.
+    """Running evaluation of one model.
 
-    `judge_one` takes the loss, whether the published answer was right, the confidence in that answer, and, for a model
-    of two classes, the score and the truth.
-
-    >>> judge = Prequential("churn")
-    >>> judge.judge_one(loss=0.1, right=True, confidence=0.9, score=0.9, truth=True)
-    >>> judge.judge_one(loss=0.7, right=False, confidence=0.5, score=0.5, truth=False)
-    >>> judge.n, round(judge.loss, 3), judge.auc()
+    >>> judged = Prequential("churn")
+    >>> judged.add(Judgement(0.1, True, 0.9, 0.9, truth=True), delay_seconds=60.0)
+    >>> judged.add(Judgement(0.7, False, 0.5, 0.5, truth=False), delay_seconds=60.0)
+    >>> judged.n, round(judged.loss, 3), judged.auc()
     (2, 0.401, 1.0)
     """
 
@@ -85,25 +94,17 @@ class Prequential:
         self._scores: deque[tuple[float, bool]] = deque(maxlen=WINDOW)
         self._confidences: deque[tuple[float, bool]] = deque(maxlen=WINDOW)
 
-    def judge_one(
-        self,
-        *,
-        loss: float,
-        right: bool,
-        confidence: float,
-        score: float | None = None,
-        truth: bool = False,
-        delay_seconds: float = 0.0,
-    ) -> None:
-        """Take one judged example; `delay_seconds` passed between the score and its label."""
+    def add(self, judgement: Judgement, delay_seconds: float) -> None:
+        """Add one judged example; `delay_seconds` lie between the score and its label."""
         self.n += 1
         self._weight = FADING * self._weight + 1
-        self._loss = FADING * self._loss + loss
-        self._right = FADING * self._right + right
+        self._loss = FADING * self._loss + judgement.loss
+        self._right = FADING * self._right + judgement.right
         self._delay = FADING * self._delay + delay_seconds
-        self._confidences.append((confidence, right))
-        if score is not None:
-            self._scores.append((score, truth))
+        if judgement.confidence is not None:
+            self._confidences.append((judgement.confidence, judgement.right))
+        if judgement.score is not None:
+            self._scores.append((judgement.score, judgement.truth))
 
     @property
     def loss(self) -> float:
@@ -112,15 +113,15 @@ class Prequential:
 
     @property
     def accuracy(self) -> float:
-        """Share of right answers, faded."""
+        """Share of right predictions, faded."""
         return self._right / self._weight
 
     def auc(self) -> float | None:
-        """Area under the ROC curve over the last thousand examples, for a model of two classes."""
+        """Area under the ROC curve over the last `WINDOW` examples; `None` unless both labels occur."""
         return auc_of(self._scores)
 
     def measure(self) -> list[Measurement]:
-        """What ``observe`` exports of this model."""
+        """Measurements of the model; none before the first example."""
         if not self.n:
             return []
         labels = (self.model,)
@@ -137,7 +138,7 @@ class Prequential:
         return measured
 
     def state(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return plain data."""
         return {
             "n": self.n,
             "sums": [self._weight, self._loss, self._right, self._delay],
@@ -146,7 +147,7 @@ class Prequential:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
+        """Continue from what `state` returned."""
         self.n = state["n"]
         self._weight, self._loss, self._right, self._delay = state["sums"]
         self._scores = deque(((score, truth) for score, truth in state["scores"]), maxlen=WINDOW)

@@ -1,35 +1,41 @@
-"""Sentiment: negative, neutral or positive, with probabilities, one model per language.
+"""Sentiment: probabilities of negative, neutral and positive, one model per language.
 
-A `Learner` is a River classifier (``hashed.py``): one-vs-rest over three logistic regressions with AdaGrad. It begins
-with the lexicon's opinion as weights, so that the first message is scored sensibly. It is the one writer of its
-`Table`, from which a whole batch is scored with one fetch and one sum; table and classifier agree to 1e-5.
+The learner is a River classifier (``one_vs_rest.py``): one-vs-rest over three logistic regressions with AdaGrad. Its
+weights start from the lexicon, so that the first message gets a sensible score. `SentimentWeights` hold them as float32
+and score a batch with one fetch and one sum; they agree with the classifier to 1e-5.
 """
 
-import math
-from collections.abc import Mapping
-from importlib.metadata import version
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 
 import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
+from operators.domain.models.example import Example
+from operators.domain.models.model import (
+    PART_FEATURES,
+    ModelKind,
+    ModelLearner,
+    ModelWeights,
+    RefusedExampleError,
+    finite_numbers,
+)
+from operators.domain.models.tasks import ClassesTask
 from operators.domain.models.vectors import LANGUAGES, SPACE, TONES, Vector, Vectors
-from operators.domain.stage.stage import check_version
 from operators.domain.wire.events import SENTIMENTS
 
 CLASSES = SENTIMENTS
 """The order of every row of probabilities and weights."""
-MODELS = {language: f"sentiment/{language}" for language in LANGUAGES}
+MODEL_NAMES = {language: f"sentiment/{language}" for language in LANGUAGES}
 """Language -> name of its model."""
-STATE_VERSION = 1
 
-_EXTREME = 30.0  # a logit beyond is as good as certain; keeps exp() finite
-_NEUTRAL_BELOW = 0.05  # VADER's own threshold: a smaller tone is neutral
+_EXTREME = 30.0  # bound of a logit; keeps exp() finite
+_NEUTRAL_BELOW = 0.05  # VADER's threshold: a smaller tone is neutral
 
 
 class SentimentParams(Struct, frozen=True, forbid_unknown_fields=True):
-    """Settings of the models."""
+    """Settings of the sentiment models."""
 
     learning_rate: Annotated[
         float,
@@ -55,7 +61,8 @@ class SentimentParams(Struct, frozen=True, forbid_unknown_fields=True):
     clip_gradient: Annotated[
         float,
         Meta(
-            description="largest gradient of one example; 1 is that of an example of weight 1 that was entirely wrong",
+            description="largest gradient of one example; 1 is that of an example of weight 1 with a score that was "
+            "entirely wrong",
             gt=0,
             le=10,
         ),
@@ -63,45 +70,33 @@ class SentimentParams(Struct, frozen=True, forbid_unknown_fields=True):
     prior_strength: Annotated[
         float,
         Meta(
-            description="logit per unit of lexicon tone before anything is learned; 0 starts without an opinion; raise "
-            "it where labels are rare, lower it where the lexicon does not fit the trade",
+            description="logit per unit of lexicon tone before the first example; 0 starts from equal probabilities; "
+            "raise it where labels are rare, lower it where the lexicon does not fit the trade",
             ge=0,
             le=20,
         ),
     ] = 3.0
 
 
-class Change(NamedTuple):
-    """Weights that changed, for tables of other processes. `weights` are float32 [len(features), 3]."""
+class SentimentWeights(ModelWeights):
+    """A float32 weight per feature and class, and three intercepts.
 
-    features: NDArray[np.int32]
-    weights: NDArray[np.float32]
-    intercepts: NDArray[np.float64]
-
-
-class Table:
-    """What a scorer needs of a model: a float32 weight per feature and class, and three intercepts.
-
-    >>> learner = Learner(SentimentParams())
-    >>> learner.table.score_many(Vectors.of([Vector("en", b"", 0.0, False)])).round(2).tolist()
+    >>> SentimentWeights().score_many(Vectors.of([Vector("en", b"", 0.0, False)])).round(2).tolist()
     [[0.33, 0.33, 0.33]]
     """
 
-    def __init__(self) -> None:
+    def __init__(self, _params: SentimentParams | None = None) -> None:
         # Four columns, the last one empty: a row of 16 bytes is fetched twice as fast as one of 12.
         self._rows = np.zeros((SPACE, 4), np.float32)
         self.weights = self._rows[:, : len(CLASSES)]
         self.intercepts = np.zeros(len(CLASSES))
-        self.version = 0
-        """Examples that these weights have learned from."""
 
-    def apply(self, change: Change) -> None:
-        """Take over weights that a learner has changed."""
-        self.weights[change.features] = change.weights
-        self.intercepts = change.intercepts.copy()
+    def score_one(self, x: bytes) -> tuple[float, ...]:
+        """Return the probability of each class for the features of one message (little-endian int32)."""
+        return tuple(self.score_many(Vectors.of([Vector("", x, 0.0, is_question=False)]))[0].tolist())
 
     def score_many(self, vectors: Vectors) -> NDArray[np.float64]:
-        """Probabilities [messages, classes]: one-vs-rest, divided by their sum, as River does."""
+        """Return probabilities [messages, classes]: one-vs-rest, divided by their sum, as River does."""
         begins, ends = vectors.starts[:-1], vectors.starts[1:]
         rows = self._rows.take(vectors.features, axis=0)
         full = ends > begins
@@ -116,24 +111,40 @@ class Table:
         probabilities: NDArray[np.float64] = votes / votes.sum(axis=1, keepdims=True)
         return probabilities
 
+    def apply(self, change: Mapping[str, Any]) -> None:
+        """Take over the rows of some features; other features in the range `cleared` become zero."""
+        features = np.frombuffer(change["features"], "<i4")
+        weights = np.frombuffer(change["weights"], "<f4").reshape(len(features), len(CLASSES))
+        low, high = change["cleared"]
+        if len(features) and not 0 <= features.min() <= features.max() < SPACE:
+            raise ValueError(f"features of 0..{SPACE - 1} expected, got {features.min()} to {features.max()}")
+        if not 0 <= low <= high <= SPACE:
+            raise ValueError(f"a range within 0..{SPACE} expected, got {low} to {high}")
+        if not np.isfinite(weights).all():
+            raise ValueError("a weight is not finite")
+        intercepts = np.array(finite_numbers("intercepts", change["intercepts"], len(CLASSES)))
+        self.weights[low:high] = 0.0
+        self.weights[features] = weights
+        self.intercepts = intercepts
 
-def score_many(tables: Mapping[str, Table], vectors: Vectors) -> NDArray[np.float64]:
-    """Probabilities [messages, classes] of messages in several languages; `tables` are by language."""
+
+def score_many(weights: Mapping[str, SentimentWeights], vectors: Vectors) -> NDArray[np.float64]:
+    """Return probabilities [messages, classes] of messages in several languages, with the weights of each language."""
     spoken = set(vectors.languages)
     if len(spoken) == 1:
-        return tables[spoken.pop()].score_many(vectors)
+        return weights[spoken.pop()].score_many(vectors)
     probabilities = np.empty((len(vectors), len(CLASSES)))
     for language in spoken:
         chosen, these = vectors.only(language)
-        probabilities[chosen] = tables[language].score_many(these)
+        probabilities[chosen] = weights[language].score_many(these)
     return probabilities
 
 
 def prior(strength: float) -> NDArray[np.float64]:
-    """Weights [`TONES`, classes] of the tone features before anything is learned.
+    """Return the weights [`TONES`, classes] of the tone features before the first example.
 
-    For tone t and strength k: negative -k(t + 0.05), positive k(t - 0.05), neutral k(0.05 - |t|); so positive overtakes
-    neutral at t = 0.05, where VADER's authors put the border. Nothing in it is fitted to data.
+    For tone t and strength k: negative -k(t + 0.05), positive k(t - 0.05), neutral k(0.05 - |t|); so positive exceeds
+    neutral from t = 0.05, the threshold of VADER's authors. Nothing in it is fitted to data.
 
     >>> prior(3.0)[[0, 10, 20]].round(2).tolist()
     [[2.85, -2.85, -3.15], [-0.15, 0.15, -0.15], [-3.15, -2.85, 2.85]]
@@ -142,18 +153,19 @@ def prior(strength: float) -> NDArray[np.float64]:
     return strength * np.stack([-tone - _NEUTRAL_BELOW, _NEUTRAL_BELOW - abs(tone), tone - _NEUTRAL_BELOW], axis=1)
 
 
-class Learner:
-    """One model, and the table it keeps up to date. `learned`, `refused`, `rollbacks` count examples."""
+class SentimentLearner(ModelLearner):
+    """One-vs-rest logistic regression over the hashed features of messages."""
+
+    state_version = 2
 
     def __init__(self, params: SentimentParams) -> None:
-        # River takes a second to import, which commands without models need not wait for.
+        # River takes a second to import; commands without models do not need it.
         from operators.domain.models.one_vs_rest import HashedOneVsRest  # noqa: PLC0415  see above
 
-        self.table = Table()
-        self.learned = self.refused = self.rollbacks = 0
+        self.weights: SentimentWeights = SentimentWeights()
         self._changed = np.zeros(SPACE, np.bool_)
         self._known = np.zeros(SPACE, np.bool_)
-        """Features that were ever written: to look for them in the weights would take as long as to store them."""
+        """Features that were ever written: searching the weights for them would take as long as storing them."""
         self._state: dict[str, Any] | None = None
         self.river = HashedOneVsRest(
             CLASSES,
@@ -166,65 +178,66 @@ class Learner:
         self.river.weights[:TONES] = prior(params.prior_strength)
         self._write(np.arange(TONES))
 
-    def learn_one(self, vector: Vector, label: str, weight: float = 1.0) -> bool:
-        """Learn that the message is `label`; `weight` > 0, 1 for a label, less for a hint. False if it was not."""
-        if label not in CLASSES:
-            raise ValueError(f"sentiment: label {label!r}: expected one of {', '.join(CLASSES)}")
-        features = vector.indices()
-        if not (math.isfinite(weight) and weight > 0) or (
-            len(features) and features.view(np.uint32).max() >= SPACE  # a negative number is a very large one
-        ):
-            self.refused += 1
-            return False
-        try:
-            self.river.learn_present(features, label, w=weight)
-        except ArithmeticError:  # it keeps its last good weights
-            self.rollbacks += 1
-            return False
+    def learn_one(self, example: Example) -> None:
+        """Learn the label of a message from its features (little-endian int32)."""
+        if example.label not in CLASSES:
+            raise RefusedExampleError(f"label {example.label!r}: expected one of {', '.join(CLASSES)}")
+        features = np.frombuffer(example.x, "<i4")
+        if len(features) and features.view(np.uint32).max() >= SPACE:  # a negative number is a very large one
+            raise RefusedExampleError(f"a feature is outside 0..{SPACE - 1}")
+        self.river.learn_present(features, example.label, w=example.weight)
         self._write(features)
-        self.learned += 1
-        return True
 
     def _write(self, features: NDArray[Any]) -> None:
-        """Bring the table up to date."""
-        self.table.weights[features] = self.river.weights.take(features, axis=0)
-        self.table.intercepts = self.river.intercepts.copy()
+        """Copy rows of the classifier into `weights`."""
+        self.weights.weights[features] = self.river.weights.take(features, axis=0)
+        self.weights.intercepts = self.river.intercepts.copy()
         self._known[features] = True
         self._changed[features] = True
         self._state = None
 
-    def changes(self) -> Change:
-        """What changed since this was last asked for, the prior included; for tables of other processes."""
-        features = np.flatnonzero(self._changed).astype(np.int32)
+    def changes(self, *, whole: bool) -> Iterator[dict[str, Any]]:
+        """Return the rows of all features by ranges, or of the features that changed since the last call."""
+        changed = np.flatnonzero(self._changed).astype(np.int32)
         self._changed[:] = False
-        return Change(features, self.table.weights[features], self.table.intercepts.copy())
+        if not whole:
+            for start in range(0, max(len(changed), 1), PART_FEATURES):
+                yield self._rows(changed[start : start + PART_FEATURES], (0, 0))
+            return
+        used = np.flatnonzero(self.weights.weights.any(axis=1)).astype(np.int32)
+        for low in range(0, SPACE, PART_FEATURES):
+            high = low + PART_FEATURES
+            begin, end = np.searchsorted(used, (low, high))
+            yield self._rows(used[begin:end], (low, high))
+
+    def _rows(self, features: NDArray[np.int32], cleared: tuple[int, int]) -> dict[str, Any]:
+        """Return the rows of features, and the range in which all other rows are zero."""
+        return {
+            "cleared": cleared,
+            "features": features.astype("<i4").tobytes(),
+            "weights": self.weights.weights[features].astype("<f4").tobytes(),
+            "intercepts": self.weights.intercepts.tolist(),
+        }
 
     def state(self) -> dict[str, Any]:
-        """Everything that was learned, as plain data; the same object until something is learned again."""
+        """Return weights and AdaGrad's sums of squares; the same object until the next example."""
         if self._state is None:
             river = self.river
             names = np.flatnonzero(self._known)
             self._state = {
-                "v": STATE_VERSION,
-                "river": version("river"),
                 "features": names.astype("<i4").tobytes(),
                 "weights": river.weights[names].T.astype("<f8").tobytes(),
                 "squares": river.squares[names].T.astype("<f8").tobytes(),
                 "intercepts": river.intercepts.tolist(),
-                "learned": self.learned,
-                "refused": self.refused,
-                "rollbacks": self.rollbacks,
             }
         return self._state
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up where `state` was taken; whatever was learned here before is gone.
+        """Continue from `state`; everything learned before is dropped.
 
         Raises:
-            StateVersionError: another release wrote it.
-            ValueError: it holds a weight that is not finite.
+            ValueError: the state holds a weight that is not finite.
         """
-        check_version("sentiment", dict(state), STATE_VERSION)
         names = np.frombuffer(state["features"], "<i4")
         shape = (len(CLASSES), len(names))
         weights, squares = (np.frombuffer(state[part], "<f8").reshape(shape).T for part in ("weights", "squares"))
@@ -234,9 +247,15 @@ class Learner:
                 "sentiment: state with weights that are not finite: start with an empty recovery directory"
             )
         river = self.river
-        for table in (river.weights, river.squares, self.table.weights):
+        for table in (river.weights, river.squares, self.weights.weights):
             table[:] = 0.0
         self._known[:] = self._changed[:] = False
         river.weights[names], river.squares[names], river.intercepts = weights, squares, intercepts
-        self.learned, self.refused, self.rollbacks = state["learned"], state["refused"], state["rollbacks"]
         self._write(names)
+
+
+KINDS = tuple(
+    ModelKind(name, "sentiment", ClassesTask(CLASSES), SentimentWeights, SentimentLearner)
+    for name in MODEL_NAMES.values()
+)
+"""One model per language, with the same settings."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from operators.domain.conversations.stage import DAY, Conversations, ConversationsParams
-from operators.domain.models.satisfaction import Scorer, Table
+from operators.domain.models.satisfaction import MODEL, SatisfactionScorer, SatisfactionWeights
 from operators.domain.time.lanes import Lanes
 from operators.domain.time.timers import MIN_REBUILD
 from operators.domain.time.watermark import Tick
@@ -28,11 +28,11 @@ REPLY, FIRST, ROUNDS, OUTCOMES = (
     "csq_reply_rounds_total",
     "csq_conversations_total",
 )
-TABLE = Table()
+WEIGHTS = SatisfactionWeights()
 
 
 def talks(**params: Any) -> Conversations:
-    return Conversations(ConversationsParams(**params), NAMES, Lanes(8), Scorer(lambda: TABLE).score_one)
+    return Conversations(ConversationsParams(**params), NAMES, Lanes(8), SatisfactionScorer({MODEL: WEIGHTS}).score_one)
 
 
 def after(*steps: Any, until: float | None = LATER, **params: Any) -> Seen:

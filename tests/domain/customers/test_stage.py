@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from operators.domain.customers.record import DAY, LONG_AGO_DAYS
 from operators.domain.customers.stage import Customers, CustomersParams
-from operators.domain.models.churn import INPUTS, Inputs
+from operators.domain.models.churn import INPUTS, ChurnInputs
 from operators.domain.stage.stage import Fact, Stage
 from operators.domain.time.timers import MIN_REBUILD
 from operators.domain.time.watermark import Tick
@@ -32,7 +32,7 @@ class Leaving:
 
     def score_one(self, numbers: tuple[float, ...], attributes: dict[str, Any]) -> tuple[float, Any]:
         p = min(numbers[NAMES.index("empty_searches")] / 10, 1.0)
-        return p, Inputs(numbers, tuple(f"{name}={value}" for name, value in attributes.items()))
+        return p, ChurnInputs(numbers, tuple(f"{name}={value}" for name, value in attributes.items()))
 
     def version(self) -> int:
         return 7

@@ -1,4 +1,4 @@
-"""The running judgement of a model, against River's metrics and against brute force."""
+"""The running evaluation of a model, compared with River's metrics and with brute force."""
 
 import math
 from itertools import product
@@ -13,11 +13,13 @@ from operators.domain.models.prequential import (
     BINS,
     FADING,
     WINDOW,
+    Judgement,
     Prequential,
     auc_of,
     calibration_error_of,
     log_loss_one,
 )
+from operators.domain.models.tasks import BinaryTask
 
 SHARE = st.floats(0.0, 1.0)
 PAIRS = st.lists(st.tuples(SHARE | st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.booleans()), max_size=40)
@@ -64,19 +66,15 @@ def test_the_calibration_error_is_the_mean_gap_of_its_bins(pairs: list[tuple[flo
     assert actual == pytest.approx(error, abs=1e-12)
 
 
+def add(prequential: Prequential, p: float, truth: bool) -> None:
+    prequential.add(BinaryTask().judge_one(p, truth), 60 * p)
+
+
 def judged(cases: list[tuple[float, bool]]) -> Prequential:
-    judge = Prequential("churn")
+    prequential = Prequential("churn")
     for p, truth in cases:
-        right = (p > 0.5) == truth
-        judge.judge_one(
-            loss=log_loss_one(p if truth else 1 - p),
-            right=right,
-            confidence=max(p, 1 - p),
-            score=p,
-            truth=truth,
-            delay_seconds=60 * p,
-        )
-    return judge
+        add(prequential, p, truth)
+    return prequential
 
 
 @given(st.lists(st.tuples(SHARE, st.booleans()), min_size=1, max_size=60))
@@ -123,24 +121,16 @@ def test_what_is_measured_has_the_name_of_the_model() -> None:
 
 def test_a_model_of_more_classes_has_no_auc() -> None:
     judge = Prequential("sentiment/en")
-    judge.judge_one(loss=0.1, right=True, confidence=0.9)
+    judge.add(Judgement(0.1, right=True, confidence=0.9), 1.0)
     assert judge.auc() is None
     assert "csq_model_auc" not in {name for name, _, _ in judge.measure()}
 
 
 @given(st.lists(st.tuples(SHARE, st.booleans()), max_size=30), st.integers(0, 30))
-def test_a_resumed_judgement_is_bit_for_bit_the_undisturbed_one(cases: list[tuple[float, bool]], cut: int) -> None:
+def test_a_resumed_evaluation_is_bit_for_bit_the_undisturbed_one(cases: list[tuple[float, bool]], cut: int) -> None:
     whole, first, resumed = judged(cases), judged(cases[:cut]), Prequential("churn")
     resumed.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(first.state())))
     for p, truth in cases[cut:]:
-        right = (p > 0.5) == truth
-        resumed.judge_one(
-            loss=log_loss_one(p if truth else 1 - p),
-            right=right,
-            confidence=max(p, 1 - p),
-            score=p,
-            truth=truth,
-            delay_seconds=60 * p,
-        )
+        add(resumed, p, truth)
     assert whole.state() == resumed.state()
     assert whole.measure() == resumed.measure()

@@ -10,12 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.domain.models.example import Example
+from operators.domain.models.model import RefusedExampleError
 from operators.domain.models.satisfaction import (
+    KIND,
+    MODEL,
     START,
-    Learner,
+    SatisfactionLearner,
     SatisfactionParams,
-    Scorer,
-    Table,
+    SatisfactionScorer,
+    SatisfactionWeights,
     attitude_part,
     effort_part,
     mood_part,
@@ -23,6 +26,7 @@ from operators.domain.models.satisfaction import (
     resolution_part,
     response_part,
 )
+from operators.domain.models.training import ModelTraining
 
 PART = st.none() | st.floats(0.0, 5.0)
 PARTS = st.lists(PART, min_size=5, max_size=5)
@@ -32,10 +36,10 @@ TALK: dict[str, Any] = {
 
 
 def scored(**changes: Any) -> tuple[float | None, dict[str, float | None]]:
-    return Scorer(lambda: TABLE).score_one(**{**TALK, **changes})
+    return SatisfactionScorer({MODEL: WEIGHTS}).score_one(**{**TALK, **changes})
 
 
-TABLE = Table()
+WEIGHTS = SatisfactionWeights()
 
 
 @given(st.floats(0, 1e9), st.floats(0, 1e9), st.floats(1e-3, 1e7))
@@ -74,7 +78,7 @@ def test_the_effort_part_falls_with_each_round_hand_off_and_reopening(
 
 
 def test_the_sum_of_the_articles_is_2_8() -> None:
-    assert Table().score_one((2.0, 4.0, None, None, None)) == 2.8
+    assert SatisfactionWeights().score_one((2.0, 4.0, None, None, None)) == 2.8
 
 
 def test_at_the_start_response_and_attitude_alone_count() -> None:
@@ -101,7 +105,7 @@ def test_no_wait_and_no_mood_are_numbers_and_not_unknown() -> None:
 
 @given(PARTS)
 def test_s_is_never_outside_its_parts(parts: list[float | None]) -> None:
-    score = Table().score_one(parts)
+    score = SatisfactionWeights().score_one(parts)
     known = [part for part, weight in zip(parts, START, strict=True) if part is not None and weight > 0]
     if score is None:
         assert known == []
@@ -127,67 +131,83 @@ def test_the_projection_is_the_nearest_convex_combination(weights: list[float]) 
 
 @given(st.lists(st.tuples(PARTS, st.floats(0, 5)), max_size=30), st.floats(0.001, 1.0))
 def test_the_weights_stay_a_convex_combination(ratings: list[tuple[Any, float]], rate: float) -> None:
-    learner = Learner(SatisfactionParams(learning_rate=rate))
+    training = ModelTraining(KIND, SatisfactionParams(learning_rate=rate))
     for parts, rating in ratings:
-        learner.learn_one(Example(parts, 2.5, rating, 1.0, 0.0))
-        check_convex(learner.table.weights)
+        training.take(Example(parts, 2.5, rating, 1.0, 0.0))
+        check_convex(training.learner.state()["weights"])
 
 
 def test_learning_finds_the_weights_that_customers_go_by() -> None:
-    rng, learner = Random(3), Learner(SatisfactionParams())  # noqa: S311  not a secret
+    rng, learner = Random(3), SatisfactionLearner(SatisfactionParams())  # noqa: S311  not a secret
     truth = (0.2, 0.1, 0.5, 0.2, 0.0)
     errors = []
     for _ in range(4_000):
         parts = [rng.uniform(0, 5) for _ in truth]
         rating = sum(weight * part for weight, part in zip(truth, parts, strict=True))
-        published = learner.table.score_one(parts)
+        published = learner.weights.score_one(parts)
         assert published is not None
         errors.append(abs(published - rating))
         learner.learn_one(Example(parts, published, rating, 1.0, 0.0))
     assert sum(errors[-400:]) < 0.25 * sum(errors[:400])
-    assert math.dist(truth, learner.table.weights) < 0.1
-    assert learner.counts == (4_000, 0, 0)
+    assert math.dist(truth, learner.weights.weights) < 0.1
 
 
-def test_what_is_judged_is_what_was_published() -> None:
-    learner = Learner(SatisfactionParams())
-    assert learner.judge_one(Example((5.0, 5.0, 5.0, 5.0, 5.0), 1.0, 4.0, 1.0, 60.0)) == ((1.0,), 4.0)
-    assert (learner.judge.loss, learner.judge.accuracy) == (3.0, 0.0)
-    learner.judge_one(Example((0.0, 0.0, 0.0, 0.0, 0.0), 3.0, 4.0, 1.0, 60.0))
-    assert learner.judge.accuracy == pytest.approx(0.5, abs=0.01)
+def counts(training: ModelTraining) -> tuple[int, int, int]:
+    return training.learned, training.refused, training.rollbacks
+
+
+def test_the_loss_is_the_absolute_error_and_within_one_point_is_right() -> None:
+    training = ModelTraining(KIND, SatisfactionParams())
+    training.take(Example((5.0, 5.0, 5.0, 5.0, 5.0), 1.0, 4.0, 1.0, 60.0))
+    ports = dict(training.drain())
+    assert ports["judged"] == [(MODEL, 1.0, 4.0)]
+    measured = {name: value for name, _, value in ports["measured"]}
+    assert (measured["csq_model_loss"], measured["csq_model_accuracy"]) == (3.0, 0.0)  # the squared error is 9
+    training.take(Example((0.0, 0.0, 0.0, 0.0, 0.0), 3.0, 4.0, 1.0, 60.0))
+    assert training.prequential.loss == pytest.approx(2.0, abs=0.01)
+    assert training.prequential.accuracy == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_rating_is_no_probability_and_has_no_calibration_error() -> None:
+    training = ModelTraining(KIND, SatisfactionParams())
+    training.take(Example((5.0, 5.0, 5.0, 5.0, 5.0), 1.0, 4.0, 1.0, 60.0))
+    measured = {name for name, _, _ in dict(training.drain())["measured"]}
+    assert "csq_model_loss" in measured
+    assert not {"csq_model_calibration_error", "csq_model_auc"} & measured
 
 
 @pytest.mark.parametrize("rating", [math.nan, math.inf])
-def test_a_rating_that_is_no_number_is_refused(rating: float) -> None:
-    learner = Learner(SatisfactionParams())
-    learner.learn_one(Example((1.0, 2.0, None, None, None), 2.0, rating, 1.0, 0.0))
-    assert (learner.table.weights, learner.counts) == (START, (0, 1, 0))
+def test_a_rating_that_is_not_finite_is_refused_and_not_judged(rating: float) -> None:
+    training = ModelTraining(KIND, SatisfactionParams())
+    training.take(Example((1.0, 2.0, None, None, None), 2.0, rating, 1.0, 0.0))
+    assert training.learner.state()["weights"] == list(START)
+    assert (counts(training), training.prequential.n) == ((0, 1, 0), 0)
 
 
-def test_a_rating_of_which_nothing_is_known_is_refused() -> None:
-    learner = Learner(SatisfactionParams())
-    learner.learn_one(Example([None] * 5, 2.0, 3.0, 1.0, 0.0))
-    assert learner.counts == (0, 1, 0)
+def test_a_rating_without_any_known_part_is_refused() -> None:
+    with pytest.raises(RefusedExampleError, match="no part with a weight is known"):
+        SatisfactionLearner(SatisfactionParams()).learn_one(Example([None] * 5, 2.0, 3.0, 1.0, 0.0))
 
 
 @pytest.mark.parametrize("part", [math.nan, math.inf])
 def test_a_part_that_is_not_finite_is_refused(part: float) -> None:
-    learner = Learner(SatisfactionParams())
-    learner.learn_one(Example((part, 2.0, None, None, None), 2.0, 3.0, 1.0, 0.0))
-    assert (learner.table.weights, learner.counts) == (START, (0, 1, 0))
+    training = ModelTraining(KIND, SatisfactionParams())
+    training.take(Example((part, 2.0, None, None, None), 2.0, 3.0, 1.0, 0.0))
+    assert training.learner.state()["weights"] == list(START)
+    assert counts(training) == (0, 1, 0)
 
 
 @given(st.lists(st.tuples(PARTS, st.floats(0, 5)), max_size=20), st.integers(0, 20))
 def test_a_resumed_learner_has_the_same_future(ratings: list[tuple[Any, float]], cut: int) -> None:
-    def learn(learner: Learner, some: list[tuple[Any, float]]) -> Learner:
+    def learn(training: ModelTraining, some: list[tuple[Any, float]]) -> ModelTraining:
         for parts, rating in some:
-            item = Example(parts, learner.table.score_one(parts) or 0.0, rating, 1.0, 5.0)
-            learner.judge_one(item)
-            learner.learn_one(item)
-        return learner
+            published = training.learner.weights.score_one(parts) or 0.0
+            training.take(Example(parts, published, rating, 1.0, 5.0))
+        return training
 
-    resumed = Learner(SatisfactionParams())
-    resumed.restore(
-        msgspec.msgpack.decode(msgspec.msgpack.encode(learn(Learner(SatisfactionParams()), ratings[:cut]).state()))
-    )
-    assert learn(Learner(SatisfactionParams()), ratings).state() == learn(resumed, ratings[cut:]).state()
+    def fresh() -> ModelTraining:
+        return ModelTraining(KIND, SatisfactionParams())
+
+    resumed = fresh()
+    resumed.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(learn(fresh(), ratings[:cut]).state())))
+    assert learn(fresh(), ratings).state() == learn(resumed, ratings[cut:]).state()

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from flows.commands.main import main
 from flows.host.cluster.place import ALONE, ClusterError, ProcessPlace, check, place_in, place_of
-from operators.learn import WakeLearners, WorkersError
+from operators.engine.learners import WakeLearners, WorkersError
 from tests.streams import CSQ, ENVIRON, ROOT, SETTINGS, with_settings
 
 
