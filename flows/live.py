@@ -4,6 +4,7 @@
 view. With a `Place` among several, this process holds its share of the lanes.
 """
 
+import itertools
 import logging
 import math
 import os
@@ -38,6 +39,7 @@ from flows.settings.load import load
 from flows.settings.model import Settings
 from operators.connectors.embedded import EmbeddedBroker
 from operators.connectors.kafka.connect import partitions_of
+from operators.connectors.kafka.errors import KafkaOutputError, missing_output
 from operators.connectors.kafka.models_topic import ModelsReader, ModelsSink, ensure
 from operators.connectors.kafka.params import topic_and_partition
 from operators.connectors.kafka.sink import KafkaSink
@@ -114,6 +116,7 @@ class Live:
             stop=self.stop,
             known_topics=known_topics(settings.state.directory),
             epochs=self.epochs,
+            outputs=settings.kafka.outputs.by_stream().values(),
             clock=self.clock,
         )
         self.source.status.on_change = self.observe_source
@@ -125,6 +128,7 @@ class Live:
         self.web = WebServer(app, settings.http.host, port, secured)
         self.shop = Shop(settings, self.stop) if self.broker is not None else None
         self.life = Life(settings, self.registry)
+        self._outputs_due: float | None = None
         self._why, self._failed = "the input ended", False
 
     def obstacles(self) -> list[str]:
@@ -136,16 +140,33 @@ class Live:
             reasons.append(f"processes that do not have all models yet: {', '.join(waits_for)}")
         if not self.source.status.connected:
             reasons.append(f"Kafka: {self.source.status.reason}")
+        reasons += itertools.starmap(missing_output, (self.source.status.missing_outputs or {}).items())
         if self.stop.is_set():
             reasons.append("stopping")
         return reasons
 
     def is_ready(self) -> bool:
-        """Whether reading may begin: the models are there, and of a simulated shop the past is told."""
+        """Whether reading may begin: models are loaded, output topics exist, a simulated shop has written its past.
+
+        Raises:
+            KafkaOutputError: an output topic does not exist after `kafka.delivery_seconds`.
+        """
         ready = self.here.models.complete() and (self.shop is None or self.shop.is_present.is_set())
-        if ready:
+        if ready and self._outputs_exist():
             self.life.resume(self.source.status.positions, self.here.models)
-        return ready
+            return True
+        return False
+
+    def _outputs_exist(self) -> bool:
+        """Whether reading may begin; a topic that is deleted later ends the process with its first record."""
+        missing, seconds = self.source.status.missing_outputs, self.settings.kafka.delivery_seconds
+        if not missing:
+            return missing is not None
+        self._outputs_due = self._outputs_due or time.monotonic() + seconds
+        if time.monotonic() > self._outputs_due:
+            found = "\n".join(itertools.starmap(missing_output, missing.items()))
+            raise KafkaOutputError(f"{found}\nWaited for them for {seconds:g} s (kafka.delivery_seconds)")
+        return False
 
     def observe_source(self, status: SourceStatus) -> None:
         """Export whether the brokers answer, what is still to be read, and what is not read at all yet."""

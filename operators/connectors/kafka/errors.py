@@ -110,6 +110,17 @@ write to the topic
     return f"{text}. {_delivery_hint(error, seconds)}"
 
 
+def missing_output(topic: str, answer: str) -> str:
+    """Describe an output topic that does not exist, and what to do.
+
+    >>> print(missing_output("csq.alerts", "Broker: Unknown topic or partition"))
+    Kafka: output topic csq.alerts: Broker: Unknown topic or partition. Create it (kafka-topics.sh --create --topic \
+csq.alerts), or correct its name under kafka.outputs
+    """
+    create = f"Create it (kafka-topics.sh --create --topic {topic}), or correct its name under kafka.outputs"
+    return f"Kafka: output topic {topic}: {answer}. {create}"
+
+
 def _delivery_hint(error: KafkaError, seconds: float) -> str:
     match error.code():
         case code if code == _UNDELIVERED:

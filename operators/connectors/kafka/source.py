@@ -19,7 +19,7 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
 
 from operators.connectors.kafka.connect import partitions_of
 from operators.connectors.kafka.errors import KafkaInputError
-from operators.connectors.kafka.params import KafkaParams, topic_and_partition
+from operators.connectors.kafka.params import KafkaParams, part_name, topic_and_partition
 from operators.connectors.kafka.partition import PartitionBuffer
 from operators.connectors.kafka.reader import Reader
 from operators.connectors.kafka.status import BrokerWatch, SourceStatus
@@ -69,6 +69,7 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
         known_topics: topics of which the recovery store has positions: a partition of theirs without one came after the
             first start and is read from its beginning.
         epochs: shared with the other inputs of this process; without it there are no other inputs.
+        outputs: topics that this process writes; `status` says which of them do not exist.
         clock: POSIX seconds.
     """
 
@@ -81,6 +82,7 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
         stop: Event | None = None,
         known_topics: Collection[str] = (),
         epochs: Epochs | None = None,
+        outputs: Collection[str] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.status = SourceStatus()
@@ -89,6 +91,7 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
         self._ready = ready
         self._stop = stop or Event()
         self._epochs = epochs or Epochs(math.inf)
+        self._outputs = tuple(dict.fromkeys(outputs))
         self._clock = clock
         self._known_topics = frozenset(known_topics)
         self._reader: Reader | None = None
@@ -106,9 +109,8 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
         self.status.parts = len(parts)
         with self._lock:
             if self._watch is None:
-                config = self._params.client_config({"group.id": "csq"})  # librdkafka requires one, nothing uses it
-                refresh = self._params.refresh_seconds
-                self._watch = BrokerWatch(config, self._topics, parts, self.status, self._stop, refresh)
+                config, refresh = self._params.client_config({}), self._params.refresh_seconds
+                self._watch = BrokerWatch(config, self._topics, parts, self._outputs, self.status, self._stop, refresh)
         return parts
 
     def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> "KafkaSourcePart":
@@ -163,8 +165,9 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
                     return found.offset
             return reader.consumer.get_watermark_offsets(where, timeout=timeout)[1]  # nothing is as young: the end
         except KafkaException as error:
+            brokers = ",".join(self._params.brokers)
             raise KafkaInputError(
-                f"Kafka: {topic}[{partition}] at {','.join(self._params.brokers)}: no offset for kafka.start ({start}): "
+                f"Kafka: {part_name(topic, partition)} at {brokers}: no offset for kafka.start ({start}): "
                 f"{error.args[0].str()}. Set kafka.start to earliest, or repair the brokers"
             ) from error
 

@@ -14,9 +14,10 @@ from typing import Any
 
 import msgspec
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 from msgspec import Struct
 
-from operators.connectors.kafka.errors import ALL_DOWN, TIMED_OUT
+from operators.connectors.kafka.errors import ALL_DOWN, TIMED_OUT, missing_output
 from operators.connectors.kafka.params import part_name, topic_and_partition
 
 LOG = logging.getLogger(__name__)
@@ -26,6 +27,9 @@ LOOK_SECONDS = 2.0
 
 ANSWER_SECONDS = 5.0
 """Time limit of a look: with the pause, a frozen broker counts as lost within 7 s."""
+
+OUTPUTS_SECONDS = 10.0
+"""Pause between two looks for the output topics; while one is missing, every look of the watch includes them."""
 
 
 class SourceStatus:
@@ -44,6 +48,8 @@ class SourceStatus:
         """First offset held and next to be written, by part, as last reported."""
         self.unread: dict[str, int] = {}
         """Partitions by topic that were added after the start; the next start reads them."""
+        self.missing_outputs: dict[str, str] | None = None
+        """What the brokers answer for each output topic that does not exist; None before they were asked."""
         self.ended = False
         """Whether reading is over."""
         self.on_change: Callable[[SourceStatus], None] = lambda _: None
@@ -93,9 +99,10 @@ class BrokerWatch:
     """Looks at the brokers from its own thread until `stop` is set or `status` has ended.
 
     Args:
-        config: settings of its client.
+        config: settings of its clients.
         topics: topics that are read.
         parts: their partitions (`topic[n]`) that are read, by all processes together.
+        outputs: topics that are written; brokers that create topics by themselves create them when they are asked.
         status: gets what is found.
         stop: ends the watch.
         refresh_seconds: seconds between two looks for new partitions.
@@ -106,6 +113,7 @@ class BrokerWatch:
         config: Mapping[str, Any],
         topics: Collection[str],
         parts: Collection[str],
+        outputs: Collection[str],
         status: SourceStatus,
         stop: Event,
         refresh_seconds: float,
@@ -116,8 +124,12 @@ class BrokerWatch:
         self._stop = stop
         self._refresh = refresh_seconds
         self._refresh_at = 0.0
+        self._outputs = tuple(outputs)
+        self._outputs_at = 0.0
         self._errors: list[KafkaError] = []
-        self._consumer = Consumer({**config, "error_cb": self._errors.append})
+        group = {"group.id": "csq"}  # librdkafka requires one, nothing uses it
+        self._consumer = Consumer({**config, **group, "error_cb": self._errors.append})
+        self._admin = AdminClient(dict(config))
         Thread(target=self._run, name="csq-kafka-watch", daemon=True).start()
 
     def _run(self) -> None:
@@ -135,6 +147,9 @@ class BrokerWatch:
             if asked_at >= self._refresh_at:
                 self._count_partitions()
                 self._refresh_at = asked_at + self._refresh
+            if asked_at >= self._outputs_at:
+                self._find_outputs()
+                self._outputs_at = asked_at + (0.0 if self._status.missing_outputs else OUTPUTS_SECONDS)
             self._measure()
         except KafkaException as error:
             self._consumer.poll(0)  # calls error_cb, whose errors are more precise than "timed out"
@@ -184,6 +199,21 @@ class BrokerWatch:
                     extra={"event": "partitions_unread"},
                 )
             self._status.unread[topic] = len(new)
+
+    def _find_outputs(self) -> None:
+        """Ask for the output topics as a producer does."""
+        missing: dict[str, str] = {}
+        for topic in self._outputs:
+            error = self._admin.list_topics(topic, timeout=ANSWER_SECONDS).topics[topic].error
+            if error is not None and error.code() != KafkaError.LEADER_NOT_AVAILABLE:  # which is being created
+                missing[topic] = error.str()
+        before, self._status.missing_outputs = self._status.missing_outputs or {}, missing
+        if missing.keys() - before.keys():
+            LOG.warning(
+                "%s", "; ".join(map(missing_output, missing, missing.values())), extra={"event": "outputs_missing"}
+            )
+        elif before and not missing:
+            LOG.info("Kafka: all output topics exist", extra={"event": "outputs_found"})
 
 
 class _BrokerStatistics(Struct):
