@@ -23,6 +23,7 @@ from operators.connectors.kafka.producer import ANY_PARTITION, Headers, Sender
 from operators.documents.durable import sync_folder
 from operators.domain.wire.decode import Door, Refusal
 from operators.domain.wire.events import AnyEvent
+from operators.domain.wire.key import key_of
 
 NOTED_EVERY = 500
 NOTED_SECONDS = 1.0
@@ -144,15 +145,6 @@ class FileTarget:
             ) from None
 
 
-def key_of(event: AnyEvent) -> str:
-    """The Kafka key of an event: its conversation, else its customer, else its queue or itself."""
-    for name in ("conversation_id", "customer_id", "queue"):
-        key = getattr(event.data, name, None)
-        if key:
-            return str(key)
-    return event.id
-
-
 def judge_one(letter: Letter, door: Door, now: float) -> AnyEvent | str:
     """The event of a letter if it would be let in at `now`, else why it would be left."""
     if not letter.is_raw():
@@ -194,9 +186,10 @@ class Redrive:
         door: what decode lets in now.
         target: where to send them; None only says what would be done.
         again: also those that were sent again before.
-        rate: events per second at most.
-        progress: told how many of the wanted letters are done, and of how many.
-        clock, sleep: wall time (POSIX seconds), and waiting.
+        wait: called before each event is sent; bounds the rate.
+        progress: called with how many of the wanted letters are done, and of how many.
+        clock: POSIX seconds.
+        stopwatch: monotonic seconds.
     """
 
     def __init__(
@@ -207,17 +200,17 @@ class Redrive:
         target: Target | None,
         *,
         again: bool = False,
-        rate: float | None = None,
+        wait: Callable[[], None] = lambda: None,
         progress: Callable[[int, int], None] = lambda *_: None,
         clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], None] = time.sleep,
+        stopwatch: Callable[[], float] = time.monotonic,
     ) -> None:
         self.outcome = Outcome()
         self._box, self._wanted, self._door, self._target = box, wanted, door, target
         self._again = again
-        self._rate = rate
+        self._wait = wait
         self._progress = progress
-        self._clock, self._sleep = clock, sleep
+        self._clock, self._stopwatch = clock, stopwatch
         self._times: dict[Identity, int] = {}
         self._done: set[Identity] = set()
         self._delivered: list[Receipt] = []
@@ -240,7 +233,7 @@ class Redrive:
         return self.outcome
 
     def _send_all(self) -> None:
-        began = noted = self._clock()
+        noted = self._stopwatch()
         done = 0
         for letter in self._box.read():
             if isinstance(letter, Receipt) or not self._wanted.takes(letter):
@@ -251,12 +244,12 @@ class Redrive:
             event = self._judge(letter)
             if event is None:
                 continue
-            if self._rate is not None and self._target is not None:
-                self._sleep(max(began + self.outcome.sent / self._rate - self._clock(), 0.0))
+            if self._target is not None:
+                self._wait()
             self._take(letter, event)
-            if self.outcome.sent % NOTED_EVERY == 0 or self._clock() - noted > NOTED_SECONDS:
+            if self.outcome.sent % NOTED_EVERY == 0 or self._stopwatch() - noted > NOTED_SECONDS:
                 self._note()
-                noted = self._clock()
+                noted = self._stopwatch()
 
     def _judge(self, letter: Letter) -> AnyEvent | None:
         """The event, if it is to be sent; else it is counted as what it is."""

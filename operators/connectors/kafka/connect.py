@@ -16,14 +16,20 @@ FIRST_WAIT_SECONDS = 1.0
 """Time limit of the first request; it doubles each time. Between two requests a refusal by the brokers is noticed."""
 
 
-def partitions_of(config: Mapping[str, Any], topics: Sequence[str], seconds: float) -> list[str]:
+def partitions_of(config: Mapping[str, Any], topics: Sequence[str], seconds: float, use: str = "read") -> list[str]:
     """The names of the partitions of `topics` (`topic[n]`).
+
+    Args:
+        config: settings of a consumer, with a `group.id`.
+        topics: topics that have to exist.
+        seconds: time limit for all of it.
+        use: what the topics are for, in the message of an error.
 
     Raises:
         KafkaInputError: librdkafka refuses a setting; the brokers refuse the credentials or a certificate (raised at
             once); they do not answer within `seconds`; a topic does not exist, or may not be described.
     """
-    contact = _FirstContact(config, topics, seconds)
+    contact = _FirstContact(config, topics, seconds, use)
     try:
         return [part_name(topic, n) for topic in topics for n in contact.partitions(topic)]
     finally:
@@ -31,9 +37,10 @@ def partitions_of(config: Mapping[str, Any], topics: Sequence[str], seconds: flo
 
 
 class _FirstContact:
-    def __init__(self, config: Mapping[str, Any], topics: Sequence[str], seconds: float) -> None:
+    def __init__(self, config: Mapping[str, Any], topics: Sequence[str], seconds: float, use: str) -> None:
         self._where = config["bootstrap.servers"] or "(kafka.brokers is empty)"
         self._topics = topics
+        self._use = use
         self._seconds = seconds
         self._deadline = monotonic() + seconds
         self._errors: list[KafkaError] = []
@@ -54,8 +61,8 @@ class _FirstContact:
                 break
             sleep(RETRY_SECONDS)  # the topic is being created
         raise KafkaInputError(
-            f"Kafka: topic {topic!r} cannot be read at {self._where}: {found.error.str()}. The topics to read are "
-            f"{', '.join(self._topics)}. Create the topic, correct its name, or allow this user to describe and read it"
+            f"Kafka: topic {topic!r} cannot be {self._use} at {self._where}: {found.error.str()} (topics: "
+            f"{', '.join(self._topics)}). Create the topic, correct its name, or allow this user to describe it"
         )
 
     def _ask(self, topic: str) -> Any:

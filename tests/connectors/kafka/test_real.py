@@ -251,6 +251,25 @@ def test_a_new_partition_is_noticed_and_the_next_start_reads_it_from_its_beginni
         csq.stop()
 
 
+def test_a_missing_output_topic_is_named_by_readyz_and_nothing_is_read_before_it_exists(shop: Shop):
+    shop.produce([message(n) for n in range(50)])
+    outputs = {key: shop.output(name) for name, key in OUTPUTS.items()} | {"churn_scored": f"{shop.topic}.later"}
+    with shop.start(outputs=outputs) as csq:
+        csq.until(lambda: "output topic" in csq.get("/readyz")[1])
+        status, text = csq.get("/readyz")
+        assert status == 503
+        assert f"Kafka: output topic {shop.topic}.later: Broker: Unknown topic or partition. Create it" in text
+        assert csq.taken() == 0
+        shop.kafka.create_topic(f"{shop.topic}.later", 1)
+        csq.until(lambda: csq.get("/readyz") == (200, "ready\n"))
+        csq.until_settled(50)
+        csq.stop()
+    assert [line for line in warnings(csq) if "output topic" in line] == [
+        f"Kafka: output topic {shop.topic}.later: Broker: Unknown topic or partition. Create it (kafka-topics.sh --create "
+        f"--topic {shop.topic}.later), or correct its name under kafka.outputs"
+    ]
+
+
 def test_an_expired_offset_ends_it_with_the_setting_to_choose_or_goes_on_as_chosen(shop: Shop):
     with shop.start() as csq:
         shop.kafka.produce_to(shop.topic, 1, [message(n)[1] for n in range(50)])
