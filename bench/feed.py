@@ -13,17 +13,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # its stub forgets to export it
 
 from bench import stream
 from operators.connectors.embedded import PARTITIONS, EmbeddedBroker
+from operators.connectors.kafka.params import KafkaParams
+from operators.connectors.kafka.producer import RecordProducer
 
 TOPIC = "csq.bench"
 AHEAD = 32_000
 """Records written ahead of the reader: 13 MB, where four partitions keep 20."""
 ANSWER_SECONDS = 30.0
-_PRODUCER = {"linger.ms": 5, "batch.size": 200_000, "log_level": 2, "queue.buffering.max.messages": 1_000_000}
+_LIBRDKAFKA: dict[str, str | int | float | bool] = {
+    "batch.size": 200_000,
+    "queue.buffering.max.messages": 1_000_000,
+    "enable.idempotence": False,  # neither this nor compression may cost the measured reader anything
+    "partitioner": "consistent_random",
+}
 
 
 class Feeder:
@@ -62,23 +69,28 @@ def feed(path: Path, topic: str) -> None:
     """Run the broker, write the file into it, and wait until killed."""
     events = stream.read(path)
     with EmbeddedBroker([topic]) as broker:
-        producer = Producer({"bootstrap.servers": broker.bootstrap_servers, **_PRODUCER})
+        producer = _producer(broker.bootstrap_servers, compression="none")
         seen = 0
         for count, raw in enumerate(events):
             if count == AHEAD:  # the first are there before anyone reads
                 producer.flush(ANSWER_SECONDS)
                 _say(broker.bootstrap_servers)
             while count >= AHEAD and count - seen >= AHEAD:
-                producer.poll(0)
+                producer.poll()
                 seen = int(sys.stdin.buffer.readline() or len(events))
             producer.produce(topic, raw.value, raw.key)
             if count % 1000 == 0:
-                producer.poll(0)
+                producer.poll()
         producer.flush(ANSWER_SECONDS)
         if len(events) <= AHEAD:
             _say(broker.bootstrap_servers)
         for _ in sys.stdin.buffer:  # until the reader is gone
             pass
+
+
+def _producer(brokers: str, compression: str) -> RecordProducer:
+    librdkafka = {**_LIBRDKAFKA, "compression.type": compression}
+    return RecordProducer(KafkaParams(brokers=(brokers,), librdkafka=librdkafka), lambda *_: None)
 
 
 def _say(address: str) -> None:
@@ -95,7 +107,7 @@ def filled(brokers: str, path: Path) -> Iterator[str]:
     admin, topic = AdminClient({"bootstrap.servers": brokers, "log_level": 2}), f"{TOPIC}.{uuid4().hex[:8]}"
     try:
         admin.create_topics([NewTopic(topic, PARTITIONS)], request_timeout=ANSWER_SECONDS)[topic].result()
-        producer = Producer({"bootstrap.servers": brokers, "compression.type": "lz4", **_PRODUCER})
+        producer = _producer(brokers, compression="lz4")
         for raw in stream.read(path):
             producer.produce(topic, raw.value, raw.key)
         left = producer.flush(ANSWER_SECONDS)

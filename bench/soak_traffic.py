@@ -6,10 +6,12 @@ from threading import Event, Thread
 from typing import Any
 
 import msgspec
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
 from bench.stream import SHARES, Raw, Shop, Talk
 from bench.texts import Texts
+from operators.connectors.kafka.params import KafkaParams
+from operators.connectors.kafka.producer import RecordProducer
 
 TURNS, DEAD = "csq.turn.scored", "csq.deadletters"
 BLOCK_SECONDS = 0.01
@@ -59,18 +61,12 @@ class Traffic(Thread):
         self._topic = topic
         self._stopping = Event()
         self._burst = 0
-        self._producer = Producer(
-            {
-                "bootstrap.servers": brokers,
-                "linger.ms": 2,
-                "enable.idempotence": True,
-                "compression.type": "lz4",
-                "message.timeout.ms": 600_000,  # outlives every fault: what was produced must be there at the end
-                "queue.buffering.max.messages": 2_000_000,
-                "log_level": 2,
-                "delivery.report.only.error": True,
-            }
+        params = KafkaParams(
+            brokers=(brokers,),
+            delivery_seconds=600.0,  # outlives every fault: what was produced must be there at the end
+            librdkafka={"linger.ms": 2, "queue.buffering.max.messages": 2_000_000},
         )
+        self._producer = RecordProducer(params, self._on_delivery)
 
     def burst(self, count: int) -> None:
         """So many broken records as soon as possible."""
@@ -87,7 +83,7 @@ class Traffic(Thread):
             burst, self._burst = self._burst, 0
             for _ in range(burst):
                 self._send("broken")
-            self._producer.poll(0)
+            self._producer.poll()
             time.sleep(BLOCK_SECONDS)
         if left := self._producer.flush(ANSWER_SECONDS):
             self.failed.append(f"{left} records were never taken")
@@ -99,9 +95,9 @@ class Traffic(Thread):
 
     def _send(self, kind: str) -> None:
         raw = self.shop.one(kind)
-        self._producer.produce(self._topic, raw.value, raw.key, on_delivery=self._told)
+        self._producer.produce(self._topic, raw.value, raw.key)
 
-    def _told(self, error: KafkaError | None, _: object) -> None:
+    def _on_delivery(self, error: KafkaError | None, _: object) -> None:
         if error is not None:
             self.failed.append(error.str())
 

@@ -4,6 +4,7 @@
 view. With a `Place` among several, this process holds its share of the lanes.
 """
 
+import itertools
 import logging
 import math
 import os
@@ -26,11 +27,11 @@ from prometheus_client import CollectorRegistry
 
 from flows.host.cluster.place import ALONE, PeerLostError, ProcessPlace, check, place_in
 from flows.host.life import Life
+from flows.host.liveness import HeartbeatSource, LivenessClock
 from flows.host.recovery import check_runner, recovery_of, runner_seconds, telling
 from flows.host.shop import PAST_STEP, Shop
 from flows.host.signals import Signals
 from flows.host.web.config import web_config_of
-from flows.host.web.heart import HeartbeatSource, LivenessClock
 from flows.host.web.server import WebServer, application
 from flows.process import add_process_metrics, live_process, observer_of, settle_memory
 from flows.quality import Quality, quality
@@ -38,12 +39,12 @@ from flows.settings.load import load
 from flows.settings.model import Settings
 from operators.connectors.embedded import EmbeddedBroker
 from operators.connectors.kafka.connect import partitions_of
+from operators.connectors.kafka.errors import KafkaOutputError, missing_output
 from operators.connectors.kafka.models_topic import ModelsReader, ModelsSink, ensure
 from operators.connectors.kafka.params import topic_and_partition
 from operators.connectors.kafka.sink import KafkaSink
-from operators.connectors.kafka.source import KafkaSource
+from operators.connectors.kafka.source import KafkaSource, known_topics
 from operators.connectors.kafka.status import SourceStatus
-from operators.connectors.kafka.topic_memory import known_topics
 from operators.domain.stage.stage import Measurement
 from operators.engine.checkpoints import begin_beside
 from operators.engine.epochs import Epochs
@@ -63,7 +64,7 @@ processes one may have to wait as long for another's records to be delivered, to
 class Live:
     """One live process: what it reads, serves and writes; `run` returns when it was stopped."""
 
-    def __init__(self, settings: Settings, place: ProcessPlace = ALONE) -> None:
+    def __init__(self, settings: Settings, place: ProcessPlace = ALONE, clock: Callable[[], float] = time.time) -> None:
         """Make all that is needed; connects to no broker of others yet.
 
         Raises:
@@ -75,6 +76,11 @@ class Live:
         self.told = StepFailures()
         self.broker: EmbeddedBroker | None = None
         if not settings.kafka.brokers:
+            log.warning(
+                "simulated data: kafka.brokers is not set, so csq serves the invented customers of a simulated shop; "
+                "no alert fires on them",
+                extra={"event": "simulated_data"},
+            )
             self.broker = EmbeddedBroker([*settings.kafka.topics, *settings.kafka.outputs.by_stream().values()])
             kafka = msgspec.structs.replace(
                 settings.kafka,
@@ -91,11 +97,11 @@ class Live:
                 state = msgspec.structs.replace(state, directory=None)
             settings = msgspec.structs.replace(settings, kafka=kafka, state=state)
         self.settings = settings
-        self.heart = LivenessClock()
+        self.clock = LivenessClock(clock)
         self.epochs = Epochs(settings.state.snapshot_seconds, place.processes)
         self.here = live_process(
             settings,
-            self.heart,
+            self.clock,
             take_snapshots=settings.state.directory is not None,
             place=place,
             parts=self._parts if place.processes > 1 else None,
@@ -103,7 +109,8 @@ class Live:
         )
         self.registry: CollectorRegistry
         self.observer: Observer
-        self.registry, self.observer = observer_of(settings, time.time, settings.kafka.topics)
+        self.registry, self.observer = observer_of(settings, self.clock, settings.kafka.topics)
+        self.observer.record([("csq_simulated", (), int(self.broker is not None))])
         add_process_metrics(self.registry)
         if settings.state.directory is not None:
             exposed = Path(settings.state.directory) / f"exposed-{place.name}"
@@ -115,16 +122,19 @@ class Live:
             stop=self.stop,
             known_topics=known_topics(settings.state.directory),
             epochs=self.epochs,
+            outputs=settings.kafka.outputs.by_stream().values(),
+            clock=self.clock,
         )
-        self.source.status.tell = self.observe_source
+        self.source.status.on_change = self.observe_source
         self.observe_source(self.source.status)
         idle_limit = IDLE_LIMIT_SECONDS + (settings.kafka.delivery_seconds if place.processes > 1 else 0.0)
-        app = application(self.registry, self.heart.idle_seconds, idle_limit, self.obstacles)
+        app = application(self.registry, self.clock.idle_seconds, idle_limit, self.obstacles, self.observer.exposing)
         secured = web_config_of(settings.http.web_config_file)
         port = settings.http.port and settings.http.port + place.process  # 0 takes a free one, for each
         self.web = WebServer(app, settings.http.host, port, secured)
         self.shop = Shop(settings, self.stop) if self.broker is not None else None
         self.life = Life(settings, self.registry)
+        self._outputs_due: float | None = None
         self._why, self._failed = "the input ended", False
 
     def obstacles(self) -> list[str]:
@@ -136,16 +146,33 @@ class Live:
             reasons.append(f"processes that do not have all models yet: {', '.join(waits_for)}")
         if not self.source.status.connected:
             reasons.append(f"Kafka: {self.source.status.reason}")
+        reasons += itertools.starmap(missing_output, (self.source.status.missing_outputs or {}).items())
         if self.stop.is_set():
             reasons.append("stopping")
         return reasons
 
     def is_ready(self) -> bool:
-        """Whether reading may begin: the models are there, and of a simulated shop the past is told."""
+        """Whether reading may begin: models are loaded, output topics exist, a simulated shop has written its past.
+
+        Raises:
+            KafkaOutputError: an output topic does not exist after `kafka.delivery_seconds`.
+        """
         ready = self.here.models.complete() and (self.shop is None or self.shop.is_present.is_set())
-        if ready:
+        if ready and self._outputs_exist():
             self.life.resume(self.source.status.positions, self.here.models)
-        return ready
+            return True
+        return False
+
+    def _outputs_exist(self) -> bool:
+        """Whether reading may begin; a topic that is deleted later ends the process with its first record."""
+        missing, seconds = self.source.status.missing_outputs, self.settings.kafka.delivery_seconds
+        if not missing:
+            return missing is not None
+        self._outputs_due = self._outputs_due or time.monotonic() + seconds
+        if time.monotonic() > self._outputs_due:
+            found = "\n".join(itertools.starmap(missing_output, missing.items()))
+            raise KafkaOutputError(f"{found}\nWaited for them for {seconds:g} s (kafka.delivery_seconds)")
+        return False
 
     def observe_source(self, status: SourceStatus) -> None:
         """Export whether the brokers answer, what is still to be read, and what is not read at all yet."""
@@ -163,13 +190,13 @@ class Live:
         chunks = op.input("kafka", live, self.source)
         place, seconds = self.place, self.settings.state.snapshot_seconds
         op.input(
-            "pulse", live, HeartbeatSource(self.heart, self.stop, seconds, place.process, place.processes, self.epochs)
+            "pulse", live, HeartbeatSource(self.clock, self.stop, seconds, place.process, place.processes, self.epochs)
         )
         out = quality(live, chunks, self.here)
         self._observe(out.measured)
         outgoing = op.key_on("by_process", out.published, self._own)
         sink = KafkaSink(
-            kafka, kafka.outputs.by_stream(), process=place.process, processes=place.processes, beat=self.heart
+            kafka, kafka.outputs.by_stream(), process=place.process, processes=place.processes, beat=self.clock.beat
         )
         op.output("publish", outgoing, sink)
         if place.processes > 1:
@@ -201,7 +228,7 @@ class Live:
         followed = follow("follow", live, source)
         op.output("observe_models", followed.measured, ObserveSink(self.observer))
         announced = op.merge("models", out.announced, followed.announced)
-        op.output("tell_models", announced, ModelsSink(kafka, kafka.models_topic))
+        op.output("tell_models", announced, ModelsSink(kafka, kafka.models_topic, self.clock.beat))
 
     def _parts(self) -> int:
         return self.source.status.parts

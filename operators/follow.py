@@ -4,9 +4,9 @@ The models topic is an input of the flow and not a thread, so that weights never
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from threading import Event
 from typing import Any, Protocol
 
@@ -27,7 +27,7 @@ from operators.domain.models.updates import (
     ready_record,
 )
 from operators.domain.stage.stage import Measurement, Port
-from operators.engine.epochs import Epochs, wall
+from operators.engine.epochs import Epochs
 
 log = logging.getLogger(__name__)
 
@@ -106,10 +106,7 @@ class ModelsFollower:
 
 
 class FollowSource(DynamicSource[Port]):
-    """Reads the models topic until `stop` is set; emits measurements and this process's ready record.
-
-    `clock` gives POSIX seconds of the wall clock that Bytewax uses.
-    """
+    """Reads the models topic until `stop` is set; emits measurements and this process's ready record."""
 
     def __init__(
         self,
@@ -120,18 +117,16 @@ class FollowSource(DynamicSource[Port]):
         processes: int,
         stop: Event,
         epochs: Epochs,
-        clock: Callable[[], float] = wall,
     ) -> None:
         self._topic = topic
         self._stop = stop
         self._epochs = epochs
-        self._clock = clock
         others = [f"p{number}" for number in range(processes) if number != process]
         self._follower = ModelsFollower(models, settings, topic.began_at, f"p{process}", others)
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> "_FollowPartition":
         """Return the partition of this process's worker."""
-        return _FollowPartition(self._topic, self._follower, self._stop, self._epochs, self._clock)
+        return _FollowPartition(self._topic, self._follower, self._stop, self._epochs)
 
 
 class _FollowPartition(StatelessSourcePartition[Port]):
@@ -141,14 +136,12 @@ class _FollowPartition(StatelessSourcePartition[Port]):
         follower: ModelsFollower,
         stop: Event,
         epochs: Epochs,
-        clock: Callable[[], float],
     ) -> None:
         self._topic = topic
         self._follower = follower
         self._stop = stop
         self._epochs = epochs
-        self._clock = clock
-        self._awake_at: datetime | None = None
+        self._rest_seconds = 0.0
         epochs.begin(INPUT)
 
     def next_batch(self) -> list[Port]:
@@ -157,13 +150,13 @@ class _FollowPartition(StatelessSourcePartition[Port]):
         if self._epochs.is_over(INPUT):  # Bytewax does not notify inputs without state
             self._epochs.begin(INPUT)
         records = self._topic.poll()
-        self._awake_at = None if records else datetime.fromtimestamp(self._clock() + REST_SECONDS, UTC)
+        self._rest_seconds = 0.0 if records else REST_SECONDS
         measured = [one for offset, raw in records for one in self._follower.take(offset, raw)]
         ready = self._follower.announce_ready()
         return [*([("measured", measured)] if measured else []), *([("models", ready)] if ready else [])]
 
     def next_awake(self) -> datetime | None:
-        return self._epochs.awake(INPUT, self._awake_at)
+        return self._epochs.awake(INPUT, self._rest_seconds)
 
     def close(self) -> None:
         self._topic.close()

@@ -118,7 +118,7 @@ class Topic:
 def test_as_an_input_it_measures_and_announces_that_it_is_ready_until_it_is_stopped() -> None:
     models, stop, topic, now = Models((NAME,)), Event(), Topic([(0, announced())]), 1_700_000_000.0
     epochs = Epochs(30.0, clock=lambda: now)
-    source = FollowSource(topic, models, Settings(), 0, 2, stop, epochs, lambda: now)
+    source = FollowSource(topic, models, Settings(), 0, 2, stop, epochs)
     part: Any = source.build("topic", 0, 2)
     (measured, ready) = part.next_batch()
     assert measured[1][0] == ("csq_model_version", (NAME,), 5)

@@ -86,25 +86,25 @@ _time, _ahead = time.time, {present} - time.time()
 time.time = lambda: _time() + _ahead
 
 try:
-    from operators.connectors.kafka.part import Part
+    from operators.connectors.kafka.source import KafkaSourcePart as Part
     from operators.domain.time.route import Chunk
 
     _next_batch = Part.next_batch
-    Part._tell  # or nothing would be replaced
+    Part._read_time  # or nothing would be replaced
 except BaseException:
     traceback.print_exc()
     os._exit(70)  # Python would go on without this module, at another time than is meant
 
-def _tell(part):
+def _read_time(part):
     part._next_tick = time.monotonic() + part._reader.tick_seconds
-    partition = part._partition
-    return {present} if partition.number or (partition.end or 0) >= {total} else None
+    buffer = part._buffer
+    return {present} if buffer.number or (buffer.end or 0) >= {total} else None
 
 def next_batch(part):
-    is_new, chunks = not part._partition.announced, _next_batch(part)
-    return [Chunk(part.name, {present}, [], [])] if is_new and part._partition.number else chunks
+    is_new, chunks = not part._buffer.announced, _next_batch(part)
+    return [Chunk(part.name, {present}, [], [])] if is_new and part._buffer.number else chunks
 
-Part._tell, Part.next_batch = _tell, next_batch
+Part._read_time, Part.next_batch = _read_time, next_batch
 """
 
 

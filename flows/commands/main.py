@@ -12,6 +12,7 @@ COMMANDS = {
     "check": ("flows.commands.check.command:check", "Check settings, brokers, topics, store, port and clock."),
     "config": ("flows.commands.config:config", "Print the effective settings, secrets hidden."),
     "import": ("flows.commands.import_file:import_file", "Convert a CSV or TSV export into events."),
+    "send": ("flows.commands.send:send", "Send recorded events to Kafka."),
     "simulate": ("flows.commands.simulate:simulate", "Write the events of a simulated shop as JSON lines."),
     "schema": ("flows.commands.schema:schema", "Print the JSON Schema of all events, for producers."),
     "rules": ("flows.commands.rules.command:rules", "Generate Prometheus rules, alerts and Grafana alerts."),

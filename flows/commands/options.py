@@ -8,6 +8,7 @@ import click
 from flows.settings.environment import variable
 from flows.settings.load import SettingsError, load
 from flows.settings.model import Settings
+from operators.domain.wire.decode import Door
 
 config_option = click.option(
     "-c",
@@ -38,3 +39,9 @@ def settings_of(config: Path | None) -> Settings:
         return load(config, os.environ)
     except SettingsError as error:
         raise click.UsageError(str(error)) from None
+
+
+def door_of(settings: Settings) -> Door:
+    """The check of raw events that `csq run` makes with these settings."""
+    params = settings.intake
+    return Door(params.max_bytes, params.ahead_seconds, params.max_age_seconds)

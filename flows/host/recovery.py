@@ -25,6 +25,7 @@ from bytewax.recovery import RecoveryConfig, init_db_dir
 
 from flows.host.cluster.place import ALONE, ProcessPlace
 from flows.settings.model import Settings, State
+from operators.documents.durable import sync_folder
 from operators.engine.store import (
     MANIFEST,
     Manifest,
@@ -40,9 +41,9 @@ from operators.engine.store import (
 
 log = logging.getLogger(__name__)
 
-STATE_VERSION = 2
+STATE_VERSION = 3
 """Of the state of all stages together: goes up when any of them changes what it stores, or a step its name."""
-READABLE_STATES = frozenset({1, 2})
+READABLE_STATES = frozenset({STATE_VERSION})
 """Versions that this release resumes from."""
 READABLE_RIVERS = frozenset({"0.26"})
 """Releases of River (major.minor) whose numbers this release reads: weights, sums of squares, means and variances."""
@@ -111,6 +112,7 @@ def make(folder: Path, state: State, steps: Sequence[str]) -> None:
     """Make an empty store."""
     marker = folder / MAKING
     marker.touch()
+    sync_folder(folder)  # after a power failure partitions without a manifest must be known as unfinished
     for left in partitions(folder):  # of a start that was killed while it made them
         left.unlink()
     try:
@@ -134,6 +136,7 @@ def make(folder: Path, state: State, steps: Sequence[str]) -> None:
         ),
     )
     marker.unlink()
+    sync_folder(folder)
     log.info("made a recovery store in %s", folder, extra={"event": "store_made"})
 
 
@@ -165,6 +168,7 @@ def fresh_store(folder: Path, state: State, steps: Sequence[str]) -> Iterator[Pa
             make(fresh, state, steps)
             yield fresh
             fresh.replace(folder)
+            sync_folder(folder.absolute().parent)
     except OSError as error:
         raise cannot_write(folder, error) from error
     except RuntimeError as error:

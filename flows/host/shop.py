@@ -3,17 +3,21 @@
 ``python -m flows.host.shop`` writes to the brokers of the settings, from now on: for a trial with a Kafka of its own.
 """
 
+import logging
 import os
 import signal
 import time
 from threading import Event, Thread
 
 import msgspec
-from confluent_kafka import Producer
 
 from flows.settings.load import load
 from flows.settings.model import Settings
+from operators.connectors.kafka.errors import KafkaOutputError
+from operators.connectors.kafka.producer import RecordProducer
 from operators.simulator import Simulator
+
+log = logging.getLogger(__name__)
 
 PAST_SECONDS = 1500.0
 """What the shop lived through before the run begins: people are talking, and every figure is there at once. At 20
@@ -32,27 +36,35 @@ class Shop(Thread):
     def __init__(self, settings: Settings, stop: Event, past_seconds: float = PAST_SECONDS) -> None:
         super().__init__(name="csq-shop", daemon=True)
         self.is_present = Event()
+        self.has_failed = False
         self._topic = settings.kafka.topics[0]
-        self._brokers = ",".join(settings.kafka.brokers)
+        self._kafka = settings.kafka
         self._params = msgspec.structs.replace(settings.simulator, start=time.time() - past_seconds)
         self._stop_event = stop
 
     def run(self) -> None:
         """Deliver each event at its time, those of the past at once."""
-        producer = Producer({"bootstrap.servers": self._brokers, "linger.ms": 5, "log_level": 2})
+        try:
+            self._write()
+        except KafkaOutputError as error:
+            log.warning("the simulated shop has ended: %s", error, extra={"event": "shop_ended"})
+            self.has_failed = True
+
+    def _write(self) -> None:
+        producer = RecordProducer(self._kafka, lambda *_: None)  # no event of the shop is worth stopping for
         for count, delivery in enumerate(Simulator(self._params, keep_books=False)):
             wait = delivery.time - time.time()
             if wait > 0:
                 if not self.is_present.is_set():
-                    producer.flush()
+                    producer.flush(self._kafka.delivery_seconds)
                     self.is_present.set()
-                producer.poll(0)
+                producer.poll()
                 self._stop_event.wait(wait)
             if self._stop_event.is_set():
                 break
             producer.produce(self._topic, delivery.raw, delivery.key)
             if count % 1000 == 0:
-                producer.poll(0)
+                producer.poll()
         producer.flush(2)
 
 
@@ -67,6 +79,8 @@ def main() -> None:
     shop = Shop(settings, stop, past_seconds=0.0)
     shop.start()
     shop.join()
+    if shop.has_failed:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""YAML files that users write, read strictly and checked against structs; every mistake has a line."""
+"""Files that users and csq itself rely on: YAML read strictly and checked with lines, and files written durably."""

@@ -6,11 +6,10 @@ number or nothing, so everything else in a pickle is refused: reading a store ne
 """
 
 import io
-import os
 import pickle
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +17,8 @@ from typing import NamedTuple, NoReturn
 
 import msgspec
 from msgspec import Struct
+
+from operators.documents.durable import replace_file
 
 MANIFEST = "csq.json"
 PARTS = "part-*.sqlite3"
@@ -28,6 +29,8 @@ _LAST = """
           GROUP BY step_id, state_key) USING (step_id, state_key, snap_epoch)
     WHERE ser_change IS NOT NULL ORDER BY step_id, state_key
 """
+
+_KEYS = "SELECT DISTINCT state_key FROM snaps WHERE step_id = ? AND ser_change IS NOT NULL"
 
 
 class StoreError(Exception):
@@ -93,16 +96,12 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write it whole or not at all."""
-    write_whole(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+    """Write the manifest durably, whole or not at all.
 
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Replace a file by another that is whole, for nobody else to read."""
-    fresh = path.with_name(f".{path.name}.new")
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123  needs a mode
-        file.write(content)
-    fresh.replace(path)
+    Raises:
+        OSError: it cannot be written; the old one is left.
+    """
+    replace_file(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
 
 
 def partitions(folder: Path) -> list[Path]:
@@ -143,6 +142,15 @@ def snaps_of(folder: Path) -> Iterator[Snap]:
             for step, key, epoch, at, pickled in part.execute(_LAST, (resume.epoch,)):
                 when = datetime.fromisoformat(at).replace(tzinfo=UTC)
                 yield Snap(step, key, epoch, when, len(pickled), _plain(pickled, f"{path}, step {step}, key {key}"))
+
+
+def stored_keys(folder: Path, step_id: str) -> frozenset[str]:
+    """Keys of a step that have a snapshot; none where there is no store, or from a partition that cannot be read."""
+    keys: set[str] = set()
+    for path in partitions(folder):
+        with suppress(StoreError), opened(path) as part:
+            keys |= {key for (key,) in part.execute(_KEYS, (step_id,))}
+    return frozenset(keys)
 
 
 @contextmanager

@@ -1,17 +1,17 @@
-"""Exposed: what a process last showed Prometheus, kept beside the recovery store, so that no counter ever goes back.
+"""The journal of counters: what the last answer to Prometheus showed, kept beside the recovery store.
 
-After a kill the counters resume from the last snapshot, which is older than the last scrape; to Prometheus a counter
-that goes back has begun anew, and everything would be counted twice. So before each answer goes out, what it says is
-written down, and the next process shows the greater of the two until its own counts have come past. Events that are
-read again are then counted once towards what Prometheus has seen.
+After a kill the counters resume from the last snapshot, which is older than the last scrape. To Prometheus a counter
+that decreases was reset, so everything since the snapshot would be counted twice. So each scrape is written to the
+journal before it is answered, and the next process exposes the greater of its own value and the journal's, the floor.
+Events that are read again are then counted once towards what Prometheus has seen.
 """
 
 import logging
-import os
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from operators.documents.durable import replace_file
 from operators.domain.stage.seal import StateDamagedError, seal, unseal
 from operators.metrics.catalogue import PROMISED
 
@@ -23,15 +23,15 @@ _log = logging.getLogger(__name__)
 
 
 def pack(series: Series, processes: int, limits: Limits = ()) -> bytes:
-    """The series that are not 0, for a process of so many, counted with bounds at the promised `limits` (seconds)."""
+    """Encode the series that are not 0, of one of `processes` processes, with bounds at `limits` (seconds)."""
     kept = [[name, labels, value] for (name, labels), value in series.items() if _moved(value)]
     return seal({"v": VERSION, "processes": processes, "limits": limits, "series": kept})
 
 
 def unpack(packed: bytes, what: str, processes: int, limits: Limits = ()) -> Series:
-    """The series; none where another version wrote them, or a cluster of another size: then counters begin anew.
+    """Decode series; empty where another version or another number of processes wrote them: counters restart from 0.
 
-    Where other limits were promised, the histograms that have bounds at them begin anew.
+    Where the promised limits differ, histograms with bounds at them restart too.
 
     >>> unpack(pack({("csq_turns_total", ("orders",)): 3.0, ("csq_late_events_total", ()): 0.0}, 1), "counters", 1)
     {('csq_turns_total', ('orders',)): 3.0}
@@ -39,7 +39,7 @@ def unpack(packed: bytes, what: str, processes: int, limits: Limits = ()) -> Ser
     {}
 
     Raises:
-        StateDamagedError: it is not what was written.
+        StateDamagedError: the bytes are damaged.
     """
     state = unseal(packed, what)
     if state["v"] != VERSION or state["processes"] != processes:
@@ -63,36 +63,42 @@ def at_least(value: Any, floor: Any) -> Any:
     if isinstance(value, float):
         return max(value, floor)
     (counts, total), (least, least_total) = value, floor
-    if len(counts) != len(least):  # of a release with other buckets
+    if len(counts) != len(least):  # from a release with other buckets
         return value
     totals = list(map(max, accumulate(counts), accumulate(least)))
     return [after - before for before, after in zip([0, *totals], totals, strict=False)], max(total, least_total)
 
 
 class Journal:
-    """What was last exposed, in a file of its own; `floors` is what the process before this one had exposed."""
+    """The file with the last scrape of a process.
+
+    Args:
+        path: the file; it need not exist.
+        processes: how many processes there are; a journal of another number is ignored.
+    """
 
     def __init__(self, path: Path, processes: int, limits: Limits = ()) -> None:
         self._path = path
         self._processes, self._limits = processes, limits
         self._failed = False
         self.floors: Series = {}
+        """What the previous process exposed."""
         try:
             self.floors = unpack(path.read_bytes(), f"{path}", processes, limits)
         except FileNotFoundError:
             pass
         except (OSError, StateDamagedError) as error:
             _log.warning(
-                "what was last shown to Prometheus is lost, counters may be counted twice once: %s",
+                "the journal of counters cannot be read, so events since the last snapshot may be counted twice: %s",
                 error,
                 extra={"event": "journal_lost"},
             )
 
     def write(self, series: Series) -> None:
-        """Write down what is about to be exposed. A disk that is full must not hide the metrics that say so."""
+        """Write the series of one scrape. Logs the first error: a full disk must not hide the metrics."""
         try:
             replace_file(self._path, pack(series, self._processes, self._limits))
-        except FileNotFoundError:  # the recovery store is not made yet, and nothing is counted yet
+        except FileNotFoundError:  # the recovery store does not exist yet, and nothing is counted yet
             pass
         except OSError as error:
             if not self._failed:
@@ -105,11 +111,3 @@ class Journal:
             self._failed = True
         else:
             self._failed = False
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Replace a file by another that is whole, for nobody else to read."""
-    fresh = path.with_name(f".{path.name}.new")
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123  needs a mode
-        file.write(content)
-    fresh.replace(path)

@@ -14,10 +14,11 @@ import platform
 import reprlib
 from bisect import bisect_left
 from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from itertools import accumulate, chain
 from math import fsum, inf, isnan
-from threading import Lock
+from threading import Lock, local
 from typing import Any, NoReturn
 
 import numpy as np
@@ -189,6 +190,8 @@ class Observer(Collector):
         self._clock, self._strict, self._sets = clock, strict, sets
         self._lock = Lock()  # one writer, but the web server and the live view read from threads of theirs
         self._exposing = Lock()
+        self._exposed = local()
+        """`values` that the thread of a scrape has written to the journal."""
         self._journal: Journal | None = None
         self._times: list[float] = []  # of the events of one call of `record`
         self._ages, self._newest = _Histogram(CATALOGUE[_AGE].buckets), _Gauge()
@@ -289,11 +292,24 @@ class Observer(Collector):
         return map(_family, CATALOGUE.values())
 
     def collect(self) -> Iterator[_Family]:
-        """Every series, in the order of the catalogue and then of the label values, without timestamps."""
+        """Every series, in the order of the catalogue and then of the label values, without timestamps.
+
+        Collection has no side effect: only `exposing` writes the journal.
+        """
+        values = getattr(self._exposed, "values", None) or self._shown()
+        return (_filled(metric, shown, self._sets) for metric, shown in zip(CATALOGUE.values(), values, strict=True))
+
+    @contextmanager
+    def exposing(self) -> Iterator[None]:
+        """Write the counters of one answer to Prometheus to the journal before the answer is made.
+
+        Inside the block `collect` yields, to this thread, exactly the values that were written.
+        """
         if self._journal is None:
-            return (_filled(metric, self._values(metric), self._sets) for metric in CATALOGUE.values())
-        with self._exposing:  # what two readers are told must be written down in the same order
-            values = [self._raised(metric, self._journal.floors) for metric in CATALOGUE.values()]
+            yield
+            return
+        with self._exposing:  # the journal has the order of the answers
+            values = self._shown()
             self._journal.write(
                 {
                     (metric.name, labels): value
@@ -302,7 +318,16 @@ class Observer(Collector):
                     for labels, value in shown
                 }
             )
-        return (_filled(metric, shown, self._sets) for metric, shown in zip(CATALOGUE.values(), values, strict=True))
+            self._exposed.values = values
+            try:
+                yield
+            finally:
+                del self._exposed.values
+
+    def _shown(self) -> list[list[tuple[Labels, Any]]]:
+        """By metric: label values and value of each series, no counter below what the previous process exposed."""
+        floors: Series = {} if self._journal is None else self._journal.floors
+        return [self._raised(metric, floors) for metric in CATALOGUE.values()]
 
     def _values(self, metric: Metric) -> list[tuple[Labels, Any]]:
         with self._lock:
@@ -310,9 +335,8 @@ class Observer(Collector):
             return sorted((labels, series.read()) for labels, series in self._series[metric.name].items())
 
     def _raised(self, metric: Metric, floors: Series) -> list[tuple[Labels, Any]]:
-        """The values, none of them below what the process before this one had exposed."""
         values = self._values(metric)
-        if metric.kind == "gauge":
+        if metric.kind == "gauge" or not floors:
             return values
         return [
             (labels, at_least(value, floors[metric.name, labels]) if (metric.name, labels) in floors else value)
@@ -320,7 +344,7 @@ class Observer(Collector):
         ]
 
     def keep(self, journal: Journal) -> None:
-        """Let no counter go below what `journal` says was exposed, and write down there what is exposed from now on."""
+        """Show no counter below the floors of `journal`, and let `exposing` write to it."""
         with self._lock:
             for name, labels in journal.floors:  # so that they are shown before they are counted again
                 self._series_of(name, labels)

@@ -17,8 +17,8 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import TestingSink, cluster_main
 
-from flows.host.web.heart import BEAT_SECONDS, HeartbeatSource, LivenessClock
-from operators.engine.epochs import LONGEST_SECONDS, SURE_SECONDS, Epochs
+from flows.host.liveness import BEAT_SECONDS, HeartbeatSource, LivenessClock
+from operators.engine.epochs import MARGIN_SECONDS, MAX_EXTENSION_SECONDS, Epochs
 
 SECONDS = 3.1
 """No multiple of the time between two beats: else they would fall together by chance."""
@@ -48,7 +48,7 @@ class Input:
             self.stood.append(now - self._since)
             self._since = None
         self._epochs.looked(self.name)
-        wanted = self._epochs.awake(self.name, datetime.fromtimestamp(now + self._rest, UTC))
+        wanted = self._epochs.awake(self.name, self._rest)
         assert wanted is not None
         if now - self.started >= SECONDS:
             self.epoch, self.started, self._since = self.epoch + 1, now, now
@@ -132,17 +132,16 @@ def test_a_process_never_waits_long_for_others_before_its_epoch_ends() -> None:
     epochs.ended("kafka")
     now[0] = 20.0  # stood still for 20 s: a broker that took no records, say
     epochs.looked("kafka")
-    awake = epochs.awake("kafka", datetime.fromtimestamp(40.0, UTC))
+    awake = epochs.awake("kafka", 20.0)
     assert awake is not None
-    assert awake.timestamp() == 30.0 + LONGEST_SECONDS + SURE_SECONDS
+    assert awake.timestamp() == 30.0 + MAX_EXTENSION_SECONDS + MARGIN_SECONDS
 
 
 def test_short_epochs_are_left_alone() -> None:
-    epochs = Epochs(0.001, 2)
+    epochs = Epochs(0.001, 2, lambda: 100.0)
     epochs.begin("kafka")
-    wanted = datetime.now(UTC) + timedelta(seconds=1)
-    assert epochs.awake("kafka", wanted) == wanted
-    assert epochs.awake("kafka", None) is None
+    assert epochs.awake("kafka", 1.0) == datetime.fromtimestamp(101.0, UTC)
+    assert epochs.awake("kafka", 0.0) is None
 
 
 class Steady(FixedPartitionedSource[float, None]):
@@ -176,7 +175,7 @@ class SteadyPart(StatefulSourcePartition[float, None]):
         return [now]
 
     def next_awake(self) -> datetime | None:
-        return self._epochs.awake("steady", datetime.now(UTC) + timedelta(seconds=0.002))
+        return self._epochs.awake("steady", 0.002)
 
     def snapshot(self) -> None:
         self._epochs.ended("steady")

@@ -18,10 +18,8 @@ import pytest
 from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
 
-from flows import live as live_module
 from flows.live import Live
 from operators.connectors.embedded import EmbeddedBroker
-from operators.connectors.kafka import reader
 from operators.domain.wire.outgoing import DEADLETTERS
 from operators.metrics.catalogue import CATALOGUE
 from operators.metrics.observe import Values, read
@@ -74,9 +72,9 @@ class Recorded:
             librdkafka={"fetch.wait.max.ms": 10},
         )
         http = msgspec.structs.replace(SETTINGS.http, port=0)
-        self.live = Live(msgspec.structs.replace(SETTINGS, kafka=kafka, http=http))
+        self.live = Live(msgspec.structs.replace(SETTINGS, kafka=kafka, http=http), clock=self.clock)
 
-    def clock(self, *_: object) -> float:
+    def clock(self) -> float:
         """A wall clock that stood a little behind the last event when the process began."""
         return time.time() + self._ahead
 
@@ -126,7 +124,7 @@ def last_event(time_: float) -> tuple[str, bytes]:
 
 
 @pytest.mark.usefixtures("_signals")
-def test_live_measures_what_a_replay_measures(monkeypatch: pytest.MonkeyPatch):
+def test_live_measures_what_a_replay_measures():
     deliveries, books = simulate(SimulatorParams(events_per_second=4.0, broken_share=0.02), 3_000)
     # An event of the future has a test of its own (test_order.py). The last event comes when all waits are missed, so
     # that it does not matter how long after it the live clock stands.
@@ -135,8 +133,6 @@ def test_live_measures_what_a_replay_measures(monkeypatch: pytest.MonkeyPatch):
     expected = run({ORIGIN: [value for _, value in values]})
     with EmbeddedBroker(["csq.events", *SETTINGS.kafka.outputs.by_stream().values()]) as broker:
         recorded = Recorded(broker, values, last)
-        monkeypatch.setattr(reader, "time", recorded.clock)
-        monkeypatch.setattr(live_module.LivenessClock, "__call__", recorded.clock)
         actual = recorded.run()
         published = {
             name: sorted(message.value() for message in consume(broker.bootstrap_servers, name))
@@ -145,6 +141,7 @@ def test_live_measures_what_a_replay_measures(monkeypatch: pytest.MonkeyPatch):
     names = [name for name in (*SERVICE, *SMOOTHED) if name not in WITH_TIME]
     assert told_apart(expected.values, actual, names) == []
     assert actual["csq_late_events_total"][()] == 0
+    assert actual["csq_simulated"][()] == 0
     for name in ("csq.reply.measured", DEADLETTERS):
         assert sorted(expected.published[name].elements()) == published[name]
     assert sum(expected.published["csq.turn.scored"].values()) == len(published["csq.turn.scored"])
@@ -226,6 +223,10 @@ def test_it_says_that_it_is_healthy_and_ready(started: Started):
     assert get(f"{url}/readyz") == (200, "ready\n")
 
 
+def test_without_brokers_it_says_that_its_customers_are_invented(started: Started):
+    assert "\ncsq_simulated 1.0\n" in get(f"{started.url()}/metrics")[1]
+
+
 def test_a_second_process_on_the_same_port_says_what_to_do(started: Started, tmp_path: Path):
     port = started.url().rsplit(":", 1)[1]
     second = Started(tmp_path, CSQ_HTTP__PORT=port)
@@ -251,7 +252,8 @@ def test_its_logs_are_json_lines_and_name_no_customer(started: Started):
     entries = [json.loads(line) for line in started.log().splitlines()]
     assert len(entries) >= 3
     assert all(entry.keys() >= {"time", "level", "logger", "message"} for entry in entries)
-    assert [entry for entry in entries if entry["level"] in {"warning", "error"}] == []
+    warned = [entry["event"] for entry in entries if entry["level"] in {"warning", "error"}]
+    assert warned == ["simulated_data"]
     assert entries[-1]["message"] == "stopped"
     assert any("SIGTERM" in entry["message"] for entry in entries)
     assert re.findall(r"\b[ucm]\d+-[0-9a-f]{6,}-\d+", started.log()) == []

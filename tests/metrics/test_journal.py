@@ -1,6 +1,7 @@
 """Counters across a kill: never back, no event twice towards what Prometheus has seen."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ class Process:
         self.registry = CollectorRegistry()
         self.observer = Observer(self.registry, SETS, strict=True)
         self.observer.keep(Journal(folder / f"exposed-p{process}", processes))
-        self.early = read(self.registry)  # a scrape before the store was read
+        self.early = self.scrape()  # before the store was read
         sink = KeptObserveSink(self.observer, process, processes)
         self.part = sink.build_part("csq.observe", f"{process:02d}", resume)
 
@@ -33,6 +34,11 @@ class Process:
         self.part.write_batch([list(measurements)])
 
     def scrape(self) -> Values:
+        with self.observer.exposing():
+            return read(self.registry)
+
+    def look(self) -> Values:
+        """What the live view reads."""
         return read(self.registry)
 
 
@@ -62,6 +68,28 @@ def test_a_counter_waits_until_events_that_are_read_again_have_caught_up(tmp_pat
     assert duplicates(second.scrape()) == 15
     second.take(*[DUPLICATE] * 4)
     assert duplicates(second.scrape()) == 18
+
+
+def test_only_a_scrape_moves_the_floor(tmp_path: Path) -> None:
+    first = Process(tmp_path)
+    first.take(*[DUPLICATE] * 10)
+    snapshot = first.part.snapshot()
+    first.take(*[DUPLICATE] * 5)
+    assert duplicates(first.look()) == 15
+    second = Process(tmp_path, snapshot)
+    assert (duplicates(second.early), duplicates(second.look())) == (0, 10)
+
+
+def test_a_scrape_shows_what_it_has_written_down_and_another_reader_what_there_is(tmp_path: Path) -> None:
+    first = Process(tmp_path)
+    first.take(*[DUPLICATE] * 10)
+    with first.observer.exposing():
+        first.take(*[DUPLICATE] * 5)
+        scraped = first.look()
+        with ThreadPoolExecutor(1) as other:
+            looked = other.submit(first.look).result()
+    assert (duplicates(scraped), duplicates(looked), duplicates(first.look())) == (10, 15, 15)
+    assert duplicates(Process(tmp_path).early) == 10
 
 
 def test_histograms_do_so_bucket_by_bucket(tmp_path: Path) -> None:
@@ -151,7 +179,9 @@ def test_a_damaged_journal_is_told_and_left_out(tmp_path: Path, caplog: pytest.L
     path = tmp_path / "exposed-p0"
     path.write_bytes(path.read_bytes()[:-3])
     assert duplicates(Process(tmp_path).scrape()) == 0
-    assert "what was last shown to Prometheus is lost, counters may be counted twice once" in caplog.text
+    assert (
+        "the journal of counters cannot be read, so events since the last snapshot may be counted twice" in caplog.text
+    )
 
 
 def test_a_disk_that_is_full_does_not_hide_the_metrics(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -174,5 +204,6 @@ def test_a_scrape_with_its_journal_costs_little(tmp_path: Path) -> None:
             ]
         )
     began = time.process_time()
-    generate_latest(first.registry)
+    with first.observer.exposing():
+        generate_latest(first.registry)
     assert time.process_time() - began < 0.1

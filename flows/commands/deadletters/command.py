@@ -19,11 +19,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from flows.commands.deadletters.letters import MEANING, Census, Wanted, iso, parse_since, printable, shown
 from flows.commands.deadletters.redrive import FileTarget, Outcome, Redrive, Target, TopicTarget, judge_one
-from flows.commands.options import config_option, settings_of
+from flows.commands.options import config_option, door_of, settings_of
+from flows.commands.rate import RateLimit, rate_option
 from flows.settings.model import Settings
 from operators.connectors.files.letters import Box, DeadLettersError, FileBox, Letter, Receipt
+from operators.connectors.kafka.errors import KafkaOutputError
 from operators.connectors.kafka.letters import TopicBox
-from operators.domain.wire.decode import REASONS, Door
+from operators.domain.wire.decode import REASONS
 
 LONGEST_SHOWN = 4_000
 """Characters of the raw bytes that `show` prints; `--raw` gives all."""
@@ -50,7 +52,7 @@ def tells(command: Callable[..., Any]) -> Callable[..., Any]:
     def told(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever click hands over
         try:
             return command(*args, **kwargs)
-        except DeadLettersError as error:
+        except (DeadLettersError, KafkaOutputError) as error:
             raise click.ClickException(str(error)) from None
 
     return told
@@ -174,7 +176,7 @@ def _facts(letter: Letter, times: int, settings: Settings) -> Iterator[tuple[str
 
 def _judged(letter: Letter, settings: Settings) -> str:
 
-    judged = judge_one(letter, _door(settings), time.time())
+    judged = judge_one(letter, door_of(settings), time.time())
     return (
         f"would be left: {judged}" if isinstance(judged, str) else "would be let in; csq deadletters redrive sends it"
     )
@@ -199,7 +201,7 @@ def _print_raw(raw: bytes) -> None:
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="New file for the events, instead of Kafka."
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
-@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Events per second at most.")
+@rate_option
 @click.option("--again", is_flag=True, help="Also letters that were sent again before.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @config_option
@@ -237,7 +239,7 @@ def redrive(
         elif not dry_run:
             target = TopicTarget(settings.kafka, settings.kafka.topics, to)
         progress = stack.enter_context(_bar(show=sys.stderr.isatty()))
-        run = Redrive(box, wanted, _door(settings), target, again=again, rate=rate, progress=progress)
+        run = Redrive(box, wanted, door_of(settings), target, again=again, wait=RateLimit(rate).wait, progress=progress)
         outcome = run.run()
     if as_json:
         click.echo(json.dumps({"where": box.name, "dry_run": dry_run, **vars(outcome)}))
@@ -290,8 +292,3 @@ def _box(files: tuple[str, ...], settings: Settings, since: float | None) -> Box
             "folder that csq replay wrote"
         )
     return TopicBox(settings.kafka, settings.kafka.outputs.deadletters, since)
-
-
-def _door(settings: Settings) -> Door:
-    params = settings.intake
-    return Door(params.max_bytes, params.ahead_seconds, params.max_age_seconds)

@@ -9,17 +9,21 @@ import gzip
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
 from flows.commands.deadletters.letters import Wanted, iso
 from operators.connectors.files.letters import Box, DeadLettersError, Identity, Letter, Receipt
-from operators.connectors.kafka.letters import FROM, MARK, Headers, Sender
+from operators.connectors.kafka.letters import FROM, MARK
 from operators.connectors.kafka.params import KafkaParams
+from operators.connectors.kafka.producer import ANY_PARTITION, Headers, Sender
+from operators.documents.durable import sync_folder
 from operators.domain.wire.decode import Door, Refusal
 from operators.domain.wire.events import AnyEvent
+from operators.domain.wire.key import key_of
 
 NOTED_EVERY = 500
 NOTED_SECONDS = 1.0
@@ -50,14 +54,14 @@ class TopicTarget:
         self._to = to
         self._sender = Sender(params)
 
-    def _place(self, letter: Letter) -> tuple[str, int | None]:
+    def _place(self, letter: Letter) -> tuple[str, int]:
         read_from = letter.origin_partition()
         if self._to is not None and (read_from is None or read_from[0] != self._to):
-            return self._to, None
+            return self._to, ANY_PARTITION
         if read_from is not None and read_from[0] in (*self._topics, self._to):
             return read_from
         if len(self._topics) == 1:
-            return self._topics[0], None
+            return self._topics[0], ANY_PARTITION
         raise DeadLettersError(
             f"{letter.place}: read from {letter.headers.get('origin')}, which is none of the topics of the settings "
             f"({', '.join(self._topics)}): say with --to which one it shall go to"
@@ -69,9 +73,9 @@ class TopicTarget:
 
     def send(self, letter: Letter, event: AnyEvent, times: int, delivered: Callable[[], None]) -> None:
         """Send the bytes as they were read."""
-        topic, part = self._place(letter)
+        topic, partition = self._place(letter)
         headers: Headers = [(MARK, str(times)), (FROM, letter.place)]
-        self._sender.send(topic, part, key_of(event), letter.raw, headers, delivered)
+        self._sender.send(topic, key_of(event), letter.raw, partition=partition, headers=headers, delivered=delivered)
 
     def flush(self) -> None:
         """Wait until all are delivered."""
@@ -84,6 +88,8 @@ class FileTarget:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: BinaryIO | None = None
+        self._is_listed = False
+        """Whether the name of the file is on the disk."""
         self._delivered: list[Callable[[], None]] = []
 
     def name_of(self, letter: Letter) -> str:  # noqa: ARG002 - all go to one file
@@ -94,14 +100,19 @@ class FileTarget:
         """Write it on one line: outside of strings JSON may hold line breaks, inside it may not."""
         if self._file is None:
             self._file = self._open()
-        self._file.write(letter.raw.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n")
+        with self._failing():
+            self._file.write(letter.raw.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n")
         self._delivered.append(delivered)
 
     def flush(self) -> None:
         """Bring it to the disk."""
         if self._file is not None:
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            with self._failing():
+                self._file.flush()
+                os.fsync(self._file.fileno())
+                if not self._is_listed:
+                    sync_folder(self._path.parent)
+                    self._is_listed = True
         for delivered in self._delivered:
             delivered()
         self._delivered.clear()
@@ -123,14 +134,15 @@ class FileTarget:
             raise DeadLettersError(f"{path}: cannot be written: {error.strerror}; --out names a new file") from None
         return cast("BinaryIO", file)
 
-
-def key_of(event: AnyEvent) -> str:
-    """The Kafka key of an event: its conversation, else its customer, else its queue or itself."""
-    for name in ("conversation_id", "customer_id", "queue"):
-        key = getattr(event.data, name, None)
-        if key:
-            return str(key)
-    return event.id
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DeadLettersError(
+                f"{self._path}: cannot be written: {error.strerror}; make room, delete the file, and start again: what "
+                "has no receipt is sent again"
+            ) from None
 
 
 def judge_one(letter: Letter, door: Door, now: float) -> AnyEvent | str:
@@ -174,9 +186,10 @@ class Redrive:
         door: what decode lets in now.
         target: where to send them; None only says what would be done.
         again: also those that were sent again before.
-        rate: events per second at most.
-        progress: told how many of the wanted letters are done, and of how many.
-        clock, sleep: wall time (POSIX seconds), and waiting.
+        wait: called before each event is sent; bounds the rate.
+        progress: called with how many of the wanted letters are done, and of how many.
+        clock: POSIX seconds.
+        stopwatch: monotonic seconds.
     """
 
     def __init__(
@@ -187,17 +200,17 @@ class Redrive:
         target: Target | None,
         *,
         again: bool = False,
-        rate: float | None = None,
+        wait: Callable[[], None] = lambda: None,
         progress: Callable[[int, int], None] = lambda *_: None,
         clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], None] = time.sleep,
+        stopwatch: Callable[[], float] = time.monotonic,
     ) -> None:
         self.outcome = Outcome()
         self._box, self._wanted, self._door, self._target = box, wanted, door, target
         self._again = again
-        self._rate = rate
+        self._wait = wait
         self._progress = progress
-        self._clock, self._sleep = clock, sleep
+        self._clock, self._stopwatch = clock, stopwatch
         self._times: dict[Identity, int] = {}
         self._done: set[Identity] = set()
         self._delivered: list[Receipt] = []
@@ -220,7 +233,7 @@ class Redrive:
         return self.outcome
 
     def _send_all(self) -> None:
-        began = noted = self._clock()
+        noted = self._stopwatch()
         done = 0
         for letter in self._box.read():
             if isinstance(letter, Receipt) or not self._wanted.takes(letter):
@@ -231,12 +244,12 @@ class Redrive:
             event = self._judge(letter)
             if event is None:
                 continue
-            if self._rate is not None and self._target is not None:
-                self._sleep(max(began + self.outcome.sent / self._rate - self._clock(), 0.0))
+            if self._target is not None:
+                self._wait()
             self._take(letter, event)
-            if self.outcome.sent % NOTED_EVERY == 0 or self._clock() - noted > NOTED_SECONDS:
+            if self.outcome.sent % NOTED_EVERY == 0 or self._stopwatch() - noted > NOTED_SECONDS:
                 self._note()
-                noted = self._clock()
+                noted = self._stopwatch()
 
     def _judge(self, letter: Letter) -> AnyEvent | None:
         """The event, if it is to be sent; else it is counted as what it is."""

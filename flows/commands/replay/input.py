@@ -1,4 +1,4 @@
-"""The input files of `csq replay` and `csq warm-start`: checked before the flow starts, and shown as progress."""
+"""Input files of `csq replay`, `csq warm-start` and `csq send`: checked before anything starts, shown as progress."""
 
 from typing import Self
 
@@ -30,10 +30,10 @@ def check_readable(path: str) -> None:
         raise click.ClickException(f"{path}: cannot be read: {why}; expected JSON lines, plain or .gz, or -") from None
 
 
-def progress(files: tuple[str, ...], *, show: bool) -> "ProgressBar":
+def progress(files: tuple[str, ...], *, show: bool, title: str = "replay") -> "ProgressBar":
     """Return a progress bar over the lines of the files; hidden unless `show`."""
     total = sum(_lines(path) for path in files) if show and STDIN not in files else None
-    return ProgressBar(total, show=show)
+    return ProgressBar(title, total, show=show)
 
 
 def _lines(path: str) -> int:
@@ -44,10 +44,10 @@ def _lines(path: str) -> int:
 class ProgressBar:
     """A progress bar on a terminal, and nothing elsewhere."""
 
-    def __init__(self, total: int | None, *, show: bool) -> None:
-        columns = (TextColumn("replay"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    def __init__(self, title: str, total: int | None, *, show: bool) -> None:
+        columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._bar = Progress(*columns, console=Console(stderr=True), disable=not show)
-        self._task = self._bar.add_task("replay", total=total)
+        self._task = self._bar.add_task(title, total=total)
 
     def __enter__(self) -> Self:
         self._bar.start()

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from flows.commands.rules.burns import burns_of, unreachable
 from flows.commands.rules.declaration import Declaration, Slo
 from flows.commands.rules.selection import PROMISE, Gauge, Selection
-from flows.process import closed_sets
+from flows.settings.closed_sets import closed_sets
 from flows.settings.model import Settings
 from operators.domain.stage.labels import OTHER
 from operators.metrics.catalogue import CATALOGUE, OPEN, PROMISED, ClosedSets

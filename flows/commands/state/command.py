@@ -1,7 +1,6 @@
 """The command `csq state`: look into a recovery store, write it out as plain lines, make one from such lines."""
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from flows.commands.state.plain_json import from_json, to_json
 from flows.commands.state.refill import Given, refill
 from flows.host.recovery import check_readable, fresh_store, in_use, users_of
 from flows.settings.model import State
+from operators.documents.durable import replacing
 from operators.domain.stage.seal import StateDamagedError, seal, unseal
 from operators.engine.store import MANIFEST, Manifest, Snap, StoreError, read_manifest, resume_of, snaps_of
 
@@ -151,11 +151,9 @@ def export(directory: Path, *, out: Path) -> None:
     users = users_of(directory)
     if users:
         raise in_use(directory, ", ".join(users))
-    fresh = out.with_name(f".{out.name}.new")
     try:
-        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123  a mode
+        with replacing(out) as file:
             lines = export_to(file, directory, manifest)
-        fresh.replace(out)
     except OSError as error:
         raise click.ClickException(f"{out}: cannot be written: {error.strerror}") from None
     click.echo(f"{lines} records written to {out}", err=True)

@@ -9,6 +9,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from threading import Thread
 
 import uvicorn
@@ -43,17 +44,24 @@ def application(
     idle_seconds: Callable[[], float],
     idle_limit_seconds: float,
     obstacles: Callable[[], Sequence[str]],
+    exposing: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Starlette:
     """Make the ASGI app.
 
-    `idle_seconds` says how long ago the flow last moved: `/healthz` is 503 above `idle_limit_seconds`, and a supervisor
-    restarts the process. `obstacles` lists in words why the flow is not ready: `/readyz` is 503 while there are any. It
-    leaves them out where `Guard` has set `DETAILS` to false: they name brokers.
+    Args:
+        registry: what `/metrics` shows.
+        idle_seconds: seconds since the flow last moved.
+        idle_limit_seconds: `/healthz` is 503 when the flow has not moved for longer; a supervisor restarts the process.
+        obstacles: reasons why the flow is not ready; `/readyz` is 503 while there are any. It leaves the reasons out
+            where `Guard` has set `DETAILS` to false: they name brokers.
+        exposing: context in which `/metrics` reads the registry; `Observer.exposing` writes the journal there.
     """
 
     def metrics(request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(registry), headers={"Content-Type": content_type, "Vary": "Accept"})
+        with exposing():
+            page = encode(registry)
+        return Response(page, headers={"Content-Type": content_type, "Vary": "Accept"})
 
     def healthz(_: Request) -> Response:
         idle = idle_seconds()

@@ -19,6 +19,7 @@ import msgspec
 from xxhash import xxh3_64_hexdigest
 
 from operators.connectors.files.jsonl import open_input, read_lines
+from operators.documents.durable import append
 from operators.domain.wire.outgoing import MAX_DEAD_BYTES
 
 Identity = tuple[str, str]
@@ -163,13 +164,14 @@ class FileBox:
                 yield _letter_of(line, f"{path}:{number}")
 
     def note(self, receipts: Sequence[Receipt]) -> None:
-        """Append to the files of receipts."""
+        """Append to the files of receipts, durably."""
         for path in self._paths:
-            lines = [receipt for receipt in receipts if receipt.place.rpartition(":")[0] == path]
+            own = [receipt for receipt in receipts if receipt.place.rpartition(":")[0] == path]
+            if not own:
+                continue
             target = Path(path + RECEIPTS)
             try:
-                with target.open("ab") as file:
-                    file.write(b"".join(msgspec.json.encode(receipt) + b"\n" for receipt in lines))
+                append(target, b"".join(msgspec.json.encode(receipt) + b"\n" for receipt in own))
             except OSError as error:
                 raise DeadLettersError(
                     f"{target}: cannot be written: {error.strerror}; it notes which letters were sent again, so that "

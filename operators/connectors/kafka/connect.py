@@ -1,4 +1,4 @@
-"""The first word with the brokers: they let this client in and have the topics, or a message says what to do."""
+"""The first contact with the brokers: they accept this client and have the topics, or the error says what to do."""
 
 from collections.abc import Mapping, Sequence
 from time import monotonic, sleep
@@ -10,35 +10,42 @@ from operators.connectors.kafka.errors import KafkaInputError, refusal
 from operators.connectors.kafka.params import part_name
 
 RETRY_SECONDS = 0.2
-"""Pause before a topic that has no leader yet is asked for again."""
+"""Pause before the metadata of a topic without a leader is requested again."""
 
 FIRST_WAIT_SECONDS = 1.0
-"""After this, and then after twice as long each time, it is looked whether the brokers refuse this client."""
+"""Time limit of the first request; it doubles each time. Between two requests a refusal by the brokers is noticed."""
 
 
-def partitions_of(config: Mapping[str, Any], topics: Sequence[str], seconds: float) -> list[str]:
-    """Name the partitions of `topics` (`topic[n]`).
+def partitions_of(config: Mapping[str, Any], topics: Sequence[str], seconds: float, use: str = "read") -> list[str]:
+    """The names of the partitions of `topics` (`topic[n]`).
+
+    Args:
+        config: settings of a consumer, with a `group.id`.
+        topics: topics that have to exist.
+        seconds: time limit for all of it.
+        use: what the topics are for, in the message of an error.
 
     Raises:
-        KafkaInputError: librdkafka refuses a setting; the brokers refuse the credentials or a certificate, which is
-            told at once; they do not answer within `seconds`; a topic is not there, or may not be described.
+        KafkaInputError: librdkafka refuses a setting; the brokers refuse the credentials or a certificate (raised at
+            once); they do not answer within `seconds`; a topic does not exist, or may not be described.
     """
-    contact = _Contact(config, topics, seconds)
+    contact = _FirstContact(config, topics, seconds, use)
     try:
         return [part_name(topic, n) for topic in topics for n in contact.partitions(topic)]
     finally:
         contact.consumer.close()
 
 
-class _Contact:
-    def __init__(self, config: Mapping[str, Any], topics: Sequence[str], seconds: float) -> None:
+class _FirstContact:
+    def __init__(self, config: Mapping[str, Any], topics: Sequence[str], seconds: float, use: str) -> None:
         self._where = config["bootstrap.servers"] or "(kafka.brokers is empty)"
         self._topics = topics
+        self._use = use
         self._seconds = seconds
         self._deadline = monotonic() + seconds
-        self._trouble: list[KafkaError] = []
+        self._errors: list[KafkaError] = []
         try:
-            self.consumer = Consumer({**config, "error_cb": self._trouble.append})
+            self.consumer = Consumer({**config, "error_cb": self._errors.append})
         except KafkaException as error:
             raise KafkaInputError(
                 f"Kafka: librdkafka refuses the settings: {error.args[0].str()}. Correct kafka.security or "
@@ -52,10 +59,10 @@ class _Contact:
                 return sorted(found.partitions)
             if found.error.code() != KafkaError.LEADER_NOT_AVAILABLE or monotonic() > self._deadline:
                 break
-            sleep(RETRY_SECONDS)  # the topic is being made just now
+            sleep(RETRY_SECONDS)  # the topic is being created
         raise KafkaInputError(
-            f"Kafka: topic {topic!r} cannot be read at {self._where}: {found.error.str()}. The topics to read are "
-            f"{', '.join(self._topics)}. Make the topic, correct its name, or allow this user to describe and read it"
+            f"Kafka: topic {topic!r} cannot be {self._use} at {self._where}: {found.error.str()} (topics: "
+            f"{', '.join(self._topics)}). Create the topic, correct its name, or allow this user to describe it"
         )
 
     def _ask(self, topic: str) -> Any:
@@ -71,14 +78,14 @@ class _Contact:
             wait *= 2
 
     def _raise_refusal(self) -> None:
-        self.consumer.poll(0)  # calls error_cb, which knows more than "timed out"
-        for error in self._trouble:
+        self.consumer.poll(0)  # calls error_cb, whose errors are more precise than "timed out"
+        for error in self._errors:
             if hint := refusal(error):
                 raise KafkaInputError(f"Kafka: {self._where} refuses this client: {error.str()}. {hint}")
 
     def _give_up(self, error: KafkaException) -> None:
-        reasons = {cause.code(): cause.str() for cause in self._trouble or error.args[:1]}  # the last of each kind
+        reasons = {cause.code(): cause.str() for cause in self._errors or error.args[:1]}  # the last of each kind
         raise KafkaInputError(
             f"Kafka: no answer from {self._where} in {self._seconds:g} s: {'; '.join(reasons.values())}. "
-            "Check kafka.brokers, and kafka.security: a listener that wants TLS answers nothing to a client without it"
+            "Check kafka.brokers, and kafka.security: a listener with TLS does not answer a client without it"
         ) from error

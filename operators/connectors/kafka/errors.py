@@ -1,4 +1,4 @@
-"""What can go wrong with Kafka, in words: where, what the broker said, and what to do."""
+"""Kafka's errors as messages: where, what the broker answered, and what to do."""
 
 from confluent_kafka import KafkaError
 
@@ -12,19 +12,19 @@ UNREACHABLE = frozenset(
         KafkaError._SSL,  # noqa: SLF001 - as above
     }
 )
-"""Codes that say: this client cannot talk to a broker now. librdkafka goes on trying by itself."""
+"""Codes of a connection that is lost or was never there; librdkafka retries by itself."""
 
 ALL_DOWN = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001 - as above
-"""No broker can be talked to."""
+"""No broker can be reached."""
 
 NO_SUCH_OFFSET = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001 - as above
 """A fetch from an offset that the broker does not have, where no reset is allowed."""
 
 TIMED_OUT = frozenset({KafkaError._TIMED_OUT, KafkaError.REQUEST_TIMED_OUT})  # noqa: SLF001 - as above
-"""Nobody answered in time."""
+"""No answer in time."""
 
 END_OF_PARTITION = KafkaError._PARTITION_EOF  # noqa: SLF001 - as above
-"""No error: the partition has been read to its end."""
+"""Not an error: the partition has been read to its end."""
 
 _AUTHENTICATION = KafkaError._AUTHENTICATION  # noqa: SLF001 - as above
 _SSL = KafkaError._SSL  # noqa: SLF001 - as above
@@ -32,7 +32,7 @@ _UNDELIVERED = KafkaError._MSG_TIMED_OUT  # noqa: SLF001 - as above
 
 
 class KafkaInputError(RuntimeError):
-    """Reading from Kafka cannot go on without a person's decision."""
+    """Reading from Kafka cannot continue until the settings, the topic or the rights are corrected."""
 
 
 class KafkaOutputError(RuntimeError):
@@ -40,7 +40,7 @@ class KafkaOutputError(RuntimeError):
 
 
 def input_error(name: str | None, error: KafkaError) -> KafkaInputError:
-    """Say what happened where: in a partition, or (None) in the whole cluster.
+    """The error of a partition, or (None) of the whole cluster.
 
     >>> print(input_error("csq.events[2]", KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)))
     Kafka: csq.events[2] cannot be read: Broker: Topic authorization failed
@@ -49,30 +49,30 @@ def input_error(name: str | None, error: KafkaError) -> KafkaInputError:
 
 
 def expired(name: str, position: int, held: tuple[int, int]) -> str:
-    """Say that a position is outside of what the broker holds, from the first offset to the next that will be written.
+    """Describe a stored position that the broker does not hold; `held` is its first offset and the next to be written.
 
     >>> expired("csq.events[2]", 17, (40, 90))
     'csq.events[2]: the stored position is 17, but the broker holds 40 to 89: 23 events have expired unread'
     >>> expired("csq.events[2]", 17, (3, 3))
-    'csq.events[2]: the stored position is 17, but the broker holds nothing: the topic was made anew, or cut off'
+    'csq.events[2]: the stored position is 17, but the broker holds nothing: the topic was recreated or truncated'
     """
     low, high = held
     holds = f"{low} to {high - 1}" if high > low else "nothing"
-    why = f"{low - position} events have expired unread" if position < low else "the topic was made anew, or cut off"
+    why = f"{low - position} events have expired unread" if position < low else "the topic was recreated or truncated"
     return f"{name}: the stored position is {position}, but the broker holds {holds}: {why}"
 
 
 def expired_error(topic: str, name: str, position: int, held: tuple[int, int]) -> KafkaInputError:
-    """Say what was lost, and which setting goes on nevertheless."""
+    """What was lost, and which setting continues nevertheless."""
     return KafkaInputError(
-        f"Kafka: {expired(name, position, held)}. To go on, set kafka.on_expired_offset for topic {topic} to earliest "
-        "(the oldest event that is left) or latest (only what comes from now on); what lies between is lost. The other "
+        f"Kafka: {expired(name, position, held)}. To continue, set kafka.on_expired_offset for topic {topic} to "
+        "earliest (the oldest event that is left) or latest (only new events); the events between are lost. The other "
         "state in the recovery store is kept"
     )
 
 
 def refusal(error: KafkaError) -> str | None:
-    """What to check where a broker answers but will not let this client in; None where it may only be away.
+    """What to check when a broker answers but rejects this client; None when it may only be unreachable.
 
     >>> refusal(KafkaError(KafkaError._AUTHENTICATION))
     'Check sasl.mechanism, sasl.username and sasl.password under kafka.security'
@@ -82,23 +82,23 @@ def refusal(error: KafkaError) -> str | None:
     if code == _AUTHENTICATION:
         return "Check sasl.mechanism, sasl.username and sasl.password under kafka.security"
     if "SSL alert" in text:
-        return "Check ssl.certificate.location and ssl.key.location under kafka.security: the broker wants them"
-    if code == _SSL and "Disconnected" not in text:  # which a broker that is stopping does too
+        return "Check ssl.certificate.location and ssl.key.location under kafka.security: the broker requires them"
+    if code == _SSL and "Disconnected" not in text:  # which a broker that is shutting down does too
         return "Check security.protocol and ssl.ca.location under kafka.security, and the names in kafka.brokers"
     return None
 
 
-def failure(topic: str | None, key: str, error: KafkaError) -> str:
-    """Say which record failed and why; never its value, which may be a customer's words.
+def record_failure(topic: str | None, key: str, error: KafkaError) -> str:
+    """Describe a record that was not delivered; without its value, which may be a customer's words.
 
-    >>> failure("csq.alerts", "refunds", KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
+    >>> record_failure("csq.alerts", "refunds", KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
     "Kafka: a record for topic csq.alerts, key 'refunds', was not delivered: Broker: Message size too large"
     """
     return f"Kafka: a record for topic {topic}, key {key!r}, was not delivered: {error.str()}"
 
 
 def delivery_failure(topic: str | None, records: int, error: KafkaError, seconds: float) -> str:
-    """Say which records failed, why, and what to do.
+    """Describe records that were not delivered: how many, why, and what to do.
 
     >>> print(delivery_failure("csq.alerts", 3, KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED), 120))
     Kafka: 3 records for topic csq.alerts were not delivered: Broker: Topic authorization failed. Allow this user to \
@@ -110,18 +110,27 @@ write to the topic
     return f"{text}. {_delivery_hint(error, seconds)}"
 
 
+def missing_output(topic: str, answer: str) -> str:
+    """Describe an output topic that does not exist, and what to do.
+
+    >>> print(missing_output("csq.alerts", "Broker: Unknown topic or partition"))
+    Kafka: output topic csq.alerts: Broker: Unknown topic or partition. Create it (kafka-topics.sh --create --topic \
+csq.alerts), or correct its name under kafka.outputs
+    """
+    create = f"Create it (kafka-topics.sh --create --topic {topic}), or correct its name under kafka.outputs"
+    return f"Kafka: output topic {topic}: {answer}. {create}"
+
+
 def _delivery_hint(error: KafkaError, seconds: float) -> str:
     match error.code():
         case code if code == _UNDELIVERED:
-            return (
-                f"No broker took it within {seconds:g} s (kafka.delivery_seconds). Start again when brokers answer: "
-                "what no snapshot covers is done again"
-            )
+            acknowledged = f"No broker acknowledged it within {seconds:g} s (kafka.delivery_seconds)"
+            return f"{acknowledged}. Start again when the brokers answer"
         case KafkaError.TOPIC_AUTHORIZATION_FAILED:
             return "Allow this user to write to the topic"
         case KafkaError.MSG_SIZE_TOO_LARGE:
             return "Raise max.message.bytes of the topic, and message.max.bytes under kafka.librdkafka"
         case KafkaError.UNKNOWN_TOPIC_OR_PART | KafkaError._UNKNOWN_TOPIC:  # noqa: SLF001 - a public code, as above
-            return "Make the topic, or correct its name under kafka.outputs"
+            return "Create the topic, or correct its name under kafka.outputs"
         case _:
-            return "Mend the cause and start again: what no snapshot covers is done again"
+            return "Correct the cause and start again"

@@ -5,16 +5,15 @@ They live as long as the letters do, every machine sees them, and nothing has to
 offset could not say it: letters are sent again by reason and source, not in a row.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from time import monotonic, sleep
-from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from operators.connectors.files.letters import DeadLettersError, Letter, Receipt
-from operators.connectors.kafka.errors import failure
 from operators.connectors.kafka.params import KafkaParams
+from operators.connectors.kafka.producer import Headers, Sender
 
 AT_ONCE = 500
 """Records asked for at once."""
@@ -26,8 +25,6 @@ MARK = "csq-redriven"
 """Header of a receipt, and of an event that was sent again: how often."""
 FROM = "csq-redriven-from"
 """Header of both: where the letter lies."""
-
-Headers = list[tuple[str, str | bytes | None]]
 
 
 class TopicBox:
@@ -69,7 +66,7 @@ class TopicBox:
         sender = Sender(self._params)
         for receipt in receipts:
             part = int(receipt.place.split(":")[-2])
-            sender.send(self.name, part, receipt.id, None, _headers_of(receipt))
+            sender.send(self.name, receipt.id, None, partition=part, headers=_headers_of(receipt))
         sender.flush()
 
     def _consumer(self) -> Consumer:
@@ -147,64 +144,10 @@ def _text(value: bytes | str | None) -> str:
 
 
 def _headers_of(receipt: Receipt) -> Headers:
-    told: Headers = [(MARK, str(receipt.times)), (FROM, receipt.place), ("digest", receipt.digest)]
-    return [*told, ("at", receipt.at), ("to", receipt.to)]
-
-
-class Sender:
-    """A producer that tells of each record whether it was delivered."""
-
-    def __init__(self, params: KafkaParams) -> None:
-        own = {
-            "enable.idempotence": True,
-            "compression.type": "lz4",
-            "linger.ms": 5,
-            "message.timeout.ms": int(params.delivery_seconds * 1000),
-            "partitioner": "murmur2_random",
-        }
-        self._producer = Producer(params.client_config(own))
-        self._failed: list[str] = []
-
-    def send(
-        self,
-        topic: str,
-        part: int | None,
-        key: str,
-        value: bytes | None,
-        headers: Headers,
-        delivered: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Hand a record over; `delivered` is called from within `send` or `flush` once the brokers have it."""
-
-        def told(error: KafkaError | None, message: Message) -> None:
-            if error is None:
-                delivered()
-            else:
-                self._failed.append(failure(message.topic(), key, error))
-
-        where: dict[str, Any] = {} if part is None else {"partition": part}
-        while True:
-            try:
-                self._producer.produce(topic, value, key, on_delivery=told, headers=headers, **where)
-            except BufferError:
-                self._producer.poll(POLL_SECONDS)
-            except KafkaException as error:
-                raise DeadLettersError(failure(topic, key, error.args[0])) from None
-            else:
-                break
-        self._producer.poll(0)
-        self._raise_failed()
-
-    def flush(self) -> None:
-        """Wait until all are delivered.
-
-        Raises:
-            DeadLettersError: one was not.
-        """
-        self._producer.flush()  # each record has its own time limit: kafka.delivery_seconds
-        self._raise_failed()
-
-    def _raise_failed(self) -> None:
-        if self._failed:
-            more = f" (and {len(self._failed) - 1} more)" if len(self._failed) > 1 else ""
-            raise DeadLettersError(self._failed[0] + more)
+    return [
+        (MARK, str(receipt.times)),
+        (FROM, receipt.place),
+        ("digest", receipt.digest),
+        ("at", receipt.at),
+        ("to", receipt.to),
+    ]

@@ -5,15 +5,16 @@ process; where the topic ended when the process began divides what was told befo
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable
 from time import monotonic, sleep
 
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # its stub forgets to export it
 
 from operators.connectors.kafka.errors import UNREACHABLE, KafkaInputError, KafkaOutputError
 from operators.connectors.kafka.params import KafkaParams
+from operators.connectors.kafka.producer import QueueFullError, RecordProducer
 
 LOG = logging.getLogger(__name__)
 
@@ -39,6 +40,10 @@ _BEING_MADE = frozenset(
     }
 )
 CLOSE_SECONDS = 5.0
+STALE = (
+    "Other processes would score with old weights; start again when the brokers answer, or allow this user to write to "
+    "the topic"
+)
 
 
 def ensure(params: KafkaParams, topic: str) -> None:
@@ -141,56 +146,57 @@ class ModelsReader:
 class ModelsSink(DynamicSink[list[tuple[str, bytes]]]):
     """Writes lists of (key, value) to the topic, in their order."""
 
-    def __init__(self, params: KafkaParams, topic: str) -> None:
-        """Remember where; connects to nothing yet."""
+    def __init__(self, params: KafkaParams, topic: str, beat: Callable[[], object] = lambda: None) -> None:
+        """Connect to nothing yet; `beat` is called while the flow waits for room in the producer's queue."""
         self._params = params
         self._topic = topic
+        self._beat = beat
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> "_ModelsSinkPart":
         """Give the one worker its producer."""
-        return _ModelsSinkPart(self._params, self._topic)
+        return _ModelsSinkPart(self._params, self._topic, self._beat)
 
 
 class _ModelsSinkPart(StatelessSinkPartition[list[tuple[str, bytes]]]):
-    def __init__(self, params: KafkaParams, topic: str) -> None:
+    def __init__(self, params: KafkaParams, topic: str, beat: Callable[[], object]) -> None:
         self._topic = topic
+        self._beat = beat
         self._failed: KafkaError | None = None
-        own = {
-            "enable.idempotence": True,
-            "compression.type": "lz4",
-            "linger.ms": 5,
-            "message.timeout.ms": int(params.delivery_seconds * 1000),
-            "delivery.report.only.error": True,
-        }
-        self._producer = Producer(params.client_config(own))
+        self._full = False
+        self._producer = RecordProducer(params, self._on_delivery, while_full=self._while_full)
 
     def write_batch(self, items: list[list[tuple[str, bytes]]]) -> None:
+        self._full = False
         for records in items:
-            self._write(records)
-        self._producer.poll(0)
-        if self._failed is not None:
-            raise KafkaOutputError(
-                f"Kafka: weights for topic {self._topic} were not delivered: {self._failed.str()}. Other processes "
-                "would score with old ones; start again when the brokers answer, or allow this user to write there"
-            )
+            for key, value in records:
+                self._produce(key, value)
+        self._producer.poll()
+        self._raise_failed()
 
-    def _write(self, records: Iterable[tuple[str, bytes]]) -> None:
-        for key, value in records:
-            try:
-                self._producer.produce(self._topic, value, key, PARTITION, on_delivery=self._on_delivery)
-            except (
-                BufferError
-            ):  # the broker is away and much was learned: what is missed now is told with the next whole
-                LOG.warning(
-                    "Kafka: no room for further weights for topic %s; waiting for the brokers",
-                    self._topic,
-                    extra={"event": "models_topic_full"},
-                )
-                self._producer.poll(1.0)
-                self._producer.produce(self._topic, value, key, PARTITION, on_delivery=self._on_delivery)
+    def _produce(self, key: str, value: bytes) -> None:
+        try:
+            self._producer.produce(self._topic, value, key, partition=PARTITION)
+        except QueueFullError as error:
+            raise KafkaOutputError(f"{error}. {STALE}") from None
+
+    def _while_full(self) -> None:
+        if not self._full:
+            self._full = True
+            LOG.warning(
+                "Kafka: the queue of weights for topic %s is full; waiting for the brokers",
+                self._topic,
+                extra={"event": "models_topic_full"},
+            )
+        self._beat()
 
     def _on_delivery(self, error: KafkaError | None, _: Message) -> None:
         self._failed = self._failed or error
+
+    def _raise_failed(self) -> None:
+        if self._failed is not None:
+            raise KafkaOutputError(
+                f"Kafka: weights for topic {self._topic} were not delivered: {self._failed.str()}. {STALE}"
+            )
 
     def close(self) -> None:
         self._producer.flush(CLOSE_SECONDS)

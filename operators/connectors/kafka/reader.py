@@ -1,17 +1,16 @@
 """The one librdkafka consumer of a process, which reads all its partitions.
 
-How time is told. librdkafka reports the end of a partition once, and then holds a fetch open that the broker answers as
-soon as something new is there. So after a poll that left librdkafka's queue empty, a partition whose last word was
-"end" has been read up to the moment that poll began, `Reader.drained_at`, but no further than the moment its broker was
-last heard, `Partition.heard_at`. When a broker cannot be reached the end itself is in doubt: each partition must prove
-it anew, and is asked to, now and then, by a seek to where it stands.
+How it knows up to when everything was read. librdkafka reports the end of a partition once, and then holds a fetch open
+that the broker answers as soon as there is a new record. So after a poll that left librdkafka's queue empty, a
+partition whose last report was "end" has been read up to the moment that poll began, `Reader.drained_at`, but no
+further than the moment its broker was last heard, `PartitionBuffer.heard_at`. When a broker cannot be reached the end
+itself is in doubt: each partition must report it again, which a seek to its position causes.
 """
 
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from threading import Event, Lock
-from time import monotonic, time
+from time import monotonic
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -26,32 +25,43 @@ from operators.connectors.kafka.errors import (
     input_error,
 )
 from operators.connectors.kafka.params import OnExpired
-from operators.connectors.kafka.partition import Partition
-from operators.connectors.kafka.stats import silence_seconds
-from operators.connectors.kafka.status import SourceStatus
+from operators.connectors.kafka.partition import PartitionBuffer
+from operators.connectors.kafka.status import SourceStatus, silence_seconds
 
 LOG = logging.getLogger(__name__)
 
 BUSY_REST_SECONDS = 0.001
-"""Pause after a poll that emptied the queue: what comes meanwhile is taken at once, and latency stays near 1 ms."""
+"""Pause after a poll that emptied the queue; it bounds the latency of a record that arrives meanwhile."""
 
 IDLE_REST_SECONDS = 0.005
-"""The same when nothing has come for `IDLE_AFTER_SECONDS`: hardly any CPU."""
+"""The same when no record has arrived for `IDLE_AFTER_SECONDS`; it bounds the CPU time of an idle process."""
 
 IDLE_AFTER_SECONDS = 0.1
 
 BUFFERED_BATCHES = 2
-"""Batches held for all partitions together; beyond that records wait in librdkafka's queue, bounded in bytes."""
+"""Batches buffered for all partitions together; more records stay in librdkafka's queue, which is bounded in bytes."""
 
 ASK_AGAIN_SECONDS = (0.5, 4.0)
-"""First and longest pause between questions to partitions whose end is in doubt; each pause doubles."""
+"""First and longest pause between requests to partitions whose end is in doubt; each pause doubles."""
 
 HELD_SECONDS = 5.0
-"""Bound on the brokers' answer to what they hold of a partition."""
+"""Time limit for the first and last offset of a partition."""
 
 
 class Reader:
-    """Reads all partitions of this process, once the flow knows them all and `ready` says so."""
+    """Reads all partitions of this process, once the flow knows them all and `ready` returns True.
+
+    Args:
+        config: settings of the consumer.
+        batch_size: records per partition handed on at once.
+        tick_seconds: seconds between two reports of the time by a partition at its end.
+        commits: whether positions are committed to the consumer group.
+        on_expired: by topic, what to do where the broker does not hold a position.
+        ready: asked before reading begins.
+        stop: set when reading is to end.
+        status: gets positions and the end of reading.
+        clock: POSIX seconds.
+    """
 
     def __init__(
         self,
@@ -64,8 +74,8 @@ class Reader:
         ready: Callable[[], bool],
         stop: Event,
         status: SourceStatus,
+        clock: Callable[[], float],
     ) -> None:
-        """Make the consumer; nothing is read yet."""
         self.batch_size = batch_size
         self.tick_seconds = tick_seconds
         self.commits = commits
@@ -73,32 +83,31 @@ class Reader:
         self.status = status
         self.lock = Lock()
         self.drained_at: float | None = None
-        """POSIX s at which the last poll began that emptied librdkafka's queue."""
-        self.awake_at = datetime.now(UTC)
-        """When the next poll is due."""
+        """POSIX seconds at which the last poll began that emptied librdkafka's queue."""
         callbacks = {"error_cb": self._on_error, "on_commit": self._on_commit, "stats_cb": self._on_statistics}
         self.consumer = Consumer({**config, **callbacks})
+        self._clock = clock
         self._on_expired = on_expired
         self._ready = ready
         self._open = False
-        self._partitions: dict[tuple[str | None, int | None], Partition] = {}
+        self._partitions: dict[tuple[str | None, int | None], PartitionBuffer] = {}
         self._next_poll = 0.0
         self._last_record = monotonic()
         self._shaken = False
         self._ask_at = 0.0
         self._ask_pause = ASK_AGAIN_SECONDS[0]
-        self._expired: list[Partition] = []
+        self._expired: list[PartitionBuffer] = []
         self._commits_fail = False
         self._broken: KafkaInputError | None = None
 
-    def add(self, partition: Partition) -> None:
-        """Read this one too, from its position."""
+    def add(self, partition: PartitionBuffer) -> None:
+        """Read this partition too, from its position."""
         with self.lock:
             self._partitions[partition.topic, partition.number] = partition
             self._open = False
 
-    def remove(self, partition: Partition) -> None:
-        """Read this one no longer."""
+    def remove(self, partition: PartitionBuffer) -> None:
+        """Stop reading this partition; the last one closes the consumer."""
         with self.lock:
             del self._partitions[partition.topic, partition.number]
             if not self._partitions:
@@ -106,7 +115,11 @@ class Reader:
                 self.status.end()
 
     def poll(self) -> None:
-        """Give each partition what librdkafka has for it; does nothing before its time, and never waits."""
+        """Move what librdkafka has into the buffers; returns at once, without effect before the next poll is due.
+
+        Raises:
+            KafkaInputError: a partition cannot be read, or an offset has expired.
+        """
         with self.lock:
             now = monotonic()
             if now < self._next_poll:
@@ -117,10 +130,10 @@ class Reader:
             self._ask_again(now)
             self._go_on_where_expired(now)
             self._shaken = False
-            began = time()
+            began = self._clock()
             messages = self.consumer.consume(self.batch_size, 0)
             self._deal(messages)
-            if not self.status.connected:  # the watch has lost the brokers: they cannot say what is not there
+            if not self.status.connected:  # the watch has lost the brokers: an end may be outdated
                 self._doubt()
             if self._broken is not None:
                 # In a cluster of processes Bytewax loses the text of an exception.
@@ -132,8 +145,12 @@ class Reader:
                 self.drained_at = began
                 self._rest(BUSY_REST_SECONDS if now - self._last_record < IDLE_AFTER_SECONDS else IDLE_REST_SECONDS)
 
-    def commit(self, partition: Partition) -> None:
-        """Tell the consumer group where it stands, without waiting for the answer."""
+    def rest_seconds(self) -> float:
+        """Seconds until the next poll is due."""
+        return max(self._next_poll - monotonic(), 0.0)
+
+    def commit(self, partition: PartitionBuffer) -> None:
+        """Commit its position to the consumer group, without waiting for the answer."""
         try:
             where = TopicPartition(partition.topic, partition.number, partition.position)
             self.consumer.commit(offsets=[where], asynchronous=True)
@@ -157,11 +174,10 @@ class Reader:
 
     def _rest(self, seconds: float) -> None:
         self._next_poll = monotonic() + seconds
-        self.awake_at = datetime.now(UTC) + timedelta(seconds=seconds)
 
     def _deal(self, messages: list[Message]) -> None:
         partitions = self._partitions
-        for message in messages:  # the hottest loop of the source: nothing is made per record
+        for message in messages:  # the hottest loop of the source: no allocation per record
             if (error := message.error()) is not None:
                 self._note(message, error)
             elif (partition := partitions.get((message.topic(), message.partition()))) is not None:
@@ -171,12 +187,12 @@ class Reader:
                 partition.doubted = False
 
     def _note(self, message: Message, error: KafkaError) -> None:
-        """Take a message that is none."""
+        """Handle a message that is an error or an end of partition."""
         partition, offset = self._partitions.get((message.topic(), message.partition())), message.offset()
         if error.code() == END_OF_PARTITION:
             if partition is not None and offset is not None:
                 partition.ended_at(offset)
-                if self._shaken:  # the broker may have said so before it was lost
+                if self._shaken:  # the broker may have reported it before it was lost
                     partition.doubt()
         elif error.code() in UNREACHABLE:
             self._on_error(error)
@@ -186,7 +202,7 @@ class Reader:
             self._broken = self._broken or input_error(None if partition is None else partition.name, error)
 
     def _go_on_where_expired(self, now: float) -> None:
-        """Move partitions whose position the broker does not hold to where the settings say, or give up."""
+        """Move partitions whose position the broker does not hold as the settings say, or give up."""
         if now < self._ask_at:
             return
         waiting, self._expired = self._expired, []
@@ -209,7 +225,7 @@ class Reader:
             else:
                 partition.skip_to(where.offset)
                 LOG.warning(
-                    "Kafka: %s; reading goes on at %d (kafka.on_expired_offset: %s)",
+                    "Kafka: %s; reading continues at %d (kafka.on_expired_offset: %s)",
                     expired(partition.name, position, held),
                     where.offset,
                     chosen,
@@ -217,7 +233,7 @@ class Reader:
                 )
 
     def _ask_again(self, now: float) -> None:
-        """Let partitions whose end is in doubt report it again, as soon as their broker answers."""
+        """Make partitions whose end is in doubt report it again, as soon as their broker answers."""
         if now < self._ask_at:
             return
         for partition in self._partitions.values():
@@ -230,9 +246,9 @@ class Reader:
         self._ask_pause = min(self._ask_pause * 2, ASK_AGAIN_SECONDS[1]) if self._ask_at > now else ASK_AGAIN_SECONDS[0]
 
     def _on_error(self, error: KafkaError) -> None:
-        """Hear of trouble that belongs to no partition; librdkafka calls this inside `consume`.
+        """Handle an error of no particular partition; librdkafka calls this inside `consume`.
 
-        That may be long after it happened, and one broker of many may be meant: whether contact is lost says the watch.
+        That may be long after it happened, and it may concern one broker of many; the watch decides on loss of contact.
         """
         if error.fatal():
             self._broken = input_error(None, error)
@@ -247,19 +263,19 @@ class Reader:
             partition.doubt()
 
     def _on_statistics(self, statistics: str) -> None:
-        """Hear, inside `consume`, when each broker last spoke; made after the last poll that left nothing behind."""
+        """Note, inside `consume`, when each broker was last heard; the statistics are younger than `drained_at`."""
         if self.drained_at is not None:
             for where, silent in silence_seconds(statistics).items():
                 if (partition := self._partitions.get(where)) is not None:
                     partition.heard_at = self.drained_at - silent
 
     def _on_commit(self, error: KafkaError | None, where: list[TopicPartition]) -> None:
-        """Hear, inside `consume`, what became of a commit. Nobody reads it back here, so failure is only told, once."""
+        """Log, inside `consume`, when commits begin to fail, and when they succeed again."""
         error = error or next((one.error for one in where if one.error is not None), None)
         if error is not None and not self._commits_fail:
             LOG.warning(
-                "Kafka: positions are not committed to the consumer group (kafka.group_id): %s; its lag is not seen, "
-                "but nothing is lost: the recovery store has them",
+                "Kafka: positions are not committed to the consumer group (kafka.group_id): %s; lag tools do not see "
+                "them, but nothing is lost: the recovery store has them",
                 error.str(),
                 extra={"event": "commits_failing"},
             )

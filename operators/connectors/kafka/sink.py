@@ -1,9 +1,9 @@
-"""Kafka out: records are delivered before the snapshot of their epoch counts, or the process stops with an error.
+"""The Kafka sink: records are delivered before the snapshot of their epoch counts, or the process stops with an error.
 
-Why a partitioned sink without state. Bytewax's `DynamicSink` hears nothing of epochs: it could only flush each batch.
-The parts of a `FixedPartitionedSink` are asked for a snapshot when an epoch in which they wrote ends, and the epoch is
-final only when they have answered. So `snapshot` waits for all deliveries and raises if one failed: the epoch is then
-done again after the restart. This is at-least-once; the ids of records derive from the causing event, so readers can
+Why a partitioned sink without state: Bytewax gives a `DynamicSink` no notice of epochs, so it could only flush each
+batch. A part of a `FixedPartitionedSink` is asked for a snapshot when an epoch in which it wrote ends, and the epoch is
+final only when all parts have answered. So `snapshot` waits for all deliveries and raises if one failed: the epoch is
+then repeated after the restart. This is at-least-once; the ids of records derive from the causing event, so readers can
 drop repeats.
 """
 
@@ -15,75 +15,69 @@ from time import monotonic
 from typing import NoReturn
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, Message
 
 from operators.connectors.kafka.errors import KafkaOutputError, delivery_failure
 from operators.connectors.kafka.params import KafkaParams
+from operators.connectors.kafka.producer import FLUSH_STEP_SECONDS, RecordProducer
 from operators.domain.wire.outgoing import Outgoing
 
 LOG = logging.getLogger(__name__)
 
 PARTS = 64
-"""Fixed for ever, as the recovery store names them; also the most processes that may write."""
+"""Names of parts in the recovery store, so it never changes; also the maximum number of processes."""
 
 FLUSH_GRACE_SECONDS = 5.0
-"""A flush outlives the last record's own time limit by this, so that the record's own error is what is told."""
+"""A flush outlives the last record's time limit by this, so that the record's own error is reported."""
 
 CLOSE_SECONDS = 5.0
-"""Bound on the last flush; normally nothing is left for it, as the last epoch's snapshot has waited already."""
+"""Bound on the last flush; normally nothing is left, as the snapshot of the last epoch has waited already."""
 
-FULL_WAIT_SECONDS = 0.05
-"""Pause while librdkafka's own queue is full."""
-
-FLUSH_STEP_SECONDS = 0.5
-"""While a flush waits, failures are looked at, and the process shows that it lives, as often as this."""
-
-REPEATED = "Nothing is lost: the next start does again what no snapshot covers"
+REPEATED = "Nothing is lost: the next start repeats what no snapshot covers"
 
 
 class Deliveries:
-    """The one producer of a process, and what became of its records."""
+    """The one producer of a process, and the reports of its deliveries."""
 
     def __init__(
         self, params: KafkaParams, topic_of: Callable[[str], str], beat: Callable[[], object] = lambda: None
     ) -> None:
-        """Make the producer; it connects by itself."""
+        """Create the producer; it connects by itself."""
         self._topic_of = topic_of
         self._seconds = params.delivery_seconds
         self._beat = beat
         self._failed: list[tuple[str | None, KafkaError]] = []
         self._closed = False
-        own = {
-            "enable.idempotence": True,  # no repeats and no disorder by retries; implies acks=all
-            "compression.type": "lz4",
-            "linger.ms": 5,
-            "message.timeout.ms": int(params.delivery_seconds * 1000),
-            "partitioner": "murmur2_random",  # the same key, the same partition as Java producers
-            "delivery.report.only.error": True,  # a report for every record, but Python is only called for failures
-            "error_cb": self._on_error,
-        }
-        self._producer = Producer(params.client_config(own))
+        self._producer = RecordProducer(params, self._on_delivery, while_full=beat)
 
     def write(self, records: list[Outgoing]) -> None:
-        """Hand records over; raise for any earlier one that failed."""
+        """Queue records.
+
+        Raises:
+            KafkaOutputError: an earlier record was not delivered, or the queue stays full.
+        """
         for record in records:
             self._produce(record)
-        self._producer.poll(0)
+        self._producer.poll()
         self._raise_failed()
 
     def flush(self) -> None:
-        """Wait until all records are delivered; raise as soon as one was not."""
+        """Wait until all records are delivered.
+
+        Raises:
+            KafkaOutputError: one was not.
+        """
         seconds = self._seconds + FLUSH_GRACE_SECONDS
         deadline = monotonic() + seconds
         while left := self._producer.flush(FLUSH_STEP_SECONDS):
             self._beat()
             self._raise_failed()
             if monotonic() > deadline:
-                self._raise(f"Kafka: {left} records are still not delivered after {seconds:g} s. {REPEATED}")
+                self._raise(f"Kafka: {left} records are still not delivered after {seconds:g} s")
         self._raise_failed()
 
     def close(self) -> None:
-        """Flush for a short while, once. Raises nothing: Bytewax calls this also while it unwinds from an error."""
+        """Flush for up to `CLOSE_SECONDS`, once. Raises nothing: Bytewax also calls this after an error."""
         if self._closed:
             return
         self._closed = True
@@ -98,36 +92,16 @@ class Deliveries:
             )
 
     def _produce(self, record: Outgoing) -> None:
-        topic = self._topic_of(record.stream)
-        deadline = monotonic() + self._seconds
-        while True:
-            try:
-                self._producer.produce(
-                    topic,
-                    record.value,
-                    record.key or None,
-                    on_delivery=self._on_delivery,
-                    headers=list(record.headers) or None,
-                )
-            except BufferError:
-                self._producer.poll(FULL_WAIT_SECONDS)
-                self._beat()
-                self._raise_failed()
-                if monotonic() > deadline:
-                    full = f"Kafka: {topic}: the producer's queue has been full for {self._seconds:g} s"
-                    self._raise(f"{full}. {REPEATED}")
-            except KafkaException as error:
-                self._failed.append((topic, error.args[0]))
-                self._raise_failed()
-            else:
-                return
+        try:
+            self._producer.produce(
+                self._topic_of(record.stream), record.value, record.key or None, headers=record.headers
+            )
+        except KafkaOutputError as error:
+            self._raise(str(error))
 
     def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
             self._failed.append((message.topic(), error))
-
-    def _on_error(self, error: KafkaError) -> None:
-        LOG.debug("Kafka: %s", error.str())  # what it does to records is told by their delivery reports
 
     def _raise_failed(self) -> None:
         if not self._failed:
@@ -141,11 +115,12 @@ class Deliveries:
             )
         )
 
-    def _raise(self, msg: str) -> NoReturn:
-        self._closed = True  # what is left has no one to wait for it
+    def _raise(self, why: str) -> NoReturn:
+        self._closed = True  # nothing waits for the records that are left
+        message = f"{why}. {REPEATED}"
         # In a cluster of processes Bytewax loses the text of an exception.
-        LOG.error("%s", msg, extra={"event": "delivery_failed"})
-        raise KafkaOutputError(msg)
+        LOG.error("%s", message, extra={"event": "delivery_failed"})
+        raise KafkaOutputError(message)
 
 
 class SinkPart(StatefulSinkPartition[list[Outgoing], None]):
@@ -156,25 +131,25 @@ class SinkPart(StatefulSinkPartition[list[Outgoing], None]):
         self._deliveries = deliveries
 
     def write_batch(self, values: list[list[Outgoing]]) -> None:
-        """Send the records of some lanes' batches."""
+        """Send the records of the batches of some lanes."""
         for records in values:
             self._deliveries.write(records)
 
     def snapshot(self) -> None:
-        """End an epoch: nothing to store, but all of it must have been delivered."""
+        """Wait for the deliveries of the epoch; there is nothing to store."""
         self._deliveries.flush()
 
     def close(self) -> None:
-        """Flush for a short while."""
+        """Flush for up to `CLOSE_SECONDS`."""
         self._deliveries.close()
 
 
 class KafkaSink(FixedPartitionedSink[list[Outgoing], None]):
-    """Writes a keyed stream of lists of `Outgoing`: `(lane, [records])`, a lane's batch at once.
+    """Writes a keyed stream of lists of `Outgoing`: `(lane, [records])`, the batch of a lane at once.
 
-    Records leave through the process that made them: of the `PARTS` names that all processes know, each owns every
-    `processes`-th, and uses the first of them for all it has. The names are the same for any number of processes, so a
-    store can be resumed with another number. Records of one key of one process keep their order.
+    Each process writes its own records. Of the `PARTS` names of parts, each process owns every `processes`-th and uses
+    the first of them. The names do not depend on the number of processes, so another number can resume the store.
+    Records of one key of one process keep their order.
     """
 
     def __init__(
@@ -188,7 +163,7 @@ class KafkaSink(FixedPartitionedSink[list[Outgoing], None]):
     ) -> None:
         """Name the topic of each stream: by a function, or a mapping (streams that it lacks: their own name).
 
-        `beat` is called now and then while the flow waits for deliveries: it waits for brokers, it is not stuck.
+        `beat` is called twice a second or more while the flow waits for deliveries: it is waiting, not stuck.
         """
         if not 0 <= process < processes <= PARTS:
             msg = f"process {process} of {processes}: expected 0 <= process < processes <= {PARTS}"
@@ -202,15 +177,15 @@ class KafkaSink(FixedPartitionedSink[list[Outgoing], None]):
         self._lock = Lock()
 
     def list_parts(self) -> list[str]:
-        """Give this process's own share of all names."""
+        """Names of the parts of this process."""
         return [f"{n:02d}" for n in range(self._process, PARTS, self._processes)]
 
     def part_fn(self, item_key: str) -> int:
-        """Choose this process's own part."""
+        """The part of this process."""
         return self._process
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> SinkPart:
-        """Make a part; the first one makes the process's producer."""
+        """Make a part; the first one creates the producer of the process."""
         with self._lock:
             if self._deliveries is None:
                 self._deliveries = Deliveries(self._params, self._topic_of, self._beat)

@@ -1,48 +1,76 @@
-"""Kafka in: the partitions of some topics as chunks of raw values.
+"""The Kafka source: the partitions of some topics as chunks of raw values.
 
-What comes in: records of Kafka, of which only value and offset are looked at. What goes out: `Chunk`, with values of
-one partition each. Key: one Bytewax part per partition, `topic[n]`; Bytewax spreads the parts over the processes. State
-of a part: the next offset to hand on, a number. On resume: reading goes on exactly there; `KafkaParams.start` is only
-for partitions without a state, so for the first start and for partitions that are new.
+In: records of Kafka, of which only value and offset are used. Out: `Chunk`, with values of one partition each. Key: one
+Bytewax part per partition, `topic[n]`; Bytewax spreads the parts over the processes. State of a part: the next offset
+to hand on, a number. On resume: reading continues exactly there. `KafkaParams.start` applies only to partitions without
+a state, so to the first start and to new partitions.
 """
 
 import math
+import time
 from collections.abc import Callable, Collection, Iterable
+from datetime import datetime
+from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
-from bytewax.inputs import FixedPartitionedSource
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
 
 from operators.connectors.kafka.connect import partitions_of
 from operators.connectors.kafka.errors import KafkaInputError
-from operators.connectors.kafka.params import KafkaParams, topic_and_partition
-from operators.connectors.kafka.part import Part
-from operators.connectors.kafka.partition import Partition
+from operators.connectors.kafka.params import KafkaParams, part_name, topic_and_partition
+from operators.connectors.kafka.partition import PartitionBuffer
 from operators.connectors.kafka.reader import Reader
-from operators.connectors.kafka.status import SourceStatus
-from operators.connectors.kafka.watch import Watch
+from operators.connectors.kafka.status import BrokerWatch, SourceStatus
 from operators.domain.time.route import Chunk
 from operators.engine.epochs import Epochs
+from operators.engine.store import stored_keys
 
-MESSAGE_BYTES = 1_000_000
-"""`message.max.bytes` of librdkafka, below which no fetch can be bounded."""
+STEP = "csq.kafka"
+"""Full name of the source's step in `flows/live.py`; public, like all step names."""
 
-LEAST_MILLISECONDS = 50
-"""Between two statistics of librdkafka, however often time is told."""
+MIN_MESSAGE_BYTES = 1_000_000
+"""`message.max.bytes` of librdkafka, which refuses a smaller bound on a fetch."""
 
-MAX_INT = 2_147_483_135
-"""The most that librdkafka takes for a fetch."""
+MAX_FETCH_BYTES = 2_147_483_135
+"""librdkafka's maximum for a fetch."""
+
+MIN_STATISTICS_MILLISECONDS = 50
+"""Shortest interval of librdkafka's statistics, even if `tick_seconds` is shorter."""
+
+COMMIT_AGAIN_SECONDS = 3_600.0
+"""An unchanged position is committed again after this: a group forgets positions that are not committed for a week."""
+
+
+def known_topics(folder: str | None, step_id: str = STEP) -> frozenset[str]:
+    """Topics with a stored position in a recovery store: a partition of theirs without one is new.
+
+    Empty where there is no store, or where it cannot be read: the resume reports that, with what to do.
+    """
+    names = stored_keys(Path(folder), step_id) if folder is not None else ()
+    return frozenset(topic_and_partition(name)[0] for name in names)
 
 
 class KafkaSource(FixedPartitionedSource[Chunk, int]):
     """Reads `topics`; one object serves one execution of a dataflow.
 
-    The first chunk of each part is empty and only announces it. Nothing is read before all parts of this process have
-    announced themselves and `ready` returns True. Once `stop` is set all parts end; what was read ahead is not handed
-    on, and the stored offsets say so. While a partition is at its end, an empty chunk tells the time every
-    `tick_seconds`, as long as the brokers answer. A partition that has something new at every look never comes to its
-    end: its events tell the time.
+    The first chunk of each part is empty and announces the part. Nothing is read before all parts of this process have
+    been announced and `ready` returns True. Once `stop` is set all parts end; records that were read ahead are not
+    handed on, and the stored offsets reflect that. While a partition is at its end, an empty chunk reports the time
+    every `tick_seconds`, as long as the brokers answer. A partition with new records at every look never reaches its
+    end; its events carry the time.
+
+    Args:
+        params: connection and reading.
+        topics: topics to read.
+        ready: asked before reading begins.
+        stop: ends all parts.
+        known_topics: topics of which the recovery store has positions: a partition of theirs without one came after the
+            first start and is read from its beginning.
+        epochs: shared with the other inputs of this process; without it there are no other inputs.
+        outputs: topics that this process writes; `status` says which of them do not exist.
+        clock: POSIX seconds.
     """
 
     def __init__(
@@ -54,44 +82,45 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
         stop: Event | None = None,
         known_topics: Collection[str] = (),
         epochs: Epochs | None = None,
+        outputs: Collection[str] = (),
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        """Remember what to read; connects to nothing yet.
-
-        A partition without a state that belongs to one of `known_topics`, of which the recovery store has others, came
-        after the first start: it is read from its beginning, wherever a first start would begin. `epochs` is shared
-        with the other inputs of this process; without it there are none.
-        """
         self.status = SourceStatus()
         self._params = params
         self._topics = tuple(topics)
         self._ready = ready
         self._stop = stop or Event()
         self._epochs = epochs or Epochs(math.inf)
+        self._outputs = tuple(dict.fromkeys(outputs))
+        self._clock = clock
         self._known_topics = frozenset(known_topics)
         self._reader: Reader | None = None
-        self._watch: Watch | None = None
+        self._watch: BrokerWatch | None = None
         self._lock = Lock()
 
     def list_parts(self) -> list[str]:
-        """Ask the brokers for the partitions of the topics."""
+        """Ask the brokers for the partitions of the topics.
+
+        Raises:
+            KafkaInputError: as `partitions_of`.
+        """
         parts = partitions_of(self._config(), self._topics, self._params.connect_seconds)
         self.status.begin()
         self.status.parts = len(parts)
         with self._lock:
             if self._watch is None:
-                watching = self._params.client_config({"group.id": "csq"})  # librdkafka wants one, nothing uses it
-                refresh = self._params.refresh_seconds
-                self._watch = Watch(watching, self._topics, parts, self.status, self._stop, refresh)
+                config, refresh = self._params.client_config({}), self._params.refresh_seconds
+                self._watch = BrokerWatch(config, self._topics, parts, self._outputs, self.status, self._stop, refresh)
         return parts
 
-    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> Part:
-        """Let this process read a partition, from the stored offset or from the start that the settings name."""
+    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> "KafkaSourcePart":
+        """Read a partition in this process, from the stored offset or from the configured start."""
         topic, number = topic_and_partition(for_part)
         with self._lock:
             if self._reader is None:
                 self._reader = self._new_reader()
         position = self._start(self._reader, topic, number) if resume_state is None else resume_state
-        return Part(self._reader, Partition(topic, number, position, self.status), self._epochs)
+        return KafkaSourcePart(self._reader, PartitionBuffer(topic, number, position, self.status), self._epochs)
 
     def _new_reader(self) -> Reader:
         return Reader(
@@ -103,26 +132,27 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
             ready=self._ready,
             stop=self._stop,
             status=self.status,
+            clock=self._clock,
         )
 
     def _config(self) -> dict[str, Any]:
         params = self._params
         own = {
-            "group.id": params.group_id or "csq",  # librdkafka wants one, even where none is used
+            "group.id": params.group_id or "csq",  # librdkafka requires one, even where none is used
             "enable.auto.commit": False,
             "enable.partition.eof": True,
-            # Proof that brokers answer, each tick; more of them would hold up what lies behind them in the queue.
-            "statistics.interval.ms": max(int(params.tick_seconds * 1000), LEAST_MILLISECONDS),
-            "auto.offset.reset": "error",  # never jump over events in silence
+            # Proof, each tick, that brokers answer; a shorter interval would delay the records behind it in the queue.
+            "statistics.interval.ms": max(int(params.tick_seconds * 1000), MIN_STATISTICS_MILLISECONDS),
+            "auto.offset.reset": "error",  # never skip events silently
             "queued.max.messages.kbytes": params.queue_kbytes,
-            "fetch.max.bytes": min(max(params.queue_kbytes * 1024, MESSAGE_BYTES), MAX_INT),
+            "fetch.max.bytes": min(max(params.queue_kbytes * 1024, MIN_MESSAGE_BYTES), MAX_FETCH_BYTES),
             "fetch.queue.backoff.ms": 10,  # a full queue must not delay the next fetch by a second
-            "fetch.wait.max.ms": 100,  # how long a partition's end goes unnoticed
+            "fetch.wait.max.ms": 100,  # how long the end of a partition goes unnoticed
         }
         return params.client_config(own)
 
     def _start(self, reader: Reader, topic: str, partition: int) -> int:
-        """Find the offset to begin at: known at once, so that a crash before the first record loses none."""
+        """Find the offset to begin at; it is fixed before the first record, so that a crash loses none."""
         start = "earliest" if topic in self._known_topics else self._params.start_of(topic)
         if start == "earliest":
             return OFFSET_BEGINNING
@@ -135,8 +165,85 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
                     return found.offset
             return reader.consumer.get_watermark_offsets(where, timeout=timeout)[1]  # nothing is as young: the end
         except KafkaException as error:
-            msg = (
-                f"Kafka: {topic}[{partition}] at {','.join(self._params.brokers)} does not say where {start!r} is: "
-                f"{error.args[0].str()}. Set kafka.start to earliest, or mend the brokers"
-            )
-            raise KafkaInputError(msg) from error
+            brokers = ",".join(self._params.brokers)
+            raise KafkaInputError(
+                f"Kafka: {part_name(topic, partition)} at {brokers}: no offset for kafka.start ({start}): "
+                f"{error.args[0].str()}. Set kafka.start to earliest, or repair the brokers"
+            ) from error
+
+
+class KafkaSourcePart(StatefulSourcePartition[Chunk, int]):
+    """One partition: hands on what the reader has buffered. State: the next offset to hand on."""
+
+    def __init__(self, reader: Reader, buffer: PartitionBuffer, epochs: Epochs) -> None:
+        self.name = buffer.name
+        self._reader = reader
+        self._buffer = buffer
+        self._epochs = epochs
+        self._read_until = -math.inf
+        self._next_tick = 0.0
+        self._committed = -1
+        self._commit_at = 0.0
+        reader.add(buffer)
+        epochs.begin(self.name)
+
+    def next_batch(self) -> list[Chunk]:
+        """One chunk, or nothing."""
+        reader, buffer = self._reader, self._buffer
+        if reader.stop.is_set():
+            raise StopIteration
+        self._epochs.looked(self.name)
+        if not buffer.announced:
+            buffer.announced = True
+            return [Chunk(self.name, None, [], [])]
+        if not buffer.values:
+            reader.poll()
+        if buffer.values:
+            return [self._take()]
+        return self._tick()
+
+    def _take(self) -> Chunk:
+        with self._reader.lock:  # worker threads of one process share the reader
+            positions, values = self._buffer.take(self._reader.batch_size)
+            ended = self._buffer.at_end()
+        return Chunk(self.name, self._read_time() if ended else None, positions, values)
+
+    def _tick(self) -> list[Chunk]:
+        if self._buffer.end is None or time.monotonic() < self._next_tick:
+            return []
+        before = self._read_until
+        now = self._read_time()
+        return [] if now is None or now <= before else [Chunk(self.name, now, [], [])]
+
+    def _read_time(self) -> float | None:
+        """POSIX seconds up to which every record was read, given that the partition is at its end; None if unknown."""
+        drained_at, heard_at = self._reader.drained_at, self._buffer.heard_at
+        if drained_at is None or heard_at is None:
+            return None
+        self._read_until = max(self._read_until, min(drained_at, heard_at))
+        self._next_tick = time.monotonic() + self._reader.tick_seconds
+        return self._read_until
+
+    def next_awake(self) -> datetime | None:
+        """At once while records are buffered, else at the next poll; at the end of an epoch with all inputs."""
+        at_once = self._buffer.values or not self._buffer.announced
+        return self._epochs.awake(self.name, 0.0 if at_once else self._reader.rest_seconds())
+
+    def snapshot(self) -> int:
+        """The next offset to hand on; it is also committed to the consumer group, if there is one.
+
+        A committed position was handed to the flow, in the epoch that now ends. The flow may still be busy with it, and
+        after a crash the store may resume earlier: lag tools use the group, resuming uses the store.
+        """
+        self._epochs.ended(self.name)
+        position = self._buffer.position
+        if self._reader.commits and position >= 0:
+            now = time.monotonic()
+            if position != self._committed or now > self._commit_at:
+                self._committed, self._commit_at = position, now + COMMIT_AGAIN_SECONDS
+                self._reader.commit(self._buffer)
+        return position
+
+    def close(self) -> None:
+        """Leave the reader; the last part closes the consumer."""
+        self._reader.remove(self._buffer)

@@ -1,33 +1,59 @@
-"""What the source knows of itself: whether the brokers answer, where it stands, what is still to be read."""
+"""The state of the brokers as the source knows it: reachable or not, positions, lag, new partitions.
+
+`SourceStatus` holds it for readiness checks and metrics. `BrokerWatch` asks the brokers every two seconds, in a thread
+and with a client of its own: the consumer only communicates while the flow polls it, and a flow that waits for its
+output does not poll. Loss, lag and new partitions must be seen then too. `silence_seconds` reads librdkafka's
+statistics.
+"""
 
 import logging
-from collections.abc import Callable
-from threading import Lock
+from collections.abc import Callable, Collection, Mapping, Sequence
+from threading import Event, Lock, Thread
 from time import monotonic
+from typing import Any
+
+import msgspec
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+from msgspec import Struct
+
+from operators.connectors.kafka.errors import ALL_DOWN, TIMED_OUT, missing_output
+from operators.connectors.kafka.params import part_name, topic_and_partition
 
 LOG = logging.getLogger(__name__)
 
+LOOK_SECONDS = 2.0
+"""Pause between two looks of the watch; a quarter of it while the brokers are lost."""
+
+ANSWER_SECONDS = 5.0
+"""Time limit of a look: with the pause, a frozen broker counts as lost within 7 s."""
+
+OUTPUTS_SECONDS = 10.0
+"""Pause between two looks for the output topics; while one is missing, every look of the watch includes them."""
+
 
 class SourceStatus:
-    """For readiness checks and metrics. Written by the source and its watch, each from a thread of its own."""
+    """State of the source, for readiness checks and metrics; the source and its watch write it from two threads."""
 
     def __init__(self) -> None:
         self.connected = False
-        """The brokers answer."""
+        """Whether the brokers answer."""
         self.reason = "no answer from a broker yet"
         """Why not connected; empty when connected."""
         self.parts = 0
-        """How many parts all processes together read; 0 before the brokers were asked."""
+        """Partitions that all processes together read; 0 before the brokers have answered."""
         self.positions: dict[str, int] = {}
-        """Next offset to hand on, by part (`topic[n]`); negative while not known yet."""
+        """Next offset to hand on, by part (`topic[n]`); negative while unknown."""
         self.ends: dict[str, tuple[int, int]] = {}
-        """First offset held and next that will be written, by part, as last heard."""
+        """First offset held and next to be written, by part, as last reported."""
         self.unread: dict[str, int] = {}
-        """Partitions by topic that came after the start: they are taken up at the next one."""
+        """Partitions by topic that were added after the start; the next start reads them."""
+        self.missing_outputs: dict[str, str] | None = None
+        """What the brokers answer for each output topic that does not exist; None before they were asked."""
         self.ended = False
-        """Reading is over."""
-        self.tell: Callable[[SourceStatus], None] = lambda _: None
-        """Called when something of this was heard anew, from whatever thread heard it."""
+        """Whether reading is over."""
+        self.on_change: Callable[[SourceStatus], None] = lambda _: None
+        """Called after a change, in the thread that made it."""
         self._lock = Lock()
         self._lost_at = monotonic()
 
@@ -45,18 +71,18 @@ class SourceStatus:
             if was:
                 self._lost_at = monotonic()
         if was:
-            LOG.warning("Kafka: contact lost, trying on: %s", reason, extra={"event": "broker_lost"})
-            self.tell(self)
+            LOG.warning("Kafka: lost contact with the brokers; retrying: %s", reason, extra={"event": "broker_lost"})
+            self.on_change(self)
 
     def answer(self, asked_at: float) -> None:
-        """Note that the brokers answered what was asked at `asked_at` (`monotonic`), if that was after the loss."""
+        """Note an answer to a question asked at `asked_at` (`monotonic`); ignored if that was before the loss."""
         with self._lock:
             if self.ended or self.connected or asked_at < self._lost_at:
                 return
             self.connected, self.reason = True, ""
             away = monotonic() - self._lost_at
-        LOG.warning("Kafka: contact is back after %.1f s", away, extra={"event": "broker_back"})
-        self.tell(self)
+        LOG.warning("Kafka: the brokers answer again after %.1f s", away, extra={"event": "broker_back"})
+        self.on_change(self)
 
     def begin(self) -> None:
         """Note the first answer."""
@@ -67,3 +93,169 @@ class SourceStatus:
         """Note that reading is over."""
         with self._lock:
             self.ended, self.connected, self.reason = True, False, "closed"
+
+
+class BrokerWatch:
+    """Looks at the brokers from its own thread until `stop` is set or `status` has ended.
+
+    Args:
+        config: settings of its clients.
+        topics: topics that are read.
+        parts: their partitions (`topic[n]`) that are read, by all processes together.
+        outputs: topics that are written; brokers that create topics by themselves create them when they are asked.
+        status: gets what is found.
+        stop: ends the watch.
+        refresh_seconds: seconds between two looks for new partitions.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        topics: Collection[str],
+        parts: Collection[str],
+        outputs: Collection[str],
+        status: SourceStatus,
+        stop: Event,
+        refresh_seconds: float,
+    ) -> None:
+        self._topics = tuple(topics)
+        self._parts = frozenset(parts)
+        self._status = status
+        self._stop = stop
+        self._refresh = refresh_seconds
+        self._refresh_at = 0.0
+        self._outputs = tuple(outputs)
+        self._outputs_at = 0.0
+        self._errors: list[KafkaError] = []
+        group = {"group.id": "csq"}  # librdkafka requires one, nothing uses it
+        self._consumer = Consumer({**config, **group, "error_cb": self._errors.append})
+        self._admin = AdminClient(dict(config))
+        Thread(target=self._run, name="csq-kafka-watch", daemon=True).start()
+
+    def _run(self) -> None:
+        while not self._is_over():
+            self._look()
+            self._stop.wait(LOOK_SECONDS if self._status.connected else LOOK_SECONDS / 4)
+        self._consumer.close()
+
+    def _is_over(self) -> bool:
+        return self._stop.is_set() or self._status.ended
+
+    def _look(self) -> None:
+        asked_at = monotonic()
+        try:
+            if asked_at >= self._refresh_at:
+                self._count_partitions()
+                self._refresh_at = asked_at + self._refresh
+            if asked_at >= self._outputs_at:
+                self._find_outputs()
+                self._outputs_at = asked_at + (0.0 if self._status.missing_outputs else OUTPUTS_SECONDS)
+            self._measure()
+        except KafkaException as error:
+            self._consumer.poll(0)  # calls error_cb, whose errors are more precise than "timed out"
+            if not self._is_over():
+                self._status.lose(self._reason(error.args[0]))
+        else:
+            if not self._is_over():
+                self._status.answer(asked_at)
+                self._status.on_change(self._status)
+        self._errors.clear()
+
+    def _reason(self, error: KafkaError) -> str:
+        reported = [cause for cause in self._errors if cause.code() != ALL_DOWN] or self._errors
+        if reported:
+            return reported[-1].str()
+        return f"no answer in {ANSWER_SECONDS:g} s" if error.code() in TIMED_OUT else error.str()
+
+    def _measure(self) -> None:
+        """Ask where the partitions of this process begin and end."""
+        positions = self._status.positions.copy()
+        if not positions:  # this process reads none: only ask whether a broker answers
+            self._consumer.list_topics(self._topics[0], timeout=ANSWER_SECONDS)
+            return
+        high = self._ask(list(positions), OFFSET_END)
+        low = self._ask([name for name, position in positions.items() if position < 0], OFFSET_BEGINNING)
+        self._status.ends = {name: (low.get(name, 0), end) for name, end in high.items()}
+
+    def _ask(self, names: Sequence[str], at: int) -> dict[str, int]:
+        """The offset at one end of each partition; Kafka's protocol encodes the ends as negative times."""
+        wanted = [TopicPartition(*topic_and_partition(name), at) for name in names]
+        found = self._consumer.offsets_for_times(wanted, timeout=ANSWER_SECONDS) if wanted else []
+        for part in found:
+            if part.error is not None:
+                raise KafkaException(part.error)
+        return {part_name(part.topic, part.partition): part.offset for part in found}
+
+    def _count_partitions(self) -> None:
+        for topic in self._topics:
+            found = self._consumer.list_topics(topic, timeout=ANSWER_SECONDS).topics[topic]
+            new = [name for name in (part_name(topic, n) for n in found.partitions) if name not in self._parts]
+            if new and len(new) != self._status.unread.get(topic):
+                LOG.warning(
+                    "Kafka: topic %s has new partitions that are not read: %s; the next start reads them from their "
+                    "beginning",
+                    topic,
+                    ", ".join(sorted(new)),
+                    extra={"event": "partitions_unread"},
+                )
+            self._status.unread[topic] = len(new)
+
+    def _find_outputs(self) -> None:
+        """Ask for the output topics as a producer does."""
+        missing: dict[str, str] = {}
+        for topic in self._outputs:
+            error = self._admin.list_topics(topic, timeout=ANSWER_SECONDS).topics[topic].error
+            if error is not None and error.code() != KafkaError.LEADER_NOT_AVAILABLE:  # which is being created
+                missing[topic] = error.str()
+        before, self._status.missing_outputs = self._status.missing_outputs or {}, missing
+        if missing.keys() - before.keys():
+            LOG.warning(
+                "%s", "; ".join(map(missing_output, missing, missing.values())), extra={"event": "outputs_missing"}
+            )
+        elif before and not missing:
+            LOG.info("Kafka: all output topics exist", extra={"event": "outputs_found"})
+
+
+class _BrokerStatistics(Struct):
+    nodeid: int
+    rxidle: int
+    """Microseconds since something was received; negative: never."""
+
+
+class _PartitionStatistics(Struct):
+    broker: int
+    """Node that it is fetched from."""
+
+
+class _TopicStatistics(Struct):
+    partitions: dict[str, _PartitionStatistics]
+
+
+class _Statistics(Struct):
+    brokers: dict[str, _BrokerStatistics]
+    topics: dict[str, _TopicStatistics]
+
+
+_decode = msgspec.json.Decoder(_Statistics).decode
+
+
+def silence_seconds(statistics: str) -> dict[tuple[str, int], float]:
+    """Seconds since the broker of each (topic, partition) was last heard, from librdkafka's statistics (JSON).
+
+    A healthy broker answers the open fetch at least every `fetch.wait.max.ms`. librdkafka reports a frozen broker, or a
+    network that drops packets, as an error only after twice the socket timeout; the silence shows at once.
+
+    >>> silence_seconds(
+    ...     '{"brokers": {"a:9092/1": {"nodeid": 1, "rxidle": 250000}, "b:9092/2": {"nodeid": 2, "rxidle": -1}},'
+    ...     ' "topics": {"chat": {"partitions": {"0": {"broker": 1}, "1": {"broker": 2}, "2": {"broker": -1}}}}}'
+    ... )
+    {('chat', 0): 0.25}
+    """
+    read = _decode(statistics)
+    silent = {broker.nodeid: broker.rxidle / 1e6 for broker in read.brokers.values() if broker.rxidle >= 0}
+    return {
+        (name, int(number)): silent[partition.broker]
+        for name, topic in read.topics.items()
+        for number, partition in topic.partitions.items()
+        if partition.broker >= 0 and partition.broker in silent
+    }

@@ -196,8 +196,8 @@ def test_a_broker_that_stops_for_a_while_is_seen_and_changes_no_count(frail: Sho
     assert stream.differences(values) == []
     assert frail.published("csq.reply.measured") == stream.published("csq.reply.measured")
     lost, back = warnings(csq)
-    assert "contact lost" in lost
-    assert "contact is back" in back
+    assert "lost contact with the brokers; retrying" in lost
+    assert "the brokers answer again" in back
 
 
 def test_a_frozen_broker_is_seen_also_while_the_flow_waits_for_its_output(frail: Shop):
@@ -225,7 +225,7 @@ def test_output_that_no_broker_takes_in_time_ends_it_and_the_next_start_makes_up
         frail.kafka.thaw()
     log = csq.log()
     assert f"for topic {frail.output('csq.turn.scored')} were not delivered" in log
-    assert "No broker took it within 3 s (kafka.delivery_seconds)" in log
+    assert "No broker acknowledged it within 3 s (kafka.delivery_seconds)" in log
     assert "Traceback" not in log
     with frail.start() as csq:
         csq.until(lambda: len(frail.ids("csq.turn.scored")) == 6_000)
@@ -244,11 +244,32 @@ def test_a_new_partition_is_noticed_and_the_next_start_reads_it_from_its_beginni
         shop.kafka.produce_to(shop.topic, 5, [message(n, "c5")[1] for n in range(150, 200)])
         csq.stop()
         (warning,) = warnings(csq)
-        assert f"{shop.topic}[4], {shop.topic}[5]; the next start takes them up" in warning
+        assert f"{shop.topic}[4], {shop.topic}[5]; the next start reads them" in warning
     with shop.start(start="latest", refresh_seconds=1.0) as csq:
         csq.until(lambda: len(shop.ids("csq.turn.scored")) == 200)
         assert csq.values()["csq_source_partitions_unread"][shop.topic,] == 0
         csq.stop()
+
+
+def test_a_missing_output_topic_is_named_by_readyz_and_nothing_is_read_before_it_exists(shop: Shop):
+    shop.produce([message(n) for n in range(50)])
+    outputs = {key: shop.output(name) for name, key in OUTPUTS.items()} | {"churn_scored": f"{shop.topic}.later"}
+    with shop.start(outputs=outputs) as csq:
+        csq.until(lambda: "output topic" in csq.get("/readyz")[1])
+        status, text = csq.get("/readyz")
+        assert status == 503
+        assert f"Kafka: output topic {shop.topic}.later: Broker: Unknown topic or partition. Create it" in text
+        assert csq.taken() == 0
+        shop.kafka.create_topic(f"{shop.topic}.later", 1)
+        csq.until(lambda: csq.get("/readyz") == (200, "ready\n"))
+        csq.until_settled(50)
+        csq.stop()
+    assert [line for line in warnings(csq) if "output topic" in line] == [
+        (
+            f"Kafka: output topic {shop.topic}.later: Broker: Unknown topic or partition. Create it (kafka-topics.sh "
+            f"--create --topic {shop.topic}.later), or correct its name under kafka.outputs"
+        )
+    ]
 
 
 def test_an_expired_offset_ends_it_with_the_setting_to_choose_or_goes_on_as_chosen(shop: Shop):
@@ -261,12 +282,12 @@ def test_an_expired_offset_ends_it_with_the_setting_to_choose_or_goes_on_as_chos
     with shop.start() as csq:
         assert csq.process.wait(30) == 1
     lost = f"{shop.topic}[1]: the stored position is 50, but the broker holds 80 to 99: 30 events have expired unread"
-    assert f"Kafka: {lost}. To go on, set kafka.on_expired_offset for topic {shop.topic} to earliest" in csq.log()
+    assert f"Kafka: {lost}. To continue, set kafka.on_expired_offset for topic {shop.topic} to earliest" in csq.log()
     assert "Traceback" not in csq.log()
     with shop.start(on_expired_offset={shop.topic: "earliest"}) as csq:
         csq.until(lambda: len(shop.ids("csq.turn.scored")) == 70)
         csq.stop()
-    assert warnings(csq) == [f"Kafka: {lost}; reading goes on at 80 (kafka.on_expired_offset: earliest)"]
+    assert warnings(csq) == [f"Kafka: {lost}; reading continues at 80 (kafka.on_expired_offset: earliest)"]
 
 
 def test_the_lag_is_seen_by_the_metric_and_by_the_tools_of_others(shop: Shop):
@@ -375,7 +396,7 @@ def test_what_is_wrong_with_tls_is_told(shop: Shop):
     del unknown["ssl.ca.location"]
     with pytest.raises(KafkaInputError, match=r"refuses this client: .*verify.*ssl\.ca\.location"):
         parts(kafka.secure_address, shop.topic, **unknown)
-    with pytest.raises(KafkaInputError, match=r"no answer from .* in 5 s: .*a listener that wants TLS answers nothing"):
+    with pytest.raises(KafkaInputError, match=r"no answer from .* in 5 s: .*a listener with TLS does not answer"):
         parts(kafka.secure_address, shop.topic)
 
 

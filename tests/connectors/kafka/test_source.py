@@ -21,11 +21,10 @@ from bytewax.testing import cluster_main, run_main
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from operators.connectors.embedded import PARTITIONS, EmbeddedBroker
-from operators.connectors.kafka import reader, watch
+from operators.connectors.kafka import reader, status
 from operators.connectors.kafka.errors import KafkaInputError, input_error
 from operators.connectors.kafka.params import KafkaParams
-from operators.connectors.kafka.part import Part
-from operators.connectors.kafka.source import KafkaSource
+from operators.connectors.kafka.source import KafkaSource, KafkaSourcePart
 from operators.domain.time.route import Chunk
 from tests.ports import deserted
 
@@ -71,7 +70,7 @@ class Reading:
 
     def __init__(self, source: KafkaSource, states: dict[str, int] | None = None) -> None:
         self.source = source
-        self.parts: list[Part] = [
+        self.parts: list[KafkaSourcePart] = [
             source.build_part("in", name, (states or {}).get(name)) for name in source.list_parts()
         ]
         self.chunks: list[Chunk] = []
@@ -95,7 +94,7 @@ class Reading:
         begun = time.time()
         self.until(lambda: all(any(c.read_until and c.read_until > begun for c in self.of(p)) for p in self.parts))
 
-    def of(self, part: Part) -> list[Chunk]:
+    def of(self, part: KafkaSourcePart) -> list[Chunk]:
         return [chunk for chunk in self.chunks if chunk.origin == part.name]
 
     def records(self) -> list[tuple[str, int, bytes | None]]:
@@ -268,7 +267,7 @@ def test_an_offset_that_the_broker_lacks_ends_the_reading_with_what_to_do(broker
     address = broker.bootstrap_servers
     topic = new_topic(address, *numbered(1, 5))
     reading = Reading(KafkaSource(params(address), [topic]), {f"{topic}[0]": 500})
-    lost = r"the stored position is 500, but the broker holds 0 to 4: the topic was made anew, or cut off"
+    lost = r"the stored position is 500, but the broker holds 0 to 4: the topic was recreated or truncated"
     with pytest.raises(KafkaInputError, match=rf"{topic}\[0\]: {lost}\..*kafka\.on_expired_offset for topic {topic}"):
         reading.until(lambda: False)
     reading.close()
@@ -289,7 +288,7 @@ def test_an_expired_offset_can_be_given_up_deliberately(
     assert reading.close()[f"{topic}[0]"] == 6
     assert len(reading.records()) == expected + 1
     (record,) = caplog.records
-    assert f"reading goes on at {5 - expected} (kafka.on_expired_offset: {chosen})" in record.getMessage()
+    assert f"reading continues at {5 - expected} (kafka.on_expired_offset: {chosen})" in record.getMessage()
 
 
 def test_what_is_expired_for_one_topic_is_no_leave_for_another() -> None:
@@ -336,7 +335,7 @@ def test_brokers_that_do_not_answer_are_given_up_after_the_time_set() -> None:
 def test_time_stands_still_while_the_broker_is_gone(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(status, "LOOK_SECONDS", 0.2)
     with EmbeddedBroker() as broker:
         source = KafkaSource(params(broker.bootstrap_servers), [new_topic(broker.bootstrap_servers)])
         reading = Reading(source)
@@ -351,13 +350,13 @@ def test_time_stands_still_while_the_broker_is_gone(
             time.sleep(0.01)
         assert reading.chunks == []
         assert "Connect" in source.status.reason or "down" in source.status.reason
-        assert [r.getMessage() for r in caplog.records if "contact lost" in r.getMessage()] == caplog.messages[-1:]
+        assert [r.getMessage() for r in caplog.records if "lost contact" in r.getMessage()] == caplog.messages[-1:]
         reading.close()
 
 
 def test_reading_goes_on_by_itself_when_a_frozen_broker_wakes_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.2)
-    monkeypatch.setattr(watch, "ANSWER_SECONDS", 1.5)
+    monkeypatch.setattr(status, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(status, "ANSWER_SECONDS", 1.5)
     process = subprocess.Popen(  # noqa: S603 - our own interpreter
         [sys.executable, "-c", SERVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -398,7 +397,7 @@ def test_what_is_read_ahead_is_bounded(broker: EmbeddedBroker) -> None:
     while time.monotonic() < deadline:
         for part in idle:
             part.next_batch()
-    held = len(reading.parts[0]._partition.values)
+    held = len(reading.parts[0]._buffer.values)
     reading.close()
     assert 20 <= held <= 30
 
@@ -456,7 +455,7 @@ def test_without_a_group_nothing_is_committed(broker: EmbeddedBroker, monkeypatc
 
 
 def test_lag_is_what_was_not_handed_on_yet(broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(status, "LOOK_SECONDS", 0.05)
     address = broker.bootstrap_servers
     topic = new_topic(address, *numbered(2, 100))
     ready = Event()

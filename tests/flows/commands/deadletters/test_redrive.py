@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from flows.commands.deadletters.letters import Wanted
 from flows.commands.deadletters.redrive import Redrive
 from flows.commands.main import main
+from flows.commands.rate import RateLimit
 from operators.connectors.embedded import EmbeddedBroker
 from operators.connectors.files.letters import DeadLettersError, FileBox, Letter
 from operators.domain.wire.events import AnyEvent
@@ -320,14 +321,15 @@ class Noted:
 
 def test_the_rate_bounds_how_many_are_sent_in_a_second(tmp_path: Path) -> None:
     path = write(tmp_path / "letters", [mended(f"e{n}", n) for n in range(21)])
-    now = [START + 3_600]
+    now = [0.0]
     pauses: list[float] = []
 
     def sleep(seconds: float) -> None:
         pauses.append(seconds)
         now[0] += seconds
 
-    Redrive(FileBox([str(path)]), Wanted(), STRICT, Noted(), rate=10.0, clock=lambda: now[0], sleep=sleep).run()
+    limit = RateLimit(10.0, lambda: now[0], sleep)
+    Redrive(FileBox([str(path)]), Wanted(), STRICT, Noted(), wait=limit.wait).run()
 
     assert sum(pauses) == pytest.approx(2.0)
     assert max(pauses) == pytest.approx(0.1, rel=1e-4)

@@ -4,6 +4,7 @@ import gzip
 import http.client
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,7 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from flows.host.web.server import WebError, WebServer, application
 from operators.metrics.catalogue import ClosedSets
-from operators.metrics.observe import Observer
+from operators.metrics.journal import Journal
+from operators.metrics.observe import Observer, read
 
 PAGES = ("/metrics", "/healthz", "/readyz")
 
@@ -177,3 +179,21 @@ def test_stop_gives_the_port_back() -> None:
 
 def test_ipv6_is_written_in_brackets() -> None:
     assert WebServer(application(CollectorRegistry(), lambda: 0.0, 1, list), "::1").url == "http://[::1]:9464"
+
+
+def test_metrics_alone_write_down_what_they_show(tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    observer = Observer(registry, ClosedSets(queue=("orders",)))
+    observer.keep(Journal(tmp_path / "exposed-p0", 1))
+    server = WebServer(application(registry, lambda: 0.0, 60, list, observer.exposing), port=0)
+    server.start()
+    try:
+        observer.record([("csq_duplicates_total", (), 1)])
+        for page in ("/healthz", "/readyz"):
+            httpx.get(f"{server.url}{page}", timeout=5)
+        read(registry)
+        assert not (tmp_path / "exposed-p0").exists()
+        httpx.get(f"{server.url}/metrics", timeout=5)
+    finally:
+        server.stop()
+    assert Journal(tmp_path / "exposed-p0", 1).floors["csq_duplicates_total", ()] == 1

@@ -1,4 +1,4 @@
-"""Which topics a recovery store knows."""
+"""Topics of which a recovery store has positions."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -11,8 +11,7 @@ from bytewax.testing import TestingSink, run_main
 
 from operators.connectors.embedded import EmbeddedBroker
 from operators.connectors.kafka.params import KafkaParams
-from operators.connectors.kafka.source import KafkaSource
-from operators.connectors.kafka.topic_memory import known_topics
+from operators.connectors.kafka.source import KafkaSource, known_topics
 
 
 def test_a_topic_is_known_once_a_position_of_it_is_stored(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""The heart beats as long as the worker's loop turns, whatever Kafka does, and says when a snapshot held it up."""
+"""A sign of life as long as the worker's loop turns, whatever Kafka does; slow snapshots are logged."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ import pytest
 from bytewax.testing import cluster_main
 
 from flows import live as live_module
-from flows.host.web.heart import QUIET_SECONDS, HeartbeatPartition, LivenessClock
+from flows.host.liveness import QUIET_SECONDS, HeartbeatPartition, LivenessClock
 from flows.live import Live
 from flows.settings.load import load
 from operators.connectors.embedded import EmbeddedBroker
@@ -73,11 +73,11 @@ def test_a_pause_without_a_snapshot_is_not_its_fault(caplog: pytest.LogCaptureFi
 
 
 def test_before_the_first_beat_nothing_is_wrong() -> None:
-    heart = LivenessClock()
-    assert heart.idle_seconds() == 0.0
-    heart.beat()
+    alive = LivenessClock()
+    assert alive.idle_seconds() == 0.0
+    alive.beat()
     time.sleep(0.02)
-    assert heart.idle_seconds() >= 0.02
+    assert alive.idle_seconds() >= 0.02
 
 
 def answer(url: str) -> tuple[int, str]:
