@@ -58,6 +58,7 @@ def test_a_module_is_changed_in_every_way_it_can_be(code: str, mutants: list[str
     [
         '"""A docstring: 1 < 2."""',
         "x: Annotated[int, Meta(ge=1)]",
+        "class A(Struct):\n    x: Annotated[int, Meta(ge=1, description='Documented.')] = 2",
         "def f(a: Annotated[int, 3]) -> Literal[1]: ...",
         "@lru_cache(1_000)\ndef f(): ...",
         "class A(Struct, gc=False): ...",
