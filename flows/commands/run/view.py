@@ -368,11 +368,9 @@ def render(now: Reading, recent: Reading, minute: Reading, urls: Mapping[str, st
     """Draw the view: `recent` and `minute` are earlier readings, `urls` the names and addresses to open."""
     start = Reading(0.0, 0.0, {})
     past_minute = _Change(now, minute)
-    above = (
-        *(_SIMULATED for value in now.values.get("csq_simulated", {}).values() if value),
-        _addresses(urls),
-        _head(now, _Change(now, recent), past_minute),
-    )
+    marked = any(now.values.get("csq_simulated", {}).values())
+    title = Group(_SIMULATED, _addresses(urls)) if marked else _addresses(urls)
+    above = (title, _head(now, _Change(now, recent), past_minute))
     below = (_moods(past_minute), _customers(now.values, past_minute, _Change(now, start)), _models(now.values))
     return View(now.values, above, below)
 
