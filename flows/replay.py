@@ -1,4 +1,4 @@
-"""Replay: recorded events through the same graph, as fast as it goes: same events, same bytes."""
+"""Replay: recorded events through the same graph at full speed. The same events give the same bytes."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -20,14 +20,14 @@ from operators.metrics.observe import Observer, ObserveSink, exposition, read
 from operators.metrics.summary import Summary, TakeSink
 
 EPOCH = timedelta(seconds=10)
-"""Nothing is stored, so an epoch is only the moment at which Bytewax catches breath."""
+"""Nothing is stored, so epochs may be long."""
 
 
-def flow(here: Process, source: JsonlSource, folder: Path, observer: Observer, summary: Summary) -> Dataflow:
-    """Files, the graph, files."""
+def flow(process: Process, source: JsonlSource, folder: Path, observer: Observer, summary: Summary) -> Dataflow:
+    """Connect files, the graph, and files."""
     replay = Dataflow("replay")
     chunks = op.input("files", replay, source)
-    out = quality(replay, chunks, here)
+    out = quality(replay, chunks, process)
     op.output("observe", out.measured, ObserveSink(observer))
     op.output("waits", out.measured, TakeSink(summary.take_measured))
     op.output("judged", out.judged, TakeSink(summary.take_judged))
@@ -44,18 +44,18 @@ def replay(
     now: float,
     progress: Callable[[int], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Replay the files into `folder`; gives the summary.
+    """Replay the files into `folder`, and return the summary.
 
-    `now` (POSIX seconds) decides what is in the future. A batch is scored before its labels are learned: small batches
-    are what an evaluation wants, large ones are faster.
+    Events must not be ahead of `now` (POSIX seconds). A batch is scored before its labels are learned:
+    small batches suit an evaluation, large ones are faster.
     """
-    here = replay_process(settings, now, tick_records=batch_size)
+    process = replay_process(settings, now, tick_records=batch_size)
     registry, observer = observer_of(settings, None)
     summary = Summary()
-    source = JsonlSource(paths, batch_size=batch_size, ready=here.models.complete, progress=progress)
+    source = JsonlSource(paths, batch_size=batch_size, ready=process.models.complete, progress=progress)
     settle_memory()
     started = time.perf_counter()
-    cluster_main(flow(here, source, folder, observer, summary), [], 0, epoch_interval=EPOCH)
+    cluster_main(flow(process, source, folder, observer, summary), [], 0, epoch_interval=EPOCH)
     seconds = time.perf_counter() - started
     (folder / "metrics.prom").write_bytes(exposition(registry))
     return _summary(registry, summary, seconds)
