@@ -16,17 +16,12 @@ from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSource
 
 from flows.process import live_process
-from flows.quality import Process
+from flows.quality import Process, conversations_of, customers_of, queues_of
 from flows.settings.model import Settings
 from operators.domain.conversations.reading import Turn
-from operators.domain.conversations.stage import Conversations
-from operators.domain.customers.stage import Customers
-from operators.domain.models.churn import ChurnScorer
 from operators.domain.models.example import Example
 from operators.domain.models.holder import Models
 from operators.domain.models.registry import MODELS, training_of
-from operators.domain.models.satisfaction import SatisfactionScorer
-from operators.domain.queues.stage import Queues
 from operators.domain.stage.intake import Arrived, Intake
 from operators.domain.stage.stage import Fact, Measurement, Stage, take_due
 from operators.domain.time.route import Chunk
@@ -93,14 +88,9 @@ class Bare:
         self._read = _function_of(lambda up: vectorize("vectorize", up, settings.vectorize))
         self._score = _function_of(lambda up: sentiment("sentiment", up, models))
         self._learners = {name: self._learner(name, models) for name in MODELS}
-        satisfaction, churn = SatisfactionScorer(models), ChurnScorer(settings.churn, models)
-        self._conversations = Ordered(
-            Conversations(
-                settings.conversations, settings.labels, here.lanes, satisfaction.score_one, satisfaction.version
-            )
-        )
-        self._queues = Ordered(Queues(settings.queues))
-        self._customers = Ordered(Customers(settings.customers, settings.labels, churn, LANE))
+        self._conversations = Ordered(conversations_of(here)())
+        self._queues = Ordered(queues_of(settings)())
+        self._customers = Ordered(customers_of(here)())
         self._clear()
 
     def _learner(self, name: str, models: Models) -> LearnLogic:

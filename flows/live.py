@@ -108,7 +108,7 @@ class Live:
         add_process_metrics(self.registry)
         if settings.state.directory is not None:
             exposed = Path(settings.state.directory) / f"exposed-{place.name}"
-            self.observer.keep(Journal(exposed, place.processes))
+            self.observer.keep(Journal(exposed, place.processes, self.observer.limits))
         self.source = KafkaSource(
             settings.kafka,
             settings.kafka.topics,

@@ -13,6 +13,7 @@ from flows.quality import Process
 from flows.settings.model import Settings
 from operators.domain.models.holder import Models
 from operators.domain.models.registry import MODELS
+from operators.domain.stage.promise import Promises
 from operators.domain.time.lanes import Lanes
 from operators.domain.time.route import Router
 from operators.metrics.catalogue import ClosedSets
@@ -33,6 +34,7 @@ def closed_sets(settings: Settings, origins: tuple[str, ...] = ()) -> ClosedSets
         model=tuple(MODELS),
         stage=STAGES,
         source=origins,
+        limits=Promises(settings.promises).limits(),
     )
 
 

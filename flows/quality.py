@@ -7,7 +7,6 @@ a module or folder in ``operators/domain/`` (its logic).
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow, Stream
@@ -22,6 +21,8 @@ from operators.domain.models.holder import Models
 from operators.domain.models.satisfaction import SatisfactionScorer
 from operators.domain.models.tasks import Verdict
 from operators.domain.models.updates import ModelRecord
+from operators.domain.queues.stage import Queues
+from operators.domain.stage.promise import Promises
 from operators.domain.stage.stage import Measurement
 from operators.domain.time.lanes import Lanes
 from operators.domain.time.route import Chunk, Router
@@ -68,12 +69,6 @@ def quality(flow: Dataflow, chunks: Stream[Chunk], process: Process) -> Quality:
     """Connect the stages."""
     settings, models, clock, take_snapshots = process.settings, process.models, process.clock, process.take_snapshots
 
-    satisfaction, churn = SatisfactionScorer(models), ChurnScorer(settings.churn, models)
-    parts = itertools.count()
-
-    def new_customers() -> Customers:
-        return Customers(settings.customers, settings.labels, churn, f"{process.name}/{next(parts)}")
-
     routed = route("route", chunks, process.router)
     arrived = intake("intake", routed, settings.intake, settings.dedupe, clock, take_snapshots)
     vectors = vectorize("vectorize", arrived.events, settings.vectorize)
@@ -81,22 +76,15 @@ def quality(flow: Dataflow, chunks: Stream[Chunk], process: Process) -> Quality:
     talks = conversations(
         "conversations",
         turns,
-        partial(
-            Conversations,
-            settings.conversations,
-            settings.labels,
-            process.lanes,
-            satisfaction.score_one,
-            satisfaction.version,
-        ),
+        conversations_of(process),
         process.lanes,
         settings.labels.queues,
         clock,
         take_snapshots,
         process.name,
     )
-    loads = queues("queues", talks.queues, settings.queues, clock, take_snapshots)
-    people = customers("customers", talks.customers, new_customers, clock, take_snapshots)
+    loads = queues("queues", talks.queues, queues_of(settings), clock, take_snapshots)
+    people = customers("customers", talks.customers, customers_of(process), clock, take_snapshots)
 
     examples = op.merge("examples", talks.examples, people.examples)
     names = op.input("hello", flow, WakeLearners(models.expected, process.processes))
@@ -109,3 +97,25 @@ def quality(flow: Dataflow, chunks: Stream[Chunk], process: Process) -> Quality:
         learned.judged,
         learned.announced,
     )
+
+
+def conversations_of(process: Process) -> Callable[[], Conversations]:
+    """Return what makes the conversations of a lane; satisfaction is scored with the weights of this process."""
+    settings, scorer = process.settings, SatisfactionScorer(process.models)
+    promises = Promises(settings.promises)
+    return lambda: Conversations(
+        settings.conversations, settings.labels, promises, process.lanes, scorer.score_one, scorer.version
+    )
+
+
+def queues_of(settings: Settings) -> Callable[[], Queues]:
+    """Return what makes the queues of a lane."""
+    promises = Promises(settings.promises)
+    return lambda: Queues(settings.queues, promises)
+
+
+def customers_of(process: Process) -> Callable[[], Customers]:
+    """Return what makes the customers of a lane; churn is scored with the weights of this process."""
+    settings, scorer = process.settings, ChurnScorer(process.settings.churn, process.models)
+    parts = itertools.count()
+    return lambda: Customers(settings.customers, settings.labels, scorer, f"{process.name}/{next(parts)}")

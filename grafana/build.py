@@ -2,17 +2,22 @@
 
 python -m grafana.build --write
 python -m grafana.build --check
+python -m grafana.build --write --config my.yaml --slo slo.yaml --folder my-dashboards
 """
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from grafana import customers, overview, pipeline, queues
+from flows.commands.rules.load import RulesError, load
+from flows.settings.load import SettingsError
+from flows.settings.load import load as load_settings
+from grafana import customers, goals, overview, pipeline, queues
 
 FOLDER = Path(__file__).parent / "dashboards"
 DASHBOARDS = {
@@ -49,17 +54,25 @@ def stale(folder: Path = FOLDER) -> list[str]:
 def main(arguments: list[str] | None = None) -> None:
     """Write the dashboards, or check them."""
     parser = argparse.ArgumentParser(prog="python -m grafana.build", description="The dashboards of Grafana.")
+    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="settings; without it the built-in ones")
+    parser.add_argument("--slo", type=Path, metavar="FILE", default=goals.FILE, help="objectives (config/slo.yaml)")
+    parser.add_argument("--folder", type=Path, metavar="DIR", default=FOLDER, help="dashboards (grafana/dashboards)")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--write", action="store_true", help="write grafana/dashboards")
     what.add_argument("--check", action="store_true", help="fail when a dashboard is not what --write would write")
     options = parser.parse_args(arguments)
-    if options.write:
-        for name, text in documents().items():
-            (FOLDER / name).write_text(text, encoding="utf-8")
-        return
-    names = stale()
-    if names:
-        sys.exit(f"grafana/dashboards: not up to date: {', '.join(names)}; run `python -m grafana.build --write`")
+    try:
+        settings = load_settings(options.config, os.environ)
+        declaration = load(options.slo, settings)
+    except (SettingsError, RulesError) as error:
+        sys.exit(str(error))
+    with goals.taken_from(declaration, settings):
+        if options.write:
+            options.folder.mkdir(parents=True, exist_ok=True)
+            for name, text in documents().items():
+                (options.folder / name).write_text(text, encoding="utf-8")
+        elif names := stale(options.folder):
+            sys.exit(f"{options.folder}: not up to date: {', '.join(names)}; run `python -m grafana.build --write`")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
-"""Goals: the thresholds of the panels, from `config/slo.yaml` and the default settings; none is typed here."""
+"""Goals: the thresholds of the panels, from the declared objectives and the settings; none is typed here."""
 
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -8,14 +10,33 @@ from flows.commands.rules.declaration import Declaration
 from flows.commands.rules.load import load
 from flows.settings.model import Settings
 from grafana.panels import Steps, falling, rising
+from operators.domain.stage.promise import Promises
 
 FILE = Path(__file__).parents[1] / "config" / "slo.yaml"
 
 
 @cache
+def _built_in() -> tuple[Declaration, Settings]:
+    return load(FILE, Settings()), Settings()
+
+
+_source: Callable[[], tuple[Declaration, Settings]] = _built_in
+
+
+@contextmanager
+def taken_from(declaration: Declaration, settings: Settings) -> Iterator[None]:
+    """Take thresholds from these, instead of `config/slo.yaml` and the built-in settings."""
+    global _source  # noqa: PLW0603 - panels are plain functions; one build reads one declaration
+    _source = lambda: (declaration, settings)  # noqa: E731 - a constant
+    try:
+        yield
+    finally:
+        _source = _built_in
+
+
 def declared() -> Declaration:
-    """All of `config/slo.yaml`."""
-    return load(FILE, Settings())
+    """The declared objectives."""
+    return _source()[0]
 
 
 def uid(board: str) -> str:
@@ -36,15 +57,15 @@ def bad_share(slo: str) -> Steps:
 
 
 def within_seconds(slo: str) -> float:
-    """The limit of an objective that is about a time."""
-    [limit] = {part.within_seconds for part in declared().slos[slo].good if part.within_seconds is not None}
+    """The limit of an objective that has one for all queues."""
+    [limit] = {part.within_seconds for part in declared().slos[slo].good if isinstance(part.within_seconds, float)}
     return limit
 
 
 def oldest_wait() -> Steps:
-    """Colours of the longest wait: amber where the strictest class tells somebody, red where the mildest chat does."""
-    bounds = sorted(each.oldest_wait_seconds for each in declared().classes.values())
-    return falling(bounds[1], bounds[0])
+    """Colours of the longest wait: amber from the limit of the strictest queue class, red from that of the mildest."""
+    bounds = [each.oldest_wait_seconds for each in declared().classes.values()]
+    return _falling(bounds)
 
 
 def burn_rate() -> Steps:
@@ -56,10 +77,14 @@ def burn_rate() -> Steps:
 
 
 def reply_limit() -> Steps:
-    """Colours of a reply time: red from the limit of a round."""
-    return falling(Settings().conversations.reply_limit_seconds)
+    """Colours of a reply time: red from the promised limit, amber from the shortest where there are several."""
+    return _falling(Promises(_source()[1].promises).limits())
 
 
 def at_risk_from() -> float:
     """Churn probability from which a customer counts as at risk."""
-    return Settings().churn.at_risk_from
+    return _source()[1].churn.at_risk_from
+
+
+def _falling(bounds: Collection[float]) -> Steps:
+    return falling(max(bounds), min(bounds)) if len(set(bounds)) > 1 else falling(max(bounds))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream
 
-from operators.domain.queues.stage import Queues, QueuesParams
+from operators.domain.queues.stage import Queues
 from operators.domain.stage.stage import Fact, Measurement
 from operators.domain.time.watermark import Tick
 from operators.domain.wire.outgoing import Outgoing
@@ -23,7 +23,11 @@ class Loads:
 
 @operator
 def queues(
-    step_id: str, up: KeyedStream[list[Fact] | Tick], params: QueuesParams, clock: Callable[[], float], keep: bool
+    step_id: str,
+    up: KeyedStream[list[Fact] | Tick],
+    build: Callable[[], Queues],
+    clock: Callable[[], float],
+    keep: bool,
 ) -> Loads:
     """Facts of conversations, agents and plans to the state of each queue.
 
@@ -31,5 +35,5 @@ def queues(
     agents, service level). State: a record per queue: what is open, who is on shift, the forecast's models; a closed
     set, bounded. On resume: goes on exactly.
     """
-    out = lane_stage("lane", up, "queues", lambda: Queues(params), clock, keep)
+    out = lane_stage("lane", up, "queues", build, clock, keep)
     return Loads(port("dead", out, "published"), port("measured", out, "measured"))

@@ -103,7 +103,7 @@ def test_a_shop_has_been_open_for_a_while_and_goes_on_live():
 
 
 def test_limits_of_csq_are_shorter_by_the_same_factor():
-    assert settings("127.0.0.1:1", 60)["conversations"]["reply_limit_seconds"] == 3.0
+    assert settings("127.0.0.1:1", 60)["promises"]["limit_seconds"] == 3.0
 
 
 def test_every_drill_is_held_once():

@@ -23,10 +23,12 @@ def simulate(
     *, scenario: str | None, seed: int | None, events: int, out: Path | None, books: Path | None, config: Path | None
 ) -> None:
     """Write the events of a simulated shop as JSON lines; --books also writes what truly happened."""
-    params = settings_of(config).simulator
+    settings = settings_of(config)
     chosen = {"scenario": scenario, "seed": seed}
-    params = msgspec.structs.replace(params, **{name: value for name, value in chosen.items() if value is not None})
-    simulator = Simulator(params)
+    params = msgspec.structs.replace(
+        settings.simulator, **{name: value for name, value in chosen.items() if value is not None}
+    )
+    simulator = Simulator(params, settings.promises)
     with opened(out) as file, opened(books) if books is not None else nullcontext() as kept:
         for delivery in simulator.take(events):
             file.write(delivery.raw.replace(b"\n", b" ") + b"\n")

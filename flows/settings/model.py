@@ -22,6 +22,7 @@ from operators.domain.models.sentiment import SentimentParams
 from operators.domain.queues.stage import QueuesParams
 from operators.domain.stage.intake import IntakeParams
 from operators.domain.stage.labels import LabelsParams
+from operators.domain.stage.promise import PromisesParams
 from operators.domain.text.vectorize import VectorizeParams
 from operators.domain.wire.dedupe import DedupeParams
 from operators.simulator.params import SimulatorParams
@@ -230,6 +231,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     state: State = State()
     order: Order = Order()
     labels: LabelsParams = LabelsParams()
+    promises: PromisesParams = PromisesParams()
     intake: IntakeParams = IntakeParams()
     dedupe: DedupeParams = DedupeParams()
     vectorize: VectorizeParams = VectorizeParams()

@@ -13,21 +13,25 @@ from typing import Any
 
 from operators.documents.durable import replace_file
 from operators.domain.stage.seal import StateDamagedError, seal, unseal
+from operators.metrics.catalogue import PROMISED
 
-VERSION = 1
+VERSION = 2
 Series = dict[tuple[str, tuple[str, ...]], Any]
 """(metric, label values) -> value of a counter, or (counts below each bound, not cumulated; sum) of a histogram."""
+Limits = tuple[float, ...]
 _log = logging.getLogger(__name__)
 
 
-def pack(series: Series, processes: int) -> bytes:
-    """Encode the series that are not 0, of one of `processes` processes."""
+def pack(series: Series, processes: int, limits: Limits = ()) -> bytes:
+    """Encode the series that are not 0, of one of `processes` processes, with bounds at promised `limits` (seconds)."""
     kept = [[name, labels, value] for (name, labels), value in series.items() if _moved(value)]
-    return seal({"v": VERSION, "processes": processes, "series": kept})
+    return seal({"v": VERSION, "processes": processes, "limits": limits, "series": kept})
 
 
-def unpack(packed: bytes, what: str, processes: int) -> Series:
+def unpack(packed: bytes, what: str, processes: int, limits: Limits = ()) -> Series:
     """Decode series; empty where another version or another number of processes wrote them: counters restart from 0.
+
+    Where other limits were promised, histograms with bounds at them restart from 0.
 
     >>> unpack(pack({("csq_turns_total", ("orders",)): 3.0, ("csq_late_events_total", ()): 0.0}, 1), "counters", 1)
     {('csq_turns_total', ('orders',)): 3.0}
@@ -40,7 +44,8 @@ def unpack(packed: bytes, what: str, processes: int) -> Series:
     state = unseal(packed, what)
     if state["v"] != VERSION or state["processes"] != processes:
         return {}
-    return {(name, tuple(labels)): value for name, labels, value in state["series"]}
+    begin_anew = PROMISED if tuple(state["limits"]) != limits else frozenset()
+    return {(name, tuple(labels)): value for name, labels, value in state["series"] if name not in begin_anew}
 
 
 def _moved(value: Any) -> bool:
@@ -70,16 +75,17 @@ class Journal:
     Args:
         path: the file; it need not exist.
         processes: how many processes there are; a journal of another number is ignored.
+        limits: promised limits (seconds), which are bounds of histograms.
     """
 
-    def __init__(self, path: Path, processes: int) -> None:
+    def __init__(self, path: Path, processes: int, limits: Limits = ()) -> None:
         self._path = path
-        self._processes = processes
+        self._processes, self._limits = processes, limits
         self._failed = False
         self.floors: Series = {}
         """What the previous process exposed."""
         try:
-            self.floors = unpack(path.read_bytes(), f"{path}", processes)
+            self.floors = unpack(path.read_bytes(), f"{path}", processes, limits)
         except FileNotFoundError:
             pass
         except (OSError, StateDamagedError) as error:
@@ -92,7 +98,7 @@ class Journal:
     def write(self, series: Series) -> None:
         """Write the series of one scrape. Logs the first error: a full disk must not hide the metrics."""
         try:
-            replace_file(self._path, pack(series, self._processes))
+            replace_file(self._path, pack(series, self._processes, self._limits))
         except FileNotFoundError:  # the recovery store does not exist yet, and nothing is counted yet
             pass
         except OSError as error:

@@ -140,9 +140,9 @@ _FAMILIES: dict[str, Callable[..., _Family]] = {
 }
 
 
-def _new_series(metric: Metric) -> _Series:
+def _new_series(metric: Metric, sets: ClosedSets) -> _Series:
     if metric.kind == "histogram":
-        return _Histogram(metric.buckets)
+        return _Histogram(metric.bounds(sets))
     if metric.kind == "counter":
         return _Counter()
     return _SummedGauge() if metric.summed else _Gauge()
@@ -153,9 +153,9 @@ def _family(metric: Metric) -> _Family:
     return _FAMILIES[metric.kind](metric.name, metric.help, labels=[label.name for label in metric.labels], unit=unit)
 
 
-def _filled(metric: Metric, values: list[tuple[Labels, Any]]) -> _Family:
+def _filled(metric: Metric, values: list[tuple[Labels, Any]], sets: ClosedSets) -> _Family:
     family = _family(metric)
-    bounds = [*(str(float(bound)) for bound in metric.buckets), "+Inf"]
+    bounds = [*(str(float(bound)) for bound in metric.bounds(sets)), "+Inf"]
     for labels, value in values:
         if isinstance(family, HistogramMetricFamily):
             counts, total = value
@@ -187,7 +187,7 @@ class Observer(Collector):
         clock: Callable[[], float] | None = None,
         strict: bool = False,
     ) -> None:
-        self._clock, self._strict = clock, strict
+        self._clock, self._strict, self._sets = clock, strict, sets
         self._lock = Lock()  # one writer, but the web server and the live view read from threads of theirs
         self._exposing = Lock()
         self._exposed = local()
@@ -200,7 +200,8 @@ class Observer(Collector):
             metric.name: [frozenset(label.known(sets)) for label in metric.labels] for metric in CATALOGUE.values()
         }
         self._series: dict[str, dict[Labels, _Series]] = {
-            metric.name: {labels: _new_series(metric) for labels in metric.known(sets)} for metric in CATALOGUE.values()
+            metric.name: {labels: _new_series(metric, sets) for labels in metric.known(sets)}
+            for metric in CATALOGUE.values()
         }
         self._writers: dict[tuple[str, Labels], Callable[[Any], None]] = {
             (name, labels): series.write
@@ -237,7 +238,7 @@ class Observer(Collector):
             self._refuse("wrong_labels", measurement, f"expected a tuple of {len(expected)} label values")
             return
         known, children = self._known(name, labels), self._series[name]
-        series = children[known] if known in children else _new_series(CATALOGUE[name])
+        series = children[known] if known in children else _new_series(CATALOGUE[name], self._sets)
         try:
             series.write(value)
         except _WRONG as error:
@@ -281,6 +282,11 @@ class Observer(Collector):
             self._logged.add((reason, name))
             _log.error("%s", message, extra={"event": "measurement_refused"})
 
+    @property
+    def limits(self) -> tuple[float, ...]:
+        """The promised limits at which reply times have bounds."""
+        return self._sets.limits
+
     def describe(self) -> Iterator[_Family]:
         """Name the families, so that a registry refuses a second observer."""
         return map(_family, CATALOGUE.values())
@@ -291,7 +297,7 @@ class Observer(Collector):
         Collection has no side effect: only `exposing` writes the journal.
         """
         values = getattr(self._exposed, "values", None) or self._shown()
-        return map(_filled, CATALOGUE.values(), values)
+        return (_filled(metric, shown, self._sets) for metric, shown in zip(CATALOGUE.values(), values, strict=True))
 
     @contextmanager
     def exposing(self) -> Iterator[None]:
@@ -368,7 +374,7 @@ class Observer(Collector):
         if metric is None or metric.kind == "gauge" or len(labels) != len(metric.labels):
             return None
         known, children = self._known(name, labels), self._series[name]
-        one = children.setdefault(known, _new_series(metric))
+        one = children.setdefault(known, _new_series(metric, self._sets))
         if not isinstance(one, _Counter | _Histogram):
             return None
         self._writers.setdefault((name, known), one.write)
@@ -417,7 +423,7 @@ class KeptObserveSink(FixedPartitionedSink[list[Measurement], bytes]):
     def build_part(self, step_id: str, for_part: str, resume_state: bytes | None) -> "_KeptObservePartition":
         """Resume the counters of this process."""
         if resume_state and for_part == f"{self._process:02d}":
-            self._observer.resume(unpack(resume_state, f"step {step_id}", self._processes))
+            self._observer.resume(unpack(resume_state, f"step {step_id}", self._processes, self._observer.limits))
         return _KeptObservePartition(self._observer, self._processes)
 
 
@@ -430,7 +436,7 @@ class _KeptObservePartition(StatefulSinkPartition[list[Measurement], bytes]):
         self._observer.record(chain.from_iterable(values))
 
     def snapshot(self) -> bytes:
-        return pack(self._observer.totals(), self._processes)
+        return pack(self._observer.totals(), self._processes, self._observer.limits)
 
 
 def build_info() -> Measurement:

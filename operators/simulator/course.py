@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+from operators.domain.stage.promise import Promises
+
 from .books import Step
 
 
@@ -23,9 +25,9 @@ class Tally:
 class Course:
     """One conversation, replayed step by step."""
 
-    def __init__(self, tally: Tally, limit: float) -> None:
+    def __init__(self, tally: Tally, promises: Promises) -> None:
         self._tally = tally
-        self._limit = limit
+        self._promises = promises
         self._labels = ("", "")
         self._is_open = True
         self._opened_at = 0.0
@@ -79,7 +81,7 @@ class Course:
         if self._unanswered_since is not None:
             waited = time - self._unanswered_since
             self._tally.replies.append((*self._labels, "human", waited))
-            self._counts_round("met" if waited <= self._limit else "missed")
+            self._counts_round("met" if waited <= self._limit() else "missed")
             self._unanswered_since = None
         self._bot_awaited_since = None
         asked = self._first_customer is not None or self._reopened_at is not None
@@ -109,7 +111,7 @@ class Course:
         if self._is_open:
             self._tally.outcomes[(*self._labels, outcome)] += 1
         self._is_open = False
-        if self._unanswered_since is not None and time > self._unanswered_since + self._limit:
+        if self._unanswered_since is not None and time > self._unanswered_since + self._limit():
             self._counts_round("missed")
         self._unanswered_since = None
         self._bot_awaited_since = None
@@ -126,10 +128,13 @@ class Course:
         queue = self._labels[0]
         if self._unanswered_since is not None:
             self._tally.open_waits[queue] += 1
-            if clock > self._unanswered_since + self._limit:
+            if clock > self._unanswered_since + self._limit():
                 self._counts_round("missed")
         if self._is_open:
             self._tally.open[queue] += 1
+
+    def _limit(self) -> float:
+        return self._promises.of(*self._labels).limit_seconds
 
     def _counts_round(self, outcome: str) -> None:
         self._tally.rounds[(*self._labels, outcome)] += 1

@@ -2,6 +2,8 @@
 
 from collections import Counter, defaultdict
 
+from operators.domain.stage.promise import Promises
+
 from .books import Books, Judged, Note, Rated, Step
 from .course import Course, Tally
 
@@ -9,8 +11,8 @@ from .course import Course, Tally
 class Ledger:
     """Files notes as events are delivered. Grows with them: a live run that never ends keeps none."""
 
-    def __init__(self, reply_limit_seconds: float) -> None:
-        self._limit = reply_limit_seconds
+    def __init__(self, promises: Promises) -> None:
+        self._promises = promises
         self._clock = 0.0
         self._events: Counter[str] = Counter()
         self._dead_letters: Counter[str] = Counter()
@@ -42,7 +44,7 @@ class Ledger:
         """Add everything up; takes time in proportion to what was filed."""
         tally = Tally()
         for steps in self._steps.values():
-            Course(tally, self._limit).replay(sorted(steps), self._clock)
+            Course(tally, self._promises).replay(sorted(steps), self._clock)
         return Books(
             clock=self._clock,
             events=dict(self._events),

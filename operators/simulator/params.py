@@ -91,11 +91,3 @@ class SimulatorParams(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 0.35
     chinese_share: Annotated[Share, Meta(description="of customers who write Chinese")] = 0.15
     other_language_share: Annotated[Share, Meta(description="of customers who write Spanish or German")] = 0.04
-    reply_limit_seconds: Annotated[
-        float,
-        Meta(
-            description="limit of a reply round in the books; the same as the setting of csq",
-            gt=0,
-            le=1e7,
-        ),
-    ] = 180.0

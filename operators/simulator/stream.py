@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from operators.domain.stage.promise import Promises, PromisesParams
+
 from .aftermath import Aftermath
 from .arrivals import Arrivals, talks_per_second
 from .books import Books
@@ -22,6 +24,7 @@ from .words import Words
 from .world import Data, Made, World
 
 _AGAIN_WITHIN_MS = 3_000
+_DEFAULT = PromisesParams()
 
 
 class Delivery(NamedTuple):
@@ -56,11 +59,14 @@ class Simulator:
     >>> books = simulator.books
     >>> sum(books.events.values()) + books.duplicates + sum(books.dead_letters.values())
     1000
+    The books count missed rounds by `promises`.
     """
 
-    def __init__(self, params: SimulatorParams, *, keep_books: bool = True) -> None:
+    def __init__(
+        self, params: SimulatorParams, promises: PromisesParams = _DEFAULT, *, keep_books: bool = True
+    ) -> None:
         self._params = params
-        self._ledger = Ledger(params.reply_limit_seconds) if keep_books else None
+        self._ledger = Ledger(Promises(promises)) if keep_books else None
         self._world = World(params)
         # The way has its own chance, so that the shop's course stays the same however badly its events travel.
         self._rng = Random(f"way {params.seed}")  # noqa: S311 - a simulation, nothing secret
@@ -198,12 +204,12 @@ def _event_order(parcel: _Parcel) -> tuple[int, int]:
     return (parcel.event.ms if parcel.event is not None else 0, parcel.number)
 
 
-def simulate(params: SimulatorParams, count: int) -> tuple[list[Delivery], Books]:
-    """Give `count` deliveries and the books about them.
+def simulate(params: SimulatorParams, count: int, promises: PromisesParams = _DEFAULT) -> tuple[list[Delivery], Books]:
+    """Return `count` deliveries and the books about them, with missed rounds counted by `promises`.
 
     >>> deliveries, books = simulate(SimulatorParams(broken_share=0.0, duplicate_share=0.0), 500)
     >>> sum(books.events.values())
     500
     """
-    simulator = Simulator(params)
+    simulator = Simulator(params, promises)
     return list(simulator.take(count)), simulator.books

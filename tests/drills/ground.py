@@ -38,10 +38,9 @@ def settings(brokers: str, by: float) -> dict[str, Any]:
     return {
         "kafka": {"brokers": [brokers], "topics": [TOPIC], "librdkafka": client},
         "order": {"out_of_order_seconds": usual.order.out_of_order_seconds / by},
-        "conversations": {"reply_limit_seconds": usual.conversations.reply_limit_seconds / by},
-        "queues": {
-            "service_level_seconds": usual.queues.service_level_seconds / by,
-            "grace_seconds": usual.queues.grace_seconds / by,
+        "promises": {
+            "limit_seconds": usual.promises.limit_seconds / by,
+            "grace_seconds": usual.promises.grace_seconds / by,
         },
     }
 

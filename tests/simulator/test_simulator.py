@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from operators.domain.stage.promise import PromisesParams
 from operators.domain.wire import events
 from operators.simulator import Books, Delivery, Simulator, SimulatorParams, simulate
 from operators.simulator.phrases_en import ENGLISH
@@ -303,7 +304,7 @@ def test_reply_and_first_response_seconds_are_what_the_definitions_give(scenario
 @pytest.mark.parametrize("scenario", ["run", "outage"])
 def test_rounds_and_open_waits_are_what_the_definitions_give(scenario, request):
     run = request.getfixturevalue(scenario)
-    limit, end = SimulatorParams().reply_limit_seconds, run.books.clock
+    limit, end = PromisesParams().limit_seconds, run.books.clock
     rounds, waits = Counter(), Counter()
     for course in conversations(run):
         asked, labels = None, (course[0].data.queue, course[0].data.channel)

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from flows.commands.rules.selection import Gauge, Selection
+from flows.commands.rules.selection import Among, Gauge, Selection
+from operators.domain.stage.labels import OTHER
 
 Share = Annotated[float, Meta(gt=0, lt=1)]
 Seconds = Annotated[float, Meta(gt=0)]
@@ -32,7 +33,12 @@ class Links(Struct, frozen=True, forbid_unknown_fields=True):
 class QueueClass(Struct, frozen=True, forbid_unknown_fields=True):
     """Queues that share an objective."""
 
-    queues: Annotated[tuple[Text, ...], Meta(min_length=1, description="As in labels.queues of the settings.")]
+    queues: Annotated[
+        tuple[Text, ...],
+        Meta(
+            min_length=1, description="Queues by their names in the events; `other` stands for all that no class names."
+        ),
+    ]
     why: Text
     oldest_wait_seconds: Annotated[float, Meta(gt=0, description="Longest open wait that nobody need look at.")]
     severity: Annotated[Severity, Meta(description="What an older wait is.")]
@@ -130,3 +136,11 @@ class Declaration(Struct, frozen=True, forbid_unknown_fields=True):
     classes: dict[str, QueueClass]
     slos: dict[str, Slo]
     thresholds: Thresholds
+
+    def queues_of(self, queue_class: str) -> Among:
+        """The queues of a class; the class that names `other` also has every queue that no class names."""
+        own = self.classes[queue_class].queues
+        if OTHER not in own:
+            return Among(own)
+        named = (queue for name, each in self.classes.items() if name != queue_class for queue in each.queues)
+        return Among(tuple(named), others=True)

@@ -11,11 +11,13 @@ from typing import Any
 
 import msgspec
 
-from flows.commands.rules.declaration import Declaration
+from flows.commands.rules.declaration import Declaration, Slo
 from flows.commands.rules.misfits import misfits
+from flows.commands.rules.selection import PromisedPart
 from flows.settings.model import Settings
 from operators.documents.validator import Problem, fill, problems
 from operators.documents.yaml import Place, YamlError, line_of, read_file
+from operators.domain.stage.promise import PromisesParams
 
 
 class RulesError(Exception):
@@ -36,7 +38,20 @@ def load(path: Path, settings: Settings) -> Declaration:
         found = [Problem(place, text) for place, text in misfits(declaration, settings)]
     if found:
         raise RulesError("\n".join(_told(problem, path, lines) for problem in found))
-    return declaration
+    return _with_limits(declaration, settings.promises)
+
+
+def _with_limits(declaration: Declaration, promises: PromisesParams) -> Declaration:
+    """The declaration, with a selection for each limit in place of `within_seconds: promise`."""
+
+    def limited(slo: Slo) -> Slo:
+        parts = {
+            role: tuple(part for each in getattr(slo, role) for part in PromisedPart.all_of(each, promises))
+            for role in ("good", "bad", "total")
+        }
+        return msgspec.structs.replace(slo, **parts)
+
+    return msgspec.structs.replace(declaration, slos={name: limited(slo) for name, slo in declaration.slos.items()})
 
 
 def _no_hook(kind: type, value: Any) -> Any:  # noqa: ANN401 - any plain data

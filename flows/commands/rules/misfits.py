@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator
 
 from flows.commands.rules.burns import burns_of, unreachable
 from flows.commands.rules.declaration import Declaration, Slo
-from flows.commands.rules.selection import Gauge, Selection
+from flows.commands.rules.selection import PROMISE, Gauge, Selection
 from flows.process import closed_sets
 from flows.settings.model import Settings
 from operators.domain.stage.labels import OTHER
-from operators.metrics.catalogue import CATALOGUE, OPEN, ClosedSets
+from operators.metrics.catalogue import CATALOGUE, OPEN, PROMISED, ClosedSets
 
 Misfit = tuple[tuple[str | int, ...], str]
 """The path in the file, and what is wrong there."""
@@ -58,8 +58,12 @@ def _selection(selection: Selection, sets: ClosedSets, place: tuple[str | int, .
     if selection.within_seconds is not None:
         if metric.kind != "histogram":
             yield (*place, "within_seconds"), f"{metric.name} is no histogram: it has no bounds"
-        elif selection.within_seconds not in metric.buckets:
-            bounds = ", ".join(f"{bound:g}" for bound in metric.buckets)
+        elif selection.within_seconds == PROMISE:
+            if metric.name not in PROMISED:
+                text = f"`{PROMISE}` is a limit of {' and '.join(sorted(PROMISED))} only, expected seconds"
+                yield (*place, "within_seconds"), text
+        elif selection.within_seconds not in (buckets := metric.bounds(sets)):
+            bounds = ", ".join(f"{bound:g}" for bound in buckets)
             text = f"got {selection.within_seconds:g}, expected a bound of the buckets of {metric.name}: {bounds}"
             yield (*place, "within_seconds"), text
     yield from _where(selection.metric, selection.where, sets, (*place, "where"))

@@ -1,27 +1,56 @@
 """Selection: series of the catalogue that are counted, as declared and as PromQL."""
 
-from collections.abc import Iterable, Mapping
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta, Struct
 
+from operators.domain.stage.labels import OTHER
+from operators.domain.stage.promise import Promises, PromisesParams, QueuePromise  # noqa: F401  the last for an example
 from operators.metrics.catalogue import CATALOGUE
 
 Text = Annotated[str, Meta(min_length=1)]
 Where = Annotated[dict[str, tuple[Text, ...]], Meta(description="Label to the values that are meant.")]
 
 
+PROMISE = "promise"
+
+
+class Among(NamedTuple):
+    """Values of a label: these, or all but these.
+
+    >>> Among(("a", "b")).meet(Among(("b", "c")))
+    Among(names=('b',), others=False)
+    >>> Among(("a", "b")).meet(Among(("b",), others=True)), Among(("a",)).meet(Among(("b",)))
+    (Among(names=('a',), others=False), Among(names=(), others=False))
+    """
+
+    names: tuple[str, ...]
+    others: bool = False
+
+    def meet(self, other: "Among") -> "Among":
+        """The values in both."""
+        if self.others and other.others:
+            return Among(tuple(dict.fromkeys((*self.names, *other.names))), others=True)
+        named, limit = (other, self) if self.others else (self, other)
+        return Among(tuple(name for name in named.names if (name in limit.names) != limit.others))
+
+    def is_empty(self) -> bool:
+        """Whether no value is among them."""
+        return not self.names and not self.others
+
+
 class Selection(Struct, frozen=True, forbid_unknown_fields=True):
     """Events that a counter or a histogram counted.
 
-    >>> Selection("csq_reply_seconds", {"responder": ("human",)}, 180).series({"queue": ("orders", "other")})
+    >>> Selection("csq_reply_seconds", {"responder": ("human",)}, 180).series({"queue": Among(("orders", "other"))})
     'csq_reply_seconds_bucket{le="180.0",queue=~"orders|other",responder="human"}'
     """
 
     metric: Text
     where: Where = {}
-    within_seconds: Annotated[float, Meta(gt=0)] | None = None
-    """Of a histogram: only those up to a bound of its buckets."""
+    within_seconds: Annotated[float, Meta(gt=0)] | Literal["promise"] | None = None
+    """Of a histogram: only those up to a bound of its buckets. `promise`: the limit that the settings promise."""
 
     @property
     def name(self) -> str:
@@ -30,14 +59,65 @@ class Selection(Struct, frozen=True, forbid_unknown_fields=True):
             return self.metric
         return f"{self.metric}_{'count' if self.within_seconds is None else 'bucket'}"
 
-    def series(self, more: Mapping[str, Iterable[str]]) -> str:
-        """A PromQL selector, with the values of `more` for the labels this metric has."""
-        matchers = {label: tuple(values) for label, values in self.where.items()}
-        known = {label.name for label in CATALOGUE[self.metric].labels}
-        matchers |= {label: tuple(values) for label, values in more.items() if label in known}
+    def series(self, more: Mapping[str, Among]) -> str | None:
+        """A PromQL selector, limited to `more` in the labels that this metric has; `None` if nothing is selected."""
+        matchers = {label: Among(values) for label, values in self.where.items()} | self.parts()
+        for label in CATALOGUE[self.metric].labels:
+            if label.name in more:
+                own = matchers.get(label.name, Among((), others=True))
+                matchers[label.name] = own.meet(more[label.name])
+        if any(values.is_empty() for values in matchers.values()):
+            return None
         if self.within_seconds is not None:
-            matchers["le"] = (str(float(self.within_seconds)),)
-        return self.name + selector(matchers)
+            matchers["le"] = Among((str(float(self.within_seconds)),))
+        return self.name + selector({label: values for label, values in matchers.items() if values != ALL})
+
+    def parts(self) -> dict[str, Among]:
+        """Further values of labels; none of a selection as it is declared."""
+        return {}
+
+
+class PromisedPart(Selection, frozen=True, forbid_unknown_fields=True):
+    """The part of a selection `within_seconds: promise` whose queues and channels have the same limit."""
+
+    among: dict[str, Among] = {}
+
+    def parts(self) -> dict[str, Among]:
+        """The queues and channels of this part."""
+        return self.among
+
+    @classmethod
+    def all_of(cls, selection: Selection, promises: PromisesParams) -> tuple[Selection, ...]:
+        """What stands for a selection once the promises are known: itself, or a part for each limit.
+
+        >>> promises = PromisesParams(queues={"billing": QueuePromise(limit_seconds=60.0)})
+        >>> parts = PromisedPart.all_of(Selection("csq_reply_seconds", within_seconds="promise"), promises)
+        >>> [part.series({}) for part in parts]
+        ['csq_reply_seconds_bucket{le="60.0",queue="billing"}', 'csq_reply_seconds_bucket{le="180.0",queue!="billing"}']
+        """
+        if selection.within_seconds != PROMISE:
+            return (selection,)
+        queues, channels = tuple(promises.queues), promises.named_channels
+        limits: dict[tuple[Among, float], list[str | None]] = {}
+        for channel in (*channels, None):
+            at = Among(channels, others=True) if channel is None else Among((channel,))
+            for queue in (*queues, None):
+                limit = Promises(promises).of(queue or OTHER, channel or OTHER).limit_seconds
+                limits.setdefault((at, limit), []).append(queue)
+        return tuple(
+            cls(selection.metric, selection.where, limit, {"queue": _among(found, queues), "channel": at})
+            for (at, limit), found in limits.items()
+        )
+
+
+ALL = Among((), others=True)
+
+
+def _among(found: list[str | None], queues: tuple[str, ...]) -> Among:
+    """The queues that were found; `None` stands for all that have no promise of their own."""
+    if None in found:
+        return Among(tuple(queue for queue in queues if queue not in found), others=True)
+    return Among(tuple(queue for queue in found if queue is not None))
 
 
 class Gauge(Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,17 +130,17 @@ class Gauge(Struct, frozen=True, forbid_unknown_fields=True):
     where: Where = {}
 
 
-def selector(matchers: Mapping[str, tuple[str, ...]]) -> str:
+def selector(matchers: Mapping[str, Among]) -> str:
     """Matchers in the order of their names; several values become a regular expression.
 
-    >>> selector({"queue": ("a", "b.c"), "job": ("csq",)})
-    '{job="csq",queue=~"a|b[.]c"}'
+    >>> selector({"queue": Among(("a", "b.c")), "job": Among(("csq",), others=True)})
+    '{job!="csq",queue=~"a|b[.]c"}'
     """
     parts = [
-        f'{label}="{_quoted(values[0])}"'
+        f'{label}{"!=" if others else "="}"{_quoted(values[0])}"'
         if len(values) == 1
-        else f'{label}=~"{"|".join(_quoted(_literal(value)) for value in values)}"'
-        for label, values in sorted(matchers.items())
+        else f'{label}{"!~" if others else "=~"}"{"|".join(_quoted(_literal(value)) for value in values)}"'
+        for label, (values, others) in sorted(matchers.items())
     ]
     return f"{{{','.join(parts)}}}" if parts else ""
 

@@ -19,10 +19,10 @@ def groups(declaration: Declaration) -> list[RuleGroup]:
 
 def _waits(declaration: Declaration) -> Iterator[AlertRule]:
     for name, queue_class in declaration.classes.items():
-        limit = queue_class.oldest_wait_seconds
+        limit, queues = queue_class.oldest_wait_seconds, selector({"queue": declaration.queues_of(name)})
         yield AlertRule(
             name="CsqOldestOpenWait",
-            expr=f"queue:csq_oldest_open_wait_seconds:max{selector({'queue': queue_class.queues})} > {limit:g}",
+            expr=f"queue:csq_oldest_open_wait_seconds:max{queues} > {limit:g}",
             for_seconds=60,
             severity=queue_class.severity,
             team="service",

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from flows.commands.rules.burns import HOUR, SHORT_PART, Derived, burns_of, span
 from flows.commands.rules.declaration import Declaration, Slo
 from flows.commands.rules.rule import RecordingRule, RuleGroup
-from flows.commands.rules.selection import Gauge, Selection, selector
+from flows.commands.rules.selection import Among, Gauge, Selection, selector
 
 SHORT_SECONDS, LONG_SECONDS = 30, 120
 """How often they are evaluated: those up to LONG_FROM, and those beyond, which move slowly and cost more."""
 LONG_FROM = 21_600
 ERRORS, EVENTS = "slo:csq_errors:ratio_rate", "slo:csq_events:increase"
 OBJECTIVE = "slo:csq_objective:ratio"
+SUM = "\n+\n"
 
 
 def remaining(slo: Slo) -> str:
@@ -55,7 +56,7 @@ def _records(
 ) -> Iterator[tuple[float, RecordingRule]]:
     """Window in seconds, and the record."""
     labels = identity(name, queue_class)
-    chosen = {} if queue_class is None else {"queue": declaration.classes[queue_class].queues}
+    chosen = {} if queue_class is None else {"queue": declaration.queues_of(queue_class)}
     # Every objective has every window, also those too slow for an alert of it: dashboards compare them.
     longs = {round(burn.hours * HOUR) for burn in declaration.burns} | {HOUR}  # the budget is made of hours
     spans = longs | {round(seconds / SHORT_PART) for seconds in longs}
@@ -64,7 +65,7 @@ def _records(
     yield 0, RecordingRule(OBJECTIVE, f"vector({objective:g})", labels)
     if slo.gauge is not None:
         gauge = slo.gauge
-        series = gauge.metric + selector(gauge.where)
+        series = gauge.metric + selector(_among(gauge.where))
         level = f"max by ({', '.join(('job', *slo.each))})"
         yield 0, RecordingRule(below(gauge), f"{level} ({series}) < bool {gauge.at_least:g}", labels)
     for seconds in sorted(longs):
@@ -77,29 +78,28 @@ def _records(
     yield from _budget(slo, labels, objective)
 
 
-def _rates(selections: tuple[Selection, ...], chosen: dict[str, tuple[str, ...]], by: str, over: str) -> str:
+def _rates(selections: tuple[Selection, ...], chosen: dict[str, Among], by: str, over: str) -> str:
     """The sum of several counters per second; each is there from the start, so none is missing from the sum."""
-    return "\n+\n".join(f"{by} ({over.format(selection.series(chosen))})" for selection in selections)
+    series = (selection.series(chosen) for selection in selections)
+    return SUM.join(f"{by} ({over.format(each)})" for each in series if each is not None)
 
 
-def _volume(slo: Slo, chosen: dict[str, tuple[str, ...]], by: str, window: str) -> str:
+def _volume(slo: Slo, chosen: dict[str, Among], by: str, window: str) -> str:
     if slo.gauge is not None:
-        return f"{by} (increase({slo.gauge.volume}{selector(slo.gauge.where)}[{window}]))"
+        return f"{by} (increase({slo.gauge.volume}{selector(_among(slo.gauge.where))}[{window}]))"
     return _rates(slo.total, chosen, by, f"increase({{}}[{window}])")
 
 
-def _errors(slo: Slo, chosen: dict[str, tuple[str, ...]], by: str, window: str, labels: dict[str, str]) -> str:
+def _errors(slo: Slo, chosen: dict[str, Among], by: str, window: str, labels: dict[str, str]) -> str:
     """A ratio of sums; absent where nothing happened."""
     if slo.gauge is not None:
         return f"avg_over_time({below(slo.gauge)}{selector(_ones(labels))}[{window}])"
     over = f"rate({{}}[{window}])"
     total = _rates(slo.total, chosen, by, over)
-    some = f"(\n{total} > 0\n)" if len(slo.total) == 1 else f"(\n(\n{total}\n) > 0\n)"
-    if slo.bad:
-        bad = _rates(slo.bad, chosen, by, over)
-        return f"{bad if len(slo.bad) == 1 else f'({bad})'}\n/\n{some}"
-    good = _rates(slo.good, chosen, by, over)
-    return f"clamp_min(\n1 -\n{good if len(slo.good) == 1 else f'({good})'}\n/\n{some}\n, 0)"
+    some = f"(\n(\n{total}\n) > 0\n)" if SUM in total else f"(\n{total} > 0\n)"
+    part = _rates(slo.bad or slo.good, chosen, by, over)
+    part = f"({part})" if SUM in part else part
+    return f"{part}\n/\n{some}" if slo.bad else f"clamp_min(\n1 -\n{part}\n/\n{some}\n, 0)"
 
 
 def _budget(slo: Slo, labels: dict[str, str], objective: float) -> Iterator[tuple[float, RecordingRule]]:
@@ -116,5 +116,9 @@ def _budget(slo: Slo, labels: dict[str, str], objective: float) -> Iterator[tupl
     yield seconds, RecordingRule(remaining(slo), f"1 - {ERRORS}{slo.window}{chosen} / {budget}", labels)
 
 
-def _ones(labels: dict[str, str]) -> dict[str, tuple[str, ...]]:
-    return {label: (value,) for label, value in labels.items()}
+def _ones(labels: dict[str, str]) -> dict[str, Among]:
+    return {label: Among((value,)) for label, value in labels.items()}
+
+
+def _among(where: dict[str, tuple[str, ...]]) -> dict[str, Among]:
+    return {label: Among(values) for label, values in where.items()}

@@ -4,13 +4,14 @@ Things come in the order of event time, as facts
 ``(time, name, kind, conversation id, customer id, channel, queue, a, b)``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Literal
 
 from operators.domain.conversations.record import ConversationRecord
 from operators.domain.models.example import Example
 from operators.domain.stage.feedback import SATISFACTION_KINDS, label_of
 from operators.domain.stage.labels import OTHER
+from operators.domain.stage.promise import Promises
 from operators.domain.stage.stage import Fact, Outbox
 from operators.domain.time.lanes import Lanes
 from operators.domain.wire.outgoing import ReplyMeasured, Responder, SatisfactionScored, publish
@@ -24,15 +25,13 @@ class Course:
 
     def __init__(
         self,
-        limit_seconds: float,
-        limits: Mapping[str, float],
+        promises: Promises,
         lanes: Lanes,
         score: ScoreSatisfaction,
         out: Outbox,
         version: Callable[[], int] = lambda: 0,
     ) -> None:
-        self._limit_seconds = limit_seconds
-        self._limits = limits
+        self.promises = promises
         self._lane_of = lanes.of
         self._score_satisfaction = score
         self._version = version
@@ -50,9 +49,9 @@ class Course:
             "abandoned": self._abandoned,
         }
 
-    def limit_of(self, queue: str) -> float:
-        """Seconds a customer of this queue may wait for a reply."""
-        return self._limits.get(queue, self._limit_seconds)
+    def _limit_of(self, record: ConversationRecord) -> float:
+        """Seconds this customer may wait for a reply."""
+        return self.promises.of(record.queue, record.channel).limit_seconds
 
     # ---- beginning, moving
 
@@ -122,7 +121,7 @@ class Course:
         self._out.measured.append(("csq_reply_seconds", (record.queue, record.channel, "human"), reply))
         if not missed:
             self._out.counted["csq_reply_rounds_total", (record.queue, record.channel, "met")] += 1
-        self._tell_queue(record, time, name, "replied", conversation_id, reply)
+        self._tell_queue(record, time, name, "replied", conversation_id, (reply, not missed))
         self._tell_customer(time, name, record.customer_id, "waited", reply)
         self._publish_reply(record, fact, "human", reply, first, "missed" if missed else "met")
 
@@ -152,7 +151,7 @@ class Course:
         outcome: Literal["met", "missed"] | None,
     ) -> None:
         time, name, _, conversation_id = fact[:4]
-        limit = self.limit_of(record.queue)
+        limit = self._limit_of(record)
         where = (conversation_id, record.customer_id, record.queue, record.channel)
         data = ReplyMeasured(*where, responder, reply, first, limit, outcome)
         self._out.published.append(publish(data, name, time, conversation_id))
@@ -233,7 +232,7 @@ class Course:
     def _score(self, record: ConversationRecord, fact: Fact) -> None:
         """Publish S of the conversation as it stands; a rating that came before judges it."""
         time, name, _, conversation_id = fact[:4]
-        score, parts = self._score_satisfaction(**record.talk(time, self.limit_of(record.queue)))
+        score, parts = self._score_satisfaction(**record.talk(time, self._limit_of(record)))
         if score is None:
             return
         record.satisfaction = (score, list(parts.values()), time)

@@ -28,6 +28,7 @@ from operators.domain.conversations.turns import Ledger, StoredLedger, Turns
 from operators.domain.stage.facts import OF_CUSTOMERS, OF_QUEUES
 from operators.domain.stage.feedback import SENTIMENT_KINDS, mood_of, share_of
 from operators.domain.stage.labels import OTHER, LabelsParams, LabelValues
+from operators.domain.stage.promise import Promises
 from operators.domain.stage.stage import Fact, Outbox, Port, Stage, check_version
 from operators.domain.stage.table import Table
 from operators.domain.time.lanes import Lanes
@@ -46,15 +47,8 @@ STEPS = {
 
 
 class ConversationsParams(Struct, frozen=True, forbid_unknown_fields=True):
-    """Limits, and how much is remembered."""
+    """How much is remembered of conversations, and for how long."""
 
-    reply_limit_seconds: Annotated[
-        float, Meta(gt=0, description="Seconds a customer may wait for a reply. Marketplaces ask for 180 or 300.")
-    ] = 180.0
-    queue_limits: Annotated[
-        dict[str, Annotated[float, Meta(gt=0)]],
-        Meta(description="Queue to its own reply limit in seconds, where it differs."),
-    ] = {}
     closed_days: Annotated[
         float, Meta(gt=0, description="Days a closed conversation is remembered, for ratings, labels, reopenings.")
     ] = 14.0
@@ -98,6 +92,7 @@ class Conversations(Stage):
         self,
         params: ConversationsParams,
         names: LabelsParams,
+        promises: Promises,
         lanes: Lanes,
         score_satisfaction: ScoreSatisfaction,
         version: Callable[[], int] = lambda: 0,
@@ -106,8 +101,7 @@ class Conversations(Stage):
         self._queues, self._channels = LabelValues(names.queues), LabelValues(names.channels)
         self._lanes = lanes
         self._out = Outbox()
-        limits = (params.reply_limit_seconds, params.queue_limits)
-        self._course = Course(*limits, lanes, score_satisfaction, self._out, version)
+        self._course = Course(promises, lanes, score_satisfaction, self._out, version)
         ledger = Ledger(params.turns, params.waiting_labels)
         self._turns = Turns(ledger, self._queues, self._channels, self._out)
         self._records = Table[ConversationRecord](ConversationRecord, attrgetter("last_at"))
@@ -166,7 +160,7 @@ class Conversations(Stage):
     def settle(self, facts: Iterable[Fact]) -> None:
         """Take facts in the order of event time; timers that were due before one fire before it."""
         due, steps = self._timers, self._course.steps
-        hot, limit_of = self._hot, self._course.limit_of
+        hot, promise_of = self._hot, self._course.promises.of
         for fact in facts:
             time, kind = fact[0], fact[2]
             if due and due[0][0] < time:
@@ -182,7 +176,8 @@ class Conversations(Stage):
             rounds, was_open = record.round_count, record.open
             steps[kind](record, fact)
             if record.round_count != rounds:
-                heapq.heappush(due, (time + limit_of(record.queue), fact[3], time))
+                limit = promise_of(record.queue, record.channel).limit_seconds
+                heapq.heappush(due, (time + limit, fact[3], time))
             elif was_open and not record.open:
                 heapq.heappush(due, (self._until(record), fact[3], None))
 

@@ -17,6 +17,7 @@ from msgspec import Meta, Struct
 
 from operators.domain.queues.counts import Agents, Plans, Waits, Window, bounded
 from operators.domain.queues.forecast import Forecaster, valid_seconds
+from operators.domain.stage.promise import Promises
 from operators.domain.stage.stage import Fact, Port, Stage, check_version
 
 Gauge = tuple[str, tuple[str, ...], float]
@@ -42,12 +43,6 @@ class QueuesParams(Struct, frozen=True, forbid_unknown_fields=True):
     interval_share: Annotated[
         float, Meta(description="Share of outcomes that the forecast's interval shall hold.", gt=0, lt=1)
     ] = 0.8
-    service_level_seconds: Annotated[
-        float, Meta(description="Limit of a good reply, inclusive. The promise made to customers.", gt=0)
-    ] = 180.0
-    grace_seconds: Annotated[
-        float, Meta(description="Whoever leaves sooner is not counted as abandoned: they did not really wait.", ge=0)
-    ] = 10.0
     window_seconds: Annotated[
         float,
         Meta(description="Window of service level and arrivals; longer where rounds are few.", ge=60, le=86_400),
@@ -67,9 +62,10 @@ class QueuesParams(Struct, frozen=True, forbid_unknown_fields=True):
 class Queue:
     """The record of one queue."""
 
-    def __init__(self, name: str, params: QueuesParams) -> None:
+    def __init__(self, name: str, params: QueuesParams, promises: Promises) -> None:
         self.name = name
         self.params = params
+        self.promises = promises
         self.conversations: dict[str, bool] = {}  # open ones -> whether nobody has taken it yet
         self.unassigned = 0
         self.waits = Waits()
@@ -104,7 +100,7 @@ class Queue:
         if len(self.conversations) > self.params.max_open:
             self.unassigned -= self.conversations.pop(next(iter(self.conversations)))
 
-    def closed(self, time: float, _channel: str, conversation: str, outcome: object) -> None:
+    def closed(self, time: float, channel: str, conversation: str, outcome: object) -> None:
         """It is not open any more; an abandonment after the grace time counts against the service level."""
         self.unassigned -= self.conversations.pop(conversation, False)
         since = self.waits.since.pop(conversation, None)
@@ -113,22 +109,24 @@ class Queue:
         waited = math.inf if since is None else time - since
         if since is None and self.ended is not None and self.ended[:2] == (conversation, time):
             waited = self.ended[2]  # "ended" and "closed" come of one event, in either order
-        self.window.add(self._bin(time), 0, int(waited >= self.params.grace_seconds), 0)
+        grace = self.promises.of(self.name, channel).grace_seconds
+        self.window.add(self._bin(time), 0, int(waited >= grace), 0)
 
     def waiting(self, time: float, _channel: str, conversation: str, _b: object) -> None:
         """A customer waits."""
         self.waits.add(conversation, time)
         bounded(self.waits.since, self.params.max_open)
 
-    def replied(self, time: float, channel: str, conversation: str, seconds: float) -> None:
-        """A human replied: the wait is over and measured."""
+    def replied(self, time: float, channel: str, conversation: str, b: tuple[float, bool]) -> None:
+        """A human replied after so many seconds, within the promised limit or not: the wait is over."""
+        seconds, is_met = b
         self.waits.since.pop(conversation, None)
         self.assigned(time, channel, conversation, None)
         if not valid_seconds(seconds):
             return
         mean = self.smoothed.get(channel)
         self.smoothed[channel] = seconds if mean is None else mean + self.params.alpha * (seconds - mean)
-        self.window.add(self._bin(time), int(seconds <= self.params.service_level_seconds), 1, 0)
+        self.window.add(self._bin(time), int(is_met), 1, 0)
         self.forecaster.observe(time, seconds)
 
     def missed(self, _time: float, _channel: str, _conversation: str, _b: object) -> None:
@@ -238,7 +236,7 @@ HANDLERS: dict[str, Callable[[Queue, float, str, Any, Any], None]] = {
     "closed": Queue.closed,  # a conversation, b outcome
     "reopened": Queue.reopened,  # a conversation
     "waiting": Queue.waiting,  # a conversation
-    "replied": Queue.replied,  # a conversation, b reply seconds
+    "replied": Queue.replied,  # a conversation, b (reply seconds, whether its round was met)
     "missed": Queue.missed,  # a conversation
     "ended": Queue.over,  # a conversation, b waited seconds
     "assigned": Queue.assigned,  # a conversation
@@ -252,7 +250,7 @@ HANDLERS: dict[str, Callable[[Queue, float, str, Any, Any], None]] = {
 class Queues(Stage):
     """The queues of one lane.
 
-    >>> queues = Queues(QueuesParams())
+    >>> queues = Queues(QueuesParams(), Promises(PromisesParams()))
     >>> queues.settle([(0.0, "e1", "sales", "waiting", "web", "c1", None)])
     >>> queues.advance(30.0)
     >>> [(port, values)] = queues.drain()
@@ -260,8 +258,8 @@ class Queues(Stage):
     ('measured', ('csq_oldest_open_wait_seconds', ('sales',), 30.0))
     """
 
-    def __init__(self, params: QueuesParams) -> None:
-        self._params = params
+    def __init__(self, params: QueuesParams, promises: Promises) -> None:
+        self._params, self._promises = params, promises
         self._queues: dict[str, Queue] = {}
         self._now = -math.inf
         self._next = -math.inf
@@ -273,7 +271,7 @@ class Queues(Stage):
         for time, _, name, kind, channel, a, b in facts:
             queue = queues.get(name)
             if queue is None:
-                queue = queues[name] = Queue(name, self._params)
+                queue = queues[name] = Queue(name, self._params, self._promises)
             handler = handlers.get(kind)
             if handler is not None:
                 handler(queue, time, channel, a, b)
@@ -321,5 +319,5 @@ class Queues(Stage):
         self._now, self._next = state["now"], -math.inf
         self._queues = {}
         for name, held in state["queues"].items():
-            self._queues[name] = queue = Queue(name, self._params)
+            self._queues[name] = queue = Queue(name, self._params, self._promises)
             queue.resume(held)

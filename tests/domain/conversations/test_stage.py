@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from operators.domain.conversations.stage import DAY, Conversations, ConversationsParams
 from operators.domain.models.satisfaction import MODEL, SatisfactionScorer, SatisfactionWeights
+from operators.domain.stage.promise import Promises, PromisesParams, QueuePromise
 from operators.domain.time.lanes import Lanes
 from operators.domain.time.timers import MIN_REBUILD
 from operators.domain.time.watermark import Tick
@@ -29,14 +30,16 @@ REPLY, FIRST, ROUNDS, OUTCOMES = (
     "csq_conversations_total",
 )
 WEIGHTS = SatisfactionWeights()
+PROMISES = PromisesParams()
 
 
-def talks(**params: Any) -> Conversations:
-    return Conversations(ConversationsParams(**params), NAMES, Lanes(8), SatisfactionScorer({MODEL: WEIGHTS}).score_one)
+def talks(promises: PromisesParams = PROMISES, **params: Any) -> Conversations:
+    kept, score = Promises(promises), SatisfactionScorer({MODEL: WEIGHTS}).score_one
+    return Conversations(ConversationsParams(**params), NAMES, kept, Lanes(8), score)
 
 
-def after(*steps: Any, until: float | None = LATER, **params: Any) -> Seen:
-    return play(talks(**params), steps, until)
+def after(*steps: Any, until: float | None = LATER, promises: PromisesParams = PROMISES, **params: Any) -> Seen:
+    return play(talks(promises, **params), steps, until)
 
 
 def both(seen: Seen, responder: str = "human") -> tuple[list[float], list[float]]:
@@ -162,7 +165,7 @@ def test_a_queue_may_have_a_limit_of_its_own() -> None:
         say("customer", 0, "c2", queue="billing"),
         say("agent", 100, "c2", queue="billing"),
     ]
-    seen = after(*steps, queue_limits={"billing": 60.0})
+    seen = after(*steps, promises=PromisesParams(queues={"billing": QueuePromise(limit_seconds=60.0)}))
     assert seen.count(ROUNDS) == {("orders", "chat", "met"): 1, ("billing", "chat", "missed"): 1}
 
 
@@ -176,12 +179,6 @@ def test_an_end_closes_the_round_without_an_answer() -> None:
 def test_a_second_end_closes_the_round_that_opened_after_the_first(end: str) -> None:
     seen = after(say("customer", 0), say("agent", 5), step("resolved", 10), say("customer", 20), step(end, 30))
     assert outcomes(seen) == {"met": 1}
-
-
-@pytest.mark.parametrize("limit", [0.0, -1.0])
-def test_a_queue_limit_that_is_none_is_refused(limit: float) -> None:
-    with pytest.raises(msgspec.ValidationError):
-        msgspec.convert({"queue_limits": {"orders": limit}}, ConversationsParams)
 
 
 # ---- outcomes, resolution
@@ -324,7 +321,7 @@ def test_what_is_over_leaves_no_timers_behind_for_a_year() -> None:
 
 
 def test_answered_rounds_leave_no_timers_behind_for_a_long_limit() -> None:
-    stage = talks(reply_limit_seconds=DAY)
+    stage = talks(PromisesParams(limit_seconds=DAY))
     for n in range(400):
         play(stage, [say("customer", n), say("agent", n + 0.5)], until=n + 0.5)
     assert len(stage._timers) <= 2 + MIN_REBUILD

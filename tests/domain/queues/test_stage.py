@@ -10,17 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.domain.queues.stage import HANDLERS, Queues, QueuesParams
+from operators.domain.stage.promise import Promises, PromisesParams
 from operators.domain.stage.stage import Fact, StateVersionError
 
 View = dict[tuple[str, ...], float]
 PARAMS = QueuesParams(max_open=20, max_agents=5, max_plans=5)
+PROMISES = Promises(PromisesParams())
 
 conversations = st.sampled_from(["c1", "c2", "c3", "c4"])
 seconds = st.floats(0.0, 4_000.0) | st.sampled_from([None, math.nan, math.inf, -1.0, 1e300])
 counts = st.none() | st.integers(0, 5)
 contents = st.one_of(
     st.tuples(st.sampled_from(["opened", "reopened", "waiting", "missed", "assigned"]), conversations, st.none()),
-    st.tuples(st.sampled_from(["replied", "ended", "handled"]), conversations, seconds),
+    st.tuples(st.sampled_from(["ended", "handled"]), conversations, seconds),
+    st.tuples(st.just("replied"), conversations, st.tuples(seconds, st.booleans())),
     st.tuples(st.just("closed"), conversations, st.sampled_from(["solved", "abandoned", "gone", "moved"])),
     st.tuples(
         st.just("agent"),
@@ -65,14 +68,14 @@ def gauges(queues: Queues, shown: View | None = None) -> View:
 
 def run(*facts: tuple[float, str, Any, Any], now: float, params: QueuesParams = PARAMS) -> View:
     """The gauges of queue q at `now`, after facts `(time, kind, a, b)`."""
-    queues = Queues(params)
+    queues = Queues(params, PROMISES)
     queues.settle([(time, f"e{at}", "q", kind, "web", a, b) for at, (time, kind, a, b) in enumerate(facts)])
     queues.advance(now)
     return gauges(queues)
 
 
 def again(queues: Queues) -> Queues:
-    resumed = Queues(PARAMS)
+    resumed = Queues(PARAMS, PROMISES)
     resumed.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(queues.state())))
     return resumed
 
@@ -82,14 +85,16 @@ def test_smoothed_reply_time_is_the_formula(replies: list[float], alpha: float) 
     expected = replies[0]
     for reply in replies[1:]:
         expected += alpha * (reply - expected)
-    facts = [(float(at), "replied", "c1", reply) for at, reply in enumerate(replies)]
+    facts = [(float(at), "replied", "c1", (reply, True)) for at, reply in enumerate(replies)]
     actual = run(*facts, now=100.0, params=QueuesParams(alpha=alpha))["csq_reply_smoothed_seconds", "q", "web"]
     assert expected == pytest.approx(actual, rel=1e-9, abs=1e-9)
 
 
 def test_channels_are_smoothed_apart() -> None:
-    queues = Queues(PARAMS)
-    queues.settle([(0.0, "e1", "q", "replied", "web", "c1", 10.0), (1.0, "e2", "q", "replied", "app", "c2", 90.0)])
+    queues = Queues(PARAMS, PROMISES)
+    queues.settle(
+        [(0.0, "e1", "q", "replied", "web", "c1", (10.0, True)), (1.0, "e2", "q", "replied", "app", "c2", (90.0, True))]
+    )
     queues.advance(2.0)
     view = gauges(queues)
     assert [view["csq_reply_smoothed_seconds", "q", channel] for channel in ("web", "app")] == [10.0, 90.0]
@@ -97,7 +102,7 @@ def test_channels_are_smoothed_apart() -> None:
 
 @given(streams())
 def test_no_fact_raises_and_no_gauge_is_negative_or_infinite(facts: list[Fact]) -> None:
-    queues = Queues(PARAMS)
+    queues = Queues(PARAMS, PROMISES)
     queues.settle(facts)
     queues.advance(facts[-1][0] if facts else 0.0)
     for value in gauges(queues).values():
@@ -108,7 +113,7 @@ def test_no_fact_raises_and_no_gauge_is_negative_or_infinite(facts: list[Fact]) 
 @given(streams(), st.randoms(use_true_random=False))
 def test_facts_in_any_order_do_no_harm(facts: list[Fact], random: Random) -> None:
     random.shuffle(facts)
-    queues = Queues(PARAMS)
+    queues = Queues(PARAMS, PROMISES)
     for fact in facts:
         queues.settle([fact])
         queues.advance(fact[0])
@@ -117,7 +122,7 @@ def test_facts_in_any_order_do_no_harm(facts: list[Fact], random: Random) -> Non
 
 @given(streams(), st.lists(st.integers(0, 40), max_size=5))
 def test_any_split_into_batches_gives_the_same(facts: list[Fact], cuts: list[int]) -> None:
-    whole, split = Queues(PARAMS), Queues(PARAMS)
+    whole, split = Queues(PARAMS, PROMISES), Queues(PARAMS, PROMISES)
     end = facts[-1][0] if facts else 0.0
     whole.settle(facts)
     whole.advance(end)
@@ -137,7 +142,7 @@ def test_any_split_into_batches_gives_the_same(facts: list[Fact], cuts: list[int
 
 @given(streams(), st.integers(0, 40))
 def test_resumed_queues_have_the_same_future(facts: list[Fact], cut: int) -> None:
-    undisturbed = Queues(PARAMS)
+    undisturbed = Queues(PARAMS, PROMISES)
     undisturbed.settle(facts[:cut])
     undisturbed.advance(facts[:cut][-1][0] if facts[:cut] else 0.0)
     seen = gauges(undisturbed)
@@ -164,7 +169,7 @@ def test_resumed_queues_have_the_same_future(facts: list[Fact], cut: int) -> Non
 
 
 def test_a_state_is_a_copy() -> None:
-    queues = Queues(PARAMS)
+    queues = Queues(PARAMS, PROMISES)
     queues.settle([(0.0, "e1", "q", "waiting", "web", "c1", None), (1.0, "e2", "q", "opened", "web", "c1", None)])
     queues.advance(1.0)
     state = queues.state()
@@ -176,12 +181,12 @@ def test_a_state_is_a_copy() -> None:
 
 def test_a_state_of_another_version_is_refused_by_name() -> None:
     with pytest.raises(StateVersionError, match=r"queues: version 9 found, 1 expected"):
-        Queues(PARAMS).restore({"v": 9})
+        Queues(PARAMS, PROMISES).restore({"v": 9})
 
 
 @given(streams())
 def test_advancing_twice_measures_once(facts: list[Fact]) -> None:
-    queues = Queues(PARAMS)
+    queues = Queues(PARAMS, PROMISES)
     queues.settle(facts)
     now = facts[-1][0] if facts else 0.0
     queues.advance(now)
@@ -195,7 +200,7 @@ def test_advancing_twice_measures_once(facts: list[Fact]) -> None:
 
 
 def test_gauges_are_measured_once_a_second_and_at_the_end_of_the_input() -> None:
-    queues = Queues(PARAMS)
+    queues = Queues(PARAMS, PROMISES)
     queues.settle([(0.0, "e1", "q", "waiting", "web", "c1", None)])
     queues.advance(0.0)
     queues.drain()
@@ -206,8 +211,10 @@ def test_gauges_are_measured_once_a_second_and_at_the_end_of_the_input() -> None
 
 
 def test_after_a_resume_every_gauge_is_measured_again() -> None:
-    queues = Queues(PARAMS)
-    queues.settle([(0.0, "e1", "q", "waiting", "web", "c1", None), (0.0, "e2", "q", "replied", "web", "c2", 9.0)])
+    queues = Queues(PARAMS, PROMISES)
+    queues.settle(
+        [(0.0, "e1", "q", "waiting", "web", "c1", None), (0.0, "e2", "q", "replied", "web", "c2", (9.0, True))]
+    )
     queues.advance(0.0)
     first = gauges(queues)
     resumed = again(queues)
@@ -217,7 +224,7 @@ def test_after_a_resume_every_gauge_is_measured_again() -> None:
 
 def test_the_oldest_open_wait_is_found_when_waits_end_in_any_order() -> None:
     waits = [(float(at), "waiting", f"c{at}", None) for at in range(5)]
-    ended = [(10.0, "replied", "c0", 10.0), (11.0, "ended", "c2", 9.0), (12.0, "closed", "c1", "gone")]
+    ended = [(10.0, "replied", "c0", (10.0, True)), (11.0, "ended", "c2", 9.0), (12.0, "closed", "c1", "gone")]
     view = run(*waits, *ended, now=20.0)
     assert view["csq_open_waits", "q"] == 2
     assert view["csq_oldest_open_wait_seconds", "q"] == 17.0
@@ -232,7 +239,8 @@ def test_a_second_message_does_not_restart_a_wait() -> None:
 def test_service_level_as_in_the_definition() -> None:
     """4 answered in time, 2 late, 3 abandoned of which 1 within grace: 4 / (6 + 3 - 1)."""
     answered = [
-        (100.0 + at, "replied", f"c{at}", wait) for at, wait in enumerate((0.0, 60.0, 179.0, 180.0, 180.1, 900.0))
+        (100.0 + at, "replied", f"c{at}", (wait, wait <= 180))
+        for at, wait in enumerate((0.0, 60.0, 179.0, 180.0, 180.1, 900.0))
     ]
     left = [
         (200.0, "waiting", "x1", None),
@@ -253,13 +261,13 @@ def test_an_abandonment_is_the_same_in_either_order_of_its_facts(
 ) -> None:
     values = {"ended": waited, "closed": "abandoned"}
     left = [(100.0, kind, "c1", values[kind]) for kind in order]
-    view = run((0.0, "replied", "c2", 1.0), (100.0 - waited, "waiting", "c1", None), *left, now=110.0)
+    view = run((0.0, "replied", "c2", (1.0, True)), (100.0 - waited, "waiting", "c1", None), *left, now=110.0)
     assert view["csq_service_level_ratio", "q"] == expected
 
 
 def test_service_level_and_arrivals_forget_what_left_the_window() -> None:
-    early = [(0.0, "opened", "c1", None), (0.0, "replied", "c1", 999.0)]
-    late = [(3_000.0, "opened", "c2", None), (3_000.0, "replied", "c2", 9.0)]
+    early = [(0.0, "opened", "c1", None), (0.0, "replied", "c1", (999.0, False))]
+    late = [(3_000.0, "opened", "c2", None), (3_000.0, "replied", "c2", (9.0, True))]
     within, after = run(*early, *late, now=3_001.0), run(*early, *late, now=3_700.0)
     assert (within["csq_service_level_ratio", "q"], within["csq_arrivals_per_hour", "q"]) == (0.5, 2.0)
     assert (after["csq_service_level_ratio", "q"], after["csq_arrivals_per_hour", "q"]) == (1.0, 1.0)
@@ -267,7 +275,7 @@ def test_service_level_and_arrivals_forget_what_left_the_window() -> None:
 
 def test_backlog_counts_conversations_and_not_events() -> None:
     opened = [(0.0, "opened", name, None) for name in ("c1", "c1", "c2", "c3", "c4")]
-    taken = [(1.0, "assigned", "c1", None), (2.0, "assigned", "c1", None), (3.0, "replied", "c2", 3.0)]
+    taken = [(1.0, "assigned", "c1", None), (2.0, "assigned", "c1", None), (3.0, "replied", "c2", (3.0, True))]
     closed = [(4.0, "closed", "c4", "solved"), (5.0, "closed", "c4", "solved"), (6.0, "reopened", "c4", None)]
     view = run(*opened, *taken, *closed, now=10.0)
     assert view["csq_conversations_open", "q"] == 4
@@ -296,7 +304,7 @@ def test_load_is_conversations_per_agent_where_agents_do_not_state_theirs() -> N
 
 
 def test_an_agent_silent_for_longer_than_a_shift_is_forgotten() -> None:
-    queues = Queues(PARAMS)
+    queues = Queues(PARAMS, PROMISES)
     queues.settle([(0.0, "e1", "q", "agent", "", "a1", ("available", 1, 2))])
     queues.advance(86_400.0)
     assert gauges(queues)["csq_agents", "q", "available"] == 1
@@ -318,7 +326,7 @@ def test_scheduled_agents_are_those_of_the_interval_that_runs_after_shrinkage(
 
 
 def test_memory_is_bounded_by_what_is_open() -> None:
-    queues = Queues(PARAMS)
+    queues = Queues(PARAMS, PROMISES)
     for at in range(2_000):
         name = f"c{at}"
         facts: list[Fact] = [(float(at), f"e{at}", "q", kind, "web", name, None) for kind in ("opened", "waiting")]
@@ -335,7 +343,7 @@ def test_memory_is_bounded_by_what_is_open() -> None:
 
 
 def test_forecasts_are_measured_per_horizon_and_bound() -> None:
-    view = run(*[(60.0 * at, "replied", "c1", 120.0) for at in range(100)], now=6_000.0)
+    view = run(*[(60.0 * at, "replied", "c1", (120.0, True)) for at in range(100)], now=6_000.0)
     labels = {key[2:] for key in view if key[0] == "csq_reply_forecast_seconds"}
     assert labels == {(horizon, bound) for horizon in ("300", "900", "3600") for bound in ("lower", "mean", "upper")}
     assert view["csq_reply_forecast_seconds", "q", "900", "mean"] == pytest.approx(120.0)

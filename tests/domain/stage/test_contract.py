@@ -29,6 +29,7 @@ from operators.domain.queues import stage as queues
 from operators.domain.stage import intake
 from operators.domain.stage import table as table_module
 from operators.domain.stage.labels import LabelsParams
+from operators.domain.stage.promise import Promises, PromisesParams
 from operators.domain.stage.seal import seal, unseal
 from operators.domain.stage.stage import Port, Stage, StateVersionError
 from operators.domain.text.clean import clean
@@ -95,13 +96,14 @@ def build_conversations() -> Stage:
     return talk.Conversations(
         talk.ConversationsParams(max_conversations=100),
         LabelsParams(),
+        Promises(PromisesParams()),
         LANES,
         satisfaction.SatisfactionScorer({satisfaction.MODEL: satisfaction.SatisfactionWeights()}).score_one,
     )
 
 
 def build_queues() -> Stage:
-    return queues.Queues(queues.QueuesParams(max_open=200))
+    return queues.Queues(queues.QueuesParams(max_open=200), Promises(PromisesParams()))
 
 
 def build_customers() -> Stage:

@@ -22,6 +22,7 @@ from flows.host.recovery import STATE_VERSION
 from operators.domain.conversations.stage import Conversations, ConversationsParams
 from operators.domain.customers.stage import Customers, CustomersParams
 from operators.domain.stage.labels import LabelsParams
+from operators.domain.stage.promise import Promises, PromisesParams
 from operators.domain.stage.seal import unseal
 from operators.domain.time.lanes import Lanes
 from operators.engine.store import partitions, read_manifest, snaps_of
@@ -34,7 +35,9 @@ STORED = 304
 """Events that a store has taken: a whole number of batches, about half of them."""
 MOST_BYTES = 200_000
 STAGES: dict[str, Any] = {
-    "conversations": lambda: Conversations(ConversationsParams(), LabelsParams(), Lanes(2), lambda **_: (None, {})),
+    "conversations": lambda: Conversations(
+        ConversationsParams(), LabelsParams(), Promises(PromisesParams()), Lanes(2), lambda **_: (None, {})
+    ),
     "customers": lambda: Customers(CustomersParams(), LabelsParams(), churn=None, part="0"),  # type: ignore[arg-type]  nobody is scored
 }
 

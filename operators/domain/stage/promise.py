@@ -1,0 +1,109 @@
+"""The promise made to customers: how long they may wait for a reply, by queue and channel. Declared once.
+
+Missed rounds, the service level, satisfaction, the bounds of the histograms and the thresholds of rules and dashboards
+follow from it.
+"""
+
+from functools import lru_cache
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from operators.domain.stage.labels import OTHER
+
+Limit = Annotated[float, Meta(gt=0, le=31_536_000)]
+Grace = Annotated[float, Meta(ge=0)]
+
+
+class ChannelPromise(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What differs in a channel; `None`: nothing."""
+
+    limit_seconds: Limit | None = None
+    grace_seconds: Grace | None = None
+
+
+class QueuePromise(ChannelPromise, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What differs in a queue; `None`: nothing."""
+
+    channels: dict[str, ChannelPromise] = {}
+
+
+class Promise(Struct, frozen=True):
+    """What customers of one queue and channel are promised."""
+
+    limit_seconds: float
+    """Longest reply time that is met, inclusive."""
+    grace_seconds: float
+    """An abandonment after a shorter wait does not count against the service level."""
+
+
+class PromisesParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long customers may wait for a reply. Missed rounds, service level, buckets and rules follow from it."""
+
+    limit_seconds: Annotated[
+        Limit, Meta(description="Seconds a customer may wait for a reply. Marketplaces ask for 180 or 300.")
+    ] = 180.0
+    grace_seconds: Annotated[
+        Grace,
+        Meta(description="Seconds; a customer who leaves sooner does not count as abandoned in the service level."),
+    ] = 10.0
+    channels: Annotated[
+        dict[str, ChannelPromise],
+        Meta(description="Channel to what differs there, such as `email: {limit_seconds: 14400}`."),
+    ] = {}
+    queues: Annotated[
+        dict[str, QueuePromise],
+        Meta(
+            description="Queue to what differs there, such as `billing: {limit_seconds: 60}`; its own `channels` hold "
+            "what differs by channel. A queue's channel wins over the queue, the queue over the channel."
+        ),
+    ] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse `other`: it is no queue, and what is measured as `other` keeps the promise of its own name."""
+        if OTHER in self.queues or OTHER in self.named_channels:
+            raise ValueError(f"`{OTHER}` stands for names that have no series of their own; set promises.limit_seconds")
+
+    @property
+    def named_channels(self) -> tuple[str, ...]:
+        """Channels with a promise of their own."""
+        own = (name for queue in self.queues.values() for name in queue.channels)
+        return tuple(dict.fromkeys((*self.channels, *own)))
+
+
+class Promises:
+    """Gives the promise for a queue and a channel, by their names in the events.
+
+    Queues and channels that the settings name here always have series of their own, so a name that was mapped to
+    `other` has the same promise as before.
+
+    >>> promises = Promises(PromisesParams(queues={"billing": QueuePromise(limit_seconds=60.0)}))
+    >>> promises.of("billing", "chat"), promises.of("orders", "chat")
+    (Promise(limit_seconds=60.0, grace_seconds=10.0), Promise(limit_seconds=180.0, grace_seconds=10.0))
+    """
+
+    def __init__(self, params: PromisesParams) -> None:
+        self._params = params
+        self.of = lru_cache(maxsize=4096)(self._of)
+
+    def _of(self, queue: str, channel: str) -> Promise:
+        params = self._params
+        of_queue = params.queues.get(queue, _SAME)
+        found = (of_queue.channels.get(channel, _SAME), of_queue, params.channels.get(channel, _SAME), params)
+        limits = (each.limit_seconds for each in found)
+        graces = (each.grace_seconds for each in found)
+        return Promise(
+            next(limit for limit in limits if limit is not None), next(grace for grace in graces if grace is not None)
+        )
+
+    def limits(self) -> tuple[float, ...]:
+        """Every limit that some queue and channel has, in ascending order.
+
+        >>> Promises(PromisesParams(channels={"email": ChannelPromise(limit_seconds=14400.0)})).limits()
+        (180.0, 14400.0)
+        """
+        queues, channels = (*self._params.queues, OTHER), (*self._params.named_channels, OTHER)
+        return tuple(sorted({self.of(queue, channel).limit_seconds for queue in queues for channel in channels}))
+
+
+_SAME = QueuePromise()
