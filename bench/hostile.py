@@ -27,7 +27,8 @@ from bench.arguments import whole
 from bench.bare import Bare
 from bench.hostile_inputs import CANARY, Hostile, Input
 from bench.meter import peak_rss_bytes
-from flows.process import closed_sets, settle_memory
+from flows.process import settle_memory
+from flows.settings.closed_sets import closed_sets
 from flows.settings.model import Settings
 from operators.domain.stage.stage import Measurement
 from operators.domain.time.route import Chunk

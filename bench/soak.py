@@ -22,8 +22,9 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,7 +34,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from bench.arguments import above_zero
 from bench.soak_traffic import DEAD, TURNS, Answers, LiveShop, Traffic
 from bench.texts import texts_of
-from flows.commands.run.view import quantile
 from flows.settings.model import Outputs
 
 TOPIC = "csq.events"
@@ -376,6 +376,24 @@ class Soak:
             seconds = self.latency(q, chosen)
             told.append(f"p{q * 100:g} " + ("-" if seconds is None else f"{seconds * 1000:,.0f} ms"))
         return ", ".join(told)
+
+
+def quantile(q: float, buckets: Mapping[tuple[str, ...], float]) -> float | None:
+    """Estimate a quantile from cumulative buckets (bound last in the labels), as PromQL's histogram_quantile does.
+
+    >>> quantile(0.5, {("1.0",): 10, ("2.0",): 30, ("+Inf",): 30})
+    1.25
+    >>> quantile(0.5, {("+Inf",): 0}) is None
+    True
+    """
+    cumulative = sorted((float(labels[-1]), count) for labels, count in buckets.items())
+    if not cumulative or cumulative[-1][1] <= 0:
+        return None
+    rank = q * cumulative[-1][1]
+    for (low, below), (high, count) in pairwise([(0.0, 0.0), *cumulative]):
+        if count >= rank and count > below:
+            return low if high == float("inf") else low + (high - low) * (rank - below) / (count - below)
+    return None
 
 
 def _free_port() -> int:

@@ -76,6 +76,11 @@ class Live:
         self.told = StepFailures()
         self.broker: EmbeddedBroker | None = None
         if not settings.kafka.brokers:
+            log.warning(
+                "simulated data: kafka.brokers is not set, so csq serves the invented customers of a simulated shop; "
+                "no alert fires on them",
+                extra={"event": "simulated_data"},
+            )
             self.broker = EmbeddedBroker([*settings.kafka.topics, *settings.kafka.outputs.by_stream().values()])
             kafka = msgspec.structs.replace(
                 settings.kafka,
@@ -105,6 +110,7 @@ class Live:
         self.registry: CollectorRegistry
         self.observer: Observer
         self.registry, self.observer = observer_of(settings, self.clock, settings.kafka.topics)
+        self.observer.record([("csq_simulated", (), int(self.broker is not None))])
         add_process_metrics(self.registry)
         if settings.state.directory is not None:
             exposed = Path(settings.state.directory) / f"exposed-{place.name}"

@@ -14,10 +14,10 @@ from typing import Any
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from flows.commands.rules.load import RulesError, load
-from flows.settings.load import SettingsError
+from flows.commands.rules.load import load
 from flows.settings.load import load as load_settings
 from grafana import customers, goals, overview, pipeline, queues
+from operators.documents.load import DocumentError
 
 FOLDER = Path(__file__).parent / "dashboards"
 DASHBOARDS = {
@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         settings = load_settings(options.config, os.environ)
         declaration = load(options.slo, settings)
-    except (SettingsError, RulesError) as error:
+    except DocumentError as error:
         sys.exit(str(error))
     with goals.taken_from(declaration, settings):
         if options.write:

@@ -306,7 +306,7 @@ def _accuracy() -> Panel:
 
 def _loss() -> Panel:
     words = Words(
-        "Prequential loss by model: log loss, for satisfaction squared error. It also sees confidence.",
+        "Prequential loss by model: log loss; for satisfaction the absolute error in points (0 to 5).",
         "Falling or level against the model's own past.",
         "A rise: flipped or late labels, or a change in what comes in. The alert compares with the week before.",
     )
@@ -316,7 +316,7 @@ def _loss() -> Panel:
 
 def _calibration() -> Panel:
     words = Words(
-        "Mean distance between the published probability and the share that came true, and AUC, by model.",
+        "Expected calibration error of the predicted class (not of satisfaction) and AUC (of churn), by model.",
         "Calibration error below 0.1; AUC above 0.7.",
         "Badly calibrated but good AUC: thresholds are off, the order of customers is still right.",
     )
@@ -329,7 +329,7 @@ def _calibration() -> Panel:
 
 def _examples() -> Panel:
     words = Words(
-        "Labelled examples per hour that were judged, then learned, by model.",
+        "Examples learned per hour by model, weak ones included.",
         "Steady; ratings and people's labels come all day.",
         "Zero: nobody labels, or labels no longer find their message, see unmatched labels.",
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.soak import main
+from bench.soak import main, quantile
 
 
 @pytest.mark.slow
@@ -20,3 +20,17 @@ def test_three_minutes_of_faults_lose_nothing(kafka_libraries: Path, capsys: pyt
     assert code == 0
     assert "kill -9" in told
     assert "broker down" in told
+
+
+@pytest.mark.parametrize(
+    ("q", "buckets", "expected"),
+    [
+        (0.5, {"1.0": 0, "2.0": 10, "+Inf": 10}, 1.5),
+        (1.0, {"1.0": 5, "2.0": 10, "+Inf": 10}, 2.0),
+        (0.99, {"1.0": 5, "+Inf": 10}, 1.0),  # beyond the last bound nothing more is known
+        (0.5, {"1.0": 0, "+Inf": 0}, None),
+        (0.5, {}, None),
+    ],
+)
+def test_a_quantile_is_what_prometheus_would_say(q: float, buckets: dict[str, float], expected: float | None) -> None:
+    assert quantile(q, {(bound,): count for bound, count in buckets.items()}) == expected

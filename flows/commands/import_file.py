@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from flows.commands.output import opened, out_option
+from operators.documents.load import DocumentError
 from operators.importer import ImporterError, load_mapping
 from operators.importer import import_file as import_rows
 
@@ -28,7 +29,7 @@ def import_file(mapping: Path, file: Path, *, out: Path | None, strict: bool, li
             done = import_rows(
                 declared, file, written, strict=strict, report=lambda text: click.echo(text, err=True), limit=limit
             )
-    except ImporterError as error:
+    except (ImporterError, DocumentError) as error:
         raise click.ClickException(str(error)) from None
     counts = ", ".join(f"{name} {count}" for name, count in done.events.items()) or "none"
     click.echo(

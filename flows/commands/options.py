@@ -6,8 +6,9 @@ from pathlib import Path
 import click
 
 from flows.settings.environment import variable
-from flows.settings.load import SettingsError, load
+from flows.settings.load import load
 from flows.settings.model import Settings
+from operators.documents.load import DocumentError
 from operators.domain.wire.decode import Door
 
 config_option = click.option(
@@ -37,7 +38,7 @@ def settings_of(config: Path | None) -> Settings:
     """The effective settings, or a clear word and exit 2."""
     try:
         return load(config, os.environ)
-    except SettingsError as error:
+    except DocumentError as error:
         raise click.UsageError(str(error)) from None
 
 

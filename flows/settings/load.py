@@ -10,13 +10,19 @@ import msgspec
 from flows.settings import explain as explanation
 from flows.settings.environment import override
 from flows.settings.model import SHOWN, Settings
+from operators.documents.load import Source, read_source
 from operators.documents.secret import HIDDEN, Secret, read_secret
-from operators.documents.validator import Problem, fill, problems, shown
-from operators.documents.yaml import Place, YamlError, read_file, write
+from operators.documents.validator import Problem
+from operators.documents.yaml import Place, write
 
-
-class SettingsError(Exception):
-    """The settings are wrong; a line per mistake says where, what came and what was expected."""
+MOVED: dict[Place, str] = {
+    ("conversations", "reply_limit_seconds"): "promises.limit_seconds",
+    ("conversations", "queue_limits"): "promises.queues",
+    ("queues", "service_level_seconds"): "promises.limit_seconds",
+    ("queues", "grace_seconds"): "promises.grace_seconds",
+    ("simulator", "reply_limit_seconds"): "promises.limit_seconds",
+}
+"""Keys of before, and where they are now."""
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
@@ -26,22 +32,26 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     9000
     >>> load(None, {"CSQ_HTTP__PROT": "9000"})
     Traceback (most recent call last):
-    flows.settings.load.SettingsError: environment variable CSQ_HTTP__PROT: http.prot: unknown key; did you mean...
+    operators.documents.load.DocumentError: environment variable CSQ_HTTP__PROT: http.prot: unknown key; did you mean...
 
     Raises:
-        SettingsError: with every mistake.
+        DocumentError: with every mistake.
     """
 
     def hook(kind: type, value: object) -> Secret:
         return read_secret(kind, value, environ)
 
-    data, lines = _read(path) if path else ({}, {})
-    variables, found = override(Settings, data, environ)
-    data = fill(Settings, data)
-    found += problems(Settings, data, hook)
-    if found:
-        raise SettingsError("\n".join(_told(problem, path, lines, variables) for problem in found))
-    return msgspec.convert(data, Settings, dec_hook=hook)
+    source = read_source(path, "settings such as config/default.yaml") if path else Source()
+    source.variables, found = override(Settings, source.data, environ)
+    found += [Problem(place, f"moved to `{new}`") for place, new in MOVED.items() if _take_out(source.data, place)]
+    return source.build(Settings, hook, known=found)
+
+
+def _take_out(data: dict[str, Any], place: Place) -> bool:
+    """Take a value out of its section; whether it was there."""
+    section, key = place
+    table = data.get(str(section))
+    return isinstance(table, dict) and table.pop(key, data) is not data
 
 
 def dump(settings: Settings) -> str:
@@ -65,34 +75,3 @@ def settings_digest(settings: Settings) -> str:
 def explain() -> str:
     """``config/default.yaml``: every setting with its default and what it is for."""
     return explanation.default_yaml(Settings)
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[Place, int]]:
-    try:
-        data, lines = read_file(path, "a YAML file such as config/default.yaml")
-    except YamlError as error:
-        raise SettingsError(str(error)) from None
-    if data is not None and not isinstance(data, dict):
-        raise SettingsError(
-            f"{path}, line {lines[()]}: expected sections such as `kafka:`, got {shown(Settings, data)}"
-        )
-    return data or {}, lines
-
-
-def _told(
-    problem: Problem,
-    path: Path | None,
-    lines: dict[Place, int],
-    variables: dict[Place, str],
-) -> str:
-    """A mistake with the file and line, or the variable, that it comes from."""
-    name = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in problem.path).lstrip(".")
-    text = problem.text if problem.text.startswith(f"{name}.") or not name else f"{name}: {problem.text}"
-    for end in range(len(problem.path), 0, -1):
-        place = problem.path[:end]
-        if place in variables:
-            return f"environment variable {variables[place]}: {text}"
-        if place in lines:
-            return f"{path}, line {lines[place]}: {text}"
-    below = [name for place, name in variables.items() if problem.path and place[: len(problem.path)] == problem.path]
-    return f"environment variable {below[0]}: {text}" if below else text

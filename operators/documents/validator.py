@@ -7,7 +7,8 @@ and what it becomes is still msgspec's alone.
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from functools import cache
-from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import inspect
@@ -38,12 +39,31 @@ def hints(kind: Any) -> dict[str, Any]:
 
 @cache
 def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind, include_extras=True)
+    found = get_type_hints(kind, include_extras=True)
+    return {field.encode_name: found[field.name] for field in msgspec.structs.fields(kind)}
 
 
 def strip(kind: Any) -> Any:
     """The type inside `Annotated`."""
     return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
+def _part_for(kind: Any, value: Any) -> Any:
+    """The member of a union that `value` is checked as: the struct, table or list among them."""
+    bare = strip(kind)
+    if get_origin(bare) not in {Union, UnionType}:
+        return kind
+    parts = [part for part in get_args(bare) if _is_table(part)] if isinstance(value, dict) else []
+    parts += [part for part in get_args(bare) if _is_list(part)] if isinstance(value, list) else []
+    return parts[0] if parts else kind
+
+
+def _is_table(kind: Any) -> bool:
+    return bool(hints(kind)) or is_open_table(kind)
+
+
+def _is_list(kind: Any) -> bool:
+    return get_origin(strip(kind)) in {list, tuple}
 
 
 def is_open_table(kind: Any) -> bool:
@@ -84,6 +104,7 @@ def problems(kind: Any, value: Any, hook: Hook, path: Place = ()) -> list[Proble
 
 def _inside(kind: Any, value: Any, hook: Hook, path: Place) -> Iterator[Problem]:
     """The mistakes of the parts of `value`."""
+    kind = _part_for(kind, value)
     bare, known = strip(kind), hints(kind)
     if known and isinstance(value, dict):
         for key, item in value.items():
@@ -91,9 +112,9 @@ def _inside(kind: Any, value: Any, hook: Hook, path: Place) -> Iterator[Problem]
                 yield from problems(known[key], item, hook, (*path, key))
             else:
                 yield Problem((*path, key), _unknown(key, list(known)))
-        required = {field.name for field in msgspec.structs.fields(bare) if field.required}
+        required = {field.encode_name for field in msgspec.structs.fields(bare) if field.required}
         yield from (Problem(path, f"key `{key}` is missing") for key in sorted(required - value.keys()))
-    elif get_origin(bare) in {list, tuple} and isinstance(value, list):
+    elif _is_list(kind) and isinstance(value, list):
         for position, item in enumerate(value):
             yield from problems(get_args(bare)[0], item, hook, (*path, position))
     elif get_origin(bare) is dict and isinstance(value, dict):
@@ -145,6 +166,8 @@ def _words(kind: inspect.Type) -> str:  # noqa: C901, PLR0911, PLR0912 - one lin
             return f"a whole number{_range(kind)}"
         case inspect.FloatType():
             return f"a number{_range(kind)}"
+        case inspect.StrType(max_length=1):
+            return "one character"
         case inspect.StrType(min_length=length):
             return "text that is not empty" if length else "text"
         case inspect.LiteralType(values=values):
@@ -157,6 +180,8 @@ def _words(kind: inspect.Type) -> str:  # noqa: C901, PLR0911, PLR0912 - one lin
             return _either([_words(part) for part in types])
         case inspect.NoneType():
             return "null"
+        case inspect.DateTimeType():
+            return "a time with zone such as 2025-01-31T08:00:00Z"
         case inspect.StructType(fields=fields):
             return f"a table with {', '.join(field.encode_name for field in fields)}"
         case inspect.CustomType():

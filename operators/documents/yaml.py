@@ -115,6 +115,15 @@ def line_of(place: Place, lines: Mapping[Place, int]) -> int:
     return next((lines[around] for around in known if around in lines), 1)
 
 
+def name_of(place: Place) -> str:
+    """A place as messages name it.
+
+    >>> name_of(("events", 0, "data", "queue"))
+    'events[0].data.queue'
+    """
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in place).lstrip(".")
+
+
 def write(data: object) -> str:
     """`data` as YAML that `read` and any other reader take for the same.
 

@@ -39,9 +39,9 @@ from operators.engine.store import (
 
 log = logging.getLogger(__name__)
 
-STATE_VERSION = 2
+STATE_VERSION = 3
 """Version of the state of all stages together; it rises when a stage changes its state, or a step its name."""
-READABLE_STATES = frozenset({1, 2})
+READABLE_STATES = frozenset({STATE_VERSION})
 """State versions that this release resumes from."""
 READABLE_RIVERS = frozenset({"0.26"})
 """Releases of River (major.minor) whose model state this release reads."""

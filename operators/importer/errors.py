@@ -11,7 +11,7 @@ class ImporterError(Exception):
 
 
 class MappingError(ImporterError):
-    """The mapping is wrong; the message begins with the path of the key."""
+    """The mapping is wrong; the message begins with the path of the key. `load_mapping` adds file and line."""
 
 
 class FileError(ImporterError):

@@ -1,16 +1,18 @@
 """The plan: a whole mapping, read from its file, checked, and compiled so that a row becomes its events."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
+from operators.documents.load import read_source
+from operators.documents.validator import Problem
+from operators.documents.yaml import Place, name_of
 from operators.importer.columns import Cells, Columns
 from operators.importer.errors import MappingError
 from operators.importer.groups import Grouping, compile_group, derived_columns
 from operators.importer.mapping import Mapping
 from operators.importer.rows import check_file
 from operators.importer.rule import Made, Names, Rule, compile_rule, shared_data
-from operators.importer.strict import build, read_yaml
 from operators.importer.times import compile_times
 from operators.importer.values import compile_when
 
@@ -34,16 +36,24 @@ def load_mapping(path: Path) -> Mapping:
     """The mapping in the YAML file `path`, checked as far as it can be without the data.
 
     Raises:
-        MappingError: names the file, the path of the key, what came and what was expected.
+        DocumentError: with every mistake of its shape, or the first of what it says of events, times and columns.
     """
+    source = read_source(path, "a mapping such as those in config/imports (docs/importing.md)")
+    mapping = source.build(Mapping)
     try:
-        mapping = cast("Mapping", build(read_yaml(path.read_text("utf-8")), Mapping))
         compile_mapping(mapping)
-    except (OSError, UnicodeError) as error:
-        raise MappingError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     except MappingError as error:
-        raise MappingError(f"{path}: {error}") from None
+        raise source.error([_problem(error, source.lines)]) from None
     return mapping
+
+
+def _problem(error: MappingError, places: Iterable[Place]) -> Problem:
+    """A mistake with its place: the message begins with the path of the key, below `$`."""
+    path, _, text = str(error).partition(": ")
+    name = path.removeprefix("$").removeprefix(".")
+    around = max((place for place in places if name.startswith(name_of(place))), key=lambda place: len(name_of(place)))
+    rest = name.removeprefix(name_of(around)).removeprefix(".")
+    return Problem((*around, rest) if rest else around, text)
 
 
 def compile_mapping(mapping: Mapping) -> Plan:

@@ -1,12 +1,12 @@
-"""Metrics: the catalogue of everything that csq exports, each metric declared once.
+"""Metrics: the catalogue of all metrics that csq exports, each declared once.
 
-`observe.py` makes the series from it and is their only writer; ``docs/metrics.md`` is generated from it::
+`observe.py` creates the series and is their only writer; ``docs/metrics.md`` is generated from it::
 
     python -m operators.metrics.catalogue --write docs/metrics.md
 
-Names carry the prefix ``csq_`` and the base unit. Label values are closed sets (fixed here, or from the settings), so
-that no event can make a new series: whatever is not in the set is counted as ``other``. A classic histogram is exact
-only at its bounds, so reply times have a bound at every promised limit as well.
+Names have the prefix ``csq_`` and the base unit. Label values are closed sets (fixed here, or from the settings), so
+that no event can create a series: any other value is counted as ``other``. A classic histogram is exact only at its
+bounds, so reply times have a bound at every promised limit as well.
 """
 
 import argparse
@@ -143,33 +143,48 @@ OPEN: tuple[str, ...] = ()
 """Of a label: any value, as long as the metric has few series (`observe.OPEN_LIMIT`)."""
 
 SECTIONS: dict[str, tuple[Metric, ...]] = {
-    "What came in": (
-        _counter("csq_events_total", "events", "Events that were accepted, by type.", Label("type")),
-        _counter("csq_duplicates_total", "events", "Events dropped because the same source and id had come before."),
-        _counter("csq_late_events_total", "events", "Events that came after newer ones had moved the clock past them."),
-        _counter("csq_dead_letters_total", "events", "Records refused and sent to the dead letters.", Label("reason")),
-        _histogram("csq_event_age_seconds", "seconds", "Time from an event happening to its being counted here.", AGES),
-        _measure("csq_newest_event_timestamp_seconds", "seconds", "Time (POSIX) of the newest event counted so far."),
+    "Input": (
+        _counter("csq_events_total", "events", "Events accepted, by type.", Label("type")),
+        _counter(
+            "csq_duplicates_total",
+            "events",
+            "Events dropped because an event with the same source and id was accepted before.",
+        ),
+        _counter(
+            "csq_late_events_total", "events", "Accepted events that were older than the watermark when they arrived."
+        ),
+        _counter("csq_dead_letters_total", "events", "Records sent to the dead letters, by reason.", Label("reason")),
+        _histogram(
+            "csq_event_age_seconds", "seconds", "Time from the timestamp of an event to its being counted.", AGES
+        ),
+        _measure("csq_newest_event_timestamp_seconds", "seconds", "Unix timestamp of the newest event counted."),
         _measure(
             "csq_source_lag_messages",
             "messages",
-            "Messages of a partition that are still to be read.",
+            "Messages of a partition that have not been read.",
             SOURCE,
             Label("partition", OPEN),
         ),
-        _measure("csq_source_connected", "0 or 1", "Whether the brokers answer; seen within 10 s."),
+        _measure(
+            "csq_source_connected", "0 or 1", "Whether the brokers answer (1) or not (0). A loss shows within 10 s."
+        ),
+        _measure(
+            "csq_simulated",
+            "0 or 1",
+            "Whether the customers are invented: without brokers in the settings csq serves a simulated shop.",
+        ),
         _measure(
             "csq_source_partitions_unread",
             "partitions",
-            "Partitions of a topic that came after the start: the next start takes them up from their beginning.",
+            "Partitions added to a topic after the start; the next start reads them from their beginning.",
             SOURCE,
         ),
     ),
-    "How customers are answered": (
+    "Replies and resolutions": (
         _histogram(
             "csq_first_response_seconds",
             "seconds",
-            "Time to the first public reply since the customer's first message, the hand-off or the reopening.",
+            "Time to the first public reply, from the latest of the first message, hand-off and reopening.",
             DURATIONS,
             QUEUE,
             CHANNEL,
@@ -195,7 +210,7 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
         _histogram(
             "csq_last_resolution_seconds",
             "seconds",
-            "Time from the opening of a conversation to its last resolution, when it can no longer be reopened.",
+            "Time from the opening of a conversation to its last resolution; observed when it is forgotten.",
             DURATIONS,
             QUEUE,
             CHANNEL,
@@ -203,7 +218,7 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
         _histogram(
             "csq_handle_seconds",
             "seconds",
-            "Time that agents were engaged in a conversation, when it was closed.",
+            "Time from the assignment of a conversation, or the first message of an agent, to its end.",
             DURATIONS,
             QUEUE,
             CHANNEL,
@@ -211,27 +226,27 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
         _counter(
             "csq_reply_rounds_total",
             "rounds",
-            "Rounds whose reply came within the limit (met), or whose limit passed without one (missed).",
+            "Rounds with a human reply within the limit (met), and rounds whose limit passed without one (missed).",
             QUEUE,
             CHANNEL,
             Label("outcome", ("met", "missed")),
         ),
-        _gauge("csq_open_waits", "rounds", "Customers who wait for a reply of ours right now.", QUEUE),
-        _gauge("csq_oldest_open_wait_seconds", "seconds", "How long the longest waiting customer has waited.", QUEUE),
+        _gauge("csq_open_waits", "rounds", "Rounds in which a customer waits for a reply.", QUEUE),
+        _gauge("csq_oldest_open_wait_seconds", "seconds", "Age of the oldest open wait; 0 if nobody waits.", QUEUE),
         _counter(
             "csq_conversations_total",
             "conversations",
-            "Conversations closed, by how they ended, and those reopened.",
+            "Conversations closed, by outcome (abandoned: left while waiting), and conversations reopened.",
             QUEUE,
             CHANNEL,
             Label("outcome", (*get_args(events.Outcome), "abandoned", "reopened")),
         ),
-        _gauge("csq_conversations_open", "conversations", "Conversations that are open.", QUEUE),
-        _gauge("csq_conversations_unassigned", "conversations", "Open conversations that no agent has taken.", QUEUE),
+        _gauge("csq_conversations_open", "conversations", "Open conversations.", QUEUE),
+        _gauge("csq_conversations_unassigned", "conversations", "Open conversations without an agent.", QUEUE),
         _counter(
             "csq_first_contact_resolutions_total",
             "conversations",
-            "Conversations resolved for good, and those that were reopened or followed by another in the window.",
+            "Resolutions without (resolved) and with (repeated) another contact of the customer in the window.",
             QUEUE,
             Label("outcome", ("resolved", "repeated")),
         ),
@@ -240,34 +255,49 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
         _measure(
             "csq_reply_smoothed_seconds",
             "seconds",
-            "Smoothed reply time: moves by a share of the distance to each new reply time.",
+            "Exponentially smoothed time of human replies.",
             QUEUE,
             CHANNEL,
         ),
         _measure(
             "csq_reply_forecast_seconds",
             "seconds",
-            "Reply time expected at a horizon (seconds ahead), with the bounds of its interval.",
+            "Forecast of the reply time at a horizon (seconds ahead), with the bounds of its interval.",
             QUEUE,
             Label("horizon", ("300", "900", "3600")),
             Label("bound", ("lower", "mean", "upper")),
         ),
-        _measure("csq_arrivals_per_hour", "1/hour", "Conversations that arrive, as a rate.", QUEUE),
+        _measure(
+            "csq_arrivals_per_hour",
+            "1/hour",
+            "Conversations opened, reopened or moved to the queue in the window, per hour.",
+            QUEUE,
+        ),
         _measure(
             "csq_service_level_ratio",
             "0..1",
-            "Conversations answered within the limit, of all answered or abandoned after the grace time.",
+            "Human replies within the limit ÷ (human replies + abandonments after the grace time).",
             QUEUE,
         ),
         _gauge("csq_agents", "agents", "Agents by state.", QUEUE, Label("state", get_args(events.AgentState))),
-        _measure("csq_agent_load_ratio", "0..1", "Chats that agents on shift hold, of those they can hold.", QUEUE),
-        _measure("csq_staffing_scheduled_agents", "agents", "Agents planned for now, after shrinkage.", QUEUE),
+        _measure(
+            "csq_agent_load_ratio",
+            "ratio",
+            "Chats ÷ chat places of agents on shift; without reports of both, open conversations per agent.",
+            QUEUE,
+        ),
+        _measure(
+            "csq_staffing_scheduled_agents",
+            "agents",
+            "Agents scheduled for the current interval, after shrinkage.",
+            QUEUE,
+        ),
     ),
-    "What customers feel and do": (
+    "Customers": (
         _counter(
             "csq_turns_total",
             "messages",
-            "Customer messages by the sentiment that was scored.",
+            "Customer messages, by predicted sentiment.",
             QUEUE,
             CHANNEL,
             LANGUAGE,
@@ -276,7 +306,7 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
         _counter(
             "csq_feedback_total",
             "answers",
-            "Survey answers, with the score on the scale of their kind.",
+            "Survey answers, by score on the scale of their kind.",
             Label("kind", get_args(events.FeedbackKind)),
             QUEUE,
             Label("score", tuple(str(score) for score in range(11))),
@@ -284,7 +314,7 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
         _histogram(
             "csq_satisfaction_score",
             "0..5",
-            "Satisfaction S of each conversation, from waiting, tone and what else is known.",
+            "Satisfaction S of a conversation; observed when it ends, and when it is rated before its end.",
             SATISFACTION,
             QUEUE,
             CHANNEL,
@@ -292,13 +322,20 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
         _histogram(
             "csq_satisfaction_part",
             "0..5",
-            "Each part of S that is known of a conversation, before its weight.",
+            "Known parts of a satisfaction score, before they are weighted.",
             SATISFACTION_PARTS,
             QUEUE,
             Label("part", PARTS),
         ),
-        _histogram("csq_churn_probability", "0..1", "Churn probability of each score.", PROBABILITIES, SEGMENT),
-        _sum("csq_customers_at_risk", "customers", "Customers whose churn probability passes the threshold.", SEGMENT),
+        _histogram(
+            "csq_churn_probability", "0..1", "Churn probability of each published score.", PROBABILITIES, SEGMENT
+        ),
+        _sum(
+            "csq_customers_at_risk",
+            "customers",
+            "Customers whose churn probability is at or above `churn.at_risk_from`.",
+            SEGMENT,
+        ),
         _counter(
             "csq_complaints_total",
             "complaints",
@@ -308,65 +345,96 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
         _counter(
             "csq_orders_total",
             "orders",
-            "Orders, by what became of them.",
+            "Orders, by outcome.",
             Label("outcome", ("completed", "cancelled", "refunded")),
         ),
     ),
     "Models": (
-        _counter("csq_model_examples_total", "examples", "Labelled examples that were judged, then learned.", MODEL),
-        _measure("csq_model_loss", "log loss or squared error", "Prequential loss: scored first, then learned.", MODEL),
-        _measure("csq_model_accuracy", "0..1", "Share of labels that the published score had right.", MODEL),
-        _measure("csq_model_auc", "0..1", "Chance that a positive example was scored above a negative one.", MODEL),
+        _counter("csq_model_examples_total", "examples", "Examples learned, weak ones included.", MODEL),
+        _measure(
+            "csq_model_loss",
+            "nats or points",
+            "Prequential loss, fading: log loss in nats; of satisfaction, the absolute error in points (0..5).",
+            MODEL,
+        ),
+        _measure(
+            "csq_model_accuracy",
+            "0..1",
+            "Share of labels that the published score predicted, fading; of satisfaction, the share within one point.",
+            MODEL,
+        ),
+        _measure("csq_model_auc", "0..1", "Area under the ROC curve over the last 1000 labels; of churn only.", MODEL),
         _measure(
             "csq_model_calibration_error",
             "0..1",
-            "Mean distance between the published probability and the share of labels that came true.",
+            "Expected calibration error of the predicted class over the last 1000 labels; not of satisfaction.",
             MODEL,
         ),
-        _counter("csq_model_rollbacks_total", "rollbacks", "Times that bad weights went back to good ones.", MODEL),
+        _counter(
+            "csq_model_rollbacks_total",
+            "rollbacks",
+            "Examples undone because they led to weights that were not finite.",
+            MODEL,
+        ),
         _measure(
             "csq_model_label_delay_seconds",
             "seconds",
-            "Time from a score to the label that judged it, a mean that forgets.",
+            "Mean time from a score to its label, fading.",
             MODEL,
         ),
         _counter(
             "csq_labels_unmatched_total",
             "labels",
-            "Labels given up: their turn did not come, or their customer was never scored.",
+            "Labels dropped because no score matched them: of churn, and of sentiment (model `other`).",
             MODEL,
         ),
-        _counter("csq_refused_features_total", "features", "Features refused because they were not finite.", MODEL),
+        _counter(
+            "csq_refused_features_total",
+            "examples",
+            "Examples refused because a number was not finite or the inputs did not fit the model.",
+            MODEL,
+        ),
         _measure(
             "csq_model_version",
             "examples",
-            "Examples that the weights this process scores with have learned from.",
+            "Number of examples that the weights in this process have learned from.",
             MODEL,
         ),
         _measure(
             "csq_model_updated_timestamp_seconds",
             "seconds",
-            "Time (POSIX) at which those weights last changed, or were told by the process that learns them.",
+            "Unix timestamp of the last change of the weights that this process scores with.",
             MODEL,
         ),
     ),
-    "The process": (
-        _sum("csq_state_entries", "records", "Records that a stage holds, over all its lanes.", STAGE),
-        _sum("csq_state_entries_limit", "records", "Records that a stage may hold, over all its lanes.", STAGE),
-        _sum("csq_state_bytes", "bytes", "Size of a stage's last snapshot, over all its lanes.", STAGE),
-        _counter("csq_state_evicted_total", "records", "Records dropped because a lane was full.", STAGE),
-        _histogram("csq_snapshot_duration_seconds", "seconds", "Time to take one snapshot.", SNAPSHOTS, STAGE),
-        _counter("csq_stage_failures_total", "events", "Events that a stage failed on, sent to dead letters.", STAGE),
+    "Process": (
+        _sum("csq_state_entries", "records", "Records that a stage holds.", STAGE),
+        _sum("csq_state_entries_limit", "records", "Maximum number of records of a stage.", STAGE),
+        _sum("csq_state_bytes", "bytes", "Size of the last snapshot of a stage.", STAGE),
+        _counter("csq_state_evicted_total", "records", "Records dropped because a lane had reached its limit.", STAGE),
+        _histogram(
+            "csq_snapshot_duration_seconds",
+            "seconds",
+            "Time to take the snapshot of one lane or model.",
+            SNAPSHOTS,
+            STAGE,
+        ),
+        _counter(
+            "csq_stage_failures_total",
+            "failures",
+            "Failures of a stage on a single item; a failed event or fact becomes a dead letter.",
+            STAGE,
+        ),
         _counter(
             "csq_refused_measurements_total",
             "measurements",
-            "Measurements that do not fit this catalogue: a defect of csq, the log names the first of each.",
+            "Measurements that do not fit the catalogue, a defect of csq; the log names the first of each.",
             Label("reason", ("unknown_metric", "wrong_labels", "wrong_value")),
         ),
         _measure(
             "csq_build_info",
             "1",
-            "Always 1: the versions that are running.",
+            "Constant 1, labelled with the running versions.",
             Label("version", OPEN),
             Label("python", OPEN),
             Label("bytewax", OPEN),

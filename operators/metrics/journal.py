@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 def pack(series: Series, processes: int, limits: Limits = ()) -> bytes:
-    """Encode the series that are not 0, of one of `processes` processes, with bounds at promised `limits` (seconds)."""
+    """Encode the series that are not 0, of one of `processes` processes, with bounds at `limits` (seconds)."""
     kept = [[name, labels, value] for (name, labels), value in series.items() if _moved(value)]
     return seal({"v": VERSION, "processes": processes, "limits": limits, "series": kept})
 
@@ -31,7 +31,7 @@ def pack(series: Series, processes: int, limits: Limits = ()) -> bytes:
 def unpack(packed: bytes, what: str, processes: int, limits: Limits = ()) -> Series:
     """Decode series; empty where another version or another number of processes wrote them: counters restart from 0.
 
-    Where other limits were promised, histograms with bounds at them restart from 0.
+    Where the promised limits differ, histograms with bounds at them restart too.
 
     >>> unpack(pack({("csq_turns_total", ("orders",)): 3.0, ("csq_late_events_total", ()): 0.0}, 1), "counters", 1)
     {('csq_turns_total', ('orders',)): 3.0}

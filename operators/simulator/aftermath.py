@@ -27,7 +27,7 @@ _TEN_SHARE = 0.1
 _COMPLAINT_BELOW = 0.45
 _COMPLAINT_SHARE = 0.35
 _COMPLAINTS = ("late_delivery", "damaged", "wrong_item", "service", "billing")
-_KEPT_SHARE = 0.35
+_KEPT_SHARE = 0.6
 """Of customers found to have stayed who get a label."""
 _ACTION_EVERY_SECONDS = 1200.0
 _ROLLBACK_SHARE = 0.4
@@ -71,7 +71,7 @@ class Aftermath:
             world.after(world.around(60), self._rate, talk, content)
         if content < _COMPLAINT_BELOW and world.chance(_COMPLAINT_SHARE):
             world.after(world.around(90), self._complain, talk.customer, content)
-        world.after(world.around(240), self._decide, talk.customer)
+        world.after(world.around(150), self._decide, talk.customer)
 
     def _contentment(self, talk: Talk) -> float:
         """How good it was for the customer, 0..1: mood and outcome raise it, the longest wait lowers it."""
@@ -160,21 +160,22 @@ class Aftermath:
         world = self._world
         if customer.gone or customer.talking:
             return
-        churned = world.chance(customer.leaving_probability())
+        probability = customer.leaving_probability()
+        churned = world.chance(probability)
         if churned:
             self._crowd.leave(customer)
         elif not world.chance(_KEPT_SHARE):
             return
-        world.after(world.around(90), self._tell_churn, customer.id, churned, world.now)
+        world.after(world.around(60), self._tell_churn, Judged(customer.id, churned, probability), world.now)
 
-    def _tell_churn(self, customer_id: str, churned: bool, decided_ms: int) -> None:
+    def _tell_churn(self, judged: Judged, decided_ms: int) -> None:
         data: Data = {
-            "customer_id": customer_id,
-            "churned": churned,
+            "customer_id": judged.customer_id,
+            "churned": judged.churned,
             "observed_until": self._world.stamp(decided_ms),
             "label_source": "simulator",
         }
-        self._world.emit("csq.churn.labelled", customer_id, data, Judged(customer_id, churned))
+        self._world.emit("csq.churn.labelled", judged.customer_id, data, judged)
 
     def _act(self) -> None:
         """Let a manager do something; the first time it is taken back, so that every type of event is seen early."""

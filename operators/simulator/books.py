@@ -46,10 +46,11 @@ class Rated(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """A churn label."""
+    """A churn label; `probability` 0..1 is that of leaving when the customer decided."""
 
     customer_id: str
     churned: bool
+    probability: float
 
 
 Note = Step | Rated | Judged | None
@@ -93,3 +94,5 @@ class Books(Struct, frozen=True):
     """Customers whose churn label said that they left, in order."""
     kept: list[str]
     """Customers whose churn label said that they stayed, in order."""
+    leaving: list[tuple[float, bool]]
+    """Per churn label: the true probability of leaving, 0..1, and whether the customer left."""

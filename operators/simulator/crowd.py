@@ -1,7 +1,10 @@
 """The customers: who they are, what they went through, and how likely they leave.
 
-Whether a customer leaves truly depends on waits, moods, unsolved requests and complaints, and on contract, tenure and
-searches in vain; this is what csq's churn model has to find out.
+The probability of leaving is a logistic function of what a customer remembers: the longest waits, moods, unsolved
+requests and the severity of complaints, which events show, and, weaker, of searches in vain, contract and tenure, which
+csq sees only if ``churn.attributes`` declares them. Churn is about as predictable as in the Telco Customer Churn data,
+where a logistic regression reaches an AUC of 0.84. ``tests/flows/test_shop_churn.py`` measures three AUCs over the past
+of `csq run`: of the true probability 0.91, of a regression on csq's inputs 0.85, of csq's model, learning, 0.80.
 """
 
 from dataclasses import dataclass
@@ -15,10 +18,10 @@ _MINUTES_OF_EVENTS = 60
 """Customers per event a second: each is heard of about once a minute of the shop's time."""
 _TRIES = 8
 _MEMORY = 0.6
-"""Weight of the newest conversation in what a customer remembers."""
+"""Weight of the newest conversation in what a customer remembers; of the first it is 1."""
 
 _CONTRACTS = ("month-to-month", "month-to-month", "one-year", "two-year")
-_CONTRACT_PULL = {"month-to-month": 0.5, "one-year": -0.3, "two-year": -0.8}
+_CONTRACT_PULL = {"month-to-month": 0.2, "one-year": -0.1, "two-year": -0.3}
 _SEGMENTS = ("consumer", "consumer", "consumer", "business")
 _TIERS = ("basic", "basic", "plus", "gold")
 _REGIONS = {
@@ -43,6 +46,7 @@ class Customer:
     region: str = "uk"
     tier: str = "basic"
     talking: bool = False
+    has_talked: bool = False
     gone: bool = False
     waited: float = 0.0
     """Smoothed log(1 + minutes) of the longest waits."""
@@ -55,27 +59,29 @@ class Customer:
 
     def remember(self, longest_wait_seconds: float, mood: float, *, unsolved: bool) -> None:
         """Take a conversation to heart."""
-        self.waited += _MEMORY * (log1p(longest_wait_seconds / 60) - self.waited)
-        self.mood += _MEMORY * (mood - self.mood)
-        self.unsolved += _MEMORY * (float(unsolved) - self.unsolved)
+        weight = _MEMORY if self.has_talked else 1.0
+        self.has_talked = True
+        self.waited += weight * (log1p(longest_wait_seconds / 60) - self.waited)
+        self.mood += weight * (mood - self.mood)
+        self.unsolved += weight * (float(unsolved) - self.unsolved)
 
     def leaving_probability(self) -> float:
         """Say how likely they leave now.
 
-        >>> content = Customer("u1", 0, "en", 0.0, "two-year", 40, mood=0.5)
-        >>> upset = Customer("u2", 1, "en", 0.0, "two-year", 40, mood=-0.8, waited=2.3, unsolved=0.6)
+        >>> content = Customer("u1", 0, "en", 0.0, "two-year", 40, mood=0.5, waited=0.7)
+        >>> upset = Customer("u2", 1, "en", 0.0, "two-year", 40, mood=-0.5, waited=1.1, unsolved=0.6)
         >>> round(content.leaving_probability(), 2), round(upset.leaving_probability(), 2)
-        (0.01, 0.37)
+        (0.01, 0.56)
         """
         drive = (
-            -3.0
-            + 0.9 * self.waited
-            - 1.1 * self.mood
-            + 1.3 * self.unsolved
-            + 0.25 * self.severity
+            -4.5
+            + 2.5 * self.waited
+            - 2.0 * self.mood
+            + 2.5 * self.unsolved
+            + 0.4 * self.severity
             + 0.1 * min(self.vain_searches, 5)
             + _CONTRACT_PULL[self.contract]
-            - 0.012 * self.tenure_months
+            - 0.005 * self.tenure_months
         )
         return 1.0 / (1.0 + exp(-drive))
 

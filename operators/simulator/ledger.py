@@ -20,6 +20,7 @@ class Ledger:
         self._steps: dict[str, list[tuple[float, Step]]] = defaultdict(list)
         self._ratings: Counter[Rated] = Counter()
         self._judged: dict[str, bool] = {}
+        self._leaving: list[tuple[float, bool]] = []
 
     def delivered(self, kind: str, time: float, note: Note) -> None:
         """File a true event of type `kind` with its event time."""
@@ -31,6 +32,7 @@ class Ledger:
             self._ratings[note] += 1
         elif isinstance(note, Judged):
             self._judged[note.customer_id] = note.churned
+            self._leaving.append((note.probability, note.churned))
 
     def repeated(self) -> None:
         """File that an event came once more."""
@@ -65,4 +67,5 @@ class Ledger:
             true_moods=tally.moods,
             churned=[customer for customer, churned in self._judged.items() if churned],
             kept=[customer for customer, churned in self._judged.items() if not churned],
+            leaving=list(self._leaving),
         )

@@ -52,14 +52,13 @@ class Simulator:
 
     An event arrives at its event time, or up to `late_seconds` later. Repeats are the same bytes again within three
     seconds; broken ones are copies of true events, with ids of their own. The course of the shop does not depend on the
-    shares of late, repeated and broken events.
+    shares of late, repeated and broken events. The books count missed rounds by `promises`.
 
     >>> simulator = Simulator(SimulatorParams(seed=7))
     >>> deliveries = list(simulator.take(1_000))
     >>> books = simulator.books
     >>> sum(books.events.values()) + books.duplicates + sum(books.dead_letters.values())
     1000
-    The books count missed rounds by `promises`.
     """
 
     def __init__(

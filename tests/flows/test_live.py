@@ -141,6 +141,7 @@ def test_live_measures_what_a_replay_measures():
     names = [name for name in (*SERVICE, *SMOOTHED) if name not in WITH_TIME]
     assert told_apart(expected.values, actual, names) == []
     assert actual["csq_late_events_total"][()] == 0
+    assert actual["csq_simulated"][()] == 0
     for name in ("csq.reply.measured", DEADLETTERS):
         assert sorted(expected.published[name].elements()) == published[name]
     assert sum(expected.published["csq.turn.scored"].values()) == len(published["csq.turn.scored"])
@@ -222,6 +223,10 @@ def test_it_says_that_it_is_healthy_and_ready(started: Started):
     assert get(f"{url}/readyz") == (200, "ready\n")
 
 
+def test_without_brokers_it_says_that_its_customers_are_invented(started: Started):
+    assert "\ncsq_simulated 1.0\n" in get(f"{started.url()}/metrics")[1]
+
+
 def test_a_second_process_on_the_same_port_says_what_to_do(started: Started, tmp_path: Path):
     port = started.url().rsplit(":", 1)[1]
     second = Started(tmp_path, CSQ_HTTP__PORT=port)
@@ -247,7 +252,8 @@ def test_its_logs_are_json_lines_and_name_no_customer(started: Started):
     entries = [json.loads(line) for line in started.log().splitlines()]
     assert len(entries) >= 3
     assert all(entry.keys() >= {"time", "level", "logger", "message"} for entry in entries)
-    assert [entry for entry in entries if entry["level"] in {"warning", "error"}] == []
+    warned = [entry["event"] for entry in entries if entry["level"] in {"warning", "error"}]
+    assert warned == ["simulated_data"]
     assert entries[-1]["message"] == "stopped"
     assert any("SIGTERM" in entry["message"] for entry in entries)
     assert re.findall(r"\b[ucm]\d+-[0-9a-f]{6,}-\d+", started.log()) == []

@@ -14,7 +14,7 @@ import httpx
 import yaml
 from prometheus_client import CollectorRegistry, start_http_server
 
-from flows.process import closed_sets
+from flows.settings.closed_sets import closed_sets
 from flows.settings.model import Settings
 from operators.domain.stage.stage import Measurement
 from operators.metrics.observe import Observer, build_info

@@ -5,8 +5,8 @@ one at a time in a copy of the checkout, and runs the tests that execute the cha
 them fails; one whose tests run far longer than without it counts as killed as well and is listed apart. The last lines
 are the survivors with what was changed, and ``mutants N, killed K, survived S, timed out T: score x %``.
 
-The tests are those of the domain, its doctests, the contract of the stages and the golden stream, without the slow ones:
-what only a test of a whole process would notice is to be noticed here as well.
+The tests are those of the domain, its doctests and the golden stream, without the slow ones: what only a test of a whole
+process would notice should be noticed here as well.
 
 Why not mutmut or cosmic-ray: mutmut 3 changes the bodies of functions only, neither defaults of structs nor constants of
 modules, which hold half of what matters here; cosmic-ray starts the test command anew for each mutant, where River alone
@@ -30,7 +30,9 @@ from tests.mutants.sites import Mutant, mutants_under
 from tests.mutants.suite import FIXTURES, ROOT, Trace
 
 FOLDER = "operators/domain"
-TESTS = ("tests/domain", "tests/flows/test_golden.py", FOLDER)
+GOLDEN = "tests/flows/test_golden.py"
+"""Runs the whole flow, for every mutant, last: coverage does not see the threads of the engine."""
+TESTS = ("tests/domain", GOLDEN, FOLDER)
 SPARE_SECONDS = 15.0
 """CPU seconds for pytest and imports, generously."""
 SLOWER = 4.0
@@ -74,16 +76,20 @@ class Coverage:
         self._by_module: dict[str, set[str]] = defaultdict(set)
         self._seconds: dict[str, float] = {}
         self._importers = _importers(project.root, project.folder)
+        self._always: list[str] = []
         for trace in traces:
             usable = trace.seconds.keys() - trace.failed
             self._seconds |= trace.seconds
+            if trace.file == GOLDEN:
+                self._always = sorted(usable)
+                continue
             for module, by_line in trace.tests.items():
                 for line, tests in by_line.items():
                     self._tests[module, line] |= usable if FIXTURES in tests else usable & set(tests)
                     self._by_module[module] |= usable & set(tests)
 
     def trial(self, mutant: Mutant) -> Trial:
-        """The tests that execute the statement, files that take little time first.
+        """The tests that execute the statement, files that take little time first; then the golden stream.
 
         What is executed on import (constants, defaults, structs) was executed before any test: there it is the tests
         that execute anything of the module, or of those that import it.
@@ -97,7 +103,7 @@ class Coverage:
         for test in found:
             by_file[_file(test)] += self._seconds[test]
         order = sorted(found, key=lambda test: (by_file[_file(test)], _file(test), self._seconds[test], test))
-        return Trial(mutant, order, self._spare_seconds + SLOWER * sum(by_file.values()))
+        return Trial(mutant, order + self._always, self._spare_seconds + SLOWER * sum(by_file.values()))
 
 
 class Worker:

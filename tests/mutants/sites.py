@@ -4,8 +4,9 @@ Changed are comparisons, arithmetic, signs, `and`/`or`/`not`, conditions, number
 of `min`/`max`, `any`/`all` and `floor`/`ceil`, `break`/`continue`; statements that only have an effect are removed.
 
 Left alone is what no test of behaviour can tell apart: docstrings, annotations, decorators, class options, logging, the
-text of errors, `assert`, `if TYPE_CHECKING`, the `strict` of `zip`, descriptions in `Meta`. Strings are left alone as
-well: here they are names, and nearly every test fails on a wrong name, which would only flatter the score.
+text of errors, `assert`, `if TYPE_CHECKING`, the `strict` of `zip`, descriptions in `Meta`. So are the defaults of
+settings (fields with a description): `make check` compares them with docs/settings.md. Strings are left alone as well:
+here they are names, and nearly every test fails on a wrong name, which would only flatter the score.
 """
 
 import ast
@@ -152,8 +153,8 @@ class _Finder(ast.NodeVisitor):
             self.visit(statement)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
-        """The value only."""
-        if node.value is not None:
+        """The value only; that of a setting not."""
+        if node.value is not None and "description=" not in ast.unparse(node.annotation):
             self.visit(node.value)
 
     def visit_Raise(self, node: ast.Raise) -> None:

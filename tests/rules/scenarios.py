@@ -40,6 +40,18 @@ def fires(value: str, since_3: str | None = None, **labels: str) -> list[Firing]
 
 PIPELINE = {
     "CsqWatchdog": [Case("always", MINUTE, {"up": "1 1 1"}, firing={0: fires("1"), 120: fires("1")})],
+    "CsqSimulated": [
+        Case(
+            "one of two processes is started without brokers, then both",
+            MINUTE,
+            {
+                f"csq_simulated{{{CSQ}}}": steps((0, 0, 6), (1, 0, 40), (0, 0, 6)),
+                f"csq_simulated{{{OTHER}}}": steps((0, 0, 26), (1, 0, 20), (0, 0, 6)),
+            },
+            silent=[5 * MINUTE, 20 * MINUTE, 46 * MINUTE],
+            firing={21 * MINUTE: fires("1"), 30 * MINUTE: fires("2")},
+        )
+    ],
     "CsqPipelineDown": [
         Case(
             "a process stops answering, and comes back",

@@ -4,7 +4,7 @@ import pytest
 
 from flows.commands.rules.burn_alerts import name_of
 from tests.rules.objectives import all_burn_alerts
-from tests.rules.promtool import Rule, check_alert, rules
+from tests.rules.promtool import Rule, check_alert, ignores_simulated, rules
 from tests.rules.scenarios import CASES
 
 ALERTS = [rule for rule in rules() if "alert" in rule]
@@ -30,6 +30,10 @@ def test_every_alert_has_cases():
     assert [rule["alert"] for rule in ALERTS if "slo" in rule["labels"]] == [
         name_of(slo) for slo, _, _ in all_burn_alerts()
     ]
+
+
+def test_every_alert_but_two_is_silent_on_invented_customers():
+    assert {rule["alert"] for rule in ALERTS if not ignores_simulated(rule)} == {"CsqWatchdog", "CsqSimulated"}
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -39,7 +39,8 @@ OPEN = ("", "plaintext", "sasl_plaintext")
 def check_kafka(settings: Settings) -> Iterator[Finding]:
     """Everything that can be asked; what makes the rest pointless ends it."""
     if not settings.kafka.brokers:
-        yield Finding.ok("brokers", "none set: csq run starts an embedded broker and a simulated shop")
+        says = "kafka.brokers is not set: csq run would serve the invented customers of a simulated shop."
+        yield Finding.warn("brokers", says, "Set it, as [127.0.0.1:9092].")
         return
     trouble: list[KafkaError] = []
     own = {"error_cb": trouble.append, "fetch.wait.max.ms": 10, "enable.partition.eof": True}

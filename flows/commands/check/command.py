@@ -14,8 +14,9 @@ from flows.commands.check.brokers import check_kafka
 from flows.commands.check.finding import Finding
 from flows.commands.check.machine import check_clock, check_port, check_state, check_web
 from flows.commands.options import config_option, web_config_option
-from flows.settings.load import SettingsError, load, settings_digest
+from flows.settings.load import load, settings_digest
 from flows.settings.model import Settings
+from operators.documents.load import DocumentError
 
 
 @click.command()
@@ -35,7 +36,7 @@ def findings(config: Path | None, environ: Mapping[str, str]) -> Iterator[Findin
     """Each finding as soon as it is made; the slow ones, which ask brokers, come last."""
     try:
         settings = load(config, environ)
-    except SettingsError as error:
+    except DocumentError as error:
         for line in str(error).splitlines():
             yield Finding.fail(
                 "settings", line if line.endswith((".", "?")) else f"{line}.", "Correct it; nothing else was checked."

@@ -16,10 +16,11 @@ from typing import Final
 
 from flows.commands.check.finding import Finding
 from flows.host.recovery import shape_of
-from flows.host.web.config import WebConfigError, WebConfigFile
+from flows.host.web.config import WebConfigFile
 from flows.host.web.probe import ask
 from flows.host.web.server import WebError, bind
 from flows.settings.model import Http, Settings
+from operators.documents.load import DocumentError
 from operators.engine.recovery import check as check_fits
 from operators.engine.recovery import users_of
 from operators.engine.store import Manifest, StoreError, partitions, read_manifest
@@ -51,7 +52,7 @@ def check_web(http: Http) -> Iterator[Finding]:
     path = Path(http.web_config_file)
     try:
         loaded = WebConfigFile(path).current()
-    except WebConfigError as error:
+    except DocumentError as error:
         for line in str(error).splitlines():
             yield Finding.fail("web", f"{line}.", "Correct it (docs/operations.md).")
         return

@@ -10,8 +10,9 @@ from flows.commands.options import config_option, settings_of
 from flows.commands.rules.build import alerts, files, stale, write
 from flows.commands.rules.burns import span
 from flows.commands.rules.declaration import Declaration
-from flows.commands.rules.load import RulesError, load
+from flows.commands.rules.load import load
 from flows.settings.config_folder import config_folder
+from operators.documents.load import DocumentError
 
 WIDTH = 200
 """Columns where no terminal says how many there are."""
@@ -45,7 +46,7 @@ def rules() -> None:
 def _declared(slo: Path, config: Path | None) -> Declaration:
     try:
         return load(slo, settings_of(config))
-    except RulesError as error:
+    except DocumentError as error:
         raise click.ClickException(str(error)) from None
 
 

@@ -83,7 +83,7 @@ def _query(alert: AlertRule, declaration: Declaration) -> dict[str, Any]:
         "refId": QUERY,
         "relativeTimeRange": {"from": LOOK_BACK_SECONDS, "to": 0},
         "datasourceUid": declaration.links.datasource,
-        "model": {"refId": QUERY, "expr": laid_out(alert.expr), "instant": True, "range": False},
+        "model": {"refId": QUERY, "expr": laid_out(alert.condition()), "instant": True, "range": False},
     }
 
 

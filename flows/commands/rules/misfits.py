@@ -5,13 +5,14 @@ from collections.abc import Iterable, Iterator
 from flows.commands.rules.burns import burns_of, unreachable
 from flows.commands.rules.declaration import Declaration, Slo
 from flows.commands.rules.selection import PROMISE, Gauge, Selection
-from flows.process import closed_sets
+from flows.settings.closed_sets import closed_sets
 from flows.settings.model import Settings
+from operators.documents.yaml import Place
 from operators.domain.stage.labels import OTHER
 from operators.metrics.catalogue import CATALOGUE, OPEN, PROMISED, ClosedSets
 
-Misfit = tuple[tuple[str | int, ...], str]
-"""The path in the file, and what is wrong there."""
+Misfit = tuple[Place, str]
+"""The place in the file, and what is wrong there."""
 
 
 def misfits(declaration: Declaration, settings: Settings) -> Iterator[Misfit]:
@@ -48,7 +49,7 @@ def _classes(declaration: Declaration, sets: ClosedSets) -> Iterator[Misfit]:
         yield ("classes",), f"queues of the settings in no class: {', '.join(missing)}; nobody would be told about them"
 
 
-def _selection(selection: Selection, sets: ClosedSets, place: tuple[str | int, ...]) -> Iterator[Misfit]:
+def _selection(selection: Selection, sets: ClosedSets, place: Place) -> Iterator[Misfit]:
     metric = CATALOGUE.get(selection.metric)
     if metric is None:
         yield (*place, "metric"), f"got {selection.metric!r}, expected a metric of docs/metrics.md"
@@ -69,7 +70,7 @@ def _selection(selection: Selection, sets: ClosedSets, place: tuple[str | int, .
     yield from _where(selection.metric, selection.where, sets, (*place, "where"))
 
 
-def _gauge(gauge: Gauge, sets: ClosedSets, place: tuple[str | int, ...]) -> Iterator[Misfit]:
+def _gauge(gauge: Gauge, sets: ClosedSets, place: Place) -> Iterator[Misfit]:
     for key, kind in (("metric", "gauge"), ("volume", "counter")):
         name = getattr(gauge, key)
         metric = CATALOGUE.get(name)
@@ -79,9 +80,7 @@ def _gauge(gauge: Gauge, sets: ClosedSets, place: tuple[str | int, ...]) -> Iter
             yield from _where(name, gauge.where, sets, (*place, "where"))
 
 
-def _where(
-    name: str, where: dict[str, tuple[str, ...]], sets: ClosedSets, place: tuple[str | int, ...]
-) -> Iterator[Misfit]:
+def _where(name: str, where: dict[str, tuple[str, ...]], sets: ClosedSets, place: Place) -> Iterator[Misfit]:
     labels = {label.name: label for label in CATALOGUE[name].labels}
     for key, values in where.items():
         label = labels.get(key)
@@ -94,7 +93,7 @@ def _where(
                     yield (*place, key), f"{name} never says {value!r}, expected one of {', '.join(known)}"
 
 
-def _each(slo: Slo, place: tuple[str | int, ...]) -> Iterator[Misfit]:
+def _each(slo: Slo, place: Place) -> Iterator[Misfit]:
     metrics: Iterable[str] = [selection.metric for selection in (*slo.good, *slo.bad, *slo.total)]
     if slo.gauge is not None:
         metrics = [slo.gauge.metric, slo.gauge.volume]
@@ -105,7 +104,7 @@ def _each(slo: Slo, place: tuple[str | int, ...]) -> Iterator[Misfit]:
                 yield (*place, "each"), f"{metric} has no label {label!r}"
 
 
-def _burns(declaration: Declaration, slo: Slo, place: tuple[str | int, ...]) -> Iterator[Misfit]:
+def _burns(declaration: Declaration, slo: Slo, place: Place) -> Iterator[Misfit]:
     for queue_class, objective in slo.promised.items():
         key = (*place, "objective") if queue_class is None else (*place, "objectives", queue_class)
         kept = burns_of(declaration.burns, slo.window_days, objective, slo.minimum_events, slo.worst)

@@ -34,6 +34,22 @@ def _life(declaration: Declaration, limits: Thresholds) -> Iterator[AlertRule]:
         description="This alert says that alerts arrive. Route it to a service that calls when it stops coming.",
         board="pipeline",
         hours=1,
+        of_simulated=True,
+    )
+    yield AlertRule(
+        name="CsqSimulated",
+        expr="sum by (job) (csq_simulated) > 0",
+        for_seconds=900,
+        severity="ticket",
+        team="platform",
+        summary="csq serves invented customers: its settings name no brokers",
+        description=(
+            "For 15 minutes {{ $value }} processes of {{ $labels.job }} have served a simulated shop. None of their "
+            "figures is about a customer, and where all processes do so no other alert fires."
+        ),
+        board="pipeline",
+        hours=1,
+        of_simulated=True,
     )
     yield AlertRule(
         name="CsqPipelineDown",

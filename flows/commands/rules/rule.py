@@ -37,6 +37,14 @@ class AlertRule(Struct, frozen=True, kw_only=True):
     by_queue: bool = False
     """Whether the dashboard is opened on the alert's queue."""
     labels: dict[str, str] = {}
+    of_simulated: bool = False
+    """Whether it may fire though the customers are invented."""
+
+    def condition(self) -> str:
+        """The expression as it is evaluated: no result for a job whose processes all serve a simulated shop."""
+        if self.of_simulated:
+            return self.expr
+        return f"(\n{self.expr}\n)\nunless on (job)\n(min by (job) (csq_simulated) == 1)"
 
     def says(self, label: str) -> str:
         """The summary for a page on which no alert fires: `label` is what stands for a label, such as ``<{}>``."""

@@ -52,9 +52,9 @@ def rule_file(groups: Sequence[RuleGroup], declaration: Declaration) -> str:
 
 
 def _rule(rule: RecordingRule | AlertRule, declaration: Declaration) -> dict[str, Any]:
-    expr = laid_out(rule.expr)
     if isinstance(rule, RecordingRule):
-        return {"record": rule.record, "expr": expr} | ({"labels": rule.labels} if rule.labels else {})
+        labels = {"labels": rule.labels} if rule.labels else {}
+        return {"record": rule.record, "expr": laid_out(rule.expr)} | labels
     wait = {"for": span(rule.for_seconds)} if rule.for_seconds else {}
-    written = {"alert": rule.name, "expr": expr} | wait
+    written = {"alert": rule.name, "expr": laid_out(rule.condition())} | wait
     return written | {"labels": rule.all_labels(), "annotations": rule.annotations(declaration)}

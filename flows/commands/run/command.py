@@ -14,10 +14,10 @@ from flows.commands.run.view import LiveView
 from flows.host import logs
 from flows.host.cluster.place import ALONE, ClusterError, PeerLostError, check, place_of
 from flows.host.cluster.supervise import STOP_GRACE_SECONDS, Supervisor, end_with_parent
-from flows.host.web.config import WebConfigError
 from flows.host.web.server import WebError
 from flows.live import Live
 from flows.settings.model import Settings
+from operators.documents.load import DocumentError
 
 
 @click.command()
@@ -59,7 +59,7 @@ def run(
                 view.stop()
     except WebError as error:
         raise click.ClickException(str(error)) from None
-    except (WebConfigError, ClusterError) as error:
+    except (DocumentError, ClusterError) as error:
         raise click.UsageError(str(error)) from None
     except (BytewaxRuntimeError, PeerLostError, *USER_ERRORS) as error:
         fail(error)

@@ -4,18 +4,18 @@
 of counters, exactly as Prometheus would take them.
 """
 
+import math
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
-from itertools import pairwise
 from pathlib import Path
 from threading import Event, Thread
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.constrain import Constrain
 from rich.live import Live
 from rich.table import Table
@@ -31,6 +31,8 @@ HORIZON = "900"
 """Seconds: the forecast that is shown."""
 WIDTH = 100
 """Columns at most; 80 are enough."""
+LINES = 40
+"""Of a saved picture; 24 are enough."""
 MOODS = (("negative", "red"), ("neutral", "dim"), ("positive", "green"))
 BAR = 24
 """Columns of a sentiment bar."""
@@ -45,6 +47,7 @@ SHOWN = frozenset(
         "csq_dead_letters_total",
         "csq_newest_event_timestamp_seconds",
         "csq_event_age_seconds_bucket",
+        "csq_simulated",
         "csq_state_entries",
         "csq_open_waits",
         "csq_oldest_open_wait_seconds",
@@ -98,22 +101,40 @@ class _Change:
         return self.total(f"{histogram}_sum") / count if count > 0 else None
 
 
-def quantile(q: float, buckets: Mapping[Labels, float]) -> float | None:
-    """Estimate a quantile from cumulative buckets (bound last in the labels), as PromQL's histogram_quantile does.
+def bound_of(q: float, buckets: Mapping[Labels, float]) -> float | None:
+    """The bound of the bucket that a quantile lies in, from cumulative buckets (bound last in the labels).
 
-    >>> quantile(0.5, {("1.0",): 10, ("2.0",): 30, ("+Inf",): 30})
-    1.25
-    >>> quantile(0.5, {("+Inf",): 0}) is None
+    `inf` beyond the last bound, `None` without observations. Nothing is interpolated: where the bounds are 5 minutes
+    and an hour, a straight line between them names ages that no event can have.
+
+    >>> bound_of(0.5, {("1.0",): 10, ("2.0",): 30, ("+Inf",): 30})
+    2.0
+    >>> bound_of(0.5, {("+Inf",): 0}) is None
     True
     """
     cumulative = sorted((float(labels[-1]), count) for labels, count in buckets.items())
     if not cumulative or cumulative[-1][1] <= 0:
         return None
-    rank = q * cumulative[-1][1]
-    for (low, below), (high, count) in pairwise([(0.0, 0.0), *cumulative]):
-        if count >= rank and count > below:
-            return low if high == float("inf") else low + (high - low) * (rank - below) / (count - below)
-    return None
+    return next(bound for bound, count in cumulative if count >= q * cumulative[-1][1])
+
+
+def below(buckets: Mapping[Labels, float], q: float) -> str:
+    """Write what a quantile of durations does not pass.
+
+    >>> below({("0.25",): 99, ("300.0",): 100, ("+Inf",): 100}, 0.99), below({("300.0",): 0, ("+Inf",): 1}, 0.5)
+    ('<250ms', '>5m')
+    """
+    bound = bound_of(q, buckets)
+    if bound is None:
+        return ABSENT
+    if math.isinf(bound):
+        return f">{_brief(max(float(labels[-1]) for labels in buckets if labels[-1] != '+Inf'))}"
+    return f"<{_brief(bound)}"
+
+
+def _brief(seconds: float) -> str:
+    """Leave out what is zero behind the first unit."""
+    return span(seconds).replace(".0s", "s").removesuffix(" 00s").removesuffix(" 00m")
 
 
 def span(seconds: float | None) -> str:
@@ -166,7 +187,7 @@ def _facts(pairs: Iterable[tuple[str, str, str]]) -> Text:
     """Write facts in a line: value, unit, style of the value."""
     line = Text(no_wrap=True, overflow="ellipsis")
     for value, unit, style in pairs:
-        line.append(f"{'   ' if line else ''}{value}", style)
+        line.append(f"{'  ' if line else ''}{value}", style)
         line.append(f" {unit}", "dim")
     return line
 
@@ -185,13 +206,13 @@ def _head(now: Reading, recent: _Change, minute: _Change) -> RenderableType:
             (_number(recent.rate("csq_events_total")), "events/s", "bold cyan"),
             (_number(total("csq_events_total")), "events", "bold"),
             (span(None if newest is None else max(now.wall - newest, 0.0)), "since the newest", "bold"),
-            (_number(total("csq_state_entries")), "records held", "bold"),
+            (_number(total("csq_state_entries")), "records", "bold"),
         )
     )
     counted = _facts(
         (
-            (span(quantile(0.5, ages)), "age p50", "bold"),
-            (span(quantile(0.99, ages)), "age p99", "bold"),
+            (below(ages, 0.5), "age p50", "bold"),
+            (below(ages, 0.99), "p99", "bold"),
             (_number(dead), "dead letters", "bold yellow" if dead else "bold"),
             (_number(total("csq_duplicates_total")), "duplicates", "bold"),
             (_number(total("csq_late_events_total")), "late", "bold"),
@@ -215,29 +236,43 @@ def _smoothed(now: Values, queue: str) -> float | None:
     return sum(smoothed.values()) / len(smoothed) if smoothed else None
 
 
-def _queues(now: Values) -> Table:
+def _queues(now: Values, most: int) -> Table:
+    """Draw `most` lines for queues at most: those with the most waits, and how many more there are."""
     table = _table("Queues", "open", "waiting", "oldest", "reply", "in 15 min", "up to", "in time", "agents")
-    waits, oldest = (now.get("csq_open_waits", {}), now.get("csq_oldest_open_wait_seconds", {}))
-    conversations = now.get("csq_conversations_open", {})
-    rounds, agents = (_by_first(now.get("csq_reply_rounds_total", {})), _by_first(now.get("csq_agents", {})))
-    for (queue,) in sorted({*waits, *conversations}):
-        met = sum(value for (_, outcome), value in rounds.get(queue, {}).items() if outcome == "met")
-        judged = sum(rounds.get(queue, {}).values())
-        waiting = waits.get((queue,), 0.0)
-        on_shift = sum(value for (state,), value in agents.get(queue, {}).items() if state in {"available", "busy"})
-        if queue != OTHER or judged or waiting:
-            table.add_row(
-                queue,
-                _number(conversations.get((queue,))),
-                Text(_number(waiting), "bold" if waiting else ""),
-                span(oldest.get((queue,)) if waiting else None),
-                span(_smoothed(now, queue)),
-                _forecast(now, queue, "mean"),
-                _forecast(now, queue, "upper"),
-                _share(met, judged),
-                _number(on_shift),
-            )
+    names = _queue_names(now)
+    shown = names
+    if len(names) > most:
+        waits, conversations = now.get("csq_open_waits", {}), now.get("csq_conversations_open", {})
+        busiest = sorted(names, key=lambda name: (waits.get((name,), 0.0), conversations.get((name,), 0.0)))
+        shown = sorted(busiest[len(names) - most + 1 :])
+    for queue in shown:
+        table.add_row(queue, *_of_queue(now, queue))
+    if len(shown) < len(names):
+        table.add_row(Text(f"{len(names) - len(shown)} more", "dim"))
     return table
+
+
+def _queue_names(now: Values) -> list[str]:
+    """Every queue; `other` only if something came for it."""
+    names = {name for (name,) in (*now.get("csq_open_waits", {}), *now.get("csq_conversations_open", {}))}
+    rounds = _by_first(now.get("csq_reply_rounds_total", {}))
+    if not (now.get("csq_open_waits", {}).get((OTHER,)) or sum(rounds.get(OTHER, {}).values())):
+        names.discard(OTHER)
+    return sorted(names)
+
+
+def _of_queue(now: Values, queue: str) -> Iterator[str | Text]:
+    """Write the columns of a queue."""
+    waiting = now.get("csq_open_waits", {}).get((queue,), 0.0)
+    rounds, agents = (_by_first(now.get(name, {})).get(queue, {}) for name in ("csq_reply_rounds_total", "csq_agents"))
+    yield _number(now.get("csq_conversations_open", {}).get((queue,)))
+    yield Text(_number(waiting), "bold" if waiting else "")
+    yield span(now.get("csq_oldest_open_wait_seconds", {}).get((queue,)) if waiting else None)
+    yield span(_smoothed(now, queue))
+    yield _forecast(now, queue, "mean")
+    yield _forecast(now, queue, "upper")
+    yield _share(sum(value for (_, outcome), value in rounds.items() if outcome == "met"), sum(rounds.values()))
+    yield _number(sum(value for (state,), value in agents.items() if state in {"available", "busy"}))
 
 
 def _bar(shares: Sequence[tuple[float, str]]) -> Text:
@@ -287,24 +322,59 @@ def _models(now: Values) -> Table:
     return table
 
 
+_SIMULATED = Text(
+    "Simulated data: no brokers are set, these customers are invented", "bold yellow", no_wrap=True, overflow="ellipsis"
+)
+
+
+def _addresses(urls: Mapping[str, str]) -> Text:
+    """Write the first address whole, of the others what differs; terminals that know links open each."""
+    line = Text("csq", "bold", no_wrap=True, overflow="ellipsis")
+    base = ""
+    for url in urls.values():
+        line.append("  ").append(url.removeprefix(base), f"not bold link {url}")
+        base = url.rpartition("/")[0]
+    return line
+
+
+class View:
+    """The parts of the view, one below the other, in as many lines as the console has.
+
+    Rules between the parts go first where room is short, then queues.
+    """
+
+    def __init__(self, values: Values, above: Sequence[RenderableType], below: Sequence[RenderableType]) -> None:
+        self._values = values
+        self._above, self._below = above, below
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw it for this console."""
+        options = options.update(width=min(options.max_width, WIDTH), height=None)
+        others = [*self._above, *self._below]
+        taken = sum(len(console.render_lines(part, options)) for part in others)
+        # One line for the heading of the queues, one for the prompt below the view.
+        room = console.height - taken - 2
+        rules = len(others) + 2
+        ruled = room - len(_queue_names(self._values)) >= rules
+        view = Table(box=box.HORIZONTALS if ruled else None, show_header=False, expand=True, show_lines=ruled)
+        view.border_style, view.padding = "dim", 0
+        view.add_column(ratio=1)
+        for part in (*self._above, _queues(self._values, max(room, 1)), *self._below):
+            view.add_row(part)
+        yield Constrain(view, WIDTH)
+
+
 def render(now: Reading, recent: Reading, minute: Reading, urls: Mapping[str, str]) -> RenderableType:
     """Draw the view: `recent` and `minute` are earlier readings, `urls` the names and addresses to open."""
     start = Reading(0.0, 0.0, {})
-    addresses = Text("   ".join(urls.values()), overflow="fold")
     past_minute = _Change(now, minute)
-    parts = (
+    above = (
+        *(_SIMULATED for value in now.values.get("csq_simulated", {}).values() if value),
+        _addresses(urls),
         _head(now, _Change(now, recent), past_minute),
-        _queues(now.values),
-        _moods(past_minute),
-        _customers(now.values, past_minute, _Change(now, start)),
-        _models(now.values),
-        addresses,
     )
-    view = Table(box=box.HORIZONTALS, show_header=False, expand=True, border_style="dim", padding=0, show_lines=True)
-    view.add_column(ratio=1)
-    for part in parts:
-        view.add_row(part)
-    return Constrain(view, WIDTH)
+    below = (_moods(past_minute), _customers(now.values, past_minute, _Change(now, start)), _models(now.values))
+    return View(now.values, above, below)
 
 
 class LiveView:
@@ -344,6 +414,8 @@ class LiveView:
 
 def save_svg(path: Path, renderable: RenderableType, title: str = "csq run") -> None:
     """Write what a terminal would show as a picture."""
-    console = Console(record=True, width=WIDTH, file=StringIO(), force_terminal=True, color_system="truecolor")
+    console = Console(
+        record=True, width=WIDTH, height=LINES, file=StringIO(), force_terminal=True, color_system="truecolor"
+    )
     console.print(renderable)
     path.write_text(console.export_svg(title=title), encoding="utf-8")

@@ -23,9 +23,9 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from operators.documents.load import DocumentError, Source, read_source
 from operators.documents.secret import Secret
-from operators.documents.validator import Problem, fill, problems
-from operators.documents.yaml import Place, YamlError, line_of, read_file
+from operators.documents.validator import Problem
 
 log = logging.getLogger(__name__)
 
@@ -129,10 +129,6 @@ class Loaded(msgspec.Struct, frozen=True):
     """The file it is in, where there is TLS."""
 
 
-class WebConfigError(Exception):
-    """The web configuration cannot be used; a line per mistake says where, what came and what was expected."""
-
-
 class WebConfigFile:
     """A web configuration on disk; `current` is what it, and the certificates it names, say now.
 
@@ -140,7 +136,7 @@ class WebConfigFile:
     half written shuts nobody out. Safe in several threads.
 
     Raises:
-        WebConfigError: the file cannot be used as it is at the start.
+        DocumentError: the file cannot be used as it is at the start.
     """
 
     def __init__(self, path: Path) -> None:
@@ -163,7 +159,7 @@ class WebConfigFile:
         told = {"path": str(self.path)}
         try:
             self._loaded = self._load()
-        except WebConfigError as error:
+        except DocumentError as error:
             log.error(  # noqa: TRY400 - its text says all, a traceback nothing more
                 "web configuration not taken, the old one stays: %s",
                 error,
@@ -174,13 +170,13 @@ class WebConfigFile:
 
     def _load(self) -> Loaded:
         stamp = _stamp(self.path)
-        config, lines = _parse(self.path)
+        config, source = _read(self.path)
         tls = config.tls_server_config
         named = [name for name in (tls.cert_file, tls.key_file, tls.client_ca_file) if name]
         self._files = (self.path, *(self.path.parent / name for name in named))
         self._seen = [stamp, *self._stamps()[1:]]  # before they are read: what changes meanwhile is seen next time
         return Loaded(
-            tls=_context(tls, self.path, lines) if tls.cert_file else None,
+            tls=_context(tls, source) if tls.cert_file else None,
             allowed_sans=frozenset(tls.client_allowed_sans),
             users={name: secret.reveal().encode() for name, secret in config.basic_auth_users.items()},
             headers=config.http_server_config.headers,
@@ -192,7 +188,7 @@ class WebConfigFile:
 
 
 def web_config_of(name: str | None) -> WebConfigFile | None:
-    """The web configuration that a setting names, if it names one; raises `WebConfigError`."""
+    """The web configuration that a setting names, if it names one; raises `DocumentError`."""
     return None if name is None else WebConfigFile(Path(name))
 
 
@@ -205,25 +201,11 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _parse(path: Path) -> tuple[WebConfig, Mapping[Place, int]]:
-    try:
-        data, lines = read_file(path, "a web configuration as Prometheus' exporters take it")
-    except YamlError as error:
-        raise WebConfigError(str(error)) from None
-    data = fill(WebConfig, data)
-    if isinstance(data, dict) and data.get("basic_auth_users", 0) is None:  # its last line was commented out
-        raise WebConfigError(
-            f"{path}, line {lines[('basic_auth_users',)]}: basic_auth_users: names no user; leave it out"
-        )
-    if found := problems(WebConfig, data, _hash):
-        raise WebConfigError("\n".join(_told(problem, path, lines) for problem in found))
-    return msgspec.convert(data, WebConfig, dec_hook=_hash), lines
-
-
-def _told(problem: Problem, path: Path, lines: Mapping[Place, int]) -> str:
-    name = ".".join(str(key) for key in problem.path)
-    line = line_of(problem.path, lines)
-    return f"{path}, line {line}: {name}: {problem.text}" if name else f"{path}, line {line}: {problem.text}"
+def _read(path: Path) -> tuple[WebConfig, Source]:
+    source = read_source(path, "a web configuration as Prometheus' exporters take it")
+    if source.data.get("basic_auth_users", 0) is None:  # its last line was commented out: nobody meant to open the door
+        raise source.error([Problem(("basic_auth_users",), "names no user; leave it out")])
+    return source.build(WebConfig, _hash), source
 
 
 def _hash(kind: type, value: object) -> Secret:
@@ -238,7 +220,7 @@ def _hash(kind: type, value: object) -> Secret:
     return Secret(str(value))
 
 
-def _context(tls: TlsServer, path: Path, lines: Mapping[Place, int]) -> ssl.SSLContext:
+def _context(tls: TlsServer, source: Source) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version, context.maximum_version = _VERSIONS[tls.min_version], _VERSIONS[tls.max_version]
     context.set_alpn_protocols(["http/1.1"])
@@ -246,23 +228,23 @@ def _context(tls: TlsServer, path: Path, lines: Mapping[Place, int]) -> ssl.SSLC
         context.set_ciphers(":".join(CIPHERS[name] for name in tls.cipher_suites))
     if not tls.prefer_server_cipher_suites:
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
-    folder = path.parent
+    folder = source.folder
     for key in ("cert_file", "key_file", "client_ca_file"):
-        _check_readable(folder, tls, key, path, lines)
+        _check_readable(folder, tls, key, source)
     try:
         context.load_cert_chain(folder / tls.cert_file, folder / tls.key_file, password=_refuse_password)
     except (ssl.SSLError, ValueError) as error:
-        raise _failed("cert_file", f"{tls.cert_file} with {tls.key_file}: {_reason(error)}", path, lines) from None
+        raise _failed("cert_file", f"{tls.cert_file} with {tls.key_file}: {_reason(error)}", source) from None
     if tls.client_ca_file:
         try:
             context.load_verify_locations(folder / tls.client_ca_file)
         except ssl.SSLError as error:
-            raise _failed("client_ca_file", f"{tls.client_ca_file}: {_reason(error)}", path, lines) from None
+            raise _failed("client_ca_file", f"{tls.client_ca_file}: {_reason(error)}", source) from None
     context.verify_mode = _CLIENTS[tls.client_auth_type]
     return context
 
 
-def _check_readable(folder: Path, tls: TlsServer, key: str, path: Path, lines: Mapping[Place, int]) -> None:
+def _check_readable(folder: Path, tls: TlsServer, key: str, source: Source) -> None:
     name: str = getattr(tls, key)
     if not name:
         return
@@ -271,11 +253,11 @@ def _check_readable(folder: Path, tls: TlsServer, key: str, path: Path, lines: M
             pass
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise _failed(key, f"{folder / name} cannot be read: {reason}", path, lines) from None
+        raise _failed(key, f"{folder / name} cannot be read: {reason}", source) from None
 
 
-def _failed(key: str, text: str, path: Path, lines: Mapping[Place, int]) -> WebConfigError:
-    return WebConfigError(_told(Problem(("tls_server_config", key), text), path, lines))
+def _failed(key: str, text: str, source: Source) -> DocumentError:
+    return source.error([Problem(("tls_server_config", key), text)])
 
 
 def _reason(error: Exception) -> str:

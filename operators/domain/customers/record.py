@@ -39,7 +39,7 @@ LONG_AGO_DAYS = 365.0
 
 
 Score = tuple[float, float, tuple[tuple[float, ...], tuple[str, ...]]]
-"""When a score was published, the score, and the inputs it was made from: numbers and categories."""
+"""When a customer was last scored, the score as published, and the newest inputs: numbers and categories."""
 
 
 class CustomerRecord(Struct, array_like=True, gc=False):  # stored by place, for there are many: what is new comes last
@@ -64,7 +64,7 @@ class CustomerRecord(Struct, array_like=True, gc=False):  # stored by place, for
     published: float | None = None
     """The churn probability published last."""
     scored: Score | None = None
-    """The score published last: what a label will judge."""
+    """What the next label judges (the published score) and is learned with (the inputs of the newest score)."""
 
     def fade(self, time: float, half_life_seconds: float) -> None:
         """Let the sums fade up to `time`."""

@@ -282,17 +282,23 @@ class Customers(Stage):
 
     def _score(self, customer_id: str, fact: Fact) -> None:
         """Score a customer as of the last fact; publish it if it is news."""
-        time, name = fact[:2]
+        time = fact[0]
         record = self._hot.get(customer_id) or self._records[customer_id]
         p, x = self._churn.score_one(record.numbers(time), record.attributes)
         self._set_risk(record, at_risk=self._churn.at_risk(p))
-        if not self._churn.is_news(record.published, p):
-            return
-        record.published = p
-        record.scored = (time, p, x)
+        published = record.published
+        if published is None or self._churn.is_news(published, p):
+            published = record.published = p
+            self._publish(record, fact, p, x)
+        # Also inputs whose score is not published are learned from: a model that knows little moves no score.
+        record.scored = (time, published, x)
         if self._params.label_from == "orders" and record.pending is None:
             record.pending = record.scored
             heapq.heappush(self._timers, (time + self._params.horizon_days * DAY, customer_id, "horizon", ""))
+
+    def _publish(self, record: CustomerRecord, fact: Fact, p: float, x: Any) -> None:
+        """Publish `p`, the score made from `x`, as of `fact`."""
+        time, name, customer_id = fact[:3]
         self._out.measured.append(("csq_churn_probability", (record.segment,), p))
         reasons = [Reason(because, effect) for because, effect in self._churn.reasons_of(x)]
         data = ChurnScored(customer_id, record.segment, p, record.at_risk, reasons, self._churn.version())

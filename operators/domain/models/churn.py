@@ -232,7 +232,7 @@ class ChurnLearner(ModelLearner):
         )
 
     def learn_one(self, example: Example) -> None:
-        """Learn whether the customer left, from the inputs of the published score."""
+        """Learn whether the customer left, from the inputs as of the newest score before the label."""
         numbers, categories = example.x
         if len(numbers) != len(self._names):
             raise RefusedExampleError(f"{len(numbers)} inputs, {len(self._names)} expected")

@@ -266,8 +266,8 @@ def test_a_missing_output_topic_is_named_by_readyz_and_nothing_is_read_before_it
         csq.stop()
     assert [line for line in warnings(csq) if "output topic" in line] == [
         (
-            f"Kafka: output topic {shop.topic}.later: Broker: Unknown topic or partition. Create it (kafka-topics.sh --create "
-            f"--topic {shop.topic}.later), or correct its name under kafka.outputs"
+            f"Kafka: output topic {shop.topic}.later: Broker: Unknown topic or partition. Create it (kafka-topics.sh "
+            f"--create --topic {shop.topic}.later), or correct its name under kafka.outputs"
         )
     ]
 

@@ -170,13 +170,13 @@ def test_what_one_moment_brings_is_scored_once() -> None:
     )
 
 
-def test_a_label_judges_the_score_that_was_published_on_the_inputs_it_was_made_from() -> None:
+def test_a_label_judges_the_published_score_and_is_learned_with_the_newest_inputs() -> None:
     stage = people(Leaving(delta=0.15))
     settle(stage, fact("searched", 0))
     assert settle(stage, fact("searched", 0, at=T + 5)).published == {}  # too small a change: the first score stands
     (example,) = settle(stage, fact("labelled", True, at=T + 60)).examples["churn"]
-    assert (example.published, example.label, example.weight, example.delay_seconds) == (0.1, True, 1.0, 60.0)
-    assert example.x.numbers[NAMES.index("empty_searches")] == 1.0
+    assert (example.published, example.label, example.weight, example.delay_seconds) == (0.1, True, 1.0, 55.0)
+    assert example.x.numbers[NAMES.index("empty_searches")] == 2.0
 
 
 def test_a_label_sees_what_came_before_it_in_the_same_batch_and_nothing_after() -> None:
@@ -226,6 +226,13 @@ def test_an_order_says_at_once_that_the_customer_stayed() -> None:
     seen = settle(stage, fact("order", "completed", 1, at=T + 10 * DAY))
     assert labels(seen) == [(False, 10.0)]
     assert seen.examples["churn"][0].published == 0.1
+
+
+def test_after_an_order_the_next_score_waits_for_its_label_though_it_has_not_moved() -> None:
+    stage = people(Leaving(delta=1.0), label_from="orders", horizon_days=90.0)
+    settle(stage, fact("searched", 0))
+    assert labels(settle(stage, fact("order", "completed", 1, at=T + 10 * DAY))) == [(False, 10.0)]
+    assert labels(settle(stage, fact("order", "completed", 1, at=T + 30 * DAY))) == [(False, 20.0)]
 
 
 def test_a_cancelled_order_says_nothing_of_it() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from flows.process import closed_sets, replay_process
+from flows.process import replay_process
+from flows.settings.closed_sets import closed_sets
 from flows.settings.model import Settings
 from operators.domain.models.example import Example
 from operators.domain.models.holder import Models

@@ -365,7 +365,7 @@ def test_config_hides_secrets(tmp_path: Path):
         ("order: {out_of_order_seconds: -1}", ("order.out_of_order_seconds", "expected")),
         ("oder: {}", ("oder", "order")),
         ("order: [", ("line",)),
-        ("- a list", ("expected sections",)),
+        ("- a list", ("expected settings such as",)),
     ],
     ids=["key", "value", "range", "section", "no YAML", "list"],
 )

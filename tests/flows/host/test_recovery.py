@@ -25,7 +25,7 @@ from flows.host.cluster.place import ProcessPlace
 from flows.host.recovery import check_runner, recovery_of, shape_of, store_errors
 from flows.settings.model import Settings
 from operators.domain.stage.seal import StateDamagedError
-from operators.engine.recovery import MAKING, StoreShape, prepare, stateful_steps, users_of
+from operators.engine.recovery import MAKING, STATE_VERSION, StoreShape, prepare, stateful_steps, users_of
 from operators.engine.store import (
     MANIFEST,
     Manifest,
@@ -82,12 +82,12 @@ def test_the_first_start_makes_it_for_its_owner_alone(store: Path) -> None:
     assert {stat.S_IMODE(path.stat().st_mode) for path in partitions(store)} == {0o600}
     manifest = manifest_of(store)
     assert (manifest.csq, manifest.river) == (version("csq"), version("river"))
-    assert (manifest.lanes, manifest.partitions, manifest.steps, manifest.state) == (4, 2, STEPS, 2)
+    assert (manifest.lanes, manifest.partitions, manifest.steps, manifest.state) == (4, 2, STEPS, STATE_VERSION)
 
 
 def test_a_new_store_has_large_pages_and_one_of_before_keeps_its_own(store: Path, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
-    shutil.copytree(ROOT / "tests" / "fixtures" / "store-0.1.0", kept)
+    shutil.copytree(ROOT / "tests" / "fixtures" / "store-0.1.0-3", kept)
     run(GOLDEN.read_bytes().splitlines(), settings_for(kept), until=320)
     sizes = []
     for path in [*partitions(store), *partitions(kept)]:
@@ -96,10 +96,12 @@ def test_a_new_store_has_large_pages_and_one_of_before_keeps_its_own(store: Path
     assert sizes == [65_536, "wal", 65_536, "wal", 4_096, "wal"]
 
 
-def test_from_now_on_an_older_release_refuses_the_store(store: Path) -> None:
-    changed(store, state=1)
-    prepare(store, SHAPE)
-    assert manifest_of(store).state == 2
+def test_a_store_of_an_older_state_is_refused(store: Path) -> None:
+    changed(store, state=STATE_VERSION - 1)
+    with pytest.raises(
+        StoreMisfitError, match=r"with state version 2, .*reads 3\. The store is older: start csq .*empty"
+    ):
+        prepare(store, SHAPE)
 
 
 def test_a_second_start_leaves_it_as_it_is(filled: Path) -> None:
@@ -144,9 +146,9 @@ def test_other_steps_are_refused_by_name(store: Path) -> None:
 
 
 def test_a_store_of_a_newer_release_is_refused(store: Path) -> None:
-    changed(store, state=3, csq="9.0.0")
+    changed(store, state=STATE_VERSION + 1, csq="9.0.0")
     with pytest.raises(
-        StoreMisfitError, match=r"written by csq 9\.0\.0 with state version 3, .*reads 1, 2\. .*start csq 9\.0\.0"
+        StoreMisfitError, match=r"written by csq 9\.0\.0 with state version 4, .*reads 3\. .*start csq 9\.0\.0"
     ):
         prepare(store, SHAPE)
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from flows.settings import explain as explanation
 from flows.settings.environment import paths, variable
-from flows.settings.load import SettingsError, dump, explain, load
+from flows.settings.load import dump, explain, load
 from flows.settings.model import Kafka, Outputs, Settings
+from operators.documents.load import DocumentError
 from operators.documents.validator import hints
 from operators.domain.wire import outgoing
 
@@ -33,7 +34,7 @@ def write(tmp_path, monkeypatch):
 
 
 def mistakes(path: Path | None, environ: dict[str, str] | None = None) -> list[str]:
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(DocumentError) as caught:
         load(path, environ or {})
     return str(caught.value).split("\n")
 
@@ -83,8 +84,8 @@ class TestMistake:
             ("kafka:\n  outputs: {turn: x}", "my.yaml, line 2: kafka.outputs.turn: unknown key; known are turn_scored, reply_measured"),
             ("kafka: {start: {csq.event: latest}}", "my.yaml, line 1: kafka.start: 'csq.event' is none of kafka.topics (csq.events)"),
             ("kafka: {start: yesterday}", "my.yaml, line 1: kafka.start: got 'yesterday', expected earliest, latest or an ISO time"),
-            ("5", "my.yaml, line 1: expected sections such as `kafka:`, got 5"),
-            ("- http", "my.yaml, line 1: expected sections such as `kafka:`, got a list"),
+            ("5", "my.yaml, line 1: got 5, expected settings such as config/default.yaml"),
+            ("- http", "my.yaml, line 1: got a list, expected settings such as config/default.yaml"),
             ("http: {port: 1}\nhttp: {port: 2}", "my.yaml, line 2, column 1: key `http` is given twice"),
             ("http:\n  port: [1", "my.yaml, line 2, column 11: expected ',' or ']'"),
             ("1: 2", "my.yaml, line 1, column 1: a key has to be text; put it in quotes"),
@@ -113,7 +114,7 @@ class TestMistake:
         write("")
 
         assert mistakes(Path("other.yaml")) == [
-            "other.yaml: cannot be read: No such file or directory; expected a YAML file such as config/default.yaml"
+            "other.yaml: cannot be read: No such file or directory; expected settings such as config/default.yaml"
         ]
         assert mistakes(Path())[0].startswith(".: cannot be read: Is a directory")
 
@@ -129,7 +130,7 @@ class TestMistake:
         path.write_text(text, encoding="utf-8", errors="replace")
         try:
             load(path, {})
-        except SettingsError as error:
+        except DocumentError as error:
             assert str(error).startswith(str(path))  # noqa: PT017 - most texts raise, some are settings
 
 
@@ -294,3 +295,19 @@ class TestExplanation:
 
 def test_every_outgoing_stream_has_a_topic():
     assert set(Outputs().by_stream()) == set(outgoing.STREAMS)
+
+
+@pytest.mark.parametrize(
+    ("text", "variable", "said"),
+    [
+        ("conversations:\n  reply_limit_seconds: 60\n", {}, "my.yaml, line 2: conversations.reply_limit_seconds: moved to `promises.limit_seconds`"),
+        ("queues: {grace_seconds: 5}\n", {}, "my.yaml, line 1: queues.grace_seconds: moved to `promises.grace_seconds`"),
+        ("{}\n", {"CSQ_CONVERSATIONS__QUEUE_LIMITS": "{a: 5}"}, "environment variable CSQ_CONVERSATIONS__QUEUE_LIMITS: conversations.queue_limits: moved to `promises.queues`"),
+    ],
+)  # fmt: skip
+def test_a_key_that_moved_says_where_it_is_now(text: str, variable: dict[str, str], said: str, tmp_path: Path):
+    path = tmp_path / "my.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(DocumentError) as caught:
+        load(path, variable)
+    assert str(caught.value).replace(f"{tmp_path}/", "") == said

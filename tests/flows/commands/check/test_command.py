@@ -107,7 +107,10 @@ def test_for_a_person_each_finding_is_a_line(tmp_path: Path) -> None:
     assert lines[3] == (
         "warn  state       state.directory is not set: a restart begins anew. Name a directory that outlives the process."
     )
-    assert lines[-1].endswith("csq run starts an embedded broker and a simulated shop")
+    assert lines[-1] == (
+        "warn  brokers     kafka.brokers is not set: csq run would serve the invented customers of a simulated shop. "
+        "Set it, as [127.0.0.1:9092]."
+    )
 
 
 def test_wrong_settings_are_all_told_and_nothing_else_is_checked(tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ from flows.commands.main import main
 from flows.commands.rules.build import files
 from flows.commands.rules.burns import burns_of, factor_of
 from flows.commands.rules.declaration import Burn
-from flows.commands.rules.load import RulesError, load
+from flows.commands.rules.load import load
 from flows.settings.load import load as load_settings
 from flows.settings.model import Settings
+from operators.documents.load import DocumentError
 
 SLO = Path(__file__).parents[4] / "config" / "slo.yaml"
 TEXT = SLO.read_text(encoding="utf-8")
@@ -26,7 +27,7 @@ def refused(folder: Path, *changes: tuple[str, str]) -> str:
         text = text.replace(old, new, 1)
     path = folder / "slo.yaml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(RulesError) as raised:
+    with pytest.raises(DocumentError) as raised:
         load(path, Settings())
     return str(raised.value).replace(f"{path}", "slo.yaml")
 
@@ -43,7 +44,7 @@ def test_the_committed_declaration_fits_the_built_in_settings():
 
 
 REFUSED = [
-    ("within_seconds: 180", "within_seconds: 200", "slos.first-response.good[0].within_seconds: got 200, expected a bound of the buckets of csq_first_response_seconds: 10, 30, 60"),
+    ("within_seconds: promise", "within_seconds: 200", "slos.first-response.good[0].within_seconds: got 200, expected a bound of the buckets of csq_first_response_seconds: 10, 30, 60"),
     ("metric: csq_reply_rounds_total", "metric: csq_reply_round_total", "slos.reply.bad[0].metric: got 'csq_reply_round_total', expected a metric of docs/metrics.md"),
     ("outcome: [missed]", "outcome: [lost]", "slos.reply.bad[0].where.outcome: csq_reply_rounds_total never says 'lost', expected one of met, missed, other"),
     ("outcome: [missed]", "result: [missed]", "slos.reply.bad[0].where.result: csq_reply_rounds_total has no such label; it has queue, channel, outcome"),
@@ -77,13 +78,13 @@ def test_what_does_not_fit_is_refused_with_its_place(old, new, says, tmp_path):
 
 
 def test_the_line_is_that_of_the_mistake(tmp_path):
-    line = next(number for number, text in enumerate(TEXT.split("\n"), 1) if "within_seconds: 180" in text)
+    line = next(number for number, text in enumerate(TEXT.split("\n"), 1) if "within_seconds: promise" in text)
 
-    assert refused(tmp_path, ("within_seconds: 180", "within_seconds: 7")).startswith(f"slo.yaml, line {line}: ")
+    assert refused(tmp_path, ("within_seconds: promise", "within_seconds: 7")).startswith(f"slo.yaml, line {line}: ")
 
 
 def test_every_mistake_is_told_at_once(tmp_path):
-    told = refused(tmp_path, ("within_seconds: 180", "within_seconds: 7"), ("outcome: [missed]", "outcome: [lost]"))
+    told = refused(tmp_path, ("within_seconds: promise", "within_seconds: 7"), ("outcome: [missed]", "outcome: [lost]"))
 
     assert len(told.split("\n")) == 2
 
@@ -92,7 +93,7 @@ def test_every_mistake_is_told_at_once(tmp_path):
     ("text", "says"),
     [
         ("a: [", "slo.yaml, line 1"),
-        ("- 1\n", "slo.yaml, line 1: expected tables such as `slos:`"),
+        ("- 1\n", "slo.yaml, line 1: got a list, expected tables such as `slos:`"),
         ("", "expected tables"),
     ],
     ids=["not-yaml", "a-list", "empty"],
@@ -101,13 +102,13 @@ def test_a_file_that_is_no_declaration_is_refused(text, says, tmp_path):
     path = tmp_path / "slo.yaml"
     path.write_text(text, encoding="utf-8")
 
-    with pytest.raises(RulesError) as raised:
+    with pytest.raises(DocumentError) as raised:
         load(path, Settings())
     assert says in str(raised.value).replace(str(path), "slo.yaml")
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(RulesError, match="cannot be read: No such file"):
+    with pytest.raises(DocumentError, match="cannot be read: No such file"):
         load(tmp_path / "slo.yaml", Settings())
 
 
@@ -149,7 +150,9 @@ def test_what_is_at_worst_a_ticket_never_pages():
 
 
 def test_other_queues_make_other_rules(tmp_path):
-    (tmp_path / "my.yaml").write_text("labels:\n  queues: [VIP, 'a.b']\n", encoding="utf-8")
+    (tmp_path / "my.yaml").write_text(
+        "labels:\n  queues: [VIP, 'a.b']\npromises: {queues: {VIP: {limit_seconds: 45}}}\n", encoding="utf-8"
+    )
     text = TEXT.replace("queues: [billing, technical]", "queues: [VIP]").replace(
         "[orders, returns, other]", "['a.b', other]"
     )
@@ -158,7 +161,9 @@ def test_other_queues_make_other_rules(tmp_path):
     written = files(load(tmp_path / "slo.yaml", load_settings(tmp_path / "my.yaml", {})))
 
     assert 'queue="VIP"' in written["config/prometheus/slo.rules.yaml"]
-    assert 'queue=~"a[.]b|other"' in written["config/prometheus/slo.rules.yaml"]
+    assert 'queue!="VIP"' in written["config/prometheus/slo.rules.yaml"]
+    assert 'le="45.0",queue="VIP"' in written["config/prometheus/slo.rules.yaml"]
+    assert 'le="180.0",queue!="VIP"' in written["config/prometheus/slo.rules.yaml"]
     assert "billing" not in "".join(written.values())
 
 
@@ -198,7 +203,7 @@ def test_list_names_every_alert_with_its_severity():
 
 
 def test_a_wrong_declaration_is_told_without_a_traceback(tmp_path):
-    (tmp_path / "slo.yaml").write_text(TEXT.replace("within_seconds: 180", "within_seconds: 7"), encoding="utf-8")
+    (tmp_path / "slo.yaml").write_text(TEXT.replace("within_seconds: promise", "within_seconds: 7"), encoding="utf-8")
 
     code, told = run("check", "--slo", str(tmp_path / "slo.yaml"))
 

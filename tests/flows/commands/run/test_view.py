@@ -1,6 +1,7 @@
 """The live view shows the numbers of the registry, and rates that are differences."""
 
 import io
+import math
 import time
 from pathlib import Path
 
@@ -8,26 +9,26 @@ import pytest
 from prometheus_client import CollectorRegistry
 from rich.console import Console, RenderableType
 
-from flows.commands.run.view import SHOWN, LiveView, Reading, quantile, render, save_svg
+from flows.commands.run.view import SHOWN, LiveView, Reading, below, bound_of, render, save_svg
+from operators.domain.stage.stage import Measurement
 from operators.metrics.catalogue import CATALOGUE, ClosedSets
 from operators.metrics.observe import Observer, read
 
 URLS = {"metrics": "http://127.0.0.1:9464/metrics", "healthz": "http://127.0.0.1:9464/healthz"}
 NOW = 1_700_000_000.0
 EVENT = "csq.message.created"
+LANGUAGES = ("en", "other", "zh")
+MODELS = ("churn", "satisfaction", "sentiment/en", "sentiment/other", "sentiment/zh")
 
 
 class Shop:
     """A registry with something in it."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, queues: tuple[str, ...] = ("orders", "returns"), models: tuple[str, ...] = ("churn", "sentiment/en")
+    ) -> None:
         self.registry = CollectorRegistry()
-        sets = ClosedSets(
-            queue=("orders", "returns"),
-            channel=("chat", "email"),
-            segment=("new", "vip"),
-            model=("churn", "sentiment/en"),
-        )
+        sets = ClosedSets(queue=queues, channel=("chat", "email"), segment=("new", "vip"), model=models)
         self.observer = Observer(self.registry, sets, clock=lambda: NOW, strict=True)
 
     def read(self, at: float) -> Reading:
@@ -39,15 +40,15 @@ def shop() -> Shop:
     return Shop()
 
 
-def lines(view: RenderableType, width: int = 100) -> list[str]:
+def lines(view: RenderableType, width: int = 100, height: int = 40) -> list[str]:
     written = io.StringIO()
-    Console(width=width, file=written).print(view)
+    Console(width=width, height=height, file=written).print(view)
     return written.getvalue().splitlines()
 
 
-def row(view: RenderableType, start: str, width: int = 100) -> list[str]:
+def row(view: RenderableType, start: str, width: int = 100, height: int = 40) -> list[str]:
     """The words of the only line that starts so."""
-    (line,) = (line for line in lines(view, width) if line.strip().startswith(start))
+    (line,) = (line for line in lines(view, width, height) if line.strip().startswith(start))
     return line.split()
 
 
@@ -75,7 +76,7 @@ def test_the_head_says_how_old_and_what_was_refused(shop: Shop) -> None:
     before = shop.read(0)
     shop.observer.record(
         [
-            ("csq_event_age_seconds", (), [NOW - 3] * 99 + [NOW - 40]),
+            ("csq_event_age_seconds", (), [NOW - 3] * 98 + [NOW - 40] * 2),
             ("csq_dead_letters_total", ("not_json",), 7),
             ("csq_duplicates_total", (), 12),
             ("csq_late_events_total", (), 3),
@@ -83,8 +84,8 @@ def test_the_head_says_how_old_and_what_was_refused(shop: Shop) -> None:
     )
     text = "\n".join(lines(show(shop.read(60), minute=before)))
     assert "3.0s since the newest" in text
-    assert "3.8s age p50   5.0s age p99" in text
-    assert "7 dead letters   12 duplicates   3 late" in text
+    assert "<5s age p50  <1m p99" in text
+    assert "7 dead letters  12 duplicates  3 late" in text
 
 
 def test_a_queue_shows_its_waits_its_reply_time_and_its_forecast(shop: Shop) -> None:
@@ -160,16 +161,74 @@ def test_a_model_shows_what_it_has_and_a_dash_for_the_rest(shop: Shop) -> None:
     assert row(show(shop.read(0)), "churn") == ["churn", "1,234", "-", "0.812", "0.000", "-"]
 
 
-def test_the_addresses_are_shown(shop: Shop) -> None:
-    assert all(url in "\n".join(lines(show(shop.read(0)))) for url in URLS.values())
+def test_the_addresses_come_first_the_first_of_them_whole(shop: Shop) -> None:
+    assert row(show(shop.read(0)), "csq", 80) == ["csq", "http://127.0.0.1:9464/metrics", "/healthz"]
 
 
-@pytest.mark.parametrize("width", [80, 100, 120, 200])
-def test_the_view_fits_its_terminal(shop: Shop, width: int) -> None:
-    shown = lines(show(shop.read(0)), width)
+def test_simulated_data_is_said_in_the_first_line_and_only_then(shop: Shop) -> None:
+    said = "Simulated data: no brokers are set, these customers are invented"
+    shop.observer.record([("csq_simulated", (), 0)])
+    assert said not in "\n".join(lines(show(shop.read(0)), 80))
+    shop.observer.record([("csq_simulated", (), 1)])
+    shown = [line.strip() for line in lines(show(shop.read(0)), 80, 24)]
+    assert shown.index(said) < shown.index("csq  http://127.0.0.1:9464/metrics  /healthz")
+
+
+def open_demo(shop: Shop, queues: int = 4) -> None:
+    """Fill what the shop of the demo fills, with numbers as long as they become."""
+    measured: list[Measurement] = [
+        ("csq_events_total", (EVENT,), 123_456_789),
+        ("csq_event_age_seconds", (), [NOW - 1_500] * 100),
+        ("csq_dead_letters_total", ("not_json",), 12_345),
+        ("csq_duplicates_total", (), 123_456),
+        ("csq_late_events_total", (), 12_345),
+        ("csq_state_entries", ("customers",), ("p0/0", 1_234_567)),
+        ("csq_simulated", (), 1),
+    ]
+    for number in range(queues):
+        queue = f"queue-{number:02}"
+        measured += [
+            ("csq_conversations_open", (queue,), 1_000 + number),
+            ("csq_open_waits", (queue,), 100 + number),
+            ("csq_oldest_open_wait_seconds", (queue,), 36_000),
+            ("csq_reply_smoothed_seconds", (queue, "chat"), 36_000),
+            ("csq_reply_forecast_seconds", (queue, "900", "mean"), 36_000),
+            ("csq_reply_forecast_seconds", (queue, "900", "upper"), 36_000),
+            ("csq_reply_rounds_total", (queue, "chat", "met"), 3),
+            ("csq_agents", (queue, "busy"), 300),
+        ]
+    measured += [("csq_turns_total", ("queue-00", "chat", language, "neutral"), 4_000) for language in LANGUAGES]
+    measured += [("csq_model_examples_total", (model,), 1_000_000) for model in MODELS]
+    shop.observer.record(measured)
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (80, 25), (100, 24), (100, 30), (120, 40), (200, 60)])
+@pytest.mark.parametrize("queues", [4, 20])
+def test_the_view_fits_its_terminal(width: int, height: int, queues: int) -> None:
+    shop = Shop(tuple(f"queue-{number:02}" for number in range(queues)), MODELS)
+    before = shop.read(0)
+    open_demo(shop, queues)
+    shown = lines(show(shop.read(60), minute=before), width, height)
     assert max(map(len, shown)) <= min(width, 100)
     assert not any("…" in line for line in shown)
-    assert len(shown) <= 24
+    assert len(shown) < height  # the prompt has a line
+    for start in ("Simulated data", "csq", "queue-", "Sentiment", "Satisfaction", "At risk", *MODELS):
+        assert any(line.strip().startswith(start) for line in shown), start
+
+
+def test_where_queues_do_not_fit_those_with_the_most_waits_are_shown() -> None:
+    shop = Shop(tuple(f"queue-{number:02}" for number in range(20)), MODELS)
+    open_demo(shop, 20)
+    now = shop.read(60)
+    shown = [line.split()[0] for line in lines(show(now), 80, 24) if line.startswith("queue-")]
+    assert shown == [f"queue-{number:02}" for number in range(20 - len(shown), 20)]
+    assert row(show(now), f"{20 - len(shown)} more", 80, 24) == [f"{20 - len(shown)}", "more"]
+    assert not any("more" in line for line in lines(show(now), 80, 60))
+
+
+def test_where_there_is_room_rules_part_the_view(shop: Shop) -> None:
+    assert not any("─" in line for line in lines(show(shop.read(0)), 80, 18))
+    assert sum("─" in line for line in lines(show(shop.read(0)), 80, 30)) == 7
 
 
 def test_every_sample_that_is_shown_is_in_the_catalogue() -> None:
@@ -181,15 +240,29 @@ def test_every_sample_that_is_shown_is_in_the_catalogue() -> None:
 @pytest.mark.parametrize(
     ("q", "buckets", "expected"),
     [
-        (0.5, {"1.0": 0, "2.0": 10, "+Inf": 10}, 1.5),
-        (1.0, {"1.0": 5, "2.0": 10, "+Inf": 10}, 2.0),
-        (0.99, {"1.0": 5, "+Inf": 10}, 1.0),  # beyond the last bound nothing more is known
+        (0.5, {"1.0": 0, "2.0": 10, "+Inf": 10}, 2.0),
+        (0.5, {"1.0": 5, "2.0": 10, "+Inf": 10}, 1.0),
+        (0.99, {"1.0": 5, "+Inf": 10}, math.inf),
         (0.5, {"1.0": 0, "+Inf": 0}, None),
         (0.5, {}, None),
     ],
 )
-def test_a_quantile_is_what_prometheus_would_say(q: float, buckets: dict[str, float], expected: float | None) -> None:
-    assert quantile(q, {(bound,): count for bound, count in buckets.items()}) == expected
+def test_a_quantile_lies_below_the_bound_of_its_bucket(
+    q: float, buckets: dict[str, float], expected: float | None
+) -> None:
+    assert bound_of(q, {(bound,): count for bound, count in buckets.items()}) == expected
+
+
+def test_no_age_is_shown_that_no_event_has(shop: Shop) -> None:
+    """The demo begins with 25 minutes of past: interpolated between 5 minutes and an hour, its p99 was 59 minutes."""
+    before = shop.read(0)
+    shop.observer.record([("csq_event_age_seconds", (), [NOW - second for second in range(1_500)])])
+    assert row(show(shop.read(60), minute=before), "<1h")[:5] == ["<1h", "age", "p50", "<1h", "p99"]
+
+
+def test_an_age_beyond_the_last_bound_is_above_it() -> None:
+    assert below({("1.0",): 0, ("3600.0",): 0, ("+Inf",): 1}, 0.5) == ">1h"
+    assert below({}, 0.5) == "-"
 
 
 def test_the_live_view_draws_until_it_is_stopped(shop: Shop) -> None:

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from flows.host.web.config import WebConfigError, WebConfigFile
+from flows.host.web.config import WebConfigFile
+from operators.documents.load import DocumentError
 
 HASH = bcrypt.hashpw(b"open sesame", b"$2b$04$abcdefghijklmnopqrstuu").decode()
 
@@ -47,7 +48,7 @@ def written(folder: Path, text: str) -> Path:
 def refused(folder: Path, text: str) -> str:
     """What is said of a configuration, without the name of its file."""
     path = written(folder, text)
-    with pytest.raises(WebConfigError) as caught:
+    with pytest.raises(DocumentError) as caught:
         WebConfigFile(path)
     return str(caught.value).replace(f"{path}, ", "").replace(f"{folder}/", "")
 
@@ -119,7 +120,7 @@ TLS = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n"
         (f"basic_auth_users:\n  anna: {HASH.replace('$04$', '$31$')}", "line 2: basic_auth_users.anna: a bcrypt hash of cost 31, expected from 4 to 14"),
         ("basic_auth_users:\n", "line 1: basic_auth_users: names no user; leave it out"),
         ("basic_auth_users: {a: 1, a: 2}", "line 1"),
-        ("[]", "line 1: got a list, expected a table with tls_server_config, http_server_config, basic_auth_users"),
+        ("[]", "line 1: got a list, expected a web configuration as Prometheus' exporters take it"),
         (TLS.replace("server.crt", "none.crt"), "line 2: tls_server_config.cert_file: none.crt cannot be read: No such file or directory"),
         (TLS.replace("server.key", "ca.crt"), "tls_server_config.cert_file: server.crt with ca.crt: "),
         (TLS.replace("server.crt", "ca.crt"), "line 2: tls_server_config.cert_file: ca.crt with server.key: the key does not belong to the certificate"),
@@ -137,7 +138,7 @@ def test_every_mistake_is_told_at_once_and_no_hash_is_shown(folder: Path) -> Non
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(WebConfigError, match=r"web\.yaml: cannot be read: No such file or directory; expected a web"):
+    with pytest.raises(DocumentError, match=r"web\.yaml: cannot be read: No such file or directory; expected a web"):
         WebConfigFile(tmp_path / "web.yaml")
 
 
