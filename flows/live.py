@@ -28,7 +28,7 @@ from prometheus_client import CollectorRegistry
 from flows.host.cluster.place import ALONE, PeerLostError, ProcessPlace, check, place_in
 from flows.host.life import Life
 from flows.host.liveness import HeartbeatSource, LivenessClock
-from flows.host.recovery import check_runner, recovery_of, runner_seconds, telling
+from flows.host.recovery import check_runner, recovery_of, runner_seconds, store_errors
 from flows.host.shop import PAST_STEP, Shop
 from flows.host.signals import Signals
 from flows.host.web.config import web_config_of
@@ -253,7 +253,7 @@ class Live:
             flow = self.flow()
             recovery = self.recovery(flow)
             addresses = list(self.place.addresses)
-            with telling(self.settings):
+            with store_errors(self.settings):
                 cluster_main(flow, addresses, self.place.process, epoch_interval=epoch, recovery_config=recovery)
         except BaseException as error:  # a panic of Bytewax is no Exception
             self._why, self._failed = cause_of(error), True

@@ -16,11 +16,12 @@ from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig
 from bytewax.testing import cluster_main
 
-from flows.host.recovery import fresh_store, stateful_steps
+from flows.host.recovery import shape_of
 from flows.process import observer_of, replay_process, settle_memory
 from flows.quality import Process, quality
 from flows.settings.model import Settings
 from operators.connectors.files.jsonl import JsonlSource
+from operators.engine.recovery import fresh_store, stateful_steps
 from operators.engine.store import partitions
 from operators.metrics.observe import Observer, ObserveSink, read
 from operators.metrics.summary import TakeSink
@@ -51,14 +52,14 @@ def warm_start(
     """Fill a new store in `folder` from the files; return the numbers of events, duplicates and dead letters.
 
     Raises:
-        StoreError: the folder is not empty, or cannot be written.
+        StoreError: `folder` exists and is not empty, or it cannot be written.
     """
     process = dataclasses.replace(replay_process(settings, now, tick_records=batch_size), take_snapshots=True)
     registry, observer = observer_of(settings, None)
     source = JsonlSource(paths, batch_size=batch_size, ready=process.models.complete, progress=progress)
     history = flow(process, source, observer)
     settle_memory()
-    with fresh_store(folder, settings.state, stateful_steps(history)) as fresh:
+    with fresh_store(folder, shape_of(settings.state, stateful_steps(history))) as fresh:
         cluster_main(history, [], 0, epoch_interval=EPOCH, recovery_config=RecoveryConfig(str(fresh)))
         _forget_position(fresh)
     values = read(registry)

@@ -164,7 +164,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as part:
             yield part
     except sqlite3.Error as error:
-        raise told(error, path) from None
+        raise store_error(error, path) from None
 
 
 class _Plain(pickle.Unpickler):
@@ -213,10 +213,10 @@ _FAULTS: tuple[tuple[tuple[str, ...], str], ...] = (
 )
 
 
-def told(error: BaseException, where: Path) -> StoreError:
-    """What SQLite, or Bytewax on its behalf, says of a store, and what to do about it.
+def store_error(error: BaseException, where: Path) -> StoreError:
+    """An error of SQLite, or of Bytewax on its behalf, as one that says what to do.
 
-    >>> str(told(RuntimeError("SqliteFailure(Error { code: DiskFull, extended_code: 13 }"), Path("state")))[:75]
+    >>> str(store_error(RuntimeError("SqliteFailure(Error { code: DiskFull, extended_code: 13 }"), Path("state")))[:75]
     'recovery store state: the snapshot could not be written: the disk is full, '
     """
     text = str(error)
@@ -226,6 +226,6 @@ def told(error: BaseException, where: Path) -> StoreError:
     return StoreError(f"recovery store {where}: {text}. {DAMAGED}")
 
 
-def is_about_a_store(error: BaseException) -> bool:
-    """Whether Bytewax speaks of its recovery store."""
+def is_store_error(error: BaseException) -> bool:
+    """Whether an error of Bytewax concerns its recovery store."""
     return any(sign in str(error) for sign in ("SqliteFailure", "src/recovery.rs", "recovery part", "recovery DB"))

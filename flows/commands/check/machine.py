@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Final
 
 from flows.commands.check.finding import Finding
-from flows.host.recovery import check as check_fits
-from flows.host.recovery import users_of
+from flows.host.recovery import shape_of
 from flows.host.web.config import WebConfigFile
 from flows.host.web.probe import ask
 from flows.host.web.server import WebError, bind
 from flows.settings.model import Http, Settings
 from operators.documents.load import DocumentError
+from operators.engine.recovery import check as check_fits
+from operators.engine.recovery import users_of
 from operators.engine.store import Manifest, StoreError, partitions, read_manifest
 
 EXPIRY_DAYS: Final = 14
@@ -156,7 +157,7 @@ def _store(folder: Path, settings: Settings) -> Iterator[Finding]:
             else:
                 yield Finding.ok("state", f"{folder}: no store yet; the first start makes it")
             return
-        check_fits(folder, manifest, settings.state, manifest.steps)
+        check_fits(folder, manifest, shape_of(settings.state, manifest.steps))
     except StoreError as error:
         yield Finding.fail("state", str(error), "")
         return

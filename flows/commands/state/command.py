@@ -14,11 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.commands.state.plain_json import from_json, to_json
-from flows.commands.state.refill import Given, refill
-from flows.host.recovery import check_readable, fresh_store, in_use, users_of
-from flows.settings.model import State
 from operators.documents.durable import replacing
 from operators.domain.stage.seal import StateDamagedError, seal, unseal
+from operators.engine.recovery import StoreShape, check_readable, fresh_store, in_use, users_of
+from operators.engine.refill import Given, refill
 from operators.engine.store import MANIFEST, Manifest, Snap, StoreError, read_manifest, resume_of, snaps_of
 
 FORMAT = 1
@@ -194,8 +193,8 @@ def import_command(file: Path, *, recovery: Path, partitions: int | None) -> Non
     try:
         with file.open("rb") as lines:
             manifest = _head(file, lines.readline())
-            settings = State(lanes=manifest.lanes, recovery_partitions=partitions or manifest.partitions)
-            with fresh_store(recovery, settings, manifest.steps) as folder:
+            shape = StoreShape(manifest.lanes, partitions or manifest.partitions, manifest.steps)
+            with fresh_store(recovery, shape) as folder:
                 refill(folder, _given(file, lines))
     except OSError as error:
         raise click.ClickException(f"{file}: cannot be read: {error.strerror}; expected an export of csq") from None
