@@ -24,3 +24,7 @@ def test_a_known_name_is_itself_and_an_unknown_one_is_other() -> None:
 def test_settings_with_a_wrong_name_are_refused(wrong: dict[str, list[str]]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(wrong, LabelsParams)
+
+
+def test_a_name_may_have_64_characters() -> None:
+    assert msgspec.convert({"queues": ["x" * 64, "y"]}, LabelsParams).queues == ("x" * 64, "y")
