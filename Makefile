@@ -43,13 +43,13 @@ imports: $(INSTALLED)
 
 generated: $(INSTALLED)
 	@echo "generated files"
-	@$(BIN)/python -m flows.settings.model --check
+	@$(BIN)/python -m flows.settings --check
 	@$(BIN)/python -m operators.metrics.catalogue --check docs/metrics.md
 	@$(BIN)/csq rules check
 	@$(BIN)/python -m grafana.build --check
 
 docs: $(INSTALLED) ## Write the generated files anew
-	@$(BIN)/python -m flows.settings.model --write
+	@$(BIN)/python -m flows.settings --write
 	@$(BIN)/python -m operators.metrics.catalogue --write docs/metrics.md
 	@$(BIN)/csq rules build
 	@$(BIN)/python -m grafana.build --write

@@ -1,4 +1,4 @@
-"""Replay: recorded events through the same graph, as fast as it goes: same events, same bytes."""
+"""Replay: recorded events through the same graph at full speed. The same events give the same bytes."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -17,17 +17,18 @@ from flows.settings.model import Settings
 from operators.connectors.files.jsonl import JsonlSink, JsonlSource
 from operators.domain.wire.outgoing import STREAMS
 from operators.metrics.observe import Observer, ObserveSink, exposition, read
+from operators.metrics.other_names import shares
 from operators.metrics.summary import Summary, TakeSink
 
 EPOCH = timedelta(seconds=10)
-"""Nothing is stored, so an epoch is only the moment at which Bytewax catches breath."""
+"""Nothing is stored, so epochs may be long."""
 
 
-def flow(here: Process, source: JsonlSource, folder: Path, observer: Observer, summary: Summary) -> Dataflow:
-    """Files, the graph, files."""
+def flow(process: Process, source: JsonlSource, folder: Path, observer: Observer, summary: Summary) -> Dataflow:
+    """Connect files, the graph, and files."""
     replay = Dataflow("replay")
     chunks = op.input("files", replay, source)
-    out = quality(replay, chunks, here)
+    out = quality(replay, chunks, process)
     op.output("observe", out.measured, ObserveSink(observer))
     op.output("waits", out.measured, TakeSink(summary.take_measured))
     op.output("judged", out.judged, TakeSink(summary.take_judged))
@@ -44,24 +45,26 @@ def replay(
     now: float,
     progress: Callable[[int], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Replay the files into `folder`; gives the summary.
+    """Replay the files into `folder`, and return the summary.
 
-    `now` (POSIX seconds) decides what is in the future. A batch is scored before its labels are learned: small batches
-    are what an evaluation wants, large ones are faster.
+    Events must not be ahead of `now` (POSIX seconds). A batch is scored before its labels are learned:
+    small batches suit an evaluation, large ones are faster.
     """
-    here = replay_process(settings, now, tick_records=batch_size)
+    process = replay_process(settings, now, tick_records=batch_size)
     registry, observer = observer_of(settings, None)
     summary = Summary()
-    source = JsonlSource(paths, batch_size=batch_size, ready=here.models.complete, progress=progress)
+    source = JsonlSource(paths, batch_size=batch_size, ready=process.models.complete, progress=progress)
     settle_memory()
     started = time.perf_counter()
-    cluster_main(flow(here, source, folder, observer, summary), [], 0, epoch_interval=EPOCH)
+    cluster_main(flow(process, source, folder, observer, summary), [], 0, epoch_interval=EPOCH)
     seconds = time.perf_counter() - started
     (folder / "metrics.prom").write_bytes(exposition(registry))
-    return _summary(registry, summary, seconds)
+    return _summary(registry, summary, process.labels.seen, seconds)
 
 
-def _summary(registry: CollectorRegistry, summary: Summary, seconds: float) -> dict[str, Any]:
+def _summary(
+    registry: CollectorRegistry, summary: Summary, seen: dict[str, dict[str, int]], seconds: float
+) -> dict[str, Any]:
     values = read(registry)
     events = {name: int(n) for (name,), n in values["csq_events_total"].items() if n}
     dead = {reason: int(n) for (reason,), n in values["csq_dead_letters_total"].items() if n}
@@ -71,6 +74,10 @@ def _summary(registry: CollectorRegistry, summary: Summary, seconds: float) -> d
         "dead_letters": dead,
         "duplicates": int(values["csq_duplicates_total"][()]),
         **summary.as_dict(),
+        "other": {
+            "names": {label: dict(sorted(names.items())) for label, names in seen.items() if names},
+            "replies": shares(values["csq_reply_seconds_count"]),
+        },
         "seconds": round(seconds, 3),
         "events_per_second": round(total / seconds) if seconds > 0 else 0,
     }

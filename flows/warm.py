@@ -1,7 +1,7 @@
-"""Warm start: history through the same path into a fresh recovery store, from which live running goes on.
+"""Warm start: history through the same graph into a new recovery store, from which a live process resumes.
 
-What it stores is what a live process would hold that had read the files: records, open conversations, models. The
-positions of Kafka partitions stay unset, so live running begins where ``kafka.start`` says.
+The store holds what a live process would hold after reading the files: records, open conversations, models. Positions
+of Kafka partitions stay unset, so live running begins where ``kafka.start`` says.
 """
 
 import dataclasses
@@ -16,24 +16,25 @@ from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig
 from bytewax.testing import cluster_main
 
-from flows.host.recovery import fresh_store, stateful_steps
+from flows.host.recovery import shape_of
 from flows.process import observer_of, replay_process, settle_memory
 from flows.quality import Process, quality
 from flows.settings.model import Settings
 from operators.connectors.files.jsonl import JsonlSource
+from operators.engine.recovery import fresh_store, stateful_steps
 from operators.engine.store import partitions
 from operators.metrics.observe import Observer, ObserveSink, read
 from operators.metrics.summary import TakeSink
 
 HISTORY = "history"
-"""Step that reads the files; it leaves no position in the store."""
+"""Step that reads the files. Its position is removed from the store."""
 EPOCH = timedelta(seconds=60)
 
 
-def flow(here: Process, source: JsonlSource, observer: Observer) -> Dataflow:
-    """Files and the graph under the names of live running; nothing is published."""
+def flow(process: Process, source: JsonlSource, observer: Observer) -> Dataflow:
+    """Connect files and the graph under the step names of live running; nothing is published."""
     history = Dataflow("csq")
-    out = quality(history, op.input(HISTORY, history, source), here)
+    out = quality(history, op.input(HISTORY, history, source), process)
     op.output("observe", out.measured, ObserveSink(observer))
     op.output("drop_published", out.published, TakeSink(_drop))
     return history
@@ -48,17 +49,17 @@ def warm_start(
     now: float,
     progress: Callable[[int], None] = lambda _: None,
 ) -> dict[str, int]:
-    """Fill a new store in `folder` from the files; how many events, repeats and dead letters there were.
+    """Fill a new store in `folder` from the files; return the numbers of events, duplicates and dead letters.
 
     Raises:
-        StoreError: something is there already, or it cannot be written.
+        StoreError: `folder` exists and is not empty, or it cannot be written.
     """
-    here = dataclasses.replace(replay_process(settings, now, tick_records=batch_size), take_snapshots=True)
+    process = dataclasses.replace(replay_process(settings, now, tick_records=batch_size), take_snapshots=True)
     registry, observer = observer_of(settings, None)
-    source = JsonlSource(paths, batch_size=batch_size, ready=here.models.complete, progress=progress)
-    history = flow(here, source, observer)
+    source = JsonlSource(paths, batch_size=batch_size, ready=process.models.complete, progress=progress)
+    history = flow(process, source, observer)
     settle_memory()
-    with fresh_store(folder, settings.state, stateful_steps(history)) as fresh:
+    with fresh_store(folder, shape_of(settings.state, stateful_steps(history))) as fresh:
         cluster_main(history, [], 0, epoch_interval=EPOCH, recovery_config=RecoveryConfig(str(fresh)))
         _forget_position(fresh)
     values = read(registry)
@@ -68,7 +69,7 @@ def warm_start(
 
 
 def _forget_position(folder: Path) -> None:
-    """Nobody will read these files on."""
+    """Remove the position: these files are not read again."""
     for path in partitions(folder):
         with closing(sqlite3.connect(path)) as part, part:
             part.execute("DELETE FROM snaps WHERE step_id = ?", (f"csq.{HISTORY}",))

@@ -28,7 +28,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 def _stores_given_back() -> Iterator[None]:
     """A process holds its stores until it ends, and this one then complains of each file that it left open."""
     yield
-    if (recovery := sys.modules.get("flows.host.recovery")) is not None:
+    if (recovery := sys.modules.get("operators.engine.recovery")) is not None:
         for file in recovery._locks.values():
             file.close()
 

@@ -13,7 +13,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from bytewax.testing import cluster_main
 
-from flows.host.recovery import recovery_of, telling
+from flows.host.recovery import recovery_of, store_errors
 from flows.process import observer_of, replay_process
 from flows.quality import quality
 from flows.settings.model import Settings
@@ -89,6 +89,6 @@ def run(values: Sequence[bytes], settings: Settings, *, until: int | None = None
     out = quality(flow, op.input("kafka", flow, Recorded(values, until, here.models.complete)), here)
     op.output("observe", op.key_on("measured_by", out.measured, lambda _: "p0"), KeptObserveSink(observer))
     op.output("take_published", out.published, TakeSink(take))
-    with telling(settings):
+    with store_errors(settings):
         cluster_main(flow, [], 0, epoch_interval=timedelta(0), recovery_config=recovery_of(settings, flow))
     return Result(dict(published), read(registry))

@@ -17,6 +17,7 @@ from flows.commands.main import COMMANDS, main, subcommand
 from flows.host.web.server import WebError, WebServer, application
 from flows.settings.load import load
 from flows.settings.model import Settings
+from operators.connectors.embedded import EmbeddedBroker
 from operators.connectors.files.jsonl import dead_letter_line
 from operators.connectors.kafka.errors import KafkaInputError
 from operators.connectors.kafka.params import KafkaParams
@@ -322,9 +323,12 @@ def test_the_import_in_the_guide_gives_the_waits_that_it_says(tmp_path, monkeypa
     Path("tickets.yaml").write_text(next(b for b in blocks(guide, "yaml") if b.startswith("source:")), encoding="utf-8")
     lines = [line for block in blocks(guide, "sh") for line in block.splitlines() if "tickets" in line]
 
-    for line in lines:
-        done = CliRunner().invoke(main, shlex.split(line)[1:])
-        assert done.exit_code == 0, done.output
+    with EmbeddedBroker(["csq.events"]) as broker:
+        Path("my.yaml").write_text(f"kafka: {{brokers: ['{broker.bootstrap_servers}']}}", encoding="utf-8")
+        for line in lines:
+            done = CliRunner().invoke(main, shlex.split(line)[1:])
+            assert done.exit_code == 0, done.output
+    assert "3 events sent to csq.events in " in done.stdout
 
     summary = json.loads(Path("out-tickets/summary.json").read_text(encoding="utf-8"))
     metrics = Path("out-tickets/metrics.prom").read_text(encoding="utf-8")

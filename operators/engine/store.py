@@ -8,7 +8,7 @@ number or nothing, so everything else in a pickle is refused: reading a store ne
 import io
 import pickle
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -153,6 +153,33 @@ def stored_keys(folder: Path, step_id: str) -> frozenset[str]:
     return frozenset(keys)
 
 
+def rewrite(folder: Path, step: str, key: str, change: Callable[[bytes], bytes]) -> bool:
+    """Put what `change` makes of it in the place of the snapshot that the next run resumes from; whether there is one.
+
+    Raises:
+        StoreError: a partition is damaged, or cannot be written.
+    """
+    resume = resume_of(folder)
+    if resume is None:
+        return False
+    for path in partitions(folder):
+        try:
+            with closing(sqlite3.connect(path)) as part, part:
+                for name, of, epoch, _, pickled in part.execute(_LAST, (resume.epoch,)).fetchall():
+                    if (name, of) == (step, key):
+                        value = _plain(pickled, f"{path}, step {step}, key {key}")
+                        if not isinstance(value, bytes):
+                            return False
+                        part.execute(
+                            "UPDATE snaps SET ser_change = ? WHERE step_id = ? AND state_key = ? AND snap_epoch = ?",
+                            (pickle.dumps(change(value)), step, key, epoch),
+                        )
+                        return True
+        except sqlite3.Error as error:
+            raise store_error(error, path) from None
+    return False
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
     """A partition, for reading.
@@ -164,7 +191,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as part:
             yield part
     except sqlite3.Error as error:
-        raise told(error, path) from None
+        raise store_error(error, path) from None
 
 
 class _Plain(pickle.Unpickler):
@@ -213,10 +240,10 @@ _FAULTS: tuple[tuple[tuple[str, ...], str], ...] = (
 )
 
 
-def told(error: BaseException, where: Path) -> StoreError:
-    """What SQLite, or Bytewax on its behalf, says of a store, and what to do about it.
+def store_error(error: BaseException, where: Path) -> StoreError:
+    """An error of SQLite, or of Bytewax on its behalf, as one that says what to do.
 
-    >>> str(told(RuntimeError("SqliteFailure(Error { code: DiskFull, extended_code: 13 }"), Path("state")))[:75]
+    >>> str(store_error(RuntimeError("SqliteFailure(Error { code: DiskFull, extended_code: 13 }"), Path("state")))[:75]
     'recovery store state: the snapshot could not be written: the disk is full, '
     """
     text = str(error)
@@ -226,6 +253,6 @@ def told(error: BaseException, where: Path) -> StoreError:
     return StoreError(f"recovery store {where}: {text}. {DAMAGED}")
 
 
-def is_about_a_store(error: BaseException) -> bool:
-    """Whether Bytewax speaks of its recovery store."""
+def is_store_error(error: BaseException) -> bool:
+    """Whether an error of Bytewax concerns its recovery store."""
     return any(sign in str(error) for sign in ("SqliteFailure", "src/recovery.rs", "recovery part", "recovery DB"))

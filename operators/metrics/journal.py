@@ -75,6 +75,7 @@ class Journal:
     Args:
         path: the file; it need not exist.
         processes: how many processes there are; a journal of another number is ignored.
+        limits: promised limits (seconds), which are bounds of histograms.
     """
 
     def __init__(self, path: Path, processes: int, limits: Limits = ()) -> None:

@@ -1,7 +1,7 @@
-"""Vectors: what is left of a message for the models. Features are numbers of a fixed hashed space; the text is gone.
+"""Vectors: messages as features of a fixed hashed space, without their text.
 
-A `Vector` is one message, small and plain enough to lie in state until its label comes. `Vectors` is a batch of them in
-the form in which scorers want it: one array of features and where each message begins.
+A `Vector` is one message, as small plain data that is stored until its label arrives. `Vectors` is a batch of messages
+in the layout of the scorers: one array of features, and the place where each message begins.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 SPACE = 1 << 18
-"""Features there can be: 262,144. Fixed for ever: weights and stored vectors are numbers of this space."""
+"""Number of features: 262,144. Stored weights and vectors refer to this space, so it never changes."""
 RESERVED = 64
-"""Features 0..63 belong to the lexicons and to the form of a message; words are hashed behind them."""
+"""Features 0..63 belong to the lexicons and to the form of a message; words are hashed into the rest."""
 TONES = 21
-"""Of these, 0..20 say the tone: -1 to 1 in steps of 0.1."""
+"""Features 0..20 of these are the tone: -1 to 1 in steps of 0.1."""
 LANGUAGES = ("en", "zh", "other")
-"""What is told apart; each has its model."""
+"""Languages with a model of their own."""
 
 _ITEM = np.dtype("<i4")
 
@@ -26,7 +26,7 @@ _ITEM = np.dtype("<i4")
 class Vector(NamedTuple):
     """One message.
 
-    `features` are little-endian int32, sorted, each once; `tone` is what the lexicon says, -1 (bad) to 1 (good).
+    `features` are little-endian int32, sorted and unique; `tone` is that of the lexicon, -1 (negative) to 1 (positive).
     """
 
     language: str
@@ -35,7 +35,7 @@ class Vector(NamedTuple):
     is_question: bool
 
     def indices(self) -> NDArray[np.int32]:
-        """The features as numbers 0..`SPACE` - 1."""
+        """Return the features as numbers 0..`SPACE` - 1."""
         return np.frombuffer(self.features, _ITEM)
 
 
@@ -60,7 +60,7 @@ class Vectors(Sequence[Vector]):
 
     @classmethod
     def of(cls, vectors: Iterable[Vector]) -> "Vectors":
-        """A batch of single vectors, such as come from state."""
+        """Return a batch of single vectors, such as those from state."""
         vectors = list(vectors)
         starts = np.zeros(len(vectors) + 1, np.int64)
         np.cumsum(
@@ -77,7 +77,7 @@ class Vectors(Sequence[Vector]):
 
     @classmethod
     def joined(cls, parts: "Sequence[Vectors]") -> "Vectors":
-        """Batches behind each other as one."""
+        """Concatenate batches."""
         if len(parts) == 1:
             return parts[0]
         sizes = np.concatenate([np.diff(part.starts) for part in parts])
@@ -107,26 +107,26 @@ class Vectors(Sequence[Vector]):
         return iter(self.tolist())
 
     def cut(self) -> list[bytes]:
-        """The features of each message as little-endian int32: those of the batch are copied once and cut."""
+        """Return the features of each message as little-endian int32."""
         raw = self.features.astype(_ITEM, copy=False).tobytes()
         bounds = (self.starts * _ITEM.itemsize).tolist()
         return [raw[begin:end] for begin, end in pairwise(bounds)]
 
     def tolist(self) -> list[Vector]:
-        """All as single vectors."""
+        """Return all messages as single vectors."""
         return list(map(Vector, self.languages, self.cut(), self.tones, self.questions))
 
     def only(self, language: str) -> "tuple[NDArray[np.bool_], Vectors]":
-        """Which messages are in one language, and a batch of them alone."""
-        told = [spoken == language for spoken in self.languages]
-        chosen = np.array(told, np.bool_)
+        """Return a mask [messages] of one language, and the batch of those messages."""
+        mask = [each == language for each in self.languages]
+        chosen = np.array(mask, np.bool_)
         sizes = np.diff(self.starts)
-        starts = np.zeros(sum(told) + 1, np.int64)
+        starts = np.zeros(sum(mask) + 1, np.int64)
         np.cumsum(sizes[chosen], out=starts[1:])
         return chosen, Vectors(
             self.features[np.repeat(chosen, sizes)],
             starts,
             [language] * (len(starts) - 1),
-            list(compress(self.tones, told)),
-            list(compress(self.questions, told)),
+            list(compress(self.tones, mask)),
+            list(compress(self.questions, mask)),
         )

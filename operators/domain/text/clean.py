@@ -36,7 +36,6 @@ _EXPANDING = "\ufdfa\ufdfb"  # NFKC makes 18 and 8 characters of each of these t
 _PLAIN, _DIGIT, _AT, _HARM = range(4)
 _KIND_OF = {**dict.fromkeys(b"0123456789", _DIGIT), **dict.fromkeys(b"@", _AT), **dict.fromkeys(b"<&", _HARM)}
 _KINDS = bytes(_KIND_OF.get(code, _PLAIN if code in range(32, 127) else _HARM) for code in range(256))
-_FEW = 16  # texts that are cleaned sooner than looked at together
 _GAP = 3  # signs and spaces between two digits of a number
 _TAG = re.compile(r"<(?!(?:email|phone|card)>)[A-Za-z/!?][^>]*>")
 _TAG_START = re.compile(r"<(?!(?:email|phone|card)>)(?=[A-Za-z/!?])")

@@ -3,11 +3,13 @@
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from random import Random
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from river import linear_model, optim, time_series
 
 from operators.domain.queues.forecast import (
     DAY_SECONDS,
@@ -19,6 +21,7 @@ from operators.domain.queues.forecast import (
     Horizon,
     Interval,
     Models,
+    valid_seconds,
 )
 
 Stream = list[tuple[int, float]]
@@ -225,7 +228,8 @@ def test_holt_is_the_damped_linear_trend(values: list[float], ahead: int) -> Non
 @pytest.mark.parametrize(("slope", "direction"), [(0.02, 1), (-0.02, -1)], ids=["rise", "fall"])
 def test_holt_goes_on_in_the_direction_of_the_series_and_ever_less(slope: float, direction: int) -> None:
     values = [6.0 + slope * number for number in range(200)]
-    path = [expected(learned(values), "holt", 199 + ahead) for ahead in range(1, 61)]
+    models = learned(values)
+    path = [expected(models, "holt", 199 + ahead) for ahead in range(1, 61)]
     steps = [direction * (after - before) for before, after in pairwise(path)]
     assert all(before > after > 0 for before, after in pairwise(steps))
 
@@ -257,3 +261,90 @@ def test_smoothed_level_and_last_are_what_their_names_say(values: list[float], a
     for ahead in (1, 60):
         found = models.forecast(len(values) - 1 + ahead)
         assert found[:3] == pytest.approx((smoothed, values[-1], level))
+
+
+def test_arima_is_rivers_with_these_parameters() -> None:
+    """ARIMA(3,1,1) by plain gradient descent, no intercept, clipped gradients."""
+    regressor = linear_model.LinearRegression(optimizer=optim.SGD(0.01), intercept_lr=0.0, clip_gradient=1.0)
+    rivers, ours, random = time_series.SNARIMAX(p=3, d=1, q=1, regressor=regressor), Arima(), Random(4)  # noqa: S311  no secret
+    for number in range(200):
+        y = 5.0 + math.sin(number / 5) + random.gauss(0.0, 0.3)
+        rivers.learn_one(y)
+        assert ours.learn_one(y) == tuple(min(max(step, 0.0), LOG_MAX) for step in rivers.forecast(12))
+
+
+# ---- one horizon: which model is published, and the interval around it
+
+
+def forecasts(*, of: str, value: float, others: float) -> tuple[float, ...]:
+    return tuple(value if model == of else others for model in MODELS)
+
+
+@pytest.mark.parametrize("best", MODELS)
+def test_the_model_with_the_least_error_is_published(best: str) -> None:
+    horizon = Horizon(steps=1, share=0.8)
+    for _ in range(3):
+        horizon.score(5.0)
+        horizon.remember(forecasts(of=best, value=5.1, others=4.0))
+    horizon.remember(forecasts(of=best, value=7.0, others=3.0))
+    assert horizon.waiting[-1][0] == 7.0
+
+
+def test_errors_are_means_at_first_and_then_fade_so_that_the_choice_follows_the_series() -> None:
+    horizon = Horizon(steps=1, share=0.8)
+    for good, wrong in (("last", "level"), ("level", "last")):
+        for _ in range(100):
+            horizon.remember(tuple({good: 5.0, wrong: 6.0}.get(model, 9.0) for model in MODELS))
+            horizon.score(5.0)
+    errors = dict(zip(MODELS, horizon.state()["_errors"], strict=True))
+    first = errors["last"], errors["level"]
+    faded = 0.0
+    for number in range(1, 101):
+        faded += max(0.02, 1 / number) * (1.0 - faded)
+    assert faded == 1.0
+    assert first == pytest.approx((1.0 - 0.98**100, 0.98**100))
+
+
+def test_the_interval_holds_its_share_and_both_tails() -> None:
+    random, forecaster, inside, below, above = Random(7), fresh(), 0, 0, 0  # noqa: S311  no secret
+    for minute in range(3_000):
+        seconds = math.expm1(random.gauss(5.0, 0.5))
+        if minute > 500:
+            lower, _, upper = known(forecaster)[0]
+            below, inside, above = (
+                below + (seconds < lower),
+                inside + (lower <= seconds <= upper),
+                above + (seconds > upper),
+            )
+        forecaster.observe(minute * BIN, seconds)
+    total = below + inside + above
+    assert inside / total == pytest.approx(0.8, abs=0.02)
+    assert below / total == pytest.approx(0.1, abs=0.02)
+    assert above / total == pytest.approx(0.1, abs=0.02)
+
+
+def test_the_interval_of_a_series_that_stands_still_closes_and_opens_again() -> None:
+    forecaster = fresh()
+    time, _ = feed(forecaster, [(1, 120.0)] * 500)
+    lower, mean, upper = known(forecaster)[0]
+    assert lower == pytest.approx(mean, rel=1e-9)
+    assert mean <= upper < 1.001 * mean
+    random = Random(2)  # noqa: S311  no secret
+    feed(forecaster, [(1, random.choice((120.0, 600.0))) for _ in range(500)], time)
+    lower, _, upper = known(forecaster)[0]
+    assert lower < 125.0
+    assert upper > 550.0
+
+
+@pytest.mark.parametrize(("center", "spread"), [(5.0, 1.25), (0.5, 1.25), (LOG_MAX - 0.1, 1.25)])
+def test_before_any_score_the_interval_is_a_factor_of_seven_either_way_within_what_can_be(
+    center: float, spread: float
+) -> None:
+    reach = 1.6 * spread
+    expected = [math.expm1(min(max(center + part, 0.0), LOG_MAX)) for part in (-reach, 0.0, reach)]
+    assert list(Horizon(steps=1, share=0.8).interval(center)) == pytest.approx(expected)
+
+
+def test_the_longest_duration_of_the_wire_is_one() -> None:
+    assert valid_seconds(SECONDS_MAX)
+    assert not valid_seconds(math.nextafter(SECONDS_MAX, math.inf))

@@ -354,3 +354,17 @@ def test_every_kind_of_fact_has_a_handler() -> None:
         *("opened", "closed", "reopened", "waiting", "replied", "missed"),
         *("ended", "assigned", "handled", "agent", "planned"),
     }
+
+
+def test_the_limit_is_that_of_each_queue_and_holds() -> None:
+    queues = Queues(PARAMS)
+    assert queues.limit() == 0
+    for queue in "pq":
+        for at in range(50):
+            name, time = f"{queue}{at}", float(at)
+            facts: list[Fact] = [(time, f"e{at}", queue, kind, "web", name, None) for kind in ("opened", "waiting")]
+            facts.append((time, f"e{at}", queue, "agent", "", name, ("available", 1, 2)))
+            facts.append((time, f"e{at}", queue, "planned", "", 1e6 + at * 900.0, (900.0, 1, 0.0)))
+            queues.settle(facts)
+    queues.advance(50.0)
+    assert queues.entries() == queues.limit() == 2 * (1 + 20 + 20 + 5 + 5)

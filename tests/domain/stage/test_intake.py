@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from operators.domain.stage.intake import Intake, IntakeParams
+from operators.domain.stage.labels import Labels, LabelsParams
 from operators.domain.wire.dedupe import DedupeParams
 from operators.domain.wire.outgoing import DEADLETTERS, RELEASE
 from tests.builders import START, Seen, raw
@@ -13,7 +14,7 @@ PAGE = "csq.behavior.page_viewed"
 
 
 def door(**params: Any) -> Intake:
-    return Intake(IntakeParams(**params), DedupeParams())
+    return Intake(IntakeParams(**params), DedupeParams(), Labels(LabelsParams()))
 
 
 def let_in(stage: Intake, *values: bytes, held: list[Any] | None = None) -> Seen:
@@ -120,3 +121,12 @@ def test_nothing_is_held_back_and_what_was_drained_does_not_come_again() -> None
     stage, held = door(), list[Any]()
     let_in(stage, raw(PAGE), b"x", held=held)
     assert (held, stage.drain()) == ([], [])
+
+
+def test_what_follows_a_refused_event_or_a_repeat_is_let_in() -> None:
+    seen = let_in(door(), raw(PAGE, name="e1"), b"x", raw(PAGE, name="e1"), raw(PAGE, name="e2"))
+    assert [name for _, name, _ in seen.events] == ["shop/1 e1", "shop/1 e2"]
+
+
+def test_before_any_time_was_reached_nothing_is_late() -> None:
+    assert let_in(door(), raw(PAGE, START - 1e6)).count("csq_late_events_total") == {}

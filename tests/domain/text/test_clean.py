@@ -23,7 +23,7 @@ TRICKY = st.lists(
 ).map("".join)  # fmt: skip
 
 
-@pytest.mark.parametrize(
+CASES = pytest.mark.parametrize(
     ("raw", "cleaned"),
     [
         ("Thank you!", "Thank you!"),
@@ -47,8 +47,46 @@ TRICKY = st.lists(
         ("", ""),
     ],
 )
+
+
+@CASES
 def test_text_is_cleaned_as_a_reader_would_expect(raw, cleaned):
     assert clean(raw) == cleaned
+
+
+@CASES
+@pytest.mark.parametrize("times", [1, 40])
+def test_a_batch_is_cleaned_as_a_reader_would_expect(raw, cleaned, times):
+    assert clean_many(["Fine.", raw, "1234 or 56", raw] * times) == ["Fine.", cleaned, "1234 or 56", cleaned] * times
+
+
+@pytest.mark.parametrize(
+    ("neighbours", "cleaned"),
+    [
+        (["555 123", " 4567"], ["555 123", " 4567"]),
+        (["a", "@b.com"], ["a", "@b.com"]),
+        (["555 1234567", "1"], ["<phone>", "1"]),
+        (["1", "555 1234567"], ["1", "<phone>"]),
+        (["555 123    4567"], ["555 123    4567"]),
+        (["555 123 - 4567"], ["<phone>"]),
+        (["123456", "1234567"], ["123456", "<phone>"]),
+    ],
+)
+def test_a_number_or_an_address_ends_where_its_message_ends(neighbours, cleaned):
+    assert clean_many(neighbours) == cleaned
+
+
+def test_a_long_text_keeps_what_needs_no_cleaning():
+    text = "x" * 600 + "é" * 600 + "y"
+
+    assert clean(text) == text
+
+
+def test_at_most_eight_marks_stay_behind_each_other():
+    marked = "a" + "\u0316" * 8 + "b"
+
+    assert clean("x" * 600 + marked) == "x" * 600 + marked
+    assert clean("x" * 600 + "a" + "\u0316" * 20 + "b" + "\u0316" * 9 + "c") == "x" * 600 + marked + "\u0316" * 8 + "c"
 
 
 @pytest.mark.parametrize(

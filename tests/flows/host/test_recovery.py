@@ -16,14 +16,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from bytewax.dataflow import Dataflow
 from bytewax.errors import BytewaxRuntimeError
 from bytewax.recovery import RecoveryConfig
 from bytewax.testing import cluster_main
 
 from flows.host.cluster.place import ProcessPlace
-from flows.host.recovery import MAKING, STATE_VERSION, check_runner, prepare, stateful_steps, telling, users_of
-from flows.settings.model import Settings, State
+from flows.host.recovery import check_runner, recovery_of, shape_of, store_errors
+from flows.settings.model import Settings
 from operators.domain.stage.seal import StateDamagedError
+from operators.engine.recovery import MAKING, STATE_VERSION, StoreShape, prepare, stateful_steps, users_of
 from operators.engine.store import (
     MANIFEST,
     Manifest,
@@ -39,7 +41,7 @@ from tests.kept import BATCH, run, settings_for
 from tests.streams import CSQ, ENVIRON, ROOT, SETTINGS, with_settings
 
 STEPS = ["csq.intake.lane.stage", "csq.learn.model"]
-STATE = State(lanes=4, recovery_partitions=2)
+SHAPE = StoreShape(4, 2, STEPS)
 GOLDEN = ROOT / "tests" / "fixtures" / "golden.jsonl"
 
 
@@ -55,7 +57,7 @@ def changed(folder: Path, **fields: object) -> None:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    prepare(tmp_path / "store", STATE, STEPS)
+    prepare(tmp_path / "store", SHAPE)
     return tmp_path / "store"
 
 
@@ -99,13 +101,13 @@ def test_a_store_of_an_older_state_is_refused(store: Path) -> None:
     with pytest.raises(
         StoreMisfitError, match=r"with state version 2, .*reads 3\. The store is older: start csq .*empty"
     ):
-        prepare(store, STATE, STEPS)
+        prepare(store, SHAPE)
 
 
 def test_a_second_start_leaves_it_as_it_is(filled: Path) -> None:
     before = list(snaps_of(filled))
     settings = settings_for(filled)
-    prepare(filled, settings.state, manifest_of(filled).steps)
+    prepare(filled, shape_of(settings.state, manifest_of(filled).steps))
     assert before == list(snaps_of(filled))
 
 
@@ -113,14 +115,14 @@ def test_a_start_that_was_killed_while_it_made_the_store_is_done_again(store: Pa
     (store / MANIFEST).unlink()
     (store / "part-1.sqlite3").unlink()
     (store / MAKING).touch()
-    prepare(store, STATE, STEPS)
+    prepare(store, SHAPE)
     assert manifest_of(store).partitions == len(partitions(store)) == 2
     assert not (store / MAKING).exists()
 
 
 def test_on_several_machines_process_0_keeps_it(tmp_path: Path) -> None:
     place = ProcessPlace(1, ("a:1", "b:1"))
-    prepare(tmp_path, State(shared=False), STEPS, place)
+    recovery_of(settings_for(tmp_path, shared=False), Dataflow("csq"), place)
     assert partitions(tmp_path) == []
     assert users_of(tmp_path) == ["p1"]
 
@@ -132,7 +134,7 @@ def test_other_lanes_are_refused(store: Path) -> None:
     with pytest.raises(
         StoreMisfitError, match=r"made with state.lanes 4, the settings say 8\..* set state.lanes to 4, or"
     ):
-        prepare(store, State(lanes=8, recovery_partitions=2), STEPS)
+        prepare(store, StoreShape(8, 2, STEPS))
 
 
 def test_other_steps_are_refused_by_name(store: Path) -> None:
@@ -140,7 +142,7 @@ def test_other_steps_are_refused_by_name(store: Path) -> None:
         StoreMisfitError,
         match=r"Only in the store: csq\.learn\.model; only in this flow: csq\.learn\.models\. .*begins empty",
     ):
-        prepare(store, STATE, ["csq.intake.lane.stage", "csq.learn.models"])
+        prepare(store, StoreShape(4, 2, ["csq.intake.lane.stage", "csq.learn.models"]))
 
 
 def test_a_store_of_a_newer_release_is_refused(store: Path) -> None:
@@ -148,22 +150,20 @@ def test_a_store_of_a_newer_release_is_refused(store: Path) -> None:
     with pytest.raises(
         StoreMisfitError, match=r"written by csq 9\.0\.0 with state version 4, .*reads 3\. .*start csq 9\.0\.0"
     ):
-        prepare(store, STATE, STEPS)
+        prepare(store, SHAPE)
 
 
 def test_a_store_without_manifest_is_refused(store: Path) -> None:
     (store / MANIFEST).unlink()
-    with pytest.raises(StoreMisfitError, match=r"2 partitions without csq\.json.* Put csq\.json back from a backup"):
-        prepare(store, STATE, STEPS)
+    with pytest.raises(StoreMisfitError, match=r"2 partitions without csq\.json.* Restore csq\.json from a backup"):
+        prepare(store, SHAPE)
     assert len(partitions(store)) == 2
 
 
 def test_a_store_that_is_not_whole_is_refused(store: Path) -> None:
     (store / "part-1.sqlite3").unlink()
-    with pytest.raises(
-        StoreMisfitError, match=r"1 of its 2 partitions are there \(part-N\.sqlite3\)\. Put back the others"
-    ):
-        prepare(store, STATE, STEPS)
+    with pytest.raises(StoreMisfitError, match=r"1 of its 2 partitions exist \(part-N\.sqlite3\)\. Restore the others"):
+        prepare(store, SHAPE)
 
 
 def test_numbers_of_another_river_are_refused_and_those_of_a_patch_go_on(
@@ -171,29 +171,29 @@ def test_numbers_of_another_river_are_refused_and_those_of_a_patch_go_on(
 ) -> None:
     changed(store, river="0.26.0")
     with caplog.at_level("INFO"):
-        prepare(store, STATE, STEPS)
-    assert "models of River 0.26.0 go on with River" in caplog.text
+        prepare(store, SHAPE)
+    assert "models of River 0.26.0 continue with River" in caplog.text
     assert manifest_of(store).river == version("river")
     changed(store, river="0.21.2")
     with pytest.raises(StoreMisfitError, match=r"numbers of River 0\.21\.2, this release reads those of River 0\.26\."):
-        prepare(store, STATE, STEPS)
+        prepare(store, SHAPE)
 
 
 def test_another_number_of_partitions_is_told_and_left_out(store: Path, caplog: pytest.LogCaptureFixture) -> None:
-    prepare(store, State(lanes=4, recovery_partitions=7), STEPS)
+    prepare(store, StoreShape(4, 7, STEPS))
     assert "was made with 2 and keeps them" in caplog.text
 
 
 def test_a_manifest_that_is_none_is_refused(store: Path) -> None:
     (store / MANIFEST).write_text("{}", encoding="utf-8")
     with pytest.raises(StoreError, match=r"csq\.json: this is no manifest of a recovery store: .*`csq`"):
-        prepare(store, STATE, STEPS)
+        prepare(store, SHAPE)
 
 
 def test_two_processes_of_one_name_do_not_share_it(store: Path) -> None:
     code = (
-        "from pathlib import Path; from flows.host.recovery import prepare; from flows.settings.model import State; "
-        f"prepare(Path({str(store)!r}), State(lanes=4, recovery_partitions=2), {STEPS})"
+        "from pathlib import Path; from operators.engine.recovery import StoreShape, prepare; "
+        f"prepare(Path({str(store)!r}), StoreShape(4, 2, {STEPS}))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603  our own code
     assert "another csq (p0) uses it now. Stop that one first" in done.stderr
@@ -226,7 +226,7 @@ def test_what_a_killed_run_stored_of_an_unfinished_epoch_is_dropped(filled: Path
             "SELECT step_id, state_key, ?, ser_change FROM snaps WHERE step_id = 'csq.intake.lane.stage'",
             (resume.epoch,),
         )
-    prepare(folder, settings.state, manifest_of(folder).steps)
+    prepare(folder, shape_of(settings.state, manifest_of(folder).steps))
     with closing(sqlite3.connect(path)) as part:
         assert part.execute("SELECT COUNT(*), MAX(snap_epoch) FROM snaps").fetchone()[1] < resume.epoch
     assert list(snaps_of(folder)) == list(snaps_of(filled))
@@ -243,7 +243,7 @@ def test_a_store_that_is_written_to_is_copied_by_sqlite_itself(filled: Path, tmp
             writer.execute("UPDATE snaps SET ser_change = ser_change")
         with closing(sqlite3.connect(copy / path.name)) as other:
             part.backup(other)  # `.backup` of the sqlite3 command
-    prepare(copy, settings_for(copy).state, manifest_of(copy).steps)
+    prepare(copy, shape_of(settings_for(copy).state, manifest_of(copy).steps))
     assert list(snaps_of(copy)) == list(snaps_of(filled))
 
 
@@ -291,7 +291,7 @@ def test_a_flipped_byte_that_sqlite_does_not_see_is_told(filled: Path, tmp_path:
 def test_a_path_that_is_a_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("mine", encoding="utf-8")
     with pytest.raises(StoreError, match=r"cannot be written: File exists .*state\.directory names a directory that"):
-        prepare(tmp_path / "store", STATE, STEPS)
+        prepare(tmp_path / "store", SHAPE)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -300,7 +300,7 @@ def test_a_directory_of_somebody_else_is_told(tmp_path: Path) -> None:
     with pytest.raises(
         StoreError, match=r"cannot be written: Permission denied .*csq|state\.directory names a directory"
     ):
-        prepare(tmp_path / "store", STATE, STEPS)
+        prepare(tmp_path / "store", SHAPE)
 
 
 def test_a_read_only_partition_is_told(filled: Path) -> None:
@@ -309,7 +309,7 @@ def test_a_read_only_partition_is_told(filled: Path) -> None:
     )
     with (
         pytest.raises(StoreError, match=r"cannot be opened for writing\. csq needs to own the directory"),
-        telling(settings_for(filled)),
+        store_errors(settings_for(filled)),
     ):
         raise error
 
@@ -395,7 +395,6 @@ def test_without_a_directory_nothing_is_kept() -> None:
 def test_bytewax_resumes_from_what_was_made(store: Path) -> None:
     """The store is Bytewax's own: a flow of another shape would start on it."""
     from bytewax import operators as op  # noqa: PLC0415  only here
-    from bytewax.dataflow import Dataflow  # noqa: PLC0415  only here
     from bytewax.testing import TestingSink, TestingSource  # noqa: PLC0415  only here
 
     flow = Dataflow("csq")

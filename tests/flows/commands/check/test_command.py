@@ -27,12 +27,13 @@ from prometheus_client import CollectorRegistry
 
 from flows.commands.check import brokers, machine
 from flows.commands.main import main
-from flows.host.recovery import prepare
+from flows.host.recovery import shape_of
 from flows.host.web import probe
 from flows.host.web.config import WebConfigFile
 from flows.host.web.server import WebServer, application
 from flows.settings.model import Outputs, State
 from operators.connectors.embedded import EmbeddedBroker
+from operators.engine.recovery import prepare
 from tests.ports import deserted
 from tests.servers.kafka import PASSWORD, USER, Kafka
 
@@ -234,7 +235,7 @@ def test_a_port_that_csq_has_is_csq_s(tmp_path: Path, web: Path, secured: bool) 
 
 def test_a_store_is_described_and_one_that_does_not_fit_refused(tmp_path: Path) -> None:
     folder = tmp_path / "state"
-    prepare(folder, State(str(folder)), ["step"])
+    prepare(folder, shape_of(State(str(folder)), ["step"]))
     code, lines = checked(tmp_path, {"state": {"directory": str(folder)}})
     assert code == 0
     assert "ok state: state: a store of csq " in about("state", lines)[1]

@@ -120,7 +120,7 @@ def test_an_import_overwrites_nothing(store: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter").touch()
     result = csq("state", "import", file, "--recovery", tmp_path / "mine", code=1)
-    assert "something is there already; a store is never overwritten. Name a new directory" in result.stderr
+    assert "the directory is not empty; a store is never overwritten. Name a new directory" in result.stderr
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter"]
 
 
@@ -186,7 +186,7 @@ def test_history_makes_a_store_that_live_running_goes_on_from(tmp_path: Path) ->
 def test_a_warm_start_overwrites_nothing(store: Path) -> None:
     before = resume_of(store)
     result = csq("warm-start", GOLDEN, "--recovery", store, code=1)
-    assert "something is there already" in result.stderr
+    assert "the directory is not empty" in result.stderr
     assert before == resume_of(store)
 
 

@@ -1,4 +1,4 @@
-"""Refill: writes given snapshots into an empty recovery store, through Bytewax, which alone knows their places."""
+"""Writing snapshots into an empty recovery store, through Bytewax, which decides where each is stored."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from bytewax.testing import cluster_main
 
 
 class Given(NamedTuple):
-    """A snapshot to be stored: full name of the step, key, what its ``snapshot()`` returned."""
+    """A snapshot to be stored: full name of the step, key, and what its `snapshot` returned."""
 
     step: str
     key: str
@@ -25,7 +25,7 @@ def refill(folder: Path, snapshots: Iterable[Given]) -> None:
     """Store the snapshots as the first run of an empty store; the next run resumes from them.
 
     Raises:
-        ValueError: the names of the steps do not begin with that of one flow.
+        ValueError: the steps are not those of one flow.
     """
     by_step: dict[str, list[tuple[str, Any]]] = {}
     for step, key, value in snapshots:
@@ -41,7 +41,7 @@ def refill(folder: Path, snapshots: Iterable[Given]) -> None:
 
 
 def _within(up: KeyedStream[Any], names: Sequence[str]) -> Stream[Any]:
-    """A step that keeps what it is given, under a name of several parts."""
+    """A step that stores what it receives, under a name of several parts."""
     name, *rest = names
     if not rest:
         return op.stateful_batch(name, up, _Keep)
@@ -49,20 +49,20 @@ def _within(up: KeyedStream[Any], names: Sequence[str]) -> Stream[Any]:
 
 
 @operator
-def _nested(step_id: str, up: KeyedStream[Any], inside: Callable[[Any], Stream[Any]]) -> Stream[Any]:  # noqa: ARG001  Bytewax uses it
-    """Whatever `inside` makes, one name deeper."""
+def _nested(step_id: str, up: KeyedStream[Any], inside: Callable[[Any], Stream[Any]]) -> Stream[Any]:
+    """The streams of `inside`, one name deeper."""
     return inside(up)
 
 
 class _Keep(StatefulBatchLogic[Any, None, Any]):
-    def __init__(self, resume: Any) -> None:  # noqa: ANN401  whatever a step stored
+    def __init__(self, resume: Any) -> None:
         self._value = resume
 
     def on_batch(self, values: list[Any]) -> tuple[Iterable[None], bool]:
         self._value = values[-1]
         return (), StatefulBatchLogic.RETAIN
 
-    def snapshot(self) -> Any:  # noqa: ANN401  as above
+    def snapshot(self) -> Any:
         return self._value
 
 
@@ -70,7 +70,7 @@ class _Once(DynamicSource[tuple[str, Any]]):
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         self._pairs = pairs
 
-    def build(self, step_id: str, worker_index: int, worker_count: int) -> "_OncePart":  # noqa: ARG002  Bytewax names them
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> "_OncePart":
         return _OncePart(self._pairs)
 
 
@@ -83,7 +83,7 @@ class _OncePart(StatelessSourcePartition[tuple[str, Any]]):
 
 
 class _Nowhere(DynamicSink[Any]):
-    def build(self, step_id: str, worker_index: int, worker_count: int) -> "_NowherePart":  # noqa: ARG002  Bytewax names them
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> "_NowherePart":
         return _NowherePart()
 
 
