@@ -363,6 +363,32 @@ def test_the_files_of_a_replay_are_those_that_the_guide_lists(tmp_path):
     assert sorted(listed) == sorted(path.name for path in (tmp_path / "out").iterdir())
 
 
+def test_the_bad_rows_and_mappings_in_the_guide_to_importing_are_reported_as_it_says(tmp_path, monkeypatch):
+    guide = read("docs/importing.md")
+    rows, faults = blocks(guide, "text")
+    mapping = blocks(guide, "yaml")[0]
+    monkeypatch.chdir(tmp_path)
+
+    def printed(mapping: str, lines: list[str]) -> str:
+        Path("m.yaml").write_text(mapping, encoding="utf-8")
+        Path("tickets.csv").write_text("\n".join(lines), encoding="utf-8")
+        done = CliRunner().invoke(main, ["import", "--mapping", "m.yaml", "tickets.csv", "--out", "tickets.jsonl"])
+        return done.stderr.strip()
+
+    row = "17,31.10.2017 22:08,customer,ann,Hello,"
+    file = ["ticket,when,from,who,body,stars", *[row] * 20]
+    file[2] = row.replace("31.10.2017 22:08", "yesterday")
+    file[6] = row.removesuffix(",")
+    file[8] = f"{row}five"
+    file[11] = row.replace("Hello", '"Hello')
+    file[19] = row.replace("ann", "x" * 200)
+    assert printed(mapping, file) == rows.strip()
+    field, zone, column = faults.splitlines()
+    assert printed(mapping.replace("channel: email", "channel: email\n      colour: red"), file).startswith(field[:-3])
+    assert printed(mapping.replace("Europe/Berlin", "Berlin"), file) == zone
+    assert printed(mapping, [file[0].replace("who", "author")]) == column
+
+
 def messages() -> list[str]:
     return [block.strip() for block in blocks(section("docs/getting-started.md", "When something fails"), "text")]
 

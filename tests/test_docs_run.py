@@ -61,6 +61,8 @@ ELSEWHERE = {
     "Error: my.yaml": "tests/test_docs.py",
     "Kafka: no answer": "tests/test_docs.py",
     "Error: shop.jsonl": "tests/test_docs.py",
+    "tickets.csv:3": "tests/test_docs.py",
+    "Error: m.yaml": "tests/test_docs.py",
 }
 """Samples that do not follow a command, by how they begin."""
 
