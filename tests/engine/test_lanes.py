@@ -388,7 +388,7 @@ def test_ports_carry_what_is_theirs_and_ticks_stay_in_line() -> None:
     ports = [("0", ("events", [1])), ("0", ("tick", 5.0)), ("1", ("published", "d")), ("1", ("events", [2]))]
     flow, found, dead = Dataflow("test"), list[Any](), list[Any]()
     up = op.input("in", flow, TestingSource(ports))
-    op.output("take_events", lane_port("events", up, "events"), TestingSink(found))
+    op.output("take_events", lane_port("events", up, "events", 1), TestingSink(found))
     op.output("take_dead", port("dead", up, "published"), TestingSink(dead))
     run_main(flow)
     assert found == [("0", [1]), ("0", tick(5.0)), ("1", [2])]
