@@ -62,18 +62,18 @@ processes one may have to wait as long for another's records to be delivered, to
 
 
 class Live:
-    """One live process: what it reads, serves and writes; `run` returns when it was stopped."""
+    """One live process: its source, web server and sinks; `run` returns after a stop."""
 
     def __init__(self, settings: Settings, place: ProcessPlace = ALONE, clock: Callable[[], float] = time.time) -> None:
-        """Make all that is needed; connects to no broker of others yet.
+        """Create everything; connects to no external broker yet.
 
         Raises:
-            ClusterError: the settings are none for several processes.
+            ClusterError: the settings do not support several processes.
         """
         check(settings, place.processes)
         self.place = place
         self.stop = threading.Event()
-        self.told = StepFailures()
+        self.failures = StepFailures()
         self.broker: EmbeddedBroker | None = None
         if not settings.kafka.brokers:
             log.warning(
@@ -138,7 +138,7 @@ class Live:
         self._why, self._failed = "the input ended", False
 
     def obstacles(self) -> list[str]:
-        """Why the process is not ready, in words."""
+        """Reasons why the process is not ready."""
         reasons = []
         if missing := self.here.models.missing():
             reasons.append(f"models not loaded yet: {', '.join(missing)}")
@@ -175,7 +175,7 @@ class Live:
         return False
 
     def observe_source(self, status: SourceStatus) -> None:
-        """Export whether the brokers answer, what is still to be read, and what is not read at all yet."""
+        """Record the metrics of the source: connection, lag, partitions that are not read."""
         measured: list[Measurement] = [("csq_source_connected", (), int(status.connected))]
         for name, lag in status.lags().items():
             topic, partition = topic_and_partition(name)
@@ -201,7 +201,7 @@ class Live:
         op.output("publish", outgoing, sink)
         if place.processes > 1:
             self._join(live, out)
-            self.told.listen(live)
+            self.failures.watch(live)
         return live
 
     def _observe(self, measured: Stream[list[Measurement]]) -> None:
@@ -277,17 +277,17 @@ class Live:
 
     def _raise_cause(self, error: BaseException) -> None:
         """Raise what truly happened, where Bytewax has lost it."""
-        if self.told.first is not None:
-            raise self.told.first from None
+        if self.failures.first is not None:
+            raise self.failures.first from None
         if type(error).__name__ == "PanicException":  # Bytewax does not export it
             raise PeerLostError(
-                f"{self.here.name}: another process has ended, or cannot be reached, and none goes on without it; its "
-                "log says why"
+                f"{self.here.name}: another process has ended, or cannot be reached. No process can continue without "
+                "it; its log has the reason"
             ) from None
 
     def on_signal(self, number: signal.Signals) -> None:
         """Stop reading; at a second signal end at once."""
-        if self.stop.is_set():  # a second one: somebody is in a hurry
+        if self.stop.is_set():  # the second signal
             os._exit(128 + number)
         self._why = number.name
         log.info("stopping on %s; a second signal aborts", number.name, extra={"event": "stopping", "why": number.name})
@@ -295,7 +295,7 @@ class Live:
         if self.place.processes > 1 and not self.source.status.parts:
             self.life.stop(f"{number.name}, before the processes had come together", failed=False)
             sys.stderr.flush()
-            os._exit(0)  # the main thread is inside Bytewax, which waits for the others and hears nothing
+            os._exit(0)  # the main thread waits inside Bytewax for the other processes
 
 
 def cause_of(error: BaseException) -> str:

@@ -26,11 +26,11 @@ _HEAD = "csq_state"
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-def tells(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn errors whose text says what to do into exit 1."""
+def with_clear_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Report errors whose text says what to do as `Error: ...` with exit code 1."""
 
     @wraps(command)
-    def telling(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401  whatever click hands over
+    def wrapped(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401  whatever click hands over
         try:
             command(*args, **kwargs)
         except (StoreError, StateDamagedError) as error:
@@ -40,7 +40,7 @@ def tells(command: Callable[..., None]) -> Callable[..., None]:
                 f"{error.filename}: {error.strerror}; run it as the user that csq runs as, who owns the store"
             ) from None
 
-    return telling
+    return wrapped
 
 
 @click.group()
@@ -54,7 +54,7 @@ _directory = click.argument("directory", metavar="DIR", type=click.Path(file_oka
 @state.command()
 @_directory
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-@tells
+@with_clear_errors
 def show(directory: Path, *, as_json: bool) -> None:
     """Show what a recovery store holds: stages, lanes, records, bytes, age, versions. It may be in use."""
     found = _shown(directory)
@@ -143,7 +143,7 @@ def _records(sealed: bytes, where: str) -> int:
 @state.command()
 @_directory
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write.")
-@tells
+@with_clear_errors
 def export(directory: Path, *, out: Path) -> None:
     """Write a store as JSON lines: a head, then a line for each step and key. csq must not run on it."""
     manifest = _manifest(directory)
@@ -187,7 +187,7 @@ def _line(snap: Snap) -> dict[str, object]:
     help="Directory of the new store; it must be empty, or not be there.",
 )
 @click.option("--partitions", type=click.IntRange(1, 64), help="Partitions of the new store; else as many as before.")
-@tells
+@with_clear_errors
 def import_command(file: Path, *, recovery: Path, partitions: int | None) -> None:
     """Make a store from the lines of an export; csq resumes from it as from the one that was written out."""
     try:
