@@ -84,7 +84,7 @@ class Bare:
         self._here: Process = live_process(settings, clock, take_snapshots=False)
         here, models = self._here, self._here.models
         self._clock, self._observer, self._publish = clock, observer, publish
-        self._intake = Intake(settings.intake, settings.dedupe)
+        self._intake = Intake(settings.intake, settings.dedupe, here.labels)
         self._read = _function_of(lambda up: vectorize("vectorize", up, settings.vectorize))
         self._score = _function_of(lambda up: sentiment("sentiment", up, models))
         self._learners = {name: self._learner(name, models) for name in MODELS}

@@ -45,6 +45,7 @@ from operators.connectors.kafka.params import topic_and_partition
 from operators.connectors.kafka.sink import KafkaSink
 from operators.connectors.kafka.source import KafkaSource, known_topics
 from operators.connectors.kafka.status import SourceStatus
+from operators.domain.stage.labels import AUTO, LabelsParams
 from operators.domain.stage.stage import Measurement
 from operators.engine.checkpoints import begin_beside
 from operators.engine.epochs import Epochs
@@ -53,6 +54,7 @@ from operators.engine.store import partitions
 from operators.follow import FollowSource, follow
 from operators.metrics.journal import Journal
 from operators.metrics.observe import KeptObserveSink, Observer, ObserveSink
+from operators.simulator import NAMES
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +97,7 @@ class Live:
                     extra={"event": "state_ignored"},
                 )
                 state = msgspec.structs.replace(state, directory=None)
-            settings = msgspec.structs.replace(settings, kafka=kafka, state=state)
+            settings = msgspec.structs.replace(settings, kafka=kafka, state=state, labels=_shop_names(settings.labels))
         self.settings = settings
         self.clock = LivenessClock(clock)
         self.epochs = Epochs(settings.state.snapshot_seconds, place.processes)
@@ -296,6 +298,12 @@ class Live:
             self.life.stop(f"{number.name}, before the processes had come together", failed=False)
             sys.stderr.flush()
             os._exit(0)  # the main thread waits inside Bytewax for the other processes
+
+
+def _shop_names(labels: LabelsParams) -> LabelsParams:
+    """The settings, with the names of the simulated shop where they say `auto`: its figures are there at once."""
+    names = msgspec.structs.asdict(labels)
+    return LabelsParams(**{key: getattr(NAMES, key) if names[key] == AUTO else names[key] for key in names})
 
 
 def cause_of(error: BaseException) -> str:

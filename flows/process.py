@@ -10,7 +10,7 @@ from prometheus_client import GC_COLLECTOR, CollectorRegistry, PlatformCollector
 
 from flows.host.cluster.place import ALONE, ProcessPlace
 from flows.quality import Process
-from flows.settings.closed_sets import closed_sets
+from flows.settings.closed_sets import closed_sets, labels_of
 from flows.settings.model import Settings
 from operators.domain.models.holder import Models
 from operators.domain.models.registry import MODELS
@@ -127,6 +127,7 @@ def _process(
         Models(MODELS),
         router,
         lanes,
+        labels_of(settings),
         place.name,
         place.processes,
         take_snapshots=take_snapshots,

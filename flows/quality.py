@@ -22,6 +22,7 @@ from operators.domain.models.satisfaction import SatisfactionScorer
 from operators.domain.models.tasks import Verdict
 from operators.domain.models.updates import ModelRecord
 from operators.domain.queues.stage import Queues
+from operators.domain.stage.labels import Labels
 from operators.domain.stage.promise import Promises
 from operators.domain.stage.stage import Measurement
 from operators.domain.time.lanes import Lanes
@@ -29,6 +30,7 @@ from operators.domain.time.route import Chunk, Router
 from operators.domain.wire.outgoing import Outgoing
 from operators.engine.learners import WakeLearners
 from operators.intake import intake
+from operators.labels import labels
 from operators.learn import learn
 from operators.queues import queues
 from operators.route import route
@@ -46,6 +48,7 @@ class Process:
     models: Models
     router: Router
     lanes: Lanes
+    labels: Labels
     name: str = "p0"
     processes: int = 1
     take_snapshots: bool = False
@@ -70,15 +73,25 @@ def quality(flow: Dataflow, chunks: Stream[Chunk], process: Process) -> Quality:
     settings, models, clock, take_snapshots = process.settings, process.models, process.clock, process.take_snapshots
 
     routed = route("route", chunks, process.router)
-    arrived = intake("intake", routed, settings.intake, settings.dedupe, clock, take_snapshots)
+    arrived = intake(
+        "intake",
+        routed,
+        settings.intake,
+        settings.dedupe,
+        process.labels,
+        process.lanes,
+        process.name,
+        clock,
+        take_snapshots,
+    )
+    admitted = labels("labels", arrived.sightings, process.labels, process.lanes, clock, take_snapshots)
     vectors = vectorize("vectorize", arrived.events, settings.vectorize)
     turns = sentiment("sentiment", vectors, models)
     talks = conversations(
         "conversations",
-        turns,
+        op.merge("turns_and_labels", turns, admitted.admitted),
         conversations_of(process),
         process.lanes,
-        settings.labels.queues,
         clock,
         take_snapshots,
         process.name,
@@ -92,8 +105,16 @@ def quality(flow: Dataflow, chunks: Stream[Chunk], process: Process) -> Quality:
     learned = learn("learn", examples, names, settings, models, take_snapshots, clock, process.is_live, announce_as)
 
     return Quality(
-        op.merge("measured", arrived.measured, talks.measured, loads.measured, people.measured, learned.measured),
-        op.merge("published", talks.published, people.published, arrived.dead, loads.dead),
+        op.merge(
+            "measured",
+            arrived.measured,
+            admitted.measured,
+            talks.measured,
+            loads.measured,
+            people.measured,
+            learned.measured,
+        ),
+        op.merge("published", talks.published, people.published, arrived.dead, admitted.dead, loads.dead),
         learned.judged,
         learned.announced,
     )
@@ -104,7 +125,7 @@ def conversations_of(process: Process) -> Callable[[], Conversations]:
     settings, scorer = process.settings, SatisfactionScorer(process.models)
     promises = Promises(settings.promises)
     return lambda: Conversations(
-        settings.conversations, settings.labels, promises, process.lanes, scorer.score_one, scorer.version
+        settings.conversations, process.labels, promises, process.lanes, scorer.score_one, scorer.version
     )
 
 
@@ -118,4 +139,4 @@ def customers_of(process: Process) -> Callable[[], Customers]:
     """Return what makes the customers of a lane; churn is scored with the weights of this process."""
     settings, scorer = process.settings, ChurnScorer(process.settings.churn, process.models)
     parts = itertools.count()
-    return lambda: Customers(settings.customers, settings.labels, scorer, f"{process.name}/{next(parts)}")
+    return lambda: Customers(settings.customers, process.labels, scorer, f"{process.name}/{next(parts)}")

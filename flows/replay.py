@@ -17,6 +17,7 @@ from flows.settings.model import Settings
 from operators.connectors.files.jsonl import JsonlSink, JsonlSource
 from operators.domain.wire.outgoing import STREAMS
 from operators.metrics.observe import Observer, ObserveSink, exposition, read
+from operators.metrics.other_names import shares
 from operators.metrics.summary import Summary, TakeSink
 
 EPOCH = timedelta(seconds=10)
@@ -58,10 +59,12 @@ def replay(
     cluster_main(flow(process, source, folder, observer, summary), [], 0, epoch_interval=EPOCH)
     seconds = time.perf_counter() - started
     (folder / "metrics.prom").write_bytes(exposition(registry))
-    return _summary(registry, summary, seconds)
+    return _summary(registry, summary, process.labels.seen, seconds)
 
 
-def _summary(registry: CollectorRegistry, summary: Summary, seconds: float) -> dict[str, Any]:
+def _summary(
+    registry: CollectorRegistry, summary: Summary, seen: dict[str, dict[str, int]], seconds: float
+) -> dict[str, Any]:
     values = read(registry)
     events = {name: int(n) for (name,), n in values["csq_events_total"].items() if n}
     dead = {reason: int(n) for (reason,), n in values["csq_dead_letters_total"].items() if n}
@@ -71,6 +74,10 @@ def _summary(registry: CollectorRegistry, summary: Summary, seconds: float) -> d
         "dead_letters": dead,
         "duplicates": int(values["csq_duplicates_total"][()]),
         **summary.as_dict(),
+        "other": {
+            "names": {label: dict(sorted(names.items())) for label, names in seen.items() if names},
+            "replies": shares(values["csq_reply_seconds_count"]),
+        },
         "seconds": round(seconds, 3),
         "events_per_second": round(total / seconds) if seconds > 0 else 0,
     }

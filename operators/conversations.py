@@ -9,9 +9,8 @@ from bytewax.operators import KeyedStream
 from operators.domain.conversations.reading import Turn
 from operators.domain.conversations.stage import Conversations
 from operators.domain.models.example import Example
-from operators.domain.stage.labels import OTHER
 from operators.domain.stage.stage import Fact, Measurement
-from operators.domain.time.lanes import Lanes
+from operators.domain.time.lanes import Lanes, queue_lanes
 from operators.domain.time.watermark import Tick
 from operators.domain.wire.outgoing import Outgoing
 from operators.engine.lanes import keyed_port, lane_stage, port, rekeyed_port
@@ -34,7 +33,6 @@ def conversations(
     up: KeyedStream[list[Turn] | Tick],
     build: Callable[[], Conversations],
     lanes: Lanes,
-    queue_names: tuple[str, ...],
     clock: Callable[[], float],
     keep: bool,
     process: str,
@@ -47,10 +45,9 @@ def conversations(
     resume: goes on exactly; an open wait that passed its limit meanwhile is missed as soon as time has come past it.
     """
     out = lane_stage("lane", up, "conversations", build, clock, keep)
-    queue_lanes = tuple(sorted({lanes.of(queue) for queue in (*queue_names, OTHER)}))
     return Talks(
         rekeyed_port("customers", out, "customers", lanes.names, lanes.count, process),
-        rekeyed_port("queues", out, "queues", queue_lanes, lanes.count, process),
+        rekeyed_port("queues", out, "queues", queue_lanes(lanes).names, lanes.count, process),
         keyed_port("examples", out, "examples"),
         port("published", out, "published"),
         port("measured", out, "measured"),

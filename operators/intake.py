@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream
 
+from operators.domain.stage.admission import KEY
 from operators.domain.stage.intake import Arrived, Intake, IntakeParams
-from operators.domain.stage.stage import Measurement
+from operators.domain.stage.labels import Labels
+from operators.domain.stage.stage import Fact, Measurement
+from operators.domain.time.lanes import Lanes
 from operators.domain.time.route import RawRecord
 from operators.domain.time.watermark import Tick
 from operators.domain.wire import dedupe
 from operators.domain.wire.outgoing import Outgoing
-from operators.engine.lanes import lane_port, lane_stage, port
+from operators.engine.lanes import lane_port, lane_stage, port, rekeyed_port
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,8 @@ class Arrivals:
     """What comes through the door, and what does not."""
 
     events: KeyedStream[list[Arrived] | Tick]
+    sightings: KeyedStream[list[Fact] | Tick]
+    """Names that have no series of their own yet, on one key."""
     dead: Stream[list[Outgoing]]
     measured: Stream[list[Measurement]]
 
@@ -30,6 +35,9 @@ def intake(
     up: KeyedStream[list[RawRecord] | Tick],
     params: IntakeParams,
     window: dedupe.DedupeParams,
+    labels: Labels,
+    lanes: Lanes,
+    process: str,
     clock: Callable[[], float],
     keep: bool,
 ) -> Arrivals:
@@ -39,6 +47,7 @@ def intake(
     letters; measurements. State: the ids of a window of event time, bounded; they expire with it. On resume: repeats of
     what was read before are still known.
     """
-    out = lane_stage("lane", up, "intake", lambda: Intake(params, window), clock, keep)
-    events, dead = lane_port("events", out, "events"), port("dead", out, "published")
-    return Arrivals(events, dead, port("measured", out, "measured"))
+    out = lane_stage("lane", up, "intake", lambda: Intake(params, window, labels), clock, keep)
+    events, dead = lane_port("events", out, "events", 2), port("dead", out, "published")
+    sightings = rekeyed_port("sightings", out, "labels", (KEY,), lanes.count, process)
+    return Arrivals(events, sightings, dead, port("measured", out, "measured"))

@@ -8,13 +8,13 @@ from itertools import chain
 from typing import Any
 
 from operators.domain.conversations.reading import Reading
-from operators.domain.stage.labels import LabelsParams
+from operators.domain.stage.labels import Labels, LabelsParams
 from operators.domain.stage.stage import Fact, Port, Stage
 from operators.domain.wire import events
 from operators.domain.wire.events import TYPE_OF
 from operators.domain.wire.outgoing import DEADLETTERS
 
-NAMES = LabelsParams(queues=("orders", "billing"), channels=("chat", "email"), segments=("regular", "vip"))
+NAMES = Labels(LabelsParams(queues=("orders", "billing"), channels=("chat", "email"), segments=("regular", "vip")))
 """The closed sets of these tests, whatever the defaults are."""
 START = 1_767_600_000.0
 """2026-01-05T08:00:00Z, a Monday morning."""

@@ -34,7 +34,13 @@ ROOT = Path(__file__).parents[1]
 CSQ = (sys.executable, "-m", "flows.commands.main")
 """The command, for those tests that want a process of its own."""
 ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith("CSQ_")}
-SETTINGS = load(None, {})
+NAMES = {
+    "CSQ_LABELS__QUEUES": "[orders, returns, billing, technical]",
+    "CSQ_LABELS__CHANNELS": "[chat, email, social]",
+    "CSQ_LABELS__SEGMENTS": "[consumer, business]",
+}
+"""Those of the simulated shop as closed sets: what a metric counts is then the same from the first event on."""
+SETTINGS = load(None, NAMES)
 ORIGIN = "stream"
 NOW = SimulatorParams().start + 30 * 86_400.0
 """What these tests take for the present: later than all that the simulator delivers, earlier than its broken times."""

@@ -1,7 +1,7 @@
 """Loading: one YAML file and the environment become one frozen `Settings`, or an error that lists every mistake."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,31 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     source = read_source(path, "settings such as config/default.yaml") if path else Source()
     source.variables, found = override(Settings, source.data, environ)
     found += [Problem(place, f"moved to `{new}`") for place, new in MOVED.items() if _take_out(source.data, place)]
-    return source.build(Settings, hook, known=found)
+    settings = source.build(Settings, hook, known=found)
+    if twins := list(_twins(settings)):
+        raise source.error(twins)
+    return settings
+
+
+def _twins(settings: Settings) -> Iterator[Problem]:
+    """Names under `promises` that differ from one under `labels` only in case or spaces: one of them never comes."""
+    promises = settings.promises
+    named: list[tuple[str, Place, Iterable[str]]] = [
+        ("queues", ("promises", "queues"), promises.queues),
+        ("channels", ("promises", "channels"), promises.channels),
+        *(
+            ("channels", ("promises", "queues", name, "channels"), own.channels)
+            for name, own in promises.queues.items()
+        ),
+    ]
+    for label, place, names in named:
+        choice = getattr(settings.labels, label)
+        known = () if isinstance(choice, str) else choice
+        folded = {each.casefold().strip(): each for each in known}
+        for name in names:
+            twin = folded.get(name.casefold().strip(), name)
+            if twin != name and name not in known:
+                yield Problem((*place, name), f"labels.{label} says {twin!r}; write both alike, as the events do")
 
 
 def _take_out(data: dict[str, Any], place: Place) -> bool:

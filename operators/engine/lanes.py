@@ -212,8 +212,8 @@ def keyed_port(step_id: str, up: KeyedStream[Port], name: str) -> KeyedStream[An
 
 
 @operator
-def lane_port(step_id: str, up: KeyedStream[Port], name: str) -> KeyedStream[Any]:
-    """What a stage sent to a port for the same lanes, with the ticks in line."""
+def lane_port(step_id: str, up: KeyedStream[Port], name: str, origins: int) -> KeyedStream[Any]:
+    """What a stage sent to a port for the same lanes, with the ticks in line: one of so many `origins` of ticks."""
 
     def pick(items: list[tuple[str, Port]]) -> list[tuple[str, Any]]:
         out: list[tuple[str, Any]] = []
@@ -221,7 +221,7 @@ def lane_port(step_id: str, up: KeyedStream[Port], name: str) -> KeyedStream[Any
             if at == name:
                 out.append((lane, value))
             elif at == "tick":
-                out.append((lane, Tick("up", value, 1, 1)))
+                out.append((lane, Tick("up", value, 1, origins)))
         return out
 
     return op.flat_map_batch("pick", up, pick)

@@ -8,7 +8,7 @@ number or nothing, so everything else in a pickle is refused: reading a store ne
 import io
 import pickle
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -151,6 +151,33 @@ def stored_keys(folder: Path, step_id: str) -> frozenset[str]:
         with suppress(StoreError), opened(path) as part:
             keys |= {key for (key,) in part.execute(_KEYS, (step_id,))}
     return frozenset(keys)
+
+
+def rewrite(folder: Path, step: str, key: str, change: Callable[[bytes], bytes]) -> bool:
+    """Put what `change` makes of it in the place of the snapshot that the next run resumes from; whether there is one.
+
+    Raises:
+        StoreError: a partition is damaged, or cannot be written.
+    """
+    resume = resume_of(folder)
+    if resume is None:
+        return False
+    for path in partitions(folder):
+        try:
+            with closing(sqlite3.connect(path)) as part, part:
+                for name, of, epoch, _, pickled in part.execute(_LAST, (resume.epoch,)).fetchall():
+                    if (name, of) == (step, key):
+                        value = _plain(pickled, f"{path}, step {step}, key {key}")
+                        if not isinstance(value, bytes):
+                            return False
+                        part.execute(
+                            "UPDATE snaps SET ser_change = ? WHERE step_id = ? AND state_key = ? AND snap_epoch = ?",
+                            (pickle.dumps(change(value)), step, key, epoch),
+                        )
+                        return True
+        except sqlite3.Error as error:
+            raise store_error(error, path) from None
+    return False
 
 
 @contextmanager

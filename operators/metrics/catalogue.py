@@ -52,6 +52,8 @@ class ClosedSets:
     source: tuple[str, ...] = ()
     reason: tuple[str, ...] = decode.REASONS
     type: tuple[str, ...] = events.TYPES
+    growing: frozenset[str] = frozenset()
+    """Labels whose set is not complete: further values are admitted while csq runs."""
     limits: tuple[float, ...] = ()
     """Promised limits (seconds), which become bounds of the histograms in `PROMISED`."""
 

@@ -15,6 +15,7 @@ import reprlib
 from bisect import bisect_left
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from itertools import accumulate, chain
 from math import fsum, inf, isnan
@@ -29,7 +30,7 @@ from prometheus_client.registry import Collector
 
 from operators.domain.stage.labels import OTHER
 from operators.domain.stage.stage import Measurement
-from operators.metrics.catalogue import CATALOGUE, OPEN, ClosedSets, Metric
+from operators.metrics.catalogue import CATALOGUE, OPEN, ClosedSets, Label, Metric
 from operators.metrics.journal import Journal, Series, at_least, pack, unpack
 
 Labels = tuple[str, ...]
@@ -41,6 +42,9 @@ PARTS = 64
 
 OPEN_LIMIT = 1_000
 """Most series of a metric with an open label (a partition, a version); what comes after them is `other`."""
+
+GROWTH_LIMIT = 64
+"""Most values of a label whose set grows. Stages admit fewer (`labels.BOUNDS`); this is what a defect could add."""
 
 _AGE, _NEWEST, _REFUSED = (
     "csq_event_age_seconds",
@@ -252,9 +256,28 @@ class Observer(Collector):
         """Label values with `other` for those that no set knows."""
         room = len(self._series[name]) < OPEN_LIMIT
         return tuple(
-            str(value) if value in allowed or (room and label.values == OPEN) else OTHER
+            str(value) if value in allowed or (room and label.values == OPEN) or self._grows(label, value) else OTHER
             for value, label, allowed in zip(labels, CATALOGUE[name].labels, self._allowed[name], strict=True)
         )
+
+    def _grows(self, label: Label, value: str) -> bool:
+        """Whether a value is new in a set that grows: then every metric gets its series, at 0."""
+        if label.name not in self._sets.growing or value == OTHER:
+            return False
+        names: tuple[str, ...] = getattr(self._sets, label.name)
+        if len(names) >= GROWTH_LIMIT:
+            return False
+        grown: dict[str, Any] = {label.name: (*names, value)}
+        self._sets = replace(self._sets, **grown)
+        for metric in CATALOGUE.values():
+            if label in metric.labels:
+                self._allowed[metric.name] = [frozenset(each.known(self._sets)) for each in metric.labels]
+                children = self._series[metric.name]
+                for labels in metric.known(self._sets):
+                    if labels not in children:
+                        children[labels] = _new_series(metric, self._sets)
+                        self._writers[metric.name, labels] = children[labels].write
+        return True
 
     def _count_times(self) -> None:
         """Take the ages of all events of this call at once: 1,000 cost less than 0.1 ms."""

@@ -6,8 +6,16 @@ complaints, churn) put things on it; ``words.py`` and the ``phrases`` give them 
 events, ``faults.py`` breaks some, ``ledger.py``, ``course.py`` and ``books.py`` keep the truth.
 """
 
+from operators.domain.stage.labels import LabelsParams
+
+from .arrivals import CHANNELS
 from .books import Books
+from .crowd import SEGMENTS
 from .params import Scenario, SimulatorParams
+from .staff import QUEUE_SHARES
 from .stream import Delivery, Simulator, simulate
 
-__all__ = ["Books", "Delivery", "Scenario", "Simulator", "SimulatorParams", "simulate"]
+NAMES = LabelsParams(tuple(QUEUE_SHARES), tuple(dict.fromkeys(CHANNELS)), tuple(dict.fromkeys(SEGMENTS)))
+"""The queues, channels and segments of the simulated shop."""
+
+__all__ = ["NAMES", "Books", "Delivery", "Scenario", "Simulator", "SimulatorParams", "simulate"]

@@ -16,7 +16,7 @@ _EVENTS_PER_TALK = 13.6
 _RUSH = 3.0
 _TIDE = 0.2
 _TIDE_SECONDS = 3600.0
-_CHANNELS = ("chat",) * 6 + ("email",) * 2 + ("social",) * 2
+CHANNELS = ("chat",) * 6 + ("email",) * 2 + ("social",) * 2
 _QUEUES = tuple(queue for queue, share in QUEUE_SHARES.items() for _ in range(round(share * 20)))
 _BOT_SHARE = {"chat": 0.65, "email": 0.0, "social": 0.5}
 _ORDER_SHARE = 0.2
@@ -58,7 +58,7 @@ class Arrivals:
 
     def _talk(self, customer: Customer) -> Talk:
         world = self._world
-        queue, channel = world.pick(_QUEUES), world.pick(_CHANNELS)
+        queue, channel = world.pick(_QUEUES), world.pick(CHANNELS)
         mood = 0.05 + 0.5 * customer.temper + 0.3 * customer.mood + _QUEUE_MOOD[queue] + world.rng.gauss(0.0, 0.3)
         return Talk(
             id=world.new_id("c"),

@@ -22,7 +22,7 @@ _MEMORY = 0.6
 
 _CONTRACTS = ("month-to-month", "month-to-month", "one-year", "two-year")
 _CONTRACT_PULL = {"month-to-month": 0.2, "one-year": -0.1, "two-year": -0.3}
-_SEGMENTS = ("consumer", "consumer", "consumer", "business")
+SEGMENTS = ("consumer", "consumer", "consumer", "business")
 _TIERS = ("basic", "basic", "plus", "gold")
 _REGIONS = {
     "en": ("uk", "us", "ie"),
@@ -142,7 +142,7 @@ class Crowd:
             temper=max(-1.0, min(1.0, world.rng.gauss(0.0, 0.35))),
             contract=world.pick(_CONTRACTS),
             tenure_months=int(world.between(0, 72)),
-            segment=world.pick(_SEGMENTS),
+            segment=world.pick(SEGMENTS),
             region=world.pick(_REGIONS[language]),
             tier=world.pick(_TIERS),
         )

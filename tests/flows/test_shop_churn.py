@@ -49,13 +49,13 @@ def measure(seed: int, seconds: float, folder: Path) -> Aucs:
         raws.append(delivery.raw.replace(b"\n", b" "))
     write(folder / "shop.jsonl", raws)
     examples: list[Example] = []
-    learn_one = churn.Learner.learn_one
+    learn_one = churn.ChurnLearner.learn_one
 
-    def spy(learner: churn.Learner, example: Example) -> None:
+    def spy(learner: churn.ChurnLearner, example: Example) -> None:
         examples.append(example)
         learn_one(learner, example)
 
-    with patch.object(churn.Learner, "learn_one", spy):
+    with patch.object(churn.ChurnLearner, "learn_one", spy):
         summary = replay(SETTINGS, [str(folder / "shop.jsonl")], folder / "out", batch_size=256, now=NOW)
     inputs = np.array([example.x[0] for example in examples])
     left = np.array([example.label for example in examples])

@@ -5,7 +5,8 @@ of `min`/`max`, `any`/`all` and `floor`/`ceil`, `break`/`continue`; statements t
 
 Left alone is what no test of behaviour can tell apart: docstrings, annotations, decorators, class options, logging, the
 text of errors, `assert`, `if TYPE_CHECKING`, the `strict` of `zip`, descriptions in `Meta`. So are the defaults of
-settings (fields with a description): `make check` compares them with docs/settings.md. Strings are left alone as well:
+settings (fields with a description): `make check` compares them with docs/settings.md; and tables of data, as the words
+of the lexicons with their valences. Strings are left alone as well:
 here they are names, and nearly every test fails on a wrong name, which would only flatter the score.
 """
 
@@ -40,6 +41,8 @@ ARITHMETIC = {
 SWAPPED_CALLS = {"min": "max", "max": "min", "any": "all", "all": "any", "floor": "ceil", "ceil": "floor"}
 OPERATOR = re.compile(rb"not\s+in\b|is\s+not\b|\bin\b|\bis\b|\band\b|\bor\b|[-+*/%&|<>=!]+")
 LOGGERS = re.compile(r"_?log(ger)?$", re.IGNORECASE)
+TABLE = 8
+"""Literals from which on a dict at the top of a module is a table of data."""
 SILENT_KEYWORDS = frozenset({"strict", "description", "title", "examples", "extra_json_schema"})
 
 
@@ -151,6 +154,16 @@ class _Finder(ast.NodeVisitor):
         """The body only."""
         for statement in node.body:
             self.visit(statement)
+
+    def visit_Dict(self, node: ast.Dict) -> None:
+        """The values; those of a table of data not."""
+        literal = all(
+            not isinstance(part, (ast.Name, ast.Attribute, ast.Call))
+            for value in node.values
+            for part in ast.walk(value)
+        )
+        if self._functions or not literal or len(node.values) < TABLE:
+            self.generic_visit(node)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         """The value only; that of a setting not."""

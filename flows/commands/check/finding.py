@@ -16,7 +16,7 @@ class Finding(Struct, frozen=True):
 
     status: Status
     check: str
-    """settings, web, port, state, clock, brokers, credentials, topic, output or group."""
+    """settings, web, port, state, labels, clock, brokers, credentials, topic, output or group."""
     says: str
     todo: str = ""
 

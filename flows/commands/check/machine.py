@@ -15,15 +15,19 @@ from pathlib import Path
 from typing import Final
 
 from flows.commands.check.finding import Finding
+from flows.commands.state.labels import stored_labels
 from flows.host.recovery import shape_of
 from flows.host.web.config import WebConfigFile
 from flows.host.web.probe import ask
 from flows.host.web.server import WebError, bind
+from flows.settings.closed_sets import labels_of
 from flows.settings.model import Http, Settings
 from operators.documents.load import DocumentError
+from operators.domain.stage.seal import StateDamagedError
 from operators.engine.recovery import check as check_fits
 from operators.engine.recovery import users_of
 from operators.engine.store import Manifest, StoreError, partitions, read_manifest
+from operators.metrics.other_names import lines, near_misses, shares
 
 EXPIRY_DAYS: Final = 14
 """A certificate that ends sooner is told."""
@@ -162,6 +166,23 @@ def _store(folder: Path, settings: Settings) -> Iterator[Finding]:
         yield Finding.fail("state", str(error), "")
         return
     yield Finding.ok("state", f"{folder}: {_described(folder, manifest)}")
+    yield from check_labels(folder, settings)
+
+
+def check_labels(folder: Path, settings: Settings) -> Iterator[Finding]:
+    """Names that the store has measured as `other`, and names of the settings that no event had."""
+    try:
+        found = stored_labels(folder)
+    except (StoreError, StateDamagedError) as error:
+        yield Finding.fail("labels", str(error), "")
+        return
+    for label, values in labels_of(settings).of.items():
+        met = {**found.seen.get(label, {}), **dict.fromkeys(found.admitted.get(label, {}), 0)}
+        for name, near in near_misses(values, met):
+            yield Finding.warn("labels", f"{label} {name!r} of the settings: events say {near!r}.", "Write it alike.")
+    for line in lines(found.seen, shares(found.replies)):
+        says, _, todo = line.rpartition("; ")
+        yield Finding.warn("labels", f"{says}.", f"{todo[:1].upper()}{todo[1:]}.")
 
 
 def _described(folder: Path, manifest: Manifest) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from operators.metrics.other_names import lines
+
 FIGURES = {
     "accuracy": "accuracy",
     "macro_f1": "macro F1",
@@ -37,6 +39,8 @@ def show(summary: dict[str, Any], folder: Path) -> None:
             for title, part, about in ((name, "all", figures), ("", "last fifth", figures["last_fifth"])):
                 models.add_row(title, part, f"{about['n']:,}", *(_share(about.get(key)) for key in FIGURES))
         console.print(models)
+    for line in lines(summary["other"]["names"], summary["other"]["replies"]):
+        console.print(line, style="yellow", highlight=False)
     console.print(f"results in {folder}")
 
 

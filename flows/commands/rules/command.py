@@ -10,6 +10,7 @@ from flows.commands.options import config_option, settings_of
 from flows.commands.rules.build import alerts, files, stale, write
 from flows.commands.rules.burns import span
 from flows.commands.rules.declaration import Declaration
+from flows.commands.rules.init import starting_point
 from flows.commands.rules.load import load
 from flows.settings.config_folder import config_folder
 from operators.documents.load import DocumentError
@@ -48,6 +49,24 @@ def _declared(slo: Path, config: Path | None) -> Declaration:
         return load(slo, settings_of(config))
     except DocumentError as error:
         raise click.ClickException(str(error)) from None
+
+
+@rules.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), default=Path("config/slo.yaml"))
+@config_option
+def init(file: Path, config: Path | None) -> None:
+    """Write objectives to start from: those of csq, with the queues that the settings name (config/slo.yaml)."""
+    settings = settings_of(config)
+    if file.exists():
+        raise click.ClickException(f"{file}: it is there already, and is not overwritten; name another file")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(starting_point(settings), encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(f"{file}: cannot be written: {error.strerror}") from None
+    click.echo(
+        f"wrote {file}; put your links, queue classes and objectives in, then run `csq rules build --slo {file}`"
+    )
 
 
 @rules.command()

@@ -40,13 +40,12 @@ def _classes(declaration: Declaration, sets: ClosedSets) -> Iterator[Misfit]:
     for name, queue_class in declaration.classes.items():
         for position, queue in enumerate(queue_class.queues):
             place = ("classes", name, "queues", position)
-            if queue not in known:
+            if queue not in known and "queue" not in sets.growing:
                 yield place, f"got {queue!r}, expected one of labels.queues of the settings: {', '.join(known)}"
             elif owners.setdefault(queue, name) != name:
                 yield place, f"{queue} is in class {owners[queue]} already"
-    missing = [queue for queue in sets.queue if queue not in owners]
-    if missing:
-        yield ("classes",), f"queues of the settings in no class: {', '.join(missing)}; nobody would be told about them"
+    if OTHER not in owners:
+        yield ("classes",), f"no class names `{OTHER}`; add it to the class of the queues that no class names"
 
 
 def _selection(selection: Selection, sets: ClosedSets, place: Place) -> Iterator[Misfit]:
@@ -86,7 +85,7 @@ def _where(name: str, where: dict[str, tuple[str, ...]], sets: ClosedSets, place
         label = labels.get(key)
         if label is None:
             yield (*place, key), f"{name} has no such label; it has {', '.join(labels) or 'none'}"
-        elif label.values != OPEN:
+        elif label.values != OPEN and key not in sets.growing:
             known = (*label.known(sets), OTHER)
             for value in values:
                 if value not in known:

@@ -51,7 +51,7 @@ def run(
     try:
         live = Live(settings, place)
         urls = {name: f"{live.web.url}/{name}" for name in ("metrics", "healthz", "readyz")}
-        view = LiveView(live.registry, urls) if terminal else None
+        view = LiveView(live.registry, urls, seen=lambda: live.here.labels.seen) if terminal else None
         try:
             live.run(view.start if view is not None else lambda: None)
         finally:

@@ -7,7 +7,7 @@ of counters, exactly as Prometheus would take them.
 import math
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from threading import Event, Thread
@@ -23,6 +23,7 @@ from rich.text import Text
 
 from operators.domain.stage.labels import OTHER
 from operators.metrics.observe import Labels, Values, read
+from operators.metrics.other_names import lines, shares
 
 UPDATE_SECONDS = 0.5
 RATE_SECONDS, MIX_SECONDS = 5.0, 60.0
@@ -69,6 +70,11 @@ SHOWN = frozenset(
     }
 )
 """The samples that the view looks at; the others are not kept for a minute."""
+
+
+Seen = Mapping[str, Mapping[str, int]]
+"""Label -> name measured as `other` -> events with it."""
+NOTHING_SEEN: Seen = {}
 
 
 class Reading(NamedTuple):
@@ -364,22 +370,48 @@ class View:
         yield Constrain(view, WIDTH)
 
 
-def render(now: Reading, recent: Reading, minute: Reading, urls: Mapping[str, str]) -> RenderableType:
-    """Draw the view: `recent` and `minute` are earlier readings, `urls` the names and addresses to open."""
+def render(
+    now: Reading, recent: Reading, minute: Reading, urls: Mapping[str, str], seen: Seen = NOTHING_SEEN
+) -> RenderableType:
+    """Draw the view.
+
+    Args:
+        now: the values at this moment.
+        recent: those of some seconds ago.
+        minute: those of a minute ago.
+        urls: names and addresses to open.
+        seen: label -> names measured as `other` -> events with them.
+    """
     start = Reading(0.0, 0.0, {})
     past_minute = _Change(now, minute)
     marked = any(now.values.get("csq_simulated", {}).values())
     title = Group(_SIMULATED, _addresses(urls)) if marked else _addresses(urls)
-    above = (title, _head(now, _Change(now, recent), past_minute))
+    above = (
+        title,
+        _head(now, _Change(now, recent), past_minute),
+        *(Text(line, "yellow", no_wrap=True, overflow="ellipsis") for line in _other_names(now.values, seen)),
+    )
     below = (_moods(past_minute), _customers(now.values, past_minute, _Change(now, start)), _models(now.values))
     return View(now.values, above, below)
+
+
+def _other_names(now: Values, seen: Seen) -> Iterable[str]:
+    """A line for the queues that are measured as `other`, as long as that is where replies are counted."""
+    parts = shares(now.get("csq_reply_seconds_count", {}))
+    return lines({"queue": seen.get("queue", {})} if parts["queue"][0] else {}, parts)
 
 
 class LiveView:
     """Draws the view twice a second from a thread of its own, between `start` and `stop`."""
 
-    def __init__(self, registry: CollectorRegistry, urls: Mapping[str, str], console: Console | None = None) -> None:
-        self._registry, self._urls = registry, urls
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        urls: Mapping[str, str],
+        console: Console | None = None,
+        seen: Callable[[], Seen] = dict,
+    ) -> None:
+        self._registry, self._urls, self._seen = registry, urls, seen
         self._readings: deque[Reading] = deque(maxlen=round(MIX_SECONDS / UPDATE_SECONDS) + 1)
         self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
         self._stopping = Event()
@@ -390,7 +422,7 @@ class LiveView:
         now = Reading(time.monotonic(), time.time(), read(self._registry, SHOWN))
         self._readings.append(now)
         recent = self._readings[max(0, len(self._readings) - 1 - round(RATE_SECONDS / UPDATE_SECONDS))]
-        return render(now, recent, self._readings[0], self._urls)
+        return render(now, recent, self._readings[0], self._urls, self._seen())
 
     def start(self) -> None:
         """Begin to draw."""

@@ -13,6 +13,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from flows.commands.state.labels import drop_label, stored_labels
 from flows.commands.state.plain_json import from_json, to_json
 from operators.documents.durable import replacing
 from operators.domain.stage.seal import StateDamagedError, seal, unseal
@@ -225,6 +226,33 @@ def _given(file: Path, lines: IO[bytes]) -> Iterator[Given]:
                 f"{file}, line {number}: expected step, key and state, as `csq state export` writes them: {error}"
             ) from None
         yield Given(step, key, value)
+
+
+@state.command()
+@_directory
+@click.option("--drop", nargs=2, metavar="LABEL NAME", help="Take an admitted name out; csq must not run on the store.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@tells
+def labels(directory: Path, *, drop: tuple[str, str] | None, as_json: bool) -> None:
+    """List the queues, channels and segments that were admitted, and those measured as `other`."""
+    _manifest(directory)
+    if drop is not None:
+        if users := users_of(directory):
+            raise in_use(directory, ", ".join(users))
+        drop_label(directory, *drop)
+        click.echo(f"dropped {drop[0]} {drop[1]!r}; it may be admitted again", err=True)
+    found = stored_labels(directory)
+    if as_json:
+        click.echo(json.dumps({"admitted": found.admitted, "other": found.seen}))
+        return
+    table = Table("label", "name", "admitted since", "events in `other`")
+    for label, names in found.admitted.items():
+        for name, since in names.items():
+            table.add_row(label, name, datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds"), "")
+    for label, seen in found.seen.items():
+        for name, count in sorted(seen.items(), key=lambda each: (-each[1], each[0])):
+            table.add_row(label, name, "", f"{count:,}")
+    Console().print(table)
 
 
 def _manifest(folder: Path) -> Manifest:

@@ -10,10 +10,10 @@ from typing import Any, Literal
 from operators.domain.conversations.record import ConversationRecord
 from operators.domain.models.example import Example
 from operators.domain.stage.feedback import SATISFACTION_KINDS, label_of
-from operators.domain.stage.labels import OTHER
+from operators.domain.stage.labels import OTHER, Labels
 from operators.domain.stage.promise import Promises
 from operators.domain.stage.stage import Fact, Outbox
-from operators.domain.time.lanes import Lanes
+from operators.domain.time.lanes import Lanes, queue_lanes
 from operators.domain.wire.outgoing import ReplyMeasured, Responder, SatisfactionScored, publish
 
 ScoreSatisfaction = Callable[..., tuple[float | None, dict[str, float | None]]]
@@ -26,13 +26,15 @@ class Course:
     def __init__(
         self,
         promises: Promises,
+        labels: Labels,
         lanes: Lanes,
         score: ScoreSatisfaction,
         out: Outbox,
         version: Callable[[], int] = lambda: 0,
     ) -> None:
         self.promises = promises
-        self._lane_of = lanes.of
+        self._labels = labels
+        self._lane_of, self._queue_lane_of = lanes.of, queue_lanes(lanes).of
         self._score_satisfaction = score
         self._version = version
         self._out = out
@@ -94,7 +96,10 @@ class Course:
     # ---- messages
 
     def _customer_said(self, record: ConversationRecord, fact: Fact) -> None:
-        time, name, _, conversation_id, _, _, _, polarity, question = fact
+        time, name, _, conversation_id, _, channel, queue, polarity, (question, counted) = fact
+        if counted is not None:
+            where = self._labels.queues.at(queue, time), self._labels.channels.at(channel, time)
+            self._out.counted["csq_turns_total", (*where, *counted)] += 1
         if polarity is not None:
             record.felt(polarity)
         self._tell_customer(time, name, record.customer_id, "said", polarity, question)
@@ -275,7 +280,7 @@ class Course:
 
     def _tell_queue(self, record: ConversationRecord, time: float, name: str, kind: str, a: Any, b: Any = None) -> None:
         queue = record.queue
-        self._for_queues[self._lane_of(queue)].append((time, name, queue, kind, record.channel, a, b))
+        self._for_queues[self._queue_lane_of(queue)].append((time, name, queue, kind, record.channel, a, b))
 
     def _tell_customer(self, time: float, name: str, customer_id: str, kind: str, a: Any = None, b: Any = None) -> None:
         self._for_customers[self._lane_of(customer_id)].append((time, name, customer_id, kind, a, b))

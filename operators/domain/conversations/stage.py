@@ -27,15 +27,16 @@ from operators.domain.conversations.record import ConversationEnd, ConversationR
 from operators.domain.conversations.turns import Ledger, StoredLedger, Turns
 from operators.domain.stage.facts import OF_CUSTOMERS, OF_QUEUES
 from operators.domain.stage.feedback import SENTIMENT_KINDS, mood_of, share_of
-from operators.domain.stage.labels import OTHER, LabelsParams, LabelValues
+from operators.domain.stage.labels import OTHER, Admitted, Labels
 from operators.domain.stage.promise import Promises
 from operators.domain.stage.stage import Fact, Outbox, Port, Stage, check_version
 from operators.domain.stage.table import Table
-from operators.domain.time.lanes import Lanes
+from operators.domain.time.lanes import Lanes, queue_lanes
 from operators.domain.time.timers import MIN_REBUILD, set_timers
 from operators.domain.wire import events
 
 DAY = 86_400.0
+OF_QUEUE_KINDS = frozenset({"agent", "planned"})
 STEPS = {
     events.ConversationOpened: "opened",
     events.ConversationAssigned: "assigned",
@@ -91,19 +92,19 @@ class Conversations(Stage):
     def __init__(
         self,
         params: ConversationsParams,
-        names: LabelsParams,
+        labels: Labels,
         promises: Promises,
         lanes: Lanes,
         score_satisfaction: ScoreSatisfaction,
         version: Callable[[], int] = lambda: 0,
     ) -> None:
         self._params = params
-        self._queues, self._channels = LabelValues(names.queues), LabelValues(names.channels)
-        self._lanes = lanes
+        self._labels, self._queues, self._channels = labels, labels.queues, labels.channels
+        self._lanes, self._queue_lanes = lanes, queue_lanes(lanes)
         self._out = Outbox()
-        self._course = Course(promises, lanes, score_satisfaction, self._out, version)
+        self._course = Course(promises, labels, lanes, score_satisfaction, self._out, version)
         ledger = Ledger(params.turns, params.waiting_labels)
-        self._turns = Turns(ledger, self._queues, self._channels, self._out)
+        self._turns = Turns(ledger, self._out)
         self._records = Table[ConversationRecord](ConversationRecord, attrgetter("last_at"))
         self._hot = self._records.hot
         self._now = -math.inf
@@ -118,30 +119,36 @@ class Conversations(Stage):
         """Take (time, name, event, reading); what needs the order of time becomes a fact in `held`."""
         for time, name, event, reading in items:
             kind = type(event)
-            data = event.data
             if kind is events.MessageCreated:
-                fact = self._message(time, name, data, reading)
+                fact = self._message(time, name, event.data, reading)
                 if fact is not None:
                     held.append(fact)
             elif kind in STEPS:
+                data = event.data
                 where = (data.conversation_id, data.customer_id, data.channel, data.queue)
                 held.append((time, name, STEPS[kind], *where, data.outcome, None))
-            elif kind in OF_CUSTOMERS:
-                fact = OF_CUSTOMERS[kind](time, name, data)
-                self._out.to["customers"][self._lanes.of(fact[2])].append(fact)
-            elif kind is events.SentimentLabelled:
-                self._turns.label_one(time, data)
-            elif kind is events.FeedbackSubmitted:
-                share = share_of(data.score, data.scale_min, data.scale_max)
-                if data.conversation_id is None:
-                    self._course.rate_elsewhere(time, name, data.kind, share, data.customer_id)
-                else:
-                    rated = (data.kind, share, data.attitude, data.customer_id)
-                    held.append((time, name, "rated", data.conversation_id, *rated))
             elif kind in OF_QUEUES:
-                fact = OF_QUEUES[kind](time, name, data)
-                queue = self._queues[fact[2]]
-                self._out.to["queues"][self._lanes.of(queue)].append((time, name, queue, *fact[3:]))
+                held.append(OF_QUEUES[kind](time, name, event.data))
+            elif kind is Admitted:
+                self._labels.admit((event,))
+            else:
+                self._take_other(time, name, event, held)
+
+    def _take_other(self, time: float, name: str, event: Any, held: list[Fact]) -> None:
+        """Take what is not a message, nor a step in the life of a conversation."""
+        kind, data = type(event), event.data
+        if kind in OF_CUSTOMERS:
+            fact = OF_CUSTOMERS[kind](time, name, data)
+            self._out.to["customers"][self._lanes.of(fact[2])].append(fact)
+        elif kind is events.SentimentLabelled:
+            self._turns.label_one(time, data)
+        elif kind is events.FeedbackSubmitted:
+            share = share_of(data.score, data.scale_min, data.scale_max)
+            if data.conversation_id is None:
+                self._course.rate_elsewhere(time, name, data.kind, share, data.customer_id)
+            else:
+                rated = (data.kind, share, data.attitude, data.customer_id)
+                held.append((time, name, "rated", data.conversation_id, *rated))
 
     def _message(self, time: float, name: str, data: events.Message, reading: Reading | None) -> Fact | None:
         role = data.author.role
@@ -149,10 +156,11 @@ class Conversations(Stage):
             return None
         where = (data.conversation_id, data.customer_id, data.channel, data.queue)
         if reading is None:
-            return (time, name, role, *where, None, False)
+            return (time, name, role, *where, None, (False, None))
         if role == "customer":
-            polarity = self._turns.take_one(time, name, data, reading)
-            return (time, name, role, *where, polarity, reading.question)
+            polarity, sentiment = self._turns.take_one(time, name, data, reading)
+            counted = None if sentiment is None else (reading.language, sentiment)
+            return (time, name, role, *where, polarity, (reading.question, counted))
         return (time, name, role, *where, reading.tone, False)
 
     # ---- in the order of event time
@@ -168,8 +176,17 @@ class Conversations(Stage):
             if kind == "rated":
                 self._rate(fact)
                 continue
+            if fact[3] in OF_QUEUE_KINDS:
+                self._forward(fact)
+                continue
             record = hot.get(fact[3])
-            if record is None or record.queue != fact[6] or time < record.opened_at or not record.seen:
+            if (
+                record is None
+                or record.queue != fact[6]
+                or time < record.opened_at
+                or record.channel == OTHER
+                or not record.seen
+            ):
                 record = self._record(fact)
             if time > record.last_at:  # noqa: PLR1730  max() would be a call for every event
                 record.last_at = time
@@ -181,20 +198,32 @@ class Conversations(Stage):
             elif was_open and not record.open:
                 heapq.heappush(due, (self._until(record), fact[3], None))
 
+    def _forward(self, fact: Fact) -> None:
+        """Hand a fact about a queue, not about a conversation, to the lane of the queue."""
+        time, name, queue, kind, channel, a, b = fact
+        label = self._queues.at(queue, time)
+        out = self._out.to["queues"]
+        out[self._queue_lanes.of(label)].append((time, name, label, kind, channel, a, b))
+        if kind == "agent" and label not in self._queues.fixed and label != OTHER:
+            # Until the queue was admitted its agents were those of `other`.
+            out[self._queue_lanes.of(OTHER)].append((time, name, OTHER, kind, channel, a, ("offline", None, None)))
+
     def _record(self, fact: Fact) -> ConversationRecord:
         """The record a fact speaks of; it may begin with it, or move to another queue."""
         time, _, _, conversation_id, customer_id, channel, queue, _, _ = fact
-        queue = self._queues[queue]
+        queue = self._queues.at(queue, time)
         record = self._hot.get(conversation_id) or self._records.thaw(conversation_id)
         if record is None:
-            record = ConversationRecord(customer_id, self._channels[channel], queue, time, time, Rounds())
+            record = ConversationRecord(customer_id, self._channels.at(channel, time), queue, time, time, Rounds())
             self._add(conversation_id, record)
             self._course.begin(record, fact)
         elif not record.seen:  # so far there was only a rating
             record.seen, record.open, record.opened_at = True, True, time
-            record.customer_id, record.channel, record.queue = customer_id, self._channels[channel], queue
+            record.customer_id, record.channel, record.queue = customer_id, self._channels.at(channel, time), queue
             self._course.begin(record, fact)
         else:
+            if record.channel == OTHER:  # it may have been admitted
+                record.channel = self._channels.at(channel, time)
             if not record.opening_known and time < record.opened_at:
                 record.opened_at = time
             if queue != record.queue and time >= record.last_at:  # what comes late does not move it back

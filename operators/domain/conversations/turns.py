@@ -10,7 +10,6 @@ from msgspec import Raw, Struct
 
 from operators.domain.conversations.reading import Reading
 from operators.domain.models.example import Example
-from operators.domain.stage.labels import LabelValues
 from operators.domain.stage.stage import Outbox
 from operators.domain.stage.table import Table
 from operators.domain.wire import events
@@ -128,23 +127,21 @@ def _example(scored: ScoredTurn, label: str, time: float) -> tuple[str, Example]
 class Turns:
     """The turns of one lane; what it has to say goes to `out`."""
 
-    def __init__(self, ledger: Ledger, queues: LabelValues, channels: LabelValues, out: Outbox) -> None:
+    def __init__(self, ledger: Ledger, out: Outbox) -> None:
         self.ledger = ledger
-        self._queues = queues
-        self._channels = channels
         self._out = out
 
-    def take_one(self, time: float, name: str, data: events.Message, reading: Reading) -> float | None:
-        """A scored message; its polarity, -1..1."""
+    def take_one(
+        self, time: float, name: str, data: events.Message, reading: Reading
+    ) -> tuple[float, events.Sentiment] | tuple[None, None]:
+        """Publish and remember a scored message; return its polarity (-1..1) and sentiment, `None` without a score."""
         probabilities = reading.probabilities
         if probabilities is None or reading.model is None:
-            return None
+            return None, None
         negative, neutral, positive = probabilities
-        sentiment = "neutral" if neutral >= positive else "positive"
+        sentiment: events.Sentiment = "neutral" if neutral >= positive else "positive"
         if negative >= neutral and negative >= positive:
             sentiment = "negative"
-        labels = (self._queues[data.queue], self._channels[data.channel], reading.language, sentiment)
-        self._out.counted["csq_turns_total", labels] += 1
         polarity = positive - negative
         scored = TurnScored(
             data.message_id,
@@ -163,7 +160,7 @@ class Turns:
         entry = ScoredTurn(data.message_id, time, reading.model, reading.features, probabilities)
         for model, example in self.ledger.note_one(data.conversation_id, entry):
             self._out.to["examples"][model].append(example)
-        return polarity
+        return polarity, sentiment
 
     def label_one(self, time: float, data: events.SentimentLabel) -> None:
         """A person says what the message was: that judges the published score."""

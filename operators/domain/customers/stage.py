@@ -36,7 +36,7 @@ from operators.domain.customers.record import (
     smoothed,
 )
 from operators.domain.models.example import Example
-from operators.domain.stage.labels import LabelsParams, LabelValues
+from operators.domain.stage.labels import Labels
 from operators.domain.stage.stage import Fact, Outbox, Port, Stage, check_version
 from operators.domain.stage.table import Table
 from operators.domain.time.timers import MIN_REBUILD, set_timers
@@ -115,10 +115,10 @@ class Customers(Stage):
     version = 2
     """Version 1 kept records as maps, and the timers, which follow from them."""
 
-    def __init__(self, params: CustomersParams, names: LabelsParams, churn: ScoreChurn, part: str) -> None:
+    def __init__(self, params: CustomersParams, labels: Labels, churn: ScoreChurn, part: str) -> None:
         self._params = params
         self._half_life = params.half_life_days * DAY
-        self._segments, self._queues = LabelValues(names.segments), LabelValues(names.queues)
+        self._segments = labels.segments
         self._churn = churn
         self._part = part
         self._records = Table[CustomerRecord](CustomerRecord, attrgetter("last_at"), packed)
@@ -262,7 +262,7 @@ class Customers(Stage):
         record.attributes = record.attributes | self._churn.declared(fact[4])
         if fact[5] is not None:
             self._set_risk(record, at_risk=False)
-            record.segment = self._segments[fact[5]]
+            record.segment = self._segments.at(fact[5], fact[0])
 
     def _labelled(self, record: CustomerRecord, fact: Fact) -> None:
         if self._params.label_from != "events":

@@ -178,19 +178,18 @@ class ChurnScorer:
         else:
             numbers, categories = (*numbers, *(0.0 for _ in self._names)), ()
         x = ChurnInputs(numbers, categories)
-        return self._weights().score_one(x), x
-
-    def _weights(self) -> ChurnWeights:
         weights: ChurnWeights = self._models[MODEL]
-        return weights
+        return weights.score_one(x), x
 
     def version(self) -> int:
         """Examples that the weights have learned from."""
-        return self._weights().version
+        weights: ChurnWeights = self._models[MODEL]
+        return weights.version
 
     def reasons_of(self, x: ChurnInputs) -> list[tuple[str, float]]:
         """Return the largest reasons with their names."""
-        return self._weights().reasons_of(ChurnInputs(*x))
+        weights: ChurnWeights = self._models[MODEL]
+        return weights.reasons_of(ChurnInputs(*x))
 
     def is_news(self, before: float | None, p: float) -> bool:
         """Whether a score differs enough from the last published one to be published."""

@@ -11,9 +11,11 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from operators.domain.stage.admission import KEY
+from operators.domain.stage.labels import Labels
 from operators.domain.stage.stage import Fact, Outbox, Port, Stage, check_version
 from operators.domain.wire import decode, dedupe
-from operators.domain.wire.events import TYPE_OF, AnyEvent
+from operators.domain.wire.events import OF_CONVERSATIONS, TYPE_OF, AnyEvent, CustomerUpdated
 from operators.domain.wire.outgoing import dead_letter
 
 Arrived = tuple[float, str, AnyEvent]
@@ -42,15 +44,19 @@ class Intake(Stage):
 
     version = 1
 
-    def __init__(self, params: IntakeParams, window: dedupe.DedupeParams) -> None:
+    def __init__(self, params: IntakeParams, window: dedupe.DedupeParams, labels: Labels) -> None:
         self._door = decode.Door(params.max_bytes, params.ahead_seconds, params.max_age_seconds)
         self._seen = dedupe.Seen(window)
         self._now = -math.inf
         self._events: list[Arrived] = []
         self._out = Outbox()
+        self._labels = labels
+        self._sightings = self._out.to["labels"]
 
     def arrive(self, items: Iterable[tuple[bytes, str, int]], now: float, held: list[Fact]) -> None:
         """Decode raw records (value, origin, position); nothing here needs the order of time."""
+        queues, channels, segments = (values.since for values in self._labels.of.values())
+        sightings = self._sightings
         decode_one, is_new, arrived, counted = self._door.decode_one, self._seen.add, self._events, self._out.counted
         for raw, origin, position in items:
             decoded = decode_one(raw, now)
@@ -68,6 +74,20 @@ class Intake(Stage):
             if time < self._now:
                 counted["csq_late_events_total", ()] += 1
             arrived.append((time, name, event))
+            kind = type(event)
+            data: Any = event.data
+            if kind in OF_CONVERSATIONS:
+                if data.queue not in queues or data.channel not in channels:
+                    self._see(time, name, data)
+            elif kind is CustomerUpdated and data.segment is not None and data.segment not in segments:
+                sightings[KEY].append((time, name, "segment", data.segment, data.customer_id))
+
+    def _see(self, time: float, name: str, data: Any) -> None:
+        """Report a conversation whose queue or channel is not in."""
+        sightings = self._sightings[KEY]
+        for label, value in (("queue", data.queue), ("channel", data.channel)):
+            if value not in self._labels.of[label].since:
+                sightings.append((time, name, label, value, data.conversation_id))
 
     def advance(self, now: float) -> None:
         """Event time has come to `now`."""

@@ -1,43 +1,110 @@
-"""Closed sets of label values: what the settings do not name is ``other``, so that no input multiplies time series."""
+"""Label values: the names of queues, channels and segments that have series of their own.
 
-from typing import Annotated
+Each label is a closed set: names that the settings give, and where they say `auto`, names that were admitted because
+they occur often enough (``admission.py``). Everything else is measured together as ``other``, so that no input
+multiplies time series.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from math import inf
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
-OTHER = "other"
+OTHER: Final = "other"
+AUTO: Final = "auto"
+MOST_CHARACTERS: Final = 64
+BOUNDS: Final[Mapping[str, int]] = {"queue": 20, "channel": 10, "segment": 10}
+"""Label to the number of names up to which further ones are admitted."""
 
-_Names = tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...]
+Label = Literal["queue", "channel", "segment"]
+Names = tuple[Annotated[str, Meta(min_length=1, max_length=MOST_CHARACTERS)], ...]
+Choice = Literal["auto"] | Names
 
 
 class LabelsParams(Struct, frozen=True, forbid_unknown_fields=True):
-    """The names this installation has time series for."""
+    """The names that have time series of their own; everything else is measured together as `other`."""
 
-    queues: Annotated[_Names, Meta(description="Queues; every further one is measured together as `other`.")] = (
-        "orders",
-        "returns",
-        "billing",
-        "technical",
-    )
-    channels: Annotated[_Names, Meta(description="Channels; every further one is measured as `other`.")] = (
-        "chat",
-        "email",
-        "social",
-    )
+    queues: Annotated[
+        Choice,
+        Meta(
+            description="Queues by their names in the events. auto: a queue is admitted after 20 conversations within "
+            "24 hours, up to 20 queues. A list admits no others. Queues under `promises` are always in."
+        ),
+    ] = AUTO
+    channels: Annotated[
+        Choice, Meta(description="Channels, as `queues`; up to 10. Channels under `promises` are always in.")
+    ] = AUTO
     segments: Annotated[
-        _Names, Meta(description="Customer segments; a customer without a known one is in `other`.")
-    ] = ("consumer", "business")
+        Choice, Meta(description="Customer segments, as `queues`, after 20 customers within 24 hours; up to 10.")
+    ] = AUTO
 
 
-class LabelValues(dict[str, str]):
-    """Maps a name to itself if it is known, else to ``other``.
+class Admitted(Struct, frozen=True, array_like=True, gc=False):
+    """A name has series of its own for what happens after `since` (event time, POSIX seconds)."""
 
-    >>> queues = LabelValues(("orders",))
-    >>> queues["orders"], queues["x" * 9], len(queues)
-    ('orders', 'other', 2)
+    label: Label
+    value: str
+    since: float
+
+
+class LabelValues:
+    """The names of one label.
+
+    >>> queues = LabelValues(("orders",), is_open=True)
+    >>> queues.admit("returns", since=100.0)
+    >>> queues.at("orders", 5.0), queues.at("returns", 100.0), queues.at("returns", 100.5), queues.at("x" * 9, 200.0)
+    ('orders', 'other', 'returns', 'other')
     """
 
-    def __init__(self, names: tuple[str, ...]) -> None:
-        super().__init__({name: name for name in (*names, OTHER)})
+    def __init__(self, names: Iterable[str], *, is_open: bool = False) -> None:
+        self.fixed: tuple[str, ...] = tuple(dict.fromkeys(names))
+        """Names that the settings give."""
+        self.is_open = is_open
+        """Whether other names may be admitted."""
+        self.since: dict[str, float] = dict.fromkeys((*self.fixed, OTHER), -inf)
+        """Every name that is in -> from when on (event time, POSIX seconds)."""
 
-    def __missing__(self, name: str) -> str:
-        return OTHER
+    def at(self, name: str, time: float) -> str:
+        """Return the label value of something that happened at `time`."""
+        since = self.since.get(name)
+        return OTHER if since is None or time <= since else name
+
+    def stored(self, name: str) -> str:
+        """Return the label value of a stored record, whose value is `name`: it was in when it was stored."""
+        return name if self.is_open or name in self.since else OTHER
+
+    def admit(self, name: str, since: float) -> None:
+        """Let a name in, for what happens after `since`."""
+        self.since.setdefault(name, since)
+
+    def admitted(self) -> tuple[str, ...]:
+        """Return the names that were admitted."""
+        return tuple(name for name, since in self.since.items() if since > -inf)
+
+
+class Labels:
+    """The label values of a process. Its stages share one: what one lane learns of an admission holds for all."""
+
+    def __init__(self, params: LabelsParams, queues: Collection[str] = (), channels: Collection[str] = ()) -> None:
+        """`queues` and `channels` are further names that are always in."""
+        self.queues = _values(params.queues, queues)
+        self.channels = _values(params.channels, channels)
+        self.segments = _values(params.segments, ())
+        self.of: dict[str, LabelValues] = {
+            "queue": self.queues,
+            "channel": self.channels,
+            "segment": self.segments,
+        }
+        self.seen: dict[str, dict[str, int]] = {}
+        """Label to the names measured as `other`, and how many events had them; known in one process."""
+
+    def admit(self, admitted: Iterable[Admitted]) -> None:
+        """Let names in."""
+        for each in admitted:
+            self.of[each.label].admit(each.value, each.since)
+
+
+def _values(choice: str | tuple[str, ...], more: Collection[str]) -> LabelValues:
+    names = () if isinstance(choice, str) else choice
+    return LabelValues((*names, *more), is_open=choice == AUTO)

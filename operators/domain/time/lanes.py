@@ -8,6 +8,9 @@ the same key in every stage and so stays on one process.
 from functools import lru_cache
 from zlib import crc32
 
+QUEUE_LANES = 8
+"""Lanes of queues: there are few queues, and a lane that holds none has to be told the time as well."""
+
 
 class Lanes:
     """The names of the lanes, and which of them an entity belongs to.
@@ -30,3 +33,8 @@ class Lanes:
     def of_bytes(self, raw: bytes) -> str:
         """The lane of something that names no entity."""
         return self.names[crc32(raw) % self.count]
+
+
+def queue_lanes(lanes: Lanes) -> Lanes:
+    """Return the lanes of queues in a cluster with so many lanes of conversations."""
+    return Lanes(min(lanes.count, QUEUE_LANES))

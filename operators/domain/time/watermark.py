@@ -24,8 +24,8 @@ class Turns:
     """
 
     def __init__(self, names: tuple[str, ...], lanes: int) -> None:
-        """`lanes` that tell the time, or hear it: there are no more turns than lanes."""
-        self.count = min(TURNS, lanes)
+        """`lanes` that tell the time, or hear it: there are no more turns than lanes or names."""
+        self.count = min(TURNS, lanes, len(names))
         self._names = names
         self._turn = 0
 

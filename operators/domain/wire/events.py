@@ -318,5 +318,18 @@ AnyEvent = (
 TYPE_OF: dict[type, str] = {event: str(event.__struct_config__.tag) for event in AnyEvent.__args__}
 """Struct to type."""
 
+OF_CONVERSATIONS: frozenset[type] = frozenset(
+    {
+        MessageCreated,
+        ConversationOpened,
+        ConversationAssigned,
+        ConversationHandoff,
+        ConversationResolved,
+        ConversationReopened,
+        ConversationAbandoned,
+    }
+)
+"""Structs of what happens in a conversation; their data has a queue and a channel."""
+
 TYPES: tuple[str, ...] = tuple(TYPE_OF.values())
 """The names of all types, in the order of the definitions."""

@@ -28,7 +28,7 @@ from operators.domain.models.vectors import SPACE
 from operators.domain.queues import stage as queues
 from operators.domain.stage import intake
 from operators.domain.stage import table as table_module
-from operators.domain.stage.labels import LabelsParams
+from operators.domain.stage.labels import Labels, LabelsParams
 from operators.domain.stage.promise import Promises, PromisesParams
 from operators.domain.stage.seal import seal, unseal
 from operators.domain.stage.stage import Port, Stage, StateVersionError
@@ -89,13 +89,13 @@ def learner(name: str) -> Callable[[bytes | None], LearnLogic]:
 
 
 def build_intake() -> Stage:
-    return intake.Intake(intake.IntakeParams(), dedupe.DedupeParams(max_ids=500))
+    return intake.Intake(intake.IntakeParams(), dedupe.DedupeParams(max_ids=500), Labels(LabelsParams()))
 
 
 def build_conversations() -> Stage:
     return talk.Conversations(
         talk.ConversationsParams(max_conversations=100),
-        LabelsParams(),
+        Labels(LabelsParams()),
         Promises(PromisesParams()),
         LANES,
         satisfaction.SatisfactionScorer({satisfaction.MODEL: satisfaction.SatisfactionWeights()}).score_one,
@@ -110,7 +110,10 @@ def build_customers() -> Stage:
     weights = churn.ChurnWeights(CHURN)
     weights.slopes[list(INPUTS).index("empty_searches")] = 1.5  # so that scores move
     return people.Customers(
-        people.CustomersParams(max_customers=100), LabelsParams(), churn.ChurnScorer(CHURN, {churn.MODEL: weights}), "0"
+        people.CustomersParams(max_customers=100),
+        Labels(LabelsParams()),
+        churn.ChurnScorer(CHURN, {churn.MODEL: weights}),
+        "0",
     )
 
 

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from operators.domain.stage.intake import Intake, IntakeParams
+from operators.domain.stage.labels import Labels, LabelsParams
 from operators.domain.wire.dedupe import DedupeParams
 from operators.domain.wire.outgoing import DEADLETTERS, RELEASE
 from tests.builders import START, Seen, raw
@@ -13,7 +14,7 @@ PAGE = "csq.behavior.page_viewed"
 
 
 def door(**params: Any) -> Intake:
-    return Intake(IntakeParams(**params), DedupeParams())
+    return Intake(IntakeParams(**params), DedupeParams(), Labels(LabelsParams()))
 
 
 def let_in(stage: Intake, *values: bytes, held: list[Any] | None = None) -> Seen:

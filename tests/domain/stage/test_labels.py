@@ -11,13 +11,13 @@ from operators.domain.stage.labels import OTHER, LabelsParams, LabelValues
 @given(st.lists(st.text(max_size=30), max_size=200))
 def test_whatever_is_asked_for_the_set_stays_closed(names: list[str]) -> None:
     closed = LabelValues(("orders", "billing"))
-    assert {closed[name] for name in names} <= {"orders", "billing", OTHER}
-    assert set(closed) == {"orders", "billing", OTHER}
+    assert {closed.at(name, 5.0) for name in names} <= {"orders", "billing", OTHER}
+    assert set(closed.since) == {"orders", "billing", OTHER}
 
 
 def test_a_known_name_is_itself_and_an_unknown_one_is_other() -> None:
     closed = LabelValues(("orders",))
-    assert [closed[name] for name in ("orders", "Orders", "", OTHER)] == ["orders", OTHER, OTHER, OTHER]
+    assert [closed.at(name, 5.0) for name in ("orders", "Orders", "", OTHER)] == ["orders", OTHER, OTHER, OTHER]
 
 
 @pytest.mark.parametrize("wrong", [{"queues": [""]}, {"queues": ["x" * 65]}, {"regions": ["eu"]}])

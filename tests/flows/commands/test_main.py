@@ -21,7 +21,7 @@ from operators.simulator import SimulatorParams, simulate
 from tests.streams import CSQ, ENVIRON, ROOT, raws, write
 
 COMMANDS = ("run", "replay", "simulate", "import", "config", "schema")
-COMMANDS += ("check", "deadletters", "rules", "state", "warm-start")
+COMMANDS += ("check", "deadletters", "rules", "send", "state", "warm-start")
 SUMMARY = {"events", "dead_letters", "duplicates", "reply_seconds", "first_response_seconds", "models"}
 SUMMARY |= {"seconds", "events_per_second"}
 WAITS = {"count", "p10", "p50", "p75", "p90", "p99"}

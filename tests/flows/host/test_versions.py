@@ -20,7 +20,7 @@ import pytest
 
 from operators.domain.conversations.stage import Conversations, ConversationsParams
 from operators.domain.customers.stage import Customers, CustomersParams
-from operators.domain.stage.labels import LabelsParams
+from operators.domain.stage.labels import Labels, LabelsParams
 from operators.domain.stage.promise import Promises, PromisesParams
 from operators.domain.stage.seal import unseal
 from operators.domain.time.lanes import Lanes
@@ -36,9 +36,9 @@ STORED = 304
 MOST_BYTES = 200_000
 STAGES: dict[str, Any] = {
     "conversations": lambda: Conversations(
-        ConversationsParams(), LabelsParams(), Promises(PromisesParams()), Lanes(2), lambda **_: (None, {})
+        ConversationsParams(), Labels(LabelsParams()), Promises(PromisesParams()), Lanes(2), lambda **_: (None, {})
     ),
-    "customers": lambda: Customers(CustomersParams(), LabelsParams(), churn=None, part="0"),  # type: ignore[arg-type]  nobody is scored
+    "customers": lambda: Customers(CustomersParams(), Labels(LabelsParams()), churn=None, part="0"),  # type: ignore[arg-type]  nobody is scored
 }
 
 

@@ -311,3 +311,18 @@ def test_a_key_that_moved_says_where_it_is_now(text: str, variable: dict[str, st
     with pytest.raises(DocumentError) as caught:
         load(path, variable)
     assert str(caught.value).replace(f"{tmp_path}/", "") == said
+
+
+def test_a_promise_whose_name_differs_only_in_case_from_a_label_is_named_with_its_line(tmp_path: Path):
+    path = tmp_path / "my.yaml"
+    path.write_text(
+        "labels:\n  queues: [billing]\n  channels: [e-mail]\npromises:\n  queues:\n    Billing: {limit_seconds: 60}\n"
+        "    orders:\n      channels:\n        'E-Mail ': {limit_seconds: 60}\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(DocumentError) as caught:
+        load(path, {})
+    assert str(caught.value).replace(f"{tmp_path}/", "").split("\n") == [
+        "my.yaml, line 6: promises.queues.Billing: labels.queues says 'billing'; write both alike, as the events do",
+        "my.yaml, line 9: promises.queues.orders.channels.E-Mail : labels.channels says 'e-mail'; write both alike, as the events do",
+    ]

@@ -16,6 +16,7 @@ from operators.documents.load import DocumentError
 
 SLO = Path(__file__).parents[4] / "config" / "slo.yaml"
 TEXT = SLO.read_text(encoding="utf-8")
+CLOSED = load_settings(None, {"CSQ_LABELS__QUEUES": "[orders, returns, billing, technical]"})
 WORKBOOK = (Burn(0.02, 1, "page"), Burn(0.05, 6, "page"), Burn(0.1, 24, "ticket"), Burn(0.1, 72, "ticket"))
 
 
@@ -28,17 +29,15 @@ def refused(folder: Path, *changes: tuple[str, str]) -> str:
     path = folder / "slo.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(DocumentError) as raised:
-        load(path, Settings())
+        load(path, CLOSED)
     return str(raised.value).replace(f"{path}", "slo.yaml")
 
 
 def test_the_committed_declaration_fits_the_built_in_settings():
     declaration = load(SLO, Settings())
 
-    assert {queue for each in declaration.classes.values() for queue in each.queues} == {
-        *Settings().labels.queues,
-        "other",
-    }
+    assert load(SLO, CLOSED) == declaration
+    assert "other" in declaration.classes["standard"].queues
     assert declaration.slos["reply"].promised == {"urgent": 0.95, "standard": 0.9}
     assert declaration.slos["csat"].promised == {None: 0.65}
 
@@ -51,7 +50,7 @@ REFUSED = [
     ("metric: csq_reply_rounds_total", "metric: csq_open_waits", "slos.reply.bad[0].metric: csq_open_waits is a gauge, expected a counter or a histogram; use `gauge:`"),
     ("gauge: {metric: csq_model_accuracy", "gauge: {metric: csq_model_examples_total", "slos.accuracy.gauge.metric: got 'csq_model_examples_total', expected a gauge of docs/metrics.md"),
     ("{urgent: 0.95, standard: 0.90}", "{urgent: 0.95, mail: 0.90}", "slos.first-response.objectives.mail: no such queue class; declared are urgent, standard"),
-    ("queues: [billing, technical]", "queues: [billing]", "classes: queues of the settings in no class: technical; nobody would be told about them"),
+    ("queues: [orders, returns, other]", "queues: [orders, returns]", "classes: no class names `other`; add it to the class of the queues that no class names"),
     ("queues: [orders, returns, other]", "queues: [orders, returns, billing]", "classes.standard.queues[2]: billing is in class urgent already"),
     ("queues: [billing, technical]", "queues: [billing, technical, vip]", "classes.urgent.queues[2]: got 'vip', expected one of labels.queues of the settings: orders"),
     ("each: [model]", "each: [queue]", "slos.accuracy.each: csq_model_accuracy has no label 'queue'"),
@@ -167,6 +166,16 @@ def test_other_queues_make_other_rules(tmp_path):
     assert "billing" not in "".join(written.values())
 
 
+def test_with_auto_a_class_may_name_any_queue_and_the_others_fall_into_the_class_of_other(tmp_path):
+    text = TEXT.replace("queues: [billing, technical]", "queues: [VIP]").replace("[orders, returns, other]", "[other]")
+    (tmp_path / "slo.yaml").write_text(text, encoding="utf-8")
+
+    written = files(load(tmp_path / "slo.yaml", Settings()))["config/prometheus/slo.rules.yaml"]
+
+    assert 'queue="VIP"' in written
+    assert 'queue!="VIP"' in written
+
+
 def run(*arguments: str) -> tuple[int, str]:
     done = CliRunner().invoke(main, ["rules", *arguments])
     return done.exit_code, done.output
@@ -209,3 +218,27 @@ def test_a_wrong_declaration_is_told_without_a_traceback(tmp_path):
 
     assert code == 1
     assert "within_seconds: got 7" in told
+
+
+def test_init_writes_objectives_that_fit_the_settings_and_overwrites_nothing(tmp_path):
+    mine, slo = tmp_path / "my.yaml", tmp_path / "new" / "slo.yaml"
+    mine.write_text(
+        "labels: {queues: [Sales, 'Returns, EU']}\npromises: {queues: {Sales: {limit_seconds: 60}}}\n", encoding="utf-8"
+    )
+
+    assert run("init", str(slo), "-c", str(mine))[0] == 0
+    declaration = load(slo, load_settings(mine, {}))
+    assert {name: each.queues for name, each in declaration.classes.items()} == {
+        "urgent": ("Sales",),
+        "standard": ("Returns, EU", "other"),
+    }
+    assert run("build", "--slo", str(slo), "--root", str(tmp_path), "-c", str(mine))[0] == 0
+
+    code, told = run("init", str(slo))
+    assert code == 1
+    assert "it is there already, and is not overwritten" in told
+
+
+def test_without_queues_in_the_settings_init_copies_the_objectives_of_csq(tmp_path):
+    assert run("init", str(tmp_path / "slo.yaml"))[0] == 0
+    assert (tmp_path / "slo.yaml").read_text(encoding="utf-8") == TEXT

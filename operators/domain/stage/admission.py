@@ -1,0 +1,163 @@
+"""Admission: decides which names get series of their own, in one place for all processes.
+
+A name is admitted when `CONVERSATIONS` conversations (for a segment: customers) had it within `WINDOW_SECONDS` of event
+time, as long as its label has fewer names than its bound. The decision depends on event time only: sightings
+are settled in its order, and a name holds for what happens after a moment that follows from the sighting that
+completed the number.
+
+Other lanes must know of that moment before they pass it. So time is cut into steps, a name holds from the end of the
+step after the one in which it was admitted, and the stage hands out a *lease*: the moment up to which nothing can be
+admitted any more. Lanes settle nothing beyond the lease, which is one to two steps ahead of the time that was reached,
+so they do not wait for it.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from msgspec import Struct
+
+from operators.domain.stage.labels import BOUNDS, MOST_CHARACTERS, Admitted, Labels
+from operators.domain.stage.stage import Fact, Outbox, Port, Stage, check_version
+
+KEY = "labels"
+"""The one key of the stage."""
+CONVERSATIONS = 20
+WINDOW_SECONDS = 86_400.0
+STEP_SECONDS = 60.0
+MOST_NAMES = 1_000
+"""Names watched per label; those not seen for longest are forgotten."""
+
+
+class Sighting(Struct, array_like=True):
+    """What is known of a name that is not in."""
+
+    last: float
+    """Event time (POSIX seconds) at which it was last seen."""
+    count: int = 0
+    """Events that had it."""
+    subjects: dict[str, float] = {}
+    """Conversation or customer -> event time; those within the window, where names are admitted."""
+
+
+class Admission(Stage):
+    """The one stage that admits names; it takes facts ``(time, name, label, value, subject)``.
+
+    >>> from operators.domain.stage.labels import LabelsParams
+    >>> admission = Admission(Labels(LabelsParams()))
+    >>> admission.settle([(float(n), f"e{n}", "queue", "returns", f"c{n}") for n in range(20)])
+    >>> admission.advance(20.0)
+    >>> dict(admission.drain())["admitted"], dict(admission.drain()).get("lease")
+    ([Admitted(label='queue', value='returns', since=120.0)], None)
+    """
+
+    version = 1
+
+    def __init__(self, labels: Labels) -> None:
+        self._labels = labels
+        self._admitted: dict[tuple[str, str], Admitted] = {}
+        self._names: dict[str, dict[str, Sighting]] = {label: {} for label in labels.of}
+        self._lease = -math.inf if any(values.is_open for values in labels.of.values()) else math.inf
+        self._told_lease: float | None = None
+        self._fresh: list[Admitted] = []
+        self._has_news = False
+        self._out = Outbox()
+
+    def settle(self, facts: Iterable[Fact]) -> None:
+        """Take sightings in the order of (time, name)."""
+        for time, _, label, value, subject in facts:
+            if (label, value) not in self._admitted and value not in self._labels.of[label].fixed:
+                self._see(time, label, value, subject)
+
+    def _see(self, time: float, label: Any, value: str, subject: str) -> None:
+        names = self._names[label]
+        sighting = names.get(value)
+        if sighting is None:
+            sighting = names[value] = Sighting(time)
+            if len(names) > MOST_NAMES:
+                self._forget(names)
+        sighting.count += 1
+        sighting.last = max(sighting.last, time)
+        self._has_news = True
+        if not self._has_room(label) or len(value) > MOST_CHARACTERS:
+            return
+        subjects = sighting.subjects
+        subjects[subject] = time
+        if len(subjects) >= CONVERSATIONS:
+            for late in [known for known, seen in subjects.items() if seen <= time - WINDOW_SECONDS]:
+                del subjects[late]
+            if len(subjects) >= CONVERSATIONS:
+                self._admit(Admitted(label, value, max(_after(time), self._lease)))
+                del names[value]
+
+    def _has_room(self, label: str) -> bool:
+        values = self._labels.of[label]
+        taken = len(values.fixed) + sum(known == label for known, _ in self._admitted)
+        return values.is_open and taken < BOUNDS[label]
+
+    def _admit(self, admitted: Admitted) -> None:
+        self._admitted[admitted.label, admitted.value] = admitted
+        self._fresh.append(admitted)
+
+    def _forget(self, names: dict[str, Sighting]) -> None:
+        """Make room: an eighth of the names goes, those not seen for longest."""
+        oldest = sorted(names, key=lambda value: (names[value].last, value))
+        for value in oldest[: MOST_NAMES // 8]:
+            del names[value]
+        self._out.counted["csq_state_evicted_total", ("labels",)] += MOST_NAMES // 8
+
+    def advance(self, now: float) -> None:
+        """Event time has come to `now`: nothing that happened until then can come, so the lease is extended."""
+        self._lease = max(self._lease, _after(now))
+
+    def drain(self) -> list[Port]:
+        """Return ports ``admitted`` (list), ``lease`` (POSIX seconds), ``seen`` (label -> name -> count), ``measured``.
+
+        Admissions come before the lease that covers them.
+        """
+        out: list[Port] = []
+        if self._fresh:
+            out.append(("admitted", self._fresh))
+            self._fresh = []
+        if self._lease != self._told_lease and self._lease > -math.inf:
+            out.append(("lease", self._lease))
+            self._told_lease = self._lease
+        if self._has_news:
+            seen = {label: {value: each.count for value, each in names.items()} for label, names in self._names.items()}
+            out.append(("seen", seen))
+            self._has_news = False
+        return out + self._out.drain()
+
+    def entries(self) -> int:
+        """Names admitted, and names watched."""
+        return len(self._admitted) + sum(map(len, self._names.values()))
+
+    def limit(self) -> int:
+        """Names admitted and watched at most."""
+        return sum(BOUNDS[label] + MOST_NAMES for label in self._names)
+
+    def state(self) -> dict[str, Any]:
+        """Versioned plain data."""
+        names = {
+            label: {value: (each.last, each.count, each.subjects.copy()) for value, each in names.items()}
+            for label, names in self._names.items()
+        }
+        admitted = [(each.label, each.value, each.since) for each in self._admitted.values()]
+        return {"v": self.version, "admitted": admitted, "names": names, "lease": self._lease}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`: admissions are handed out again, those of a label whose set is closed now are dropped."""
+        check_version(KEY, state, self.version)
+        for label, value, since in state["admitted"]:
+            if self._labels.of[label].is_open:
+                self._admit(Admitted(label, value, since))
+        for label, names in state["names"].items():
+            self._names[label] = {value: Sighting(*each) for value, each in names.items()}
+        if self._lease < math.inf:
+            self._lease = min(state["lease"], _after(state["lease"]))
+        self._has_news = True
+
+
+def _after(time: float) -> float:
+    """The end of the step after that of `time`."""
+    return (math.floor(time / STEP_SECONDS) + 2) * STEP_SECONDS

@@ -1,0 +1,53 @@
+"""Names that the settings do not know: admitted by event time alone, whatever the batches; what stays out is named."""
+
+import msgspec
+import pytest
+
+from flows.settings.load import load
+from operators.domain.stage.promise import PromisesParams, QueuePromise
+from operators.metrics.observe import Values
+from operators.simulator import SimulatorParams, simulate
+from tests.streams import ORIGIN, SERVICE, SETTINGS, deal, raws, run, told_apart
+
+AUTO = load(None, {})
+SHOP = SimulatorParams(events_per_second=4.0, late_share=0.0)
+DELIVERIES, _ = simulate(SHOP, 3_200)
+NAMES = (*SERVICE, "csq_agents", "csq_customers_at_risk")
+
+
+def rounds(values: Values) -> dict[str, float]:
+    """Reply rounds by queue."""
+    found: dict[str, float] = {}
+    for (queue, _, _), count in values["csq_reply_rounds_total"].items():
+        found[queue] = found.get(queue, 0.0) + count
+    return {queue: count for queue, count in found.items() if count}
+
+
+@pytest.fixture(scope="module")
+def whole() -> Values:
+    return run({ORIGIN: raws(DELIVERIES)}, settings=AUTO, batch_size=1_000).values
+
+
+def test_queues_of_any_name_get_series_of_their_own(whole: Values) -> None:
+    closed = rounds(run({ORIGIN: raws(DELIVERIES)}, settings=SETTINGS).values)
+    auto = rounds(whole)
+    assert auto.keys() == {*closed, "other"}
+    assert sum(auto.values()) == sum(closed.values())
+    assert all(auto[queue] <= closed[queue] for queue in closed)
+
+
+@pytest.mark.parametrize("batch_size", [300, 17])
+def test_when_a_name_is_admitted_does_not_depend_on_batches(whole: Values, batch_size: int) -> None:
+    other = run({ORIGIN: raws(DELIVERIES)}, settings=AUTO, batch_size=batch_size).values
+    assert told_apart(whole, other, NAMES) == []
+
+
+def test_nor_on_how_events_are_dealt_to_partitions(whole: Values) -> None:
+    assert told_apart(whole, run(deal(DELIVERIES, 3), settings=AUTO).values, NAMES) == []
+
+
+def test_a_queue_with_a_promise_is_in_from_the_first_event() -> None:
+    promises = PromisesParams(queues={"billing": QueuePromise(limit_seconds=60.0)})
+    values = run({ORIGIN: raws(DELIVERIES)}, settings=msgspec.structs.replace(AUTO, promises=promises)).values
+    closed = msgspec.structs.replace(SETTINGS, promises=promises)
+    assert rounds(values)["billing"] == rounds(run({ORIGIN: raws(DELIVERIES)}, settings=closed).values)["billing"]
