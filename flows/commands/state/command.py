@@ -232,7 +232,7 @@ def _given(file: Path, lines: IO[bytes]) -> Iterator[Given]:
 @_directory
 @click.option("--drop", nargs=2, metavar="LABEL NAME", help="Take an admitted name out; csq must not run on the store.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-@tells
+@with_clear_errors
 def labels(directory: Path, *, drop: tuple[str, str] | None, as_json: bool) -> None:
     """List the queues, channels and segments that were admitted, and those measured as `other`."""
     _manifest(directory)
