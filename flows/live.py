@@ -4,7 +4,6 @@
 view. With a `Place` among several, this process holds its share of the lanes.
 """
 
-import itertools
 import logging
 import math
 import os
@@ -28,6 +27,7 @@ from prometheus_client import CollectorRegistry
 from flows.host.cluster.place import ALONE, PeerLostError, ProcessPlace, check, place_in
 from flows.host.life import Life
 from flows.host.liveness import HeartbeatSource, LivenessClock
+from flows.host.readiness import Readiness
 from flows.host.recovery import check_runner, recovery_of, runner_seconds, store_errors
 from flows.host.shop import PAST_STEP, Shop
 from flows.host.signals import Signals
@@ -39,7 +39,6 @@ from flows.settings.load import load
 from flows.settings.model import Settings
 from operators.connectors.embedded import EmbeddedBroker
 from operators.connectors.kafka.connect import partitions_of
-from operators.connectors.kafka.errors import KafkaOutputError, missing_output
 from operators.connectors.kafka.models_topic import ModelsReader, ModelsSink, ensure
 from operators.connectors.kafka.params import topic_and_partition
 from operators.connectors.kafka.sink import KafkaSink
@@ -109,6 +108,7 @@ class Live:
             parts=self._parts if place.processes > 1 else None,
             tick_records=math.inf if self.broker is None else PAST_STEP,
         )
+        self.readiness = Readiness(self.here.models, self.stop, settings.kafka.delivery_seconds)
         self.registry: CollectorRegistry
         self.observer: Observer
         self.registry, self.observer = observer_of(settings, self.clock, settings.kafka.topics)
@@ -136,22 +136,11 @@ class Live:
         self.web = WebServer(app, settings.http.host, port, secured)
         self.shop = Shop(settings, self.stop) if self.broker is not None else None
         self.life = Life(settings, self.registry)
-        self._outputs_due: float | None = None
         self._why, self._failed = "the input ended", False
 
     def obstacles(self) -> list[str]:
         """Reasons why the process is not ready."""
-        reasons = []
-        if missing := self.here.models.missing():
-            reasons.append(f"models not loaded yet: {', '.join(missing)}")
-        if waits_for := self.here.models.waits_for:
-            reasons.append(f"processes that do not have all models yet: {', '.join(waits_for)}")
-        if not self.source.status.connected:
-            reasons.append(f"Kafka: {self.source.status.reason}")
-        reasons += itertools.starmap(missing_output, (self.source.status.missing_outputs or {}).items())
-        if self.stop.is_set():
-            reasons.append("stopping")
-        return reasons
+        return self.readiness.obstacles(self.source.status)
 
     def is_ready(self) -> bool:
         """Whether reading may begin: models are loaded, output topics exist, a simulated shop has written its past.
@@ -159,21 +148,10 @@ class Live:
         Raises:
             KafkaOutputError: an output topic does not exist after `kafka.delivery_seconds`.
         """
-        ready = self.here.models.complete() and (self.shop is None or self.shop.is_present.is_set())
-        if ready and self._outputs_exist():
+        has_past = self.shop is None or self.shop.is_present.is_set()
+        if has_past and self.readiness.may_read(self.source.status):
             self.life.resume(self.source.status.positions, self.here.models)
             return True
-        return False
-
-    def _outputs_exist(self) -> bool:
-        """Whether reading may begin; a topic that is deleted later ends the process with its first record."""
-        missing, seconds = self.source.status.missing_outputs, self.settings.kafka.delivery_seconds
-        if not missing:
-            return missing is not None
-        self._outputs_due = self._outputs_due or time.monotonic() + seconds
-        if time.monotonic() > self._outputs_due:
-            found = "\n".join(itertools.starmap(missing_output, missing.items()))
-            raise KafkaOutputError(f"{found}\nWaited for them for {seconds:g} s (kafka.delivery_seconds)")
         return False
 
     def observe_source(self, status: SourceStatus) -> None:
