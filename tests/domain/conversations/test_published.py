@@ -8,21 +8,24 @@ from msgspec import Raw
 
 from operators.domain.conversations.reading import Reading
 from operators.domain.conversations.stage import DAY, Conversations, ConversationsParams
-from operators.domain.models.satisfaction import Scorer, Table
+from operators.domain.models.satisfaction import MODEL, SatisfactionScorer, SatisfactionWeights
 from operators.domain.queues.stage import Queues, QueuesParams
+from operators.domain.stage.promise import Promises, PromisesParams, QueuePromise
 from operators.domain.time.lanes import Lanes
 from tests.builders import NAMES, Seen, play, rate, reads, say, step
 
-TABLE = Table()
+WEIGHTS = SatisfactionWeights()
+PROMISES = PromisesParams()
 LATER = 100_000.0
 
 
-def talks(**params: Any) -> Conversations:
-    return Conversations(ConversationsParams(**params), NAMES, Lanes(8), Scorer(lambda: TABLE).score_one)
+def talks(promises: PromisesParams = PROMISES, **params: Any) -> Conversations:
+    kept, score = Promises(promises), SatisfactionScorer({MODEL: WEIGHTS}).score_one
+    return Conversations(ConversationsParams(**params), NAMES, kept, Lanes(8), score)
 
 
-def after(*steps: Any, until: float = LATER, **params: Any) -> Seen:
-    return play(talks(**params), steps, until)
+def after(*steps: Any, until: float = LATER, promises: PromisesParams = PROMISES, **params: Any) -> Seen:
+    return play(talks(promises, **params), steps, until)
 
 
 def tone(value: float) -> Reading:
@@ -44,7 +47,7 @@ def test_a_reply_is_published_with_what_was_promised_and_kept() -> None:
         {**human, "reply_seconds": None, "first_response_seconds": None, "outcome": "missed"},
         {**human, "reply_seconds": 300.0, "first_response_seconds": None, "outcome": "missed"},
     ]
-    bots = after(say("customer", 0), say("bot", 3), queue_limits={"orders": 60.0}, until=10.0)
+    bots = after(say("customer", 0), say("bot", 3), promises=PromisesParams(queues={"orders": QueuePromise(limit_seconds=60.0)}), until=10.0)
     assert data(bots, "csq.reply.measured") == [
         {
             **human, "responder": "bot", "limit_seconds": 60.0,
@@ -103,7 +106,7 @@ def test_the_sentiment_of_a_turn_is_the_most_probable_class_and_of_two_the_more_
 
 def waits(seen: Seen, now: float) -> float:
     """The open waits that the queue shows."""
-    queues = Queues(QueuesParams())
+    queues = Queues(QueuesParams(), Promises(PROMISES))
     queues.settle(sorted(seen.queues, key=lambda fact: fact[0]))
     queues.advance(now)
     shown = {metric: value for _, values in queues.drain() for metric, _, value in values}
