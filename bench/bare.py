@@ -22,8 +22,9 @@ from operators.domain.conversations.reading import Turn
 from operators.domain.models.example import Example
 from operators.domain.models.holder import Models
 from operators.domain.models.registry import MODELS, training_of
+from operators.domain.stage.facts import Fact
 from operators.domain.stage.intake import Arrived, Intake
-from operators.domain.stage.stage import Fact, Measurement, Stage, take_due
+from operators.domain.stage.stage import Measurement, Stage, take_due
 from operators.domain.time.route import Chunk
 from operators.domain.time.watermark import Tick
 from operators.domain.wire.outgoing import Outgoing
@@ -89,7 +90,7 @@ class Bare:
         self._score = _function_of(lambda up: sentiment("sentiment", up, models))
         self._learners = {name: self._learner(name, models) for name in MODELS}
         self._conversations = Ordered(conversations_of(here)())
-        self._queues = Ordered(queues_of(settings)())
+        self._queues = Ordered(queues_of(here)())
         self._customers = Ordered(customers_of(here)())
         self._clear()
 

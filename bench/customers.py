@@ -70,7 +70,7 @@ def main() -> None:
 
 def take_snapshots(bare: Bare) -> int:
     """As a recovery store would have them, in bytes; records to which nothing happened lately are frozen by it."""
-    return sum(len(seal(stage.view())) for stage in bare.lane_stages())
+    return sum(len(seal(stage.snapshot())) for stage in bare.lane_stages())
 
 
 def ignore(_records: list[Outgoing]) -> None:

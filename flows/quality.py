@@ -96,7 +96,7 @@ def quality(flow: Dataflow, chunks: Stream[Chunk], process: Process) -> Quality:
         take_snapshots,
         process.name,
     )
-    loads = queues("queues", talks.queues, queues_of(settings), clock, take_snapshots)
+    loads = queues("queues", talks.queues, queues_of(process), clock, take_snapshots)
     people = customers("customers", talks.customers, customers_of(process), clock, take_snapshots)
 
     examples = op.merge("examples", talks.examples, people.examples)
@@ -129,10 +129,11 @@ def conversations_of(process: Process) -> Callable[[], Conversations]:
     )
 
 
-def queues_of(settings: Settings) -> Callable[[], Queues]:
+def queues_of(process: Process) -> Callable[[], Queues]:
     """Return what makes the queues of a lane."""
+    settings = process.settings
     promises = Promises(settings.promises)
-    return lambda: Queues(settings.queues, promises)
+    return lambda: Queues(settings.queues, promises, process.labels)
 
 
 def customers_of(process: Process) -> Callable[[], Customers]:

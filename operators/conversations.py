@@ -9,7 +9,8 @@ from bytewax.operators import KeyedStream
 from operators.domain.conversations.reading import Turn
 from operators.domain.conversations.stage import Conversations
 from operators.domain.models.example import Example
-from operators.domain.stage.stage import Fact, Measurement
+from operators.domain.stage.facts import Fact
+from operators.domain.stage.stage import Measurement
 from operators.domain.time.lanes import Lanes, queue_lanes
 from operators.domain.time.watermark import Tick
 from operators.domain.wire.outgoing import Outgoing
@@ -44,7 +45,7 @@ def conversations(
     conversation and the vectors and scores of its last turns, dropped after days of silence, bounded per lane. On
     resume: goes on exactly; an open wait that passed its limit meanwhile is missed as soon as time has come past it.
     """
-    out = lane_stage("lane", up, "conversations", build, clock, keep)
+    out = lane_stage("lane", up, build, clock, keep)
     return Talks(
         rekeyed_port("customers", out, "customers", lanes.names, lanes.count, process),
         rekeyed_port("queues", out, "queues", queue_lanes(lanes).names, lanes.count, process),

@@ -8,7 +8,8 @@ from bytewax.operators import KeyedStream
 
 from operators.domain.customers.stage import Customers
 from operators.domain.models.example import Example
-from operators.domain.stage.stage import Fact, Measurement
+from operators.domain.stage.facts import Fact
+from operators.domain.stage.stage import Measurement
 from operators.domain.time.watermark import Tick
 from operators.domain.wire.outgoing import Outgoing
 from operators.engine.lanes import keyed_port, lane_stage, port
@@ -37,7 +38,7 @@ def customers(
     measurements. State: a record per customer, dropped after a setting of silence, bounded per lane. On resume: goes on
     exactly; scores that wait for their label are kept with their inputs.
     """
-    out = lane_stage("lane", up, "customers", build, clock, keep)
+    out = lane_stage("lane", up, build, clock, keep)
     return People(
         keyed_port("examples", out, "examples"),
         port("published", out, "published"),

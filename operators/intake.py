@@ -7,9 +7,10 @@ from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream
 
 from operators.domain.stage.admission import KEY
+from operators.domain.stage.facts import Fact
 from operators.domain.stage.intake import Arrived, Intake, IntakeParams
 from operators.domain.stage.labels import Labels
-from operators.domain.stage.stage import Fact, Measurement
+from operators.domain.stage.stage import Measurement
 from operators.domain.time.lanes import Lanes
 from operators.domain.time.route import RawRecord
 from operators.domain.time.watermark import Tick
@@ -47,7 +48,7 @@ def intake(
     letters; measurements. State: the ids of a window of event time, bounded; they expire with it. On resume: repeats of
     what was read before are still known.
     """
-    out = lane_stage("lane", up, "intake", lambda: Intake(params, window, labels), clock, keep)
+    out = lane_stage("lane", up, lambda: Intake(params, window, labels), clock, keep)
     events, dead = lane_port("events", out, "events", 2), port("dead", out, "published")
     sightings = rekeyed_port("sightings", out, "labels", (KEY,), lanes.count, process)
     return Arrivals(events, sightings, dead, port("measured", out, "measured"))

@@ -10,8 +10,9 @@ from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream
 
 from operators.domain.stage.admission import Admission
+from operators.domain.stage.facts import Fact
 from operators.domain.stage.labels import AUTO, BOUNDS, Admitted, Labels
-from operators.domain.stage.stage import Fact, Measurement, Port
+from operators.domain.stage.stage import Measurement, Port
 from operators.domain.time.lanes import Lanes
 from operators.domain.time.watermark import Tick
 from operators.domain.wire.outgoing import Outgoing
@@ -45,7 +46,7 @@ def labels(
     measurements. State: the names admitted, and those seen with their last conversations; bounded. On resume:
     admissions are handed out again before any lane may settle anything.
     """
-    out = lane_stage("lane", up, "labels", lambda: Admission(names), clock, take_snapshots)
+    out = lane_stage("lane", up, lambda: Admission(names), clock, take_snapshots)
     report = NamesLog(names)
 
     def pick(items: list[tuple[str, Port]]) -> list[tuple[str, Any]]:

@@ -7,7 +7,8 @@ from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream
 
 from operators.domain.queues.stage import Queues
-from operators.domain.stage.stage import Fact, Measurement
+from operators.domain.stage.facts import Fact
+from operators.domain.stage.stage import Measurement
 from operators.domain.time.watermark import Tick
 from operators.domain.wire.outgoing import Outgoing
 from operators.engine.lanes import lane_stage, port
@@ -35,5 +36,5 @@ def queues(
     agents, service level). State: a record per queue: what is open, who is on shift, the forecast's models; a closed
     set, bounded. On resume: goes on exactly.
     """
-    out = lane_stage("lane", up, "queues", build, clock, keep)
+    out = lane_stage("lane", up, build, clock, keep)
     return Loads(port("dead", out, "published"), port("measured", out, "measured"))

@@ -5,14 +5,20 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Raw
 
 from operators.domain.conversations.reading import Reading
+from operators.domain.stage.facts import Fact
 from operators.domain.stage.labels import Labels, LabelsParams
-from operators.domain.stage.stage import Fact, Port, Stage
+from operators.domain.stage.stage import Port, Stage
 from operators.domain.wire import events
 from operators.domain.wire.events import TYPE_OF
 from operators.domain.wire.outgoing import DEADLETTERS
+
+StageT = TypeVar("StageT", bound=Stage)
 
 NAMES = Labels(LabelsParams(queues=("orders", "billing"), channels=("chat", "email"), segments=("regular", "vip")))
 """The closed sets of these tests, whatever the defaults are."""
@@ -150,8 +156,9 @@ class Seen:
         """(histogram or gauge, label values) -> values in their order."""
         self.published: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         """Stream -> events."""
-        self.customers: list[Fact] = []
-        self.queues: list[Fact] = []
+        self.customers: list[Any] = []
+        self.queues: list[Any] = []
+        """Facts for the lanes of customers and of queues."""
         self.examples: defaultdict[str, list[Any]] = defaultdict(list)
         self.dead: list[Any] = []
         self.events: list[Any] = []
@@ -191,16 +198,28 @@ class Seen:
         """Label values -> values of one histogram or gauge."""
         return {tuple(labels): values for (metric, *labels), values in self.samples.items() if metric == name}
 
-    def told(self, port: str, *kinds: str) -> list[Fact]:
-        """Facts of some kinds for `customers` or `queues`."""
-        return [fact for fact in getattr(self, port) if fact[3] in kinds]
+    def sent(self, *kinds: type[Fact]) -> list[Any]:
+        """Facts of some classes, those for customers first."""
+        return [fact for fact in [*self.customers, *self.queues] if type(fact) in kinds]
+
+
+def state_of(stage: Stage) -> dict[str, Any]:
+    """What a stage would store, decoded as plain data."""
+    state: dict[str, Any] = msgspec.msgpack.decode(msgspec.msgpack.encode(stage.snapshot()))
+    return state
+
+
+def restored(fresh: StageT, stage: Stage) -> StageT:
+    """A fresh stage with the stored state of another one."""
+    fresh.restore(Raw(msgspec.msgpack.encode(stage.snapshot())))
+    return fresh
 
 
 def play(stage: Stage, steps: Sequence[Any], until: float | None = None) -> Seen:
     """Let all steps arrive in the order given, settle them in the order of time, and let time come to `until`."""
     held: list[Fact] = []
     stage.arrive(steps, until or 0.0, held)
-    stage.settle(sorted(held, key=lambda fact: fact[:2]))
+    stage.settle(sorted(held, key=lambda fact: (fact.time, fact.name)))
     if until is not None:
         stage.advance(until)
     return Seen().take(stage.drain())

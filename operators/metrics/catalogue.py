@@ -421,10 +421,22 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
             SNAPSHOTS,
             STAGE,
         ),
+        _sum(
+            "csq_held_facts",
+            "facts",
+            "Facts held back until event time has passed them; grows while a partition stands still.",
+            STAGE,
+        ),
+        _counter(
+            "csq_early_facts_total",
+            "facts",
+            "Facts settled before event time had passed them, because a lane held more than 20,000; order is lost.",
+            STAGE,
+        ),
         _counter(
             "csq_stage_failures_total",
             "failures",
-            "Failures of a stage on a single item; a failed event or fact becomes a dead letter.",
+            "Failures of a stage on an item, which becomes a dead letter, or on a record's timer or score.",
             STAGE,
         ),
         _counter(

@@ -13,8 +13,9 @@ from bytewax.testing import TestingSink, TestingSource, cluster_main, run_main
 from hypothesis import given
 from hypothesis import strategies as st
 
+from operators.domain.stage.facts import Fact
 from operators.domain.stage.seal import seal, unseal
-from operators.domain.stage.stage import Fact, Port, Stage, StateVersionError, check_version
+from operators.domain.stage.stage import Port, Stage, StateVersionError, check_version
 from operators.domain.time.watermark import Tick
 from operators.domain.wire.events import AnyEvent
 from operators.domain.wire.outgoing import DEADLETTERS
@@ -23,8 +24,21 @@ from operators.engine.lanes import LaneLogic, lane_port, lane_stage, port, rekey
 from tests.builders import raw
 
 
+class Noted(Fact, frozen=True):
+    """A fact of these tests."""
+
+    what: str
+    parts: tuple[str, ...] = ()
+
+
+class StoredRecorder(msgspec.Struct):
+    log: list[Noted | float]
+
+
 class Recorder(Stage):
     """Notes down everything; fails on what is called bad."""
+
+    name = "recorder"
 
     def __init__(self) -> None:
         self.log: list[Any] = []
@@ -33,14 +47,14 @@ class Recorder(Stage):
 
     def arrive(self, items: Iterable[Any], now: float, held: list[Fact]) -> None:
         for item in items:
-            if item[2] == "bad arrival":
+            if not isinstance(item, Noted) or item.what == "bad arrival":
                 raise ValueError("geheim")
             self.arrivals += 1
             held.append(item)
 
-    def settle(self, facts: Iterable[Fact]) -> None:
+    def settle(self, facts: Iterable[Noted]) -> None:
         for fact in facts:
-            if fact[2] == "bad":
+            if fact.what == "bad":
                 raise KeyError("geheim")
             self.log.append(fact)
             self._out.append(("seen", fact))
@@ -63,24 +77,27 @@ class Recorder(Stage):
     def limit(self) -> int:
         return 100
 
-    def state(self) -> dict[str, Any]:
-        return {"v": 1, "log": list(self.log)}
+    def fact_types(self) -> tuple[type[Fact], ...]:
+        return (Noted,)
 
-    def restore(self, state: dict[str, Any]) -> None:
-        check_version("recorder", state, 1)
-        self.log = [tuple(entry) if isinstance(entry, list) else entry for entry in state["log"]]
+    def snapshot(self) -> dict[str, Any]:
+        return {"v": 1, "log": self.log}
+
+    def restore(self, stored: msgspec.Raw) -> None:
+        check_version("recorder", stored, 1)
+        self.log = list(msgspec.msgpack.decode(stored, type=StoredRecorder).log)
 
 
 def logic(stage: Stage | None = None, resume: bytes | None = None, *, keep: bool = True) -> LaneLogic:
-    return LaneLogic("recorder", "0", stage or Recorder(), lambda: 1_000.0, resume, keep=keep)
+    return LaneLogic("0", stage or Recorder(), lambda: 1_000.0, resume, keep=keep)
 
 
 def tick(time: float) -> Tick:
     return Tick("up", time, 1, 1)
 
 
-def fact(time: float, what: str = "x", name: str = "e") -> Fact:
-    return (time, name, what)
+def fact(time: float, what: str = "x", name: str = "e") -> Noted:
+    return Noted(time, name, what)
 
 
 def handed(ports: Iterable[Port], name: str) -> list[Any]:
@@ -166,13 +183,13 @@ def test_whatever_the_batches_what_is_settled_is_sorted(
     adapter = logic(stage)
     last = -1.0
     for time in times:  # all facts up to a tick arrive before it, in any order and batches
-        due = [one for one in facts if last < one[0] <= time] if time < 99 else [one for one in facts if one[0] > last]
+        due = [one for one in facts if last < one.time <= (time if time < 99 else 1e9)]
         random.shuffle(due)
         cut = random.randint(0, len(due))
         adapter.on_batch([due[:cut]])
         adapter.on_batch([due[cut:], tick(time)])
         last = time
-    assert sorted(facts) == [entry for entry in stage.log if isinstance(entry, tuple)]
+    assert sorted(facts, key=lambda one: (one.time, one.name)) == [one for one in stage.log if isinstance(one, Noted)]
 
 
 # ---- what fails
@@ -185,7 +202,10 @@ def test_an_item_on_which_a_stage_fails_becomes_a_dead_letter_and_the_rest_goes_
     out = list(logic(stage).on_batch([[fact(1.0), fact(2.0, "bad arrival"), fact(3.0)], tick(9.0)])[0])
     assert stage.log == [fact(1.0), fact(3.0), 9.0]
     ((dead,),) = handed(out, "published")
-    assert (dead.stream, json.loads(dead.value)) == (DEADLETTERS, [2.0, "e", "bad arrival"])
+    assert (dead.stream, json.loads(dead.value)) == (
+        DEADLETTERS,
+        {"fact": "Noted", "time": 2.0, "name": "e", "what": "bad arrival", "parts": []},
+    )
     assert dict(dead.headers)["reason"] == "stage_failed"
     assert dict(dead.headers)["detail"] == "stage recorder: ValueError; see the log"
     counts = measured(out)
@@ -194,7 +214,7 @@ def test_an_item_on_which_a_stage_fails_becomes_a_dead_letter_and_the_rest_goes_
 
 
 def test_a_raw_record_on_which_a_stage_fails_is_kept_as_it_was_read(caplog: pytest.LogCaptureFixture) -> None:
-    ((dead,),) = handed(logic(Fails()).on_batch([[(b"raw", "csq.events[2]", 17)]])[0], "published")
+    ((dead,),) = handed(logic(FailsOnArrival()).on_batch([[(b"raw", "csq.events[2]", 17)]])[0], "published")
     headers = dict(dead.headers)
     assert (dead.value, headers["origin"], headers["position"]) == (b"raw", "csq.events[2]", "17")
     assert "stage" not in headers
@@ -203,7 +223,7 @@ def test_a_raw_record_on_which_a_stage_fails_is_kept_as_it_was_read(caplog: pyte
 def test_an_event_on_which_a_stage_fails_is_kept_as_it_came_and_named(caplog: pytest.LogCaptureFixture) -> None:
     value = raw("csq.message.created")
     event = msgspec.json.decode(value, type=AnyEvent)
-    ((dead,),) = handed(logic(Fails()).on_batch([[(1.0, "shop/1 e1", event, None)]])[0], "published")
+    ((dead,),) = handed(logic(FailsOnArrival()).on_batch([[(1.0, "shop/1 e1", event, None)]])[0], "published")
     assert msgspec.json.decode(dead.value, type=AnyEvent) == event
     headers = dict(dead.headers)
     assert (headers["origin"], headers["position"], headers["stage"]) == ("recorder", "shop/1 e1", "recorder")
@@ -216,7 +236,7 @@ def test_a_fact_on_which_a_stage_fails_becomes_a_dead_letter_and_the_rest_goes_o
     facts = [fact(1.0, "bad"), fact(2.0), fact(3.0, "bad"), fact(4.0), fact(5.0, "bad")]
     out = list(logic(stage).on_batch([facts, tick(9.0)])[0])
     assert stage.log == [fact(2.0), fact(4.0), 9.0]
-    assert [json.loads(dead.value)[0] for (dead,) in handed(out, "published")] == [1.0, 3.0, 5.0]
+    assert [json.loads(dead.value)["time"] for (dead,) in handed(out, "published")] == [1.0, 3.0, 5.0]
     assert len(caplog.records) == 3
 
 
@@ -226,11 +246,11 @@ def test_no_header_of_a_dead_letter_carries_what_the_error_says(caplog: pytest.L
 
 
 def test_what_cannot_be_written_as_json_becomes_a_dead_letter_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
-    ((dead,),) = handed(logic().on_batch([[(1.0, object(), "bad arrival")]])[0], "published")
+    ((dead,),) = handed(logic().on_batch([[(1.0, object(), b"\xff")]])[0], "published")
     assert dead.value
 
 
-class Fails(Recorder):
+class FailsOnArrival(Recorder):
     def arrive(self, items: Any, now: float, held: list[Any]) -> None:
         for _ in items:
             raise ValueError("geheim")
@@ -271,9 +291,9 @@ def test_a_snapshot_is_msgpack_of_plain_data() -> None:
     adapter = logic()
     adapter.on_batch([[fact(1.0)], tick(2.0), [fact(3.0)]])
     assert unseal(adapter.snapshot(), "recorder") == {
-        "v": 1,
-        "stage": {"v": 1, "log": [[1.0, "e", "x"], 2.0]},
-        "held": [[3.0, "e", "x"]],
+        "v": 2,
+        "stage": {"v": 1, "log": [["Noted", 1.0, "e", "x", []], 2.0]},
+        "held": [["Noted", 3.0, "e", "x", []]],
         "reached": 2.0,
     }
 
@@ -289,11 +309,11 @@ def test_later_changes_do_not_show_in_a_snapshot() -> None:
 
 def test_a_lane_resumes_with_what_was_held_and_the_time_that_was_reached() -> None:
     first, stage = logic(), Recorder()
-    first.on_batch([[fact(5.0), (6.0, "e", "x", ("solved", "orders"))], tick(2.0)])
+    first.on_batch([[fact(5.0), Noted(6.0, "e", "x", ("solved", "orders"))], tick(2.0)])
     resumed = logic(stage, first.snapshot())
     assert handed(resumed.on_batch([tick(1.0), tick(2.0)])[0], "tick") == []
     resumed.on_batch([tick(9.0)])
-    assert stage.log == [2.0, fact(5.0), (6.0, "e", "x", ("solved", "orders")), 9.0]
+    assert stage.log == [2.0, fact(5.0), Noted(6.0, "e", "x", ("solved", "orders")), 9.0]
 
 
 @given(
@@ -318,7 +338,7 @@ def test_a_lane_cut_anywhere_goes_on_as_if_nothing_had_been(values: list[Any], c
 
 
 def test_a_state_of_another_version_is_refused_with_what_to_do() -> None:
-    state = seal({"v": 1, "stage": {"v": 7, "log": []}, "held": [], "reached": None})
+    state = seal({"v": 2, "stage": {"v": 7, "log": []}, "held": [], "reached": None})
     with pytest.raises(
         StateVersionError, match=r"stage recorder: version 7 found, 1 expected; start with the release that wrote it"
     ):
@@ -343,7 +363,7 @@ def test_entries_are_told_when_they_changed_and_the_time_of_a_snapshot_once() ->
 def graph(values: list[Any], found: list[Any]) -> Dataflow:
     flow = Dataflow("test")
     up = op.input("in", flow, TestingSource(values, batch_size=2))
-    out = lane_stage("lane", up, "recorder", Recorder, lambda: 0.0, True)
+    out = lane_stage("lane", up, Recorder, lambda: 0.0, True)
     op.output("out", port("seen", out, "seen"), TestingSink(found))
     return flow
 
@@ -359,7 +379,7 @@ def test_lanes_are_settled_apart_in_one_worker_and_in_two(workers: int) -> None:
         run_main(flow)
     else:
         cluster_main(flow, [], 0, worker_count_per_proc=2, epoch_interval=timedelta(seconds=10))
-    assert sorted(entry[0] for entry in found if isinstance(entry, tuple)) == [1.0, 1.5, 2.0]
+    assert sorted(entry.time for entry in found if isinstance(entry, Noted)) == [1.0, 1.5, 2.0]
     assert found.index(fact(1.0)) < found.index(fact(2.0))
     assert found.count("end") == 2
 
@@ -368,7 +388,7 @@ def test_ports_carry_what_is_theirs_and_ticks_stay_in_line() -> None:
     ports = [("0", ("events", [1])), ("0", ("tick", 5.0)), ("1", ("published", "d")), ("1", ("events", [2]))]
     flow, found, dead = Dataflow("test"), list[Any](), list[Any]()
     up = op.input("in", flow, TestingSource(ports))
-    op.output("take_events", lane_port("events", up, "events"), TestingSink(found))
+    op.output("take_events", lane_port("events", up, "events", 1), TestingSink(found))
     op.output("take_dead", port("dead", up, "published"), TestingSink(dead))
     run_main(flow)
     assert found == [("0", [1]), ("0", tick(5.0)), ("1", [2])]

@@ -1,4 +1,4 @@
-"""Which dead letters somebody asks for, and how they are counted and shown. Knows no command and no broker."""
+"""Selecting dead letters, counting and showing them; without commands and brokers."""
 
 import heapq
 import re
@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from operators.connectors.files.letters import Identity, Letter, Receipt
 
 UNKNOWN = "-"
-"""Source or hour of a letter that does not tell."""
+"""Source or hour of a letter that has none."""
 SOURCES = 1_000
-"""Sources counted one by one; whoever invents them without end is counted under `OTHERS`."""
+"""Sources counted one by one; further ones are counted under `OTHERS`."""
 OTHERS = "(others)"
 SHOWN_LETTERS = 120
 """Characters of a source or an id that are shown."""
@@ -76,7 +76,7 @@ class Wanted(NamedTuple):
 
     reasons: frozenset[str] = frozenset()
     since: float | None = None
-    """POSIX seconds; letters that tell no time are then not wanted."""
+    """POSIX seconds; letters without a time are then not wanted."""
     source: str | None = None
 
     def takes(self, letter: Letter) -> bool:
@@ -87,7 +87,7 @@ class Wanted(NamedTuple):
             time = letter.time()
             if time is None or time < self.since:
                 return False
-        return self.source is None or self.source == letter.told().source
+        return self.source is None or self.source == letter.envelope().source
 
 
 def parse_since(text: str, now: float) -> float:
@@ -116,7 +116,8 @@ def parse_since(text: str, now: float) -> float:
 class Line(NamedTuple):
     """A letter in a list: the newest are kept, and no raw bytes with them."""
 
-    time: float
+    time: float | None
+    """POSIX seconds; `None` without a time."""
     place: str
     id: str
     reason: str
@@ -158,7 +159,7 @@ class Census:
         if self._limit:
             at = float("-inf") if time is None else time
             line = Line(
-                at,
+                time,
                 letter.place,
                 printable(letter.id),
                 printable(letter.reason),
@@ -195,7 +196,7 @@ class Census:
                 {
                     "place": line.place,
                     "id": line.id,
-                    "time": None if line.time == float("-inf") else iso(line.time),
+                    "time": None if line.time is None else iso(line.time),
                     "reason": line.reason,
                     "detail": line.detail,
                     "source": line.source,
@@ -208,7 +209,7 @@ class Census:
 
 def source_of(letter: Letter) -> str:
     """The `source` that the event names, safe to show."""
-    source = letter.told().source
+    source = letter.envelope().source
     return printable(source)[:SHOWN_LETTERS] if isinstance(source, str) and source else UNKNOWN
 
 

@@ -1,27 +1,47 @@
-"""The course of a conversation: what each thing that happens in it does to its record, and what is told about it.
-
-Things come in the order of event time, as facts
-``(time, name, kind, conversation id, customer id, channel, queue, a, b)``.
-"""
+"""The course of a conversation: how each fact changes its record, and what it reports to queues and customers."""
 
 from collections.abc import Callable
 from typing import Any, Literal
 
+from operators.domain.conversations.facts import (
+    AgentAssigned,
+    AgentReplied,
+    BotHandedOff,
+    BotReplied,
+    ConversationFact,
+    ConversationStarted,
+    CustomerGaveUp,
+    CustomerSpoke,
+    IssueReopened,
+    IssueResolved,
+    RatingGiven,
+)
 from operators.domain.conversations.record import ConversationRecord
 from operators.domain.models.example import Example
+from operators.domain.stage import facts
 from operators.domain.stage.feedback import SATISFACTION_KINDS, label_of
 from operators.domain.stage.labels import OTHER, Labels
 from operators.domain.stage.promise import Promises
-from operators.domain.stage.stage import Fact, Outbox
+from operators.domain.stage.stage import Handlers, Outbox
 from operators.domain.time.lanes import Lanes, queue_lanes
 from operators.domain.wire.outgoing import ReplyMeasured, Responder, SatisfactionScored, publish
 
 ScoreSatisfaction = Callable[..., tuple[float | None, dict[str, float | None]]]
-"""What `Record.talk` tells -> S (0..5, or `None`) and its parts by name."""
+"""Takes `ConversationRecord.satisfaction_inputs`; returns S (0..5, or `None`) and its parts by name."""
 
 
 class Course:
-    """What happens in the conversations of one lane; what it has to say goes to `out`."""
+    """Applies facts to the records of one lane; what follows from them goes to `out`.
+
+    Args:
+        promises: the reply limits by queue and channel.
+        labels: the names that have series of their own.
+        lanes: the lanes that facts are sent to.
+        score: the satisfaction model.
+        out: counts, measurements, published events, and facts for the lanes of queues and customers.
+        attempt: as `Stage.attempt`.
+        version: number of examples that the satisfaction model has learned from.
+    """
 
     def __init__(
         self,
@@ -30,88 +50,103 @@ class Course:
         lanes: Lanes,
         score: ScoreSatisfaction,
         out: Outbox,
+        attempt: Callable[..., None],
         version: Callable[[], int] = lambda: 0,
     ) -> None:
         self.promises = promises
         self._labels = labels
         self._lane_of, self._queue_lane_of = lanes.of, queue_lanes(lanes).of
         self._score_satisfaction = score
+        self._attempt = attempt
         self._version = version
         self._out = out
         self._for_queues, self._for_customers = out.to["queues"], out.to["customers"]
-        self.steps: dict[str, Callable[[ConversationRecord, Fact], None]] = {
-            "opened": self._opened,
-            "assigned": self._assigned,
-            "handoff": self._handed_off,
-            "customer": self._customer_said,
-            "agent": self._human_said,
-            "bot": self._bot_said,
-            "resolved": self._resolved,
-            "reopened": self._reopened,
-            "abandoned": self._abandoned,
-        }
+        self.handlers = Handlers(
+            "conversations",
+            {
+                ConversationStarted: self._started,
+                AgentAssigned: self._assigned,
+                BotHandedOff: self._handed_off,
+                CustomerSpoke: self._customer_spoke,
+                AgentReplied: self._agent_replied,
+                BotReplied: self._bot_replied,
+                IssueResolved: self._resolved,
+                IssueReopened: self._reopened,
+                CustomerGaveUp: self._gave_up,
+            },
+        )
+        """(record, fact) -> None, by class of fact."""
 
-    def _limit_of(self, record: ConversationRecord) -> float:
-        """Seconds this customer may wait for a reply."""
+    def limit_of(self, record: ConversationRecord) -> float:
+        """Return the reply limit of a conversation, in seconds."""
         return self.promises.of(record.queue, record.channel).limit_seconds
 
-    # ---- beginning, moving
+    def to_queue(self, fact: facts.QueueFact) -> None:
+        """Send a fact to the lane of its queue."""
+        self._for_queues[self._queue_lane_of(fact.queue)].append(fact)
 
-    def begin(self, record: ConversationRecord, fact: Fact) -> None:
-        """A conversation shows for the first time."""
-        time, name, _, conversation_id = fact[:4]
-        self._tell_queue(record, time, name, "opened", conversation_id)
-        self._tell_customer(time, name, record.customer_id, "opened", conversation_id)
+    def _to_customer(self, fact: facts.CustomerFact) -> None:
+        self._for_customers[self._lane_of(fact.customer_id)].append(fact)
 
-    def move(self, record: ConversationRecord, fact: Fact, queue: str) -> None:
-        """The conversation goes to another queue, and takes its wait along."""
-        time, name, _, conversation_id = fact[:4]
-        since = record.rounds.waiting_since
+    # ---- start, transfer
+
+    def begin(self, record: ConversationRecord, fact: ConversationFact) -> None:
+        """Report a conversation that was not known before."""
+        self.to_queue(facts.ConversationEntered(fact.time, fact.name, record.queue, fact.conversation_id))
+        self._to_customer(facts.ContactBegan(fact.time, fact.name, record.customer_id, fact.conversation_id))
+
+    def move(self, record: ConversationRecord, fact: ConversationFact, queue: str) -> None:
+        """Move a conversation with its open wait to another queue."""
+        time, name, conversation_id = fact.time, fact.name, fact.conversation_id
         if record.open:
-            self._tell_queue(record, time, name, "closed", conversation_id, "moved")
-        if since is not None:
-            self._tell_queue(record, time, name, "ended", conversation_id)
+            self.to_queue(facts.ConversationExited(time, name, record.queue, record.channel, conversation_id, "moved"))
+        if record.rounds.waiting_since is not None:
+            self.to_queue(facts.WaitEnded(time, name, record.queue, conversation_id, None))
         record.queue = queue
+        self.enter_queue(record, conversation_id, time, name)
+
+    def enter_queue(self, record: ConversationRecord, conversation_id: str, time: float, name: str) -> None:
+        """Report a conversation that is under way to its queue."""
         if record.open:
-            self._tell_queue(record, time, name, "opened", conversation_id)
+            self.to_queue(facts.ConversationEntered(time, name, record.queue, conversation_id))
         if record.handling_from is not None:
-            self._tell_queue(record, time, name, "assigned", conversation_id)
+            self.to_queue(facts.ConversationTaken(time, name, record.queue, conversation_id))
+        since = record.rounds.waiting_since
         if since is not None:
-            self._tell_queue(record, since, name, "waiting", conversation_id)
+            self.to_queue(facts.WaitBegan(since, name, record.queue, conversation_id))
 
-    def _opened(self, record: ConversationRecord, fact: Fact) -> None:
-        """The opening itself says when; a message may have been sooner."""
-        record.opened_at, record.opening_known = fact[0], True
+    def _started(self, record: ConversationRecord, fact: ConversationStarted) -> None:
+        """Take the time of the opening; that of an earlier message does not count any more."""
+        record.opened_at, record.opening_known = fact.time, True
 
-    def _assigned(self, record: ConversationRecord, fact: Fact) -> None:
-        time, name, _, conversation_id = fact[:4]
+    def _assigned(self, record: ConversationRecord, fact: AgentAssigned) -> None:
         if record.handling_from is None:
-            record.handling_from = time
-        self._tell_queue(record, time, name, "assigned", conversation_id)
+            record.handling_from = fact.time
+        self.to_queue(facts.ConversationTaken(fact.time, fact.name, record.queue, fact.conversation_id))
 
-    def _handed_off(self, record: ConversationRecord, fact: Fact) -> None:
+    def _handed_off(self, record: ConversationRecord, fact: BotHandedOff) -> None:
         record.handoffs += 1
-        record.rounds.handed_off(fact[0])
+        record.rounds.handed_off(fact.time)
 
     # ---- messages
 
-    def _customer_said(self, record: ConversationRecord, fact: Fact) -> None:
-        time, name, _, conversation_id, _, channel, queue, polarity, (question, counted) = fact
-        if counted is not None:
-            where = self._labels.queues.at(queue, time), self._labels.channels.at(channel, time)
-            self._out.counted["csq_turns_total", (*where, *counted)] += 1
+    def _customer_spoke(self, record: ConversationRecord, fact: CustomerSpoke) -> None:
+        time, name, polarity = fact.time, fact.name, fact.polarity
+        if fact.sentiment is not None:
+            queue, channel = self._labels.queues.at(fact.queue, time), self._labels.channels.at(fact.channel, time)
+            self._out.counted["csq_turns_total", (queue, channel, fact.language, fact.sentiment)] += 1
         if polarity is not None:
-            record.felt(polarity)
-        self._tell_customer(time, name, record.customer_id, "said", polarity, question)
+            record.add_mood(polarity)
+        self._to_customer(facts.MessageRead(time, name, record.customer_id, polarity, fact.question))
         if record.rounds.customer_said(time):
             record.waiting_name = name
             record.round_count += 1
-            self._tell_queue(record, time, name, "waiting", conversation_id)
+            self.to_queue(facts.WaitBegan(time, name, record.queue, fact.conversation_id))
 
-    def _human_said(self, record: ConversationRecord, fact: Fact) -> None:
-        time, name, _, conversation_id, _, _, _, tone, _ = fact
-        if tone is not None:
-            record.tone_sum += tone
+    def _agent_replied(self, record: ConversationRecord, fact: AgentReplied) -> None:
+        time, name = fact.time, fact.name
+        if fact.tone is not None:
+            record.tone_sum += fact.tone
             record.tone_count += 1
         if record.handling_from is None:
             record.handling_from = time
@@ -126,132 +161,159 @@ class Course:
         self._out.measured.append(("csq_reply_seconds", (record.queue, record.channel, "human"), reply))
         if not missed:
             self._out.counted["csq_reply_rounds_total", (record.queue, record.channel, "met")] += 1
-        self._tell_queue(record, time, name, "replied", conversation_id, (reply, not missed))
-        self._tell_customer(time, name, record.customer_id, "waited", reply)
-        self._publish_reply(record, fact, "human", reply, first, "missed" if missed else "met")
+        self.to_queue(
+            facts.WaitAnswered(time, name, record.queue, record.channel, fact.conversation_id, reply, met=not missed)
+        )
+        self._to_customer(facts.ReplyReceived(time, name, record.customer_id, reply))
+        outcome: Literal["missed", "met"] = "missed" if missed else "met"
+        self._publish_reply(record, fact.conversation_id, time, name, "human", reply, first, outcome)
 
-    def _bot_said(self, record: ConversationRecord, fact: Fact) -> None:
-        reply, first = record.rounds.bot_said(fact[0])
+    def _bot_replied(self, record: ConversationRecord, fact: BotReplied) -> None:
+        reply, first = record.rounds.bot_said(fact.time)
         if first is not None:
             self._out.measured.append(("csq_first_response_seconds", (record.queue, record.channel, "bot"), first))
         if reply is not None:
             self._out.measured.append(("csq_reply_seconds", (record.queue, record.channel, "bot"), reply))
-            self._publish_reply(record, fact, "bot", reply, first, None)
+            self._publish_reply(record, fact.conversation_id, fact.time, fact.name, "bot", reply, first, None)
 
     def miss(self, record: ConversationRecord, conversation_id: str, time: float) -> None:
-        """The limit of the open round has passed."""
+        """Report that the open round passed its limit at `time`."""
         name = f"{record.waiting_name}~missed"  # the message itself has caused other events already
         self._out.counted["csq_reply_rounds_total", (record.queue, record.channel, "missed")] += 1
-        self._tell_queue(record, time, name, "missed", conversation_id)
-        self._tell_customer(time, name, record.customer_id, "missed")
-        self._publish_reply(record, (time, name, "", conversation_id), "human", None, None, "missed")
+        self._to_customer(facts.WaitMissed(time, name, record.customer_id))
+        self._publish_reply(record, conversation_id, time, name, "human", None, None, "missed")
 
     def _publish_reply(
         self,
         record: ConversationRecord,
-        fact: Fact,
+        conversation_id: str,
+        time: float,
+        name: str,
         responder: Responder,
         reply: float | None,
         first: float | None,
         outcome: Literal["met", "missed"] | None,
     ) -> None:
-        time, name, _, conversation_id = fact[:4]
-        limit = self._limit_of(record)
+        limit = self.limit_of(record)
         where = (conversation_id, record.customer_id, record.queue, record.channel)
         data = ReplyMeasured(*where, responder, reply, first, limit, outcome)
         self._out.published.append(publish(data, name, time, conversation_id))
 
-    # ---- the end, and what comes after it
+    # ---- the end, and after it
 
-    def _resolved(self, record: ConversationRecord, fact: Fact) -> None:
-        time, name, _, conversation_id = fact[:4]
-        record.resolved_last = time
+    def _resolved(self, record: ConversationRecord, fact: IssueResolved) -> None:
+        record.resolved_last = fact.time
         if record.resolved_first is None:
-            record.resolved_first = time
-            seconds = time - record.opened_at
+            record.resolved_first = fact.time
+            seconds = fact.time - record.opened_at
             self._out.measured.append(("csq_resolution_seconds", (record.queue, record.channel), seconds))
         if not record.open:
             self._end_round(record, fact)
             return
-        outcome = fact[7] or "solved"
+        outcome = fact.outcome or "solved"
         self._close(record, fact, outcome)
-        kind = "resolved_again" if record.reopenings else "resolved"
-        self._tell_customer(time, name, record.customer_id, kind, conversation_id, (outcome, record.queue))
+        self._to_customer(
+            facts.ContactResolved(
+                fact.time,
+                fact.name,
+                record.customer_id,
+                fact.conversation_id,
+                outcome,
+                record.queue,
+                again=record.reopenings > 0,
+            )
+        )
 
-    def _abandoned(self, record: ConversationRecord, fact: Fact) -> None:
+    def _gave_up(self, record: ConversationRecord, fact: CustomerGaveUp) -> None:
         if not record.open:
             self._end_round(record, fact)
             return
         self._close(record, fact, "unsolved" if record.rounds.waiting_since is None else "abandoned")
-        self._tell_customer(fact[0], fact[1], record.customer_id, "abandoned", fact[3])
+        self._to_customer(facts.ContactAbandoned(fact.time, fact.name, record.customer_id))
 
-    def _close(self, record: ConversationRecord, fact: Fact, outcome: str) -> None:
-        time, name, _, conversation_id = fact[:4]
+    def _close(self, record: ConversationRecord, fact: ConversationFact, outcome: str) -> None:
         record.open, record.outcome = False, outcome
         self._out.counted["csq_conversations_total", (record.queue, record.channel, outcome)] += 1
-        self._score(record, fact)
+        self._attempt(self._score, record, fact)
         self._end_round(record, fact)
         if record.handling_from is not None:
-            handled = time - record.handling_from
+            handled = fact.time - record.handling_from
             record.handling_from = None
             self._out.measured.append(("csq_handle_seconds", (record.queue, record.channel), handled))
-            self._tell_queue(record, time, name, "handled", conversation_id, handled)
-        self._tell_queue(record, time, name, "closed", conversation_id, outcome)
+            self.to_queue(facts.ConversationHandled(fact.time, fact.name, record.queue, handled))
+        self.to_queue(
+            facts.ConversationExited(fact.time, fact.name, record.queue, record.channel, fact.conversation_id, outcome)
+        )
 
-    def _end_round(self, record: ConversationRecord, fact: Fact) -> None:
-        """The end of a conversation ends a round without an answer."""
-        waited = record.rounds.closed(fact[0])
+    def _end_round(self, record: ConversationRecord, fact: ConversationFact) -> None:
+        """End the open round without an answer, as the conversation ends."""
+        waited = record.rounds.closed(fact.time)
         if waited is not None:
-            self._tell_queue(record, fact[0], fact[1], "ended", fact[3], waited)
+            self.to_queue(facts.WaitEnded(fact.time, fact.name, record.queue, fact.conversation_id, waited))
 
-    def _reopened(self, record: ConversationRecord, fact: Fact) -> None:
+    def _reopened(self, record: ConversationRecord, fact: IssueReopened) -> None:
         if record.open:
             return
-        time, name, _, conversation_id = fact[:4]
         record.open, record.outcome, record.satisfaction = True, None, None
         record.reopenings += 1
-        record.rounds.reopened(time)
+        record.rounds.reopened(fact.time)
         self._out.counted["csq_conversations_total", (record.queue, record.channel, "reopened")] += 1
-        self._tell_queue(record, time, name, "reopened", conversation_id)
-        self._tell_customer(time, name, record.customer_id, "reopened", conversation_id)
+        self.to_queue(facts.ConversationReentered(fact.time, fact.name, record.queue, fact.conversation_id))
+        self._to_customer(facts.ContactReopened(fact.time, fact.name, record.customer_id, fact.conversation_id))
 
-    def rate(self, record: ConversationRecord, fact: Fact) -> None:
-        """A rating: ``(time, name, "rated", conversation id, kind, share of its scale, attitude, customer id)``.
+    def drop(self, record: ConversationRecord, conversation_id: str, time: float) -> None:
+        """Report that a record is dropped to the queue that counts it as open or waiting."""
+        if record.rounds.waiting_since is not None:
+            self.to_queue(facts.WaitEnded(time, conversation_id, record.queue, conversation_id, None))
+        if record.open:
+            self.to_queue(
+                facts.ConversationExited(time, conversation_id, record.queue, record.channel, conversation_id, "gone")
+            )
+        if record.resolved_last is not None:
+            seconds = record.resolved_last - record.opened_at
+            self._out.measured.append(("csq_last_resolution_seconds", (record.queue, record.channel), seconds))
 
-        What is not there is `None`.
-        """
-        time, name, _, _, kind, share, attitude, customer_id = fact
-        self._out.counted["csq_feedback_total", (kind, record.queue, label_of(kind, share))] += 1
-        customer_id = record.customer_id or customer_id
+    # ---- ratings, satisfaction
+
+    def rate(self, record: ConversationRecord, fact: RatingGiven) -> None:
+        """Count a rating of a conversation and judge its S by it."""
+        self._out.counted["csq_feedback_total", (fact.kind, record.queue, label_of(fact.kind, fact.share))] += 1
+        customer_id = record.customer_id or fact.customer_id
         if customer_id:
-            self._tell_customer(time, name, customer_id, "rated", share)
-        if kind in SATISFACTION_KINDS:
-            record.rating = (share * 5, time)
+            self._to_customer(facts.RatingReceived(fact.time, fact.name, customer_id, fact.share))
+        if fact.kind in SATISFACTION_KINDS:
+            record.rating = (fact.share * 5, fact.time)
             if record.satisfaction is None and record.seen:
-                self._score(record, fact)  # before its own attitude is known: that would be looking ahead
+                self._attempt(self._score, record, fact)  # without its own attitude: that would be looking ahead
             else:
                 self._judge(record)
-        if attitude is not None:
-            record.attitude = attitude
+        if fact.attitude is not None:
+            record.attitude = fact.attitude
 
-    def _score(self, record: ConversationRecord, fact: Fact) -> None:
+    def rate_elsewhere(self, time: float, name: str, kind: str, share: float, customer_id: str | None) -> None:
+        """Count a rating that belongs to no conversation (of a product, for example)."""
+        self._out.counted["csq_feedback_total", (kind, OTHER, label_of(kind, share))] += 1
+        if customer_id is not None:
+            self._to_customer(facts.RatingReceived(time, name, customer_id, share))
+
+    def _score(self, record: ConversationRecord, fact: ConversationFact | RatingGiven) -> None:
         """Publish S of the conversation as it stands; a rating that came before judges it."""
-        time, name, _, conversation_id = fact[:4]
-        score, parts = self._score_satisfaction(**record.talk(time, self._limit_of(record)))
+        inputs: dict[str, Any] = record.satisfaction_inputs(fact.time, self.limit_of(record))
+        score, parts = self._score_satisfaction(**inputs)
         if score is None:
             return
-        record.satisfaction = (score, list(parts.values()), time)
+        where = (fact.conversation_id, record.customer_id, record.queue, record.channel)
+        data = SatisfactionScored(*where, score, parts, record.mood_shift(), record.outcome, self._version())
+        self._out.published.append(publish(data, fact.name, fact.time, fact.conversation_id))
+        record.satisfaction = (score, list(parts.values()), fact.time)
         self._out.measured.append(("csq_satisfaction_score", (record.queue, record.channel), score))
         self._out.measured += [
             ("csq_satisfaction_part", (record.queue, part), value) for part, value in parts.items() if value is not None
         ]
-        where = (conversation_id, record.customer_id, record.queue, record.channel)
-        data = SatisfactionScored(*where, score, parts, record.shift(), record.outcome, self._version())
-        self._out.published.append(publish(data, name, time, conversation_id))
         self._judge(record)
 
     def _judge(self, record: ConversationRecord) -> None:
-        """A published S and a rating meet, whichever came first: once."""
+        """Make an example of a published S and a rating, whichever came first: once."""
         if record.satisfaction is None or record.rating is None:
             return
         score, parts, scored_at = record.satisfaction
@@ -259,28 +321,3 @@ class Course:
         record.rating = None
         example = Example(parts, score, rating, 1.0, max(rated_at - scored_at, 0.0))
         self._out.to["examples"]["satisfaction"].append(example)
-
-    def drop(self, record: ConversationRecord, conversation_id: str, time: float) -> None:
-        """A conversation is forgotten; whoever counted it as open or waiting hears of it."""
-        if record.rounds.waiting_since is not None:
-            self._tell_queue(record, time, conversation_id, "ended", conversation_id)
-        if record.open:
-            self._tell_queue(record, time, conversation_id, "closed", conversation_id, "gone")
-        if record.resolved_last is not None:
-            seconds = record.resolved_last - record.opened_at
-            self._out.measured.append(("csq_last_resolution_seconds", (record.queue, record.channel), seconds))
-
-    # ---- telling
-
-    def rate_elsewhere(self, time: float, name: str, kind: str, share: float, customer_id: str | None) -> None:
-        """A rating of no conversation: of a product, say."""
-        self._out.counted["csq_feedback_total", (kind, OTHER, label_of(kind, share))] += 1
-        if customer_id is not None:
-            self._tell_customer(time, name, customer_id, "rated", share)
-
-    def _tell_queue(self, record: ConversationRecord, time: float, name: str, kind: str, a: Any, b: Any = None) -> None:
-        queue = record.queue
-        self._for_queues[self._queue_lane_of(queue)].append((time, name, queue, kind, record.channel, a, b))
-
-    def _tell_customer(self, time: float, name: str, customer_id: str, kind: str, a: Any = None, b: Any = None) -> None:
-        self._for_customers[self._lane_of(customer_id)].append((time, name, customer_id, kind, a, b))

@@ -1,16 +1,16 @@
 """Conversations: one record per conversation, and what is measured on it.
 
-What needs no order is done on arrival: a turn is counted, published and remembered with its vector and score, so that a
-sentiment label that comes later (or sooner) judges the score that was published. What needs order (who waited for whom,
-how long) waits until event time has come past it, and is then taken in the order of event time (``course.py``):
+What does not depend on order is done on arrival: a turn is counted, published and remembered with its vector and score,
+so that a sentiment label, whether it comes later or earlier, judges the score that was published. What depends on order
+(waits, outcomes) becomes a fact, and is applied in the order of event time (``course.py``):
 
-* a reply that arrives before the message it answers, a rating before its conversation, resolved before opened: within
-  the bound of disorder they are sorted, and nothing is to be seen of it;
-* beyond the bound they are taken late: a reply older than the message that waits does not answer it, a message older
-  than the last reply has been answered, a rating waits in a record of its own until the conversation shows, an opening
-  of a known conversation only fills in what is missing.
+* within the bound of disorder facts are sorted: a reply that arrives before the message it answers has no effect on
+  the result;
+* beyond the bound they are applied late: a reply older than the waiting message does not answer it, a message older
+  than the last reply counts as answered, a rating waits in a record of its own until the conversation appears, an
+  opening of a known conversation only fills in what is missing.
 
-Timers (a wait that passes its limit, records nobody speaks of any more) fire between the facts they lie between.
+Timers (a wait that passes its limit, a record that is dropped) fire between the facts before and after them.
 """
 
 import heapq
@@ -19,32 +19,33 @@ from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Annotated, Any
 
-from msgspec import Meta, Raw, Struct, msgpack
+from msgspec import Meta, Raw, Struct, msgpack, to_builtins
+from msgspec.structs import replace
 
 from operators.domain.conversations.course import Course, ScoreSatisfaction
+from operators.domain.conversations.facts import (
+    STEP_FACTS,
+    AgentReplied,
+    BotReplied,
+    ConversationFact,
+    CustomerSpoke,
+    RatingGiven,
+)
 from operators.domain.conversations.reading import Reading
 from operators.domain.conversations.record import ConversationEnd, ConversationRecord, Rounds
 from operators.domain.conversations.turns import Ledger, StoredLedger, Turns
-from operators.domain.stage.facts import OF_CUSTOMERS, OF_QUEUES
+from operators.domain.stage.event_facts import CUSTOMER_FACTS, QUEUE_FACTS
+from operators.domain.stage.facts import AgentChanged, AgentsPlanned, Fact, QueueFact
 from operators.domain.stage.feedback import SENTIMENT_KINDS, mood_of, share_of
 from operators.domain.stage.labels import OTHER, Admitted, Labels
 from operators.domain.stage.promise import Promises
-from operators.domain.stage.stage import Fact, Outbox, Port, Stage, check_version
+from operators.domain.stage.stage import Outbox, Port, Stage, check_version
 from operators.domain.stage.table import Table
-from operators.domain.time.lanes import Lanes, queue_lanes
-from operators.domain.time.timers import MIN_REBUILD, set_timers
+from operators.domain.time.lanes import Lanes
+from operators.domain.time.timers import MIN_REBUILD, due_timers, set_timers
 from operators.domain.wire import events
 
 DAY = 86_400.0
-OF_QUEUE_KINDS = frozenset({"agent", "planned"})
-STEPS = {
-    events.ConversationOpened: "opened",
-    events.ConversationAssigned: "assigned",
-    events.ConversationHandoff: "handoff",
-    events.ConversationResolved: "resolved",
-    events.ConversationReopened: "reopened",
-    events.ConversationAbandoned: "abandoned",
-}
 
 
 class ConversationsParams(Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,18 +77,19 @@ class ConversationsParams(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class StoredConversations(Struct):
-    """What `view` gave, as it is read."""
+    """A snapshot as it is decoded."""
 
+    settings: Any
     records: Raw
     timers: list[tuple[float, str, float | None]]
     turns: StoredLedger
 
 
 class Conversations(Stage):
-    """One lane's conversations."""
+    """The conversations of one lane."""
 
-    version = 2
-    """Version 1 kept records as maps, and the timers of their ends, which follow from them."""
+    name = "conversations"
+    version = 3
 
     def __init__(
         self,
@@ -100,46 +102,44 @@ class Conversations(Stage):
     ) -> None:
         self._params = params
         self._labels, self._queues, self._channels = labels, labels.queues, labels.channels
-        self._lanes, self._queue_lanes = lanes, queue_lanes(lanes)
+        self._lanes = lanes
         self._out = Outbox()
-        self._course = Course(promises, labels, lanes, score_satisfaction, self._out, version)
+        self._course = Course(promises, labels, lanes, score_satisfaction, self._out, self.attempt, version)
         ledger = Ledger(params.turns, params.waiting_labels)
         self._turns = Turns(ledger, self._out)
         self._records = Table[ConversationRecord](ConversationRecord, attrgetter("last_at"))
         self._hot = self._records.hot
         self._now = -math.inf
         self._timers: list[tuple[float, str, float | None]] = []
-        """When, whose, and for a reply limit: since when is waited."""
+        """Due time, conversation, and for a reply limit the start of the wait."""
         self._most_timers = MIN_REBUILD
-        """When there are more, those that mean nothing any more go."""
+        """With more timers than this, obsolete ones are removed."""
 
     # ---- on arrival, in any order
 
     def arrive(self, items: Iterable[Any], now: float, held: list[Fact]) -> None:
-        """Take (time, name, event, reading); what needs the order of time becomes a fact in `held`."""
+        """Take (time, name, event, reading); what depends on the order of time becomes a fact in `held`."""
         for time, name, event, reading in items:
             kind = type(event)
             if kind is events.MessageCreated:
                 fact = self._message(time, name, event.data, reading)
                 if fact is not None:
                     held.append(fact)
-            elif kind in STEPS:
-                data = event.data
-                where = (data.conversation_id, data.customer_id, data.channel, data.queue)
-                held.append((time, name, STEPS[kind], *where, data.outcome, None))
-            elif kind in OF_QUEUES:
-                held.append(OF_QUEUES[kind](time, name, event.data))
+            elif kind in STEP_FACTS:
+                held.append(STEP_FACTS[kind](time, name, event.data))
+            elif kind in QUEUE_FACTS:
+                held.append(QUEUE_FACTS[kind](time, name, event.data))
             elif kind is Admitted:
                 self._labels.admit((event,))
             else:
                 self._take_other(time, name, event, held)
 
     def _take_other(self, time: float, name: str, event: Any, held: list[Fact]) -> None:
-        """Take what is not a message, nor a step in the life of a conversation."""
+        """Take an event that is neither about the course of a conversation nor about a queue."""
         kind, data = type(event), event.data
-        if kind in OF_CUSTOMERS:
-            fact = OF_CUSTOMERS[kind](time, name, data)
-            self._out.to["customers"][self._lanes.of(fact[2])].append(fact)
+        if kind in CUSTOMER_FACTS:
+            fact = CUSTOMER_FACTS[kind](time, name, data)
+            self._out.to["customers"][self._lanes.of(fact.customer_id)].append(fact)
         elif kind is events.SentimentLabelled:
             self._turns.label_one(time, data)
         elif kind is events.FeedbackSubmitted:
@@ -148,41 +148,44 @@ class Conversations(Stage):
                 self._course.rate_elsewhere(time, name, data.kind, share, data.customer_id)
             else:
                 rated = (data.kind, share, data.attitude, data.customer_id)
-                held.append((time, name, "rated", data.conversation_id, *rated))
+                held.append(RatingGiven(time, name, data.conversation_id, *rated))
 
     def _message(self, time: float, name: str, data: events.Message, reading: Reading | None) -> Fact | None:
+        """Return the fact of a message; `None` for one that is not public or not by a participant."""
         role = data.author.role
         if not data.is_public or role == "system":
             return None
         where = (data.conversation_id, data.customer_id, data.channel, data.queue)
-        if reading is None:
-            return (time, name, role, *where, None, (False, None))
         if role == "customer":
+            if reading is None:
+                return CustomerSpoke(time, name, *where, None, question=False, language="", sentiment=None)
             polarity, sentiment = self._turns.take_one(time, name, data, reading)
-            counted = None if sentiment is None else (reading.language, sentiment)
-            return (time, name, role, *where, polarity, (reading.question, counted))
-        return (time, name, role, *where, reading.tone, False)
+            return CustomerSpoke(time, name, *where, polarity, reading.question, reading.language, sentiment)
+        if role == "agent":
+            return AgentReplied(time, name, *where, None if reading is None else reading.tone)
+        return BotReplied(time, name, *where)
 
     # ---- in the order of event time
 
-    def settle(self, facts: Iterable[Fact]) -> None:
-        """Take facts in the order of event time; timers that were due before one fire before it."""
-        due, steps = self._timers, self._course.steps
-        hot, promise_of = self._hot, self._course.promises.of
+    def settle(self, facts: Iterable[ConversationFact | RatingGiven | QueueFact]) -> None:
+        """Apply facts in the order of event time; a timer that is due before a fact fires before it."""
+        due, handlers = self._timers, self._course.handlers
+        hot, limit_of = self._hot, self._course.limit_of
         for fact in facts:
-            time, kind = fact[0], fact[2]
+            time = fact.time
             if due and due[0][0] < time:
                 self._fire(time)
-            if kind == "rated":
+            if isinstance(fact, RatingGiven):
                 self._rate(fact)
                 continue
-            if fact[3] in OF_QUEUE_KINDS:
+            if isinstance(fact, QueueFact):
                 self._forward(fact)
                 continue
-            record = hot.get(fact[3])
+            handle = handlers[type(fact)]
+            record = hot.get(fact.conversation_id)
             if (
                 record is None
-                or record.queue != fact[6]
+                or record.queue != fact.queue
                 or time < record.opened_at
                 or record.channel == OTHER
                 or not record.seen
@@ -191,47 +194,46 @@ class Conversations(Stage):
             if time > record.last_at:  # noqa: PLR1730  max() would be a call for every event
                 record.last_at = time
             rounds, was_open = record.round_count, record.open
-            steps[kind](record, fact)
+            handle(record, fact)
             if record.round_count != rounds:
-                limit = promise_of(record.queue, record.channel).limit_seconds
-                heapq.heappush(due, (time + limit, fact[3], time))
+                heapq.heappush(due, (time + limit_of(record), fact.conversation_id, time))
             elif was_open and not record.open:
-                heapq.heappush(due, (self._until(record), fact[3], None))
+                heapq.heappush(due, (self._until(record), fact.conversation_id, None))
 
-    def _forward(self, fact: Fact) -> None:
-        """Hand a fact about a queue, not about a conversation, to the lane of the queue."""
-        time, name, queue, kind, channel, a, b = fact
-        label = self._queues.at(queue, time)
-        out = self._out.to["queues"]
-        out[self._queue_lanes.of(label)].append((time, name, label, kind, channel, a, b))
-        if kind == "agent" and label not in self._queues.fixed and label != OTHER:
+    def _forward(self, fact: QueueFact) -> None:
+        """Send a fact about a queue, not about a conversation, to the queue under its label."""
+        label = self._queues.at(fact.queue, fact.time)
+        self._course.to_queue(replace(fact, queue=label))
+        if type(fact) is AgentChanged and label not in self._queues.fixed and label != OTHER:
             # Until the queue was admitted its agents were those of `other`.
-            out[self._queue_lanes.of(OTHER)].append((time, name, OTHER, kind, channel, a, ("offline", None, None)))
+            self._course.to_queue(AgentChanged(fact.time, fact.name, OTHER, fact.agent_id, "offline", None, None))
 
-    def _record(self, fact: Fact) -> ConversationRecord:
-        """The record a fact speaks of; it may begin with it, or move to another queue."""
-        time, _, _, conversation_id, customer_id, channel, queue, _, _ = fact
-        queue = self._queues.at(queue, time)
+    def _record(self, fact: ConversationFact) -> ConversationRecord:
+        """Return the record of a fact's conversation, made if there is none, moved if the queue is another one."""
+        time, conversation_id = fact.time, fact.conversation_id
+        queue = self._queues.at(fact.queue, time)
         record = self._hot.get(conversation_id) or self._records.thaw(conversation_id)
         if record is None:
-            record = ConversationRecord(customer_id, self._channels.at(channel, time), queue, time, time, Rounds())
+            channel = self._channels.at(fact.channel, time)
+            record = ConversationRecord(fact.customer_id, channel, queue, time, time, Rounds())
             self._add(conversation_id, record)
             self._course.begin(record, fact)
         elif not record.seen:  # so far there was only a rating
             record.seen, record.open, record.opened_at = True, True, time
-            record.customer_id, record.channel, record.queue = customer_id, self._channels.at(channel, time), queue
+            record.customer_id, record.queue = fact.customer_id, queue
+            record.channel = self._channels.at(fact.channel, time)
             self._course.begin(record, fact)
         else:
             if record.channel == OTHER:  # it may have been admitted
-                record.channel = self._channels.at(channel, time)
+                record.channel = self._channels.at(fact.channel, time)
             if not record.opening_known and time < record.opened_at:
                 record.opened_at = time
             if queue != record.queue and time >= record.last_at:  # what comes late does not move it back
                 self._course.move(record, fact, queue)
         return record
 
-    def _rate(self, fact: Fact) -> None:
-        time, _, _, conversation_id, kind, share = fact[:6]
+    def _rate(self, fact: RatingGiven) -> None:
+        time, conversation_id = fact.time, fact.conversation_id
         record = self._records.get(conversation_id)
         if record is None:
             record = ConversationRecord("", OTHER, OTHER, time, time, Rounds(), seen=False, open=False)
@@ -239,8 +241,8 @@ class Conversations(Stage):
         record.last_at = max(record.last_at, time)
         self._course.rate(record, fact)
         params = self._params
-        if kind in SENTIMENT_KINDS and params.rating_weight > 0:
-            self._turns.rate(conversation_id, time, mood_of(share), params.rating_weight, params.rating_turns)
+        if fact.kind in SENTIMENT_KINDS and params.rating_weight > 0:
+            self._turns.rate(conversation_id, time, mood_of(fact.share), params.rating_weight, params.rating_turns)
 
     def _add(self, conversation_id: str, record: ConversationRecord) -> None:
         if len(self._records) >= self._params.max_conversations:
@@ -251,7 +253,7 @@ class Conversations(Stage):
     # ---- time
 
     def advance(self, now: float) -> None:
-        """Event time has come to `now`: waits pass their limit, silent conversations are dropped."""
+        """Set event time to `now`: waits pass their limit, silent conversations are dropped."""
         self._now = now
         if self._timers and self._timers[0][0] < now:
             self._fire(now)
@@ -260,83 +262,98 @@ class Conversations(Stage):
         self._turns.advance(now - self._params.closed_days * DAY)
 
     def _fire(self, now: float) -> None:
-        timers = self._timers
-        while timers and timers[0][0] < now:
-            due, conversation_id, since = heapq.heappop(timers)
-            record = self._hot.get(conversation_id) or self._records.thaw(conversation_id)
-            if record is None:
-                continue
-            if since is not None:
-                if record.rounds.limit_passed(since):
-                    self._course.miss(record, conversation_id, due)
-            elif self._until(record) > due:
-                heapq.heappush(timers, (self._until(record), conversation_id, None))
-            else:
-                self._drop(conversation_id, due)
+        self.attempt_each(self._fire_one, due_timers(self._timers, now))
+
+    def _fire_one(self, due: float, conversation_id: str, since: float | None) -> None:
+        record = self._hot.get(conversation_id) or self._records.thaw(conversation_id)
+        if record is None:
+            return
+        if since is not None:
+            if record.rounds.limit_passed(since):
+                self._course.miss(record, conversation_id, due)
+        elif self._until(record) > due:
+            heapq.heappush(self._timers, (self._until(record), conversation_id, None))
+        else:
+            self._drop(conversation_id, due)
 
     def _reset_timers(self) -> None:
-        """Only those that may mean something."""
+        """Remove obsolete timers."""
         rounds = [timer for timer in self._timers if timer[2] is not None and self._may_wait(timer[1], timer[2])]
         ends = [(self._until(record), key, None) for key, record in self._records.each(ConversationEnd)]
         self._most_timers = set_timers(self._timers, rounds + ends)
 
     def _may_wait(self, conversation_id: str, since: float) -> bool:
-        """Whether the round may still be open that began at `since`; of a cold record that is not looked up."""
+        """Return whether the round that began at `since` may be open; cold records are not decoded for it."""
         record = self._hot.get(conversation_id)
         return conversation_id in self._records if record is None else record.rounds.waiting_since == since
 
     def _until(self, record: ConversationRecord | ConversationEnd) -> float:
-        """When the record is dropped if nothing more is heard of it."""
+        """Return when the record is dropped if no further event comes."""
         days = self._params.idle_days if record.open else self._params.closed_days
         return record.last_at + days * DAY
 
     def _drop(self, conversation_id: str, time: float) -> None:
-        self._course.drop(self._records[conversation_id], conversation_id, time)
+        record = self._records[conversation_id]
         self._records.forget(conversation_id)
         self._turns.ledger.forget(conversation_id)
+        self._course.drop(record, conversation_id, time)
 
     def _evict(self) -> None:
-        """Make room: an eighth of the records goes, closed ones first, then those silent for longest."""
+        """Drop an eighth of the records, closed ones first, then those without events for longest."""
         oldest = sorted((record.open, record.last_at, key) for key, record in self._records.each(ConversationEnd))
         gone = oldest[: max(len(oldest) // 8, 1)]
-        for _, last_at, conversation_id in gone:
-            self._drop(conversation_id, last_at)
+        self.attempt_each(self._drop, ((conversation_id, last_at) for _, last_at, conversation_id in gone))
         self._out.counted["csq_state_evicted_total", ("conversations",)] += len(gone)
 
-    # ---- out
+    # ---- results, size
 
     def drain(self) -> list[Port]:
-        """Ports ``customers``, ``queues`` (lane -> facts), ``examples`` (by model), ``published``, ``measured``."""
+        """Return ports ``customers`` and ``queues`` (by lane), ``examples`` (by model), ``published``, ``measured``."""
         return self._out.drain()
 
     def entries(self) -> int:
-        """Conversations held."""
+        """Return how many conversations are held."""
         return len(self._records)
 
     def limit(self) -> int:
-        """Conversations held at most."""
+        """Return how many conversations may be held."""
         return self._params.max_conversations
 
-    def state(self) -> dict[str, Any]:
-        """Versioned plain data."""
-        plain: dict[str, Any] = msgpack.decode(msgpack.encode(self.view()))
-        return plain
+    def fact_types(self) -> tuple[type[Fact], ...]:
+        """Return the classes of facts that `settle` takes."""
+        return (*self._course.handlers, RatingGiven, AgentChanged, AgentsPlanned)
 
-    def view(self) -> dict[str, Any]:
-        """The same, not copied, with records of long ago as bytes."""
-        records, turns = self._records.view(self._now), self._turns.view(self._now)
+    # ---- snapshots
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state as versioned plain data; records without recent events are bytes."""
+        records, turns = self._records.snapshot(self._now), self._turns.snapshot(self._now)
         timers = sorted(timer for timer in self._timers if timer[2] is not None)  # the others follow from the records
-        return {"v": self.version, "records": records, "timers": timers, "turns": turns}
+        return {"v": self.version, "settings": self._settings(), "records": records, "timers": timers, "turns": turns}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
-        self.resume(Raw(msgpack.encode(state)))
-
-    def resume(self, stored: Raw) -> None:
-        """The same, without decoding the records."""
-        version = check_version("conversations", stored, 1, self.version)
+    def restore(self, stored: Raw) -> None:
+        """Continue from a snapshot; records are decoded only if the settings they depend on have changed."""
+        check_version(self.name, stored, self.version)
         state = msgpack.decode(stored, type=StoredConversations)
-        self._records.restore(state.records, was_named=version == 1)
+        self._records.restore(state.records)
         self._timers = state.timers
+        if state.settings != self._settings():
+            self._timers = []
+            self._records.update_cold(self._apply_settings)
         self._reset_timers()
         self._turns.restore(state.turns)
+
+    def _settings(self) -> list[Any]:
+        """Return the settings that stored records depend on, as plain data."""
+        closed = [None if values.is_open else sorted(values.since) for values in (self._queues, self._channels)]
+        return [*closed, to_builtins(self._course.promises.params)]
+
+    def _apply_settings(self, conversation_id: str, record: ConversationRecord) -> None:
+        """Fit a stored record to the settings of this start: labels that are known, the limit of an open wait."""
+        record.channel, queue = self._channels.stored(record.channel), self._queues.stored(record.queue)
+        if queue != record.queue:
+            record.queue = queue
+            self._course.enter_queue(record, conversation_id, record.last_at, conversation_id)
+        since = record.rounds.waiting_since
+        if since is not None and not record.rounds.missed:
+            self._timers.append((since + self._course.limit_of(record), conversation_id, since))

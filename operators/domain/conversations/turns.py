@@ -1,7 +1,7 @@
-"""Ledger: the published scores of the turns of a lane, until their labels come, in whatever order.
+"""Turns: the published sentiment scores of a lane, kept until their labels come.
 
-A label judges the score that was published and trains on the vector it was made from. A label that is sooner than its
-message waits for it; what waits too long goes, and is counted.
+A label judges the score that was published and trains on the vector it was made from. A label that arrives before its
+message waits for it; one that waits too long is dropped and counted.
 """
 
 from typing import Any, Literal
@@ -24,12 +24,12 @@ class ScoredTurn(Struct, array_like=True, gc=False):
     model: str
     features: bytes
     probabilities: tuple[float, float, float]
-    labelled: float | bool = False
-    """When somebody said what it was (POSIX seconds); false: nobody did; true: a store without the time says so."""
+    labelled_at: float | None = None
+    """Event time (POSIX seconds) of the first label; `None` without one."""
 
 
 class WaitingLabel(Struct, array_like=True, gc=False):
-    """A label whose turn is not known yet."""
+    """A label whose turn has not been scored yet."""
 
     conversation_id: str
     message_id: str
@@ -38,14 +38,14 @@ class WaitingLabel(Struct, array_like=True, gc=False):
 
 
 class StoredLedger(Struct):
-    """What `view` gave, as it is read."""
+    """The snapshot of a `Ledger` as it is decoded."""
 
     scored: Raw
     waiting: list[WaitingLabel]
 
 
 class Ledger:
-    """Scored turns by conversation, the last `turns` of each; at most `labels` labels wait.
+    """The last `turns` scored turns of each conversation, and at most `labels` waiting labels.
 
     >>> ledger = Ledger(turns=2, labels=10)
     >>> ledger.label_one("c1", "m1", 5.0, "negative")
@@ -59,21 +59,21 @@ class Ledger:
         self._scored = Table[list[ScoredTurn]](list[ScoredTurn], lambda turns: turns[-1].time)
         self._waiting: dict[tuple[str, str], WaitingLabel] = {}
         self.unmatched = 0
-        """Labels that were given up."""
+        """Labels that were dropped because their turn did not come."""
 
     def note_one(self, conversation_id: str, scored: ScoredTurn) -> list[tuple[str, Example]]:
-        """Remember a published score; the examples of labels that waited for it."""
+        """Remember a published score; return the examples (model, example) of labels that waited for it."""
         turns = self._scored.hot.get(conversation_id) or self._scored.thaw(conversation_id)
         if turns is None:
             turns = self._scored.hot[conversation_id] = []
         turns.append(scored)
         if len(turns) > self._turns:
-            del turns[0]
+            del turns[: -self._turns]
         waited = self._waiting.pop((conversation_id, scored.message_id), None) if self._waiting else None
         return [_example(scored, waited.label, waited.time)] if waited else []
 
     def label_one(self, conversation_id: str, message_id: str, time: float, label: Any) -> tuple[str, Example] | None:
-        """The example that a label makes, or `None` if its turn is not known: then the label waits."""
+        """Return the example (model, example) of a label; `None` if its turn is not known: then the label waits."""
         for scored in self._scored.get(conversation_id) or ():
             if scored.message_id == message_id:
                 return _example(scored, label, time)
@@ -84,12 +84,13 @@ class Ledger:
         return None
 
     def weak_examples(self, conversation_id: str, until: float, label: str, weight: float, most: int) -> list[Any]:
-        """Weak examples from a rating: the last turns said before it that nobody had labelled until then.
+        """Return examples (model, example) from a rating at `until`: the last turns before it without a label.
 
-        A label of later does not count, here already or not: else it would depend on how records came in batches.
+        A label with a later time does not count, whether it has arrived or not: the result must not depend on how
+        events were batched.
         """
         turns = self._scored.get(conversation_id) or ()
-        said = [s for s in turns if s.time <= until and (s.labelled is False or s.labelled > until)]
+        said = [s for s in turns if s.time <= until and (s.labelled_at is None or s.labelled_at > until)]
         said.sort(key=lambda scored: scored.time)
         return [
             (scored.model, Example(scored.features, scored.probabilities, label, weight, until - scored.time))
@@ -97,11 +98,11 @@ class Ledger:
         ]
 
     def forget(self, conversation_id: str) -> None:
-        """The conversation is over and done with."""
+        """Drop the turns of a conversation."""
         self._scored.forget(conversation_id)
 
     def expire_before(self, time: float) -> None:
-        """Give up labels that have waited since before `time`."""
+        """Drop labels that have waited since before `time` (POSIX seconds)."""
         self._give_up([key for key, waiting in self._waiting.items() if waiting.time < time])
 
     def _give_up(self, keys: list[tuple[str, str]]) -> None:
@@ -109,23 +110,23 @@ class Ledger:
             del self._waiting[key]
         self.unmatched += len(keys)
 
-    def view(self, now: float) -> dict[str, Any]:
-        """Plain data once it is encoded, at once; event time has come to `now`."""
-        return {"scored": self._scored.view(now), "waiting": list(self._waiting.values())}
+    def snapshot(self, now: float) -> dict[str, Any]:
+        """Return the state at event time `now`, to be encoded at once."""
+        return {"scored": self._scored.snapshot(now), "waiting": list(self._waiting.values())}
 
     def restore(self, stored: StoredLedger) -> None:
-        """Go on from what `view` gave."""
+        """Continue from a snapshot."""
         self._scored.restore(stored.scored)
         self._waiting = {(label.conversation_id, label.message_id): label for label in stored.waiting}
 
 
 def _example(scored: ScoredTurn, label: str, time: float) -> tuple[str, Example]:
-    scored.labelled = time if scored.labelled is False else min(scored.labelled, time)
+    scored.labelled_at = time if scored.labelled_at is None else min(scored.labelled_at, time)
     return scored.model, Example(scored.features, scored.probabilities, label, 1.0, max(time - scored.time, 0.0))
 
 
 class Turns:
-    """The turns of one lane; what it has to say goes to `out`."""
+    """The turns of one lane; counts, scores and examples go to `out`."""
 
     def __init__(self, ledger: Ledger, out: Outbox) -> None:
         self.ledger = ledger
@@ -163,28 +164,28 @@ class Turns:
         return polarity, sentiment
 
     def label_one(self, time: float, data: events.SentimentLabel) -> None:
-        """A person says what the message was: that judges the published score."""
+        """Judge a published score by the label that a person gave its message."""
         matched = self.ledger.label_one(data.conversation_id, data.message_id, time, data.label)
         if matched is not None:
             model, example = matched
             self._out.to["examples"][model].append(example)
 
     def rate(self, conversation_id: str, time: float, mood: str, weight: float, most: int) -> None:
-        """A rating stands, weakly, for the mood of what was said last."""
+        """Label the last `most` turns before a rating with the mood it stands for, with a small `weight`."""
         for model, example in self.ledger.weak_examples(conversation_id, time, mood, weight, most):
             self._out.to["examples"][model].append(example)
 
     def advance(self, until: float) -> None:
-        """Give up labels that have waited since before `until`."""
+        """Drop labels that have waited since before `until` (POSIX seconds), and count them."""
         self.ledger.expire_before(until)
         if self.ledger.unmatched:
             self._out.counted["csq_labels_unmatched_total", ("other",)] += self.ledger.unmatched
             self.ledger.unmatched = 0
 
-    def view(self, now: float) -> dict[str, Any]:
-        """What is remembered, for whoever encodes it at once; event time has come to `now`."""
-        return self.ledger.view(now)
+    def snapshot(self, now: float) -> dict[str, Any]:
+        """Return the state at event time `now`, to be encoded at once."""
+        return self.ledger.snapshot(now)
 
     def restore(self, stored: StoredLedger) -> None:
-        """Go on from what `view` gave."""
+        """Continue from a snapshot."""
         self.ledger.restore(stored)

@@ -39,11 +39,14 @@ LONG_AGO_DAYS = 365.0
 
 
 Score = tuple[float, float, tuple[tuple[float, ...], tuple[str, ...]]]
-"""When a customer was last scored, the score as published, and the newest inputs: numbers and categories."""
+"""Time of a customer's last score, the score as published, and the newest inputs (numbers, categories)."""
 
 
-class CustomerRecord(Struct, array_like=True, gc=False):  # stored by place, for there are many: what is new comes last
-    """Times are POSIX seconds. `sums` fade with the half-life, all at once, and are good for `FADE_EVERY` seconds."""
+class CustomerRecord(Struct, array_like=True, gc=False):
+    """What is remembered of a customer. Times are POSIX seconds.
+
+    `sums` fade together with the half-life; they are recalculated at most every `FADE_EVERY` seconds.
+    """
 
     last_at: float
     sums: list[float]
@@ -51,7 +54,7 @@ class CustomerRecord(Struct, array_like=True, gc=False):  # stored by place, for
     segment: str = "other"
     at_risk: bool = False
     contacts: dict[str, tuple[float, str]] = {}
-    """Resolved conversations whose window is open: when, and in which queue."""
+    """Resolved conversations whose contact window is open -> (time of the resolution, queue)."""
     pending: Score | None = None
     """The first score since the last label, where labels come from orders."""
     reply: float | None = None
@@ -67,13 +70,13 @@ class CustomerRecord(Struct, array_like=True, gc=False):  # stored by place, for
     """What the next label judges (the published score) and is learned with (the inputs of the newest score)."""
 
     def fade(self, time: float, half_life_seconds: float) -> None:
-        """Let the sums fade up to `time`."""
+        """Fade the sums up to `time`."""
         factor = 0.5 ** ((time - self.faded_at) / half_life_seconds)
         self.sums = [value * factor for value in self.sums]
         self.faded_at = time
 
     def numbers(self, time: float) -> tuple[float, ...]:
-        """What churn is scored from, in the order of ``churn.INPUTS``; what is not known stands at its neutral value.
+        """Return the inputs of a churn score in the order of ``churn.INPUTS``; an unknown one has its neutral value.
 
         >>> from operators.domain.models.churn import INPUTS
         >>> len(CustomerRecord(0.0, [0.0] * len(SUMS), 0.0).numbers(0.0)) == len(INPUTS)
@@ -104,7 +107,7 @@ class CustomerRecord(Struct, array_like=True, gc=False):  # stored by place, for
 
 
 class CustomerTimes(Struct, array_like=True):
-    """Of a stored record as much as says what becomes of it with time, and whether somebody is about to leave."""
+    """The first fields of a stored record: enough for its timers and for the number of customers at risk."""
 
     last_at: float
     sums: Raw
@@ -116,7 +119,7 @@ class CustomerTimes(Struct, array_like=True):
 
 
 def packed(record: CustomerRecord) -> CustomerRecord:
-    """A record to be stored: its zeros as integers, a byte instead of nine. They are read as the floats they were."""
+    """Write the zeros of a record as integers, a byte instead of nine each; they are decoded as floats."""
     record.sums = [value or 0 for value in record.sums]
     record.scored, record.pending = _packed(record.scored), _packed(record.pending)
     return record
@@ -129,8 +132,13 @@ def _packed(score: Score | None) -> Score | None:
     return time, p, (tuple(value or 0 for value in numbers), categories)
 
 
+def without_inputs(score: Score | None) -> Score | None:
+    """Return a score without its inputs: a label judges it, and the learner refuses to learn from it."""
+    return None if score is None else (score[0], score[1], ((), ()))
+
+
 def smoothed(mean: float | None, value: float, weight: float) -> float:
-    """A running mean takes a value.
+    """Return a running mean after another value, which counts with `weight`.
 
     >>> smoothed(None, 4.0, 0.3), smoothed(4.0, 8.0, 0.25)
     (4.0, 5.0)

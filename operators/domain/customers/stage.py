@@ -1,8 +1,8 @@
-"""Customers: what each of them felt, waited for, bought and complained about, and whether they are about to leave.
+"""Customers: moods, waits, orders and complaints of each customer, and the probability that the customer leaves.
 
-A record is a few fading sums and means, dropped after long silence. Churn is scored when something about a customer
-changed, once for all that a moment brought; the inputs and the score are kept until the label comes: an event, or,
-where the shop has none, no order within the horizon after the score. Facts come in the order of event time.
+A record is a few fading sums and means, dropped after long silence. Churn is scored after a customer's facts, once for
+all facts of a moment; the inputs and the score are kept until the label comes: an event, or, where the shop sends none,
+an order (or no order) within the horizon after the score. Facts come in the order of event time.
 """
 
 import heapq
@@ -34,22 +34,25 @@ from operators.domain.customers.record import (
     CustomerTimes,
     packed,
     smoothed,
+    without_inputs,
 )
 from operators.domain.models.example import Example
+from operators.domain.stage import facts
+from operators.domain.stage.facts import ChurnReported, CustomerFact, Fact
 from operators.domain.stage.labels import Labels
-from operators.domain.stage.stage import Fact, Outbox, Port, Stage, check_version
+from operators.domain.stage.stage import Handlers, Outbox, Port, Stage, check_version
 from operators.domain.stage.table import Table
-from operators.domain.time.timers import MIN_REBUILD, set_timers
+from operators.domain.time.timers import MIN_REBUILD, due_timers, set_timers
 from operators.domain.wire.outgoing import ChurnScored, Reason, publish
 
-LABELS = frozenset({"labelled", "order"})
+LABELS = frozenset({facts.ChurnReported, facts.OrderReported})
 """Facts that may be the label of an earlier score."""
 MOMENT_SECONDS = 60.0
-"""What comes of a customer within it is scored once."""
+"""The facts of a customer within so many seconds are scored once."""
 
 
 class CustomersParams(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is remembered of a customer, and for how long."""
+    """What is remembered of customers, and for how long."""
 
     half_life_days: Annotated[
         float, Meta(gt=0, description="Days after which what a customer did weighs half. Fast-moving shops want less.")
@@ -82,38 +85,42 @@ class CustomersParams(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ScoreChurn(Protocol):
-    """The churn model as this process holds it."""
+    """The churn model, as this process holds it."""
 
     def score_one(self, numbers: tuple[float, ...], attributes: dict[str, Any]) -> tuple[float, Any]:
-        """Probability, and the inputs it was made from, as plain data."""
+        """Return the probability, and the inputs (numbers, categories) it was made from."""
 
     def version(self) -> int:
-        """Examples that the model has learned from."""
+        """Return the number of examples that the model has learned from."""
 
     def reasons_of(self, x: Any) -> list[tuple[str, float]]:
-        """The largest reasons, in words."""
+        """Return the largest reasons, in words."""
 
     def is_news(self, before: float | None, p: float) -> bool:
-        """Whether a score is worth publishing after the last published one."""
+        """Return whether a score is worth publishing after the last published one."""
 
     def at_risk(self, p: float) -> bool:
-        """Whether a customer with this probability counts as at risk."""
+        """Return whether a customer with this probability counts as at risk."""
 
     def declared(self, attributes: dict[str, Any]) -> dict[str, Any]:
-        """Those attributes that the settings declare."""
+        """Return those attributes that the settings declare, with values of the declared kind."""
+
+    def inputs(self) -> list[str]:
+        """Return the names of the inputs; two models with the same names take the same inputs."""
 
 
 class StoredCustomers(Struct):
-    """What `view` gave, as it is read."""
+    """A snapshot as it is decoded."""
 
+    settings: Any
     records: Raw
 
 
 class Customers(Stage):
-    """One lane's customers."""
+    """The customers of one lane."""
 
-    version = 2
-    """Version 1 kept records as maps, and the timers, which follow from them."""
+    name = "customers"
+    version = 3
 
     def __init__(self, params: CustomersParams, labels: Labels, churn: ScoreChurn, part: str) -> None:
         self._params = params
@@ -126,36 +133,39 @@ class Customers(Stage):
         self._now = -math.inf
         self._timers: list[tuple[float, str, str, str]] = []
         self._most_timers = MIN_REBUILD
-        """When there are more, those that mean nothing any more go."""
+        """With more timers than this, obsolete ones are removed."""
         self._risk: Counter[str] = Counter()
         self._risk_changed = True
-        self._touched: dict[str, Fact] = {}
-        """Customers something came of since they were scored, with the last of it."""
-        self._apply = {
-            "said": self._said,
-            "waited": self._waited,
-            "missed": self._missed,
-            "opened": self._opened,
-            "resolved": self._resolved,
-            "resolved_again": self._resolved_again,
-            "reopened": self._reopened,
-            "abandoned": self._abandoned,
-            "rated": self._rated,
-            "browsed": self._browsed,
-            "searched": self._searched,
-            "order": self._order,
-            "complained": self._complained,
-            "updated": self._updated,
-            "labelled": self._labelled,
-        }
+        self._touched: dict[str, CustomerFact] = {}
+        """Customers with facts since their last score -> the last of these facts."""
+        self._handlers = Handlers(
+            self.name,
+            {
+                facts.MessageRead: self._message_read,
+                facts.ReplyReceived: self._reply_received,
+                facts.WaitMissed: self._wait_missed,
+                facts.ContactBegan: self._contact_began,
+                facts.ContactResolved: self._contact_resolved,
+                facts.ContactReopened: self._contact_reopened,
+                facts.ContactAbandoned: self._contact_abandoned,
+                facts.RatingReceived: self._rating_received,
+                facts.PageBrowsed: self._page_browsed,
+                facts.SearchMade: self._search_made,
+                facts.OrderReported: self._order_reported,
+                facts.Complained: self._complained,
+                facts.ProfileUpdated: self._profile_updated,
+                facts.ChurnReported: self._churn_reported,
+            },
+        )
         self._out = Outbox()
 
-    def settle(self, facts: Iterable[Fact]) -> None:
-        """Take facts in the order of event time, then score each customer they speak of once."""
-        due, apply, touched = self._timers, self._apply, self._touched
+    def settle(self, facts: Iterable[CustomerFact]) -> None:
+        """Apply facts in the order of event time, then score each of their customers once."""
+        due, handlers, touched = self._timers, self._handlers, self._touched
         for fact in facts:
-            time, customer_id, kind = fact[0], fact[2], fact[3]
-            take = apply[kind]
+            kind = type(fact)
+            handle = handlers[kind]
+            time, customer_id = fact.time, fact.customer_id
             if due and due[0][0] < time:
                 self._fire(time)
             record = self._hot.get(customer_id) or self._records.thaw(customer_id)
@@ -166,14 +176,14 @@ class Customers(Stage):
             if time - record.faded_at >= FADE_EVERY:
                 record.fade(time, self._half_life)
             earlier = touched.get(customer_id)
-            if earlier is not None and (kind in LABELS or time - earlier[0] > MOMENT_SECONDS):
-                self._score_touched(customer_id)  # before the label that judges it, and once for each moment
-            take(record, fact)
-            if kind != "labelled":
+            if earlier is not None and (kind in LABELS or time - earlier.time > MOMENT_SECONDS):
+                self.attempt(self._score_touched, customer_id)  # before the label that judges it; once for each moment
+            handle(record, fact)
+            if kind is not ChurnReported:
                 touched[customer_id] = fact
-        for customer_id, fact in touched.items():
-            self._score(customer_id, fact)
+        last = list(touched.items())
         touched.clear()
+        self.attempt_each(self._score, last)
 
     def _add(self, customer_id: str, time: float) -> CustomerRecord:
         if len(self._records) >= self._params.max_customers:
@@ -184,105 +194,96 @@ class Customers(Stage):
 
     # ---- facts
 
-    def _said(self, record: CustomerRecord, fact: Fact) -> None:
-        polarity, question = fact[4], fact[5]
-        if polarity is not None:
-            record.mood = smoothed(record.mood, polarity, self._params.smoothing)
-        if question:
+    def _message_read(self, record: CustomerRecord, fact: facts.MessageRead) -> None:
+        if fact.polarity is not None:
+            record.mood = smoothed(record.mood, fact.polarity, self._params.smoothing)
+        if fact.question:
             record.sums[QUESTIONS] += 1
 
-    def _waited(self, record: CustomerRecord, fact: Fact) -> None:
-        record.reply = smoothed(record.reply, math.log1p(fact[4]), self._params.smoothing)
+    def _reply_received(self, record: CustomerRecord, fact: facts.ReplyReceived) -> None:
+        record.reply = smoothed(record.reply, math.log1p(fact.seconds), self._params.smoothing)
 
-    def _missed(self, record: CustomerRecord, fact: Fact) -> None:
+    def _wait_missed(self, record: CustomerRecord, fact: facts.WaitMissed) -> None:
         record.sums[MISSED] += 1
 
-    def _opened(self, record: CustomerRecord, fact: Fact) -> None:
+    def _contact_began(self, record: CustomerRecord, fact: facts.ContactBegan) -> None:
         record.sums[CONVERSATIONS] += 1
-        self._contacted_again(record, fact[4], same=False)
+        others = [known for known in record.contacts if known != fact.conversation_id]
+        self._repeat_contacts(record, others)
 
-    def _resolved(self, record: CustomerRecord, fact: Fact) -> None:
-        time, _, customer_id, _, conversation_id, (outcome, queue) = fact
-        record.sums[RESOLVED if outcome == "solved" else UNRESOLVED] += 1
-        record.contacts[conversation_id] = (time, queue)
-        heapq.heappush(
-            self._timers, (time + self._params.contact_window_days * DAY, customer_id, "contact", conversation_id)
-        )
+    def _contact_resolved(self, record: CustomerRecord, fact: facts.ContactResolved) -> None:
+        record.sums[RESOLVED if fact.outcome == "solved" else UNRESOLVED] += 1
+        if fact.again:  # it took more than one contact
+            return
+        record.contacts[fact.conversation_id] = (fact.time, fact.queue)
+        due = fact.time + self._params.contact_window_days * DAY
+        heapq.heappush(self._timers, (due, fact.customer_id, "contact", fact.conversation_id))
 
-    def _resolved_again(self, record: CustomerRecord, fact: Fact) -> None:
-        """It took more than one contact."""
-        record.sums[RESOLVED if fact[5][0] == "solved" else UNRESOLVED] += 1
-
-    def _reopened(self, record: CustomerRecord, fact: Fact) -> None:
+    def _contact_reopened(self, record: CustomerRecord, fact: facts.ContactReopened) -> None:
         record.sums[UNRESOLVED] += 1
-        self._contacted_again(record, fact[4], same=True)
+        if fact.conversation_id in record.contacts:
+            self._repeat_contacts(record, [fact.conversation_id])
 
-    def _contacted_again(self, record: CustomerRecord, conversation_id: str, *, same: bool) -> None:
-        """Another conversation, or a reopening of the same one: what was resolved before was not the last contact."""
-        contacts = record.contacts
-        if same:  # not looked for among the others: a customer who stands for all guests has thousands
-            again = [conversation_id] if conversation_id in contacts else []
-        else:
-            again = [known for known in contacts if known != conversation_id]
-        for known in again:
-            _, queue = contacts.pop(known)
+    def _repeat_contacts(self, record: CustomerRecord, conversation_ids: Iterable[str]) -> None:
+        """Count resolutions that were followed by another contact: they were not the last one."""
+        for conversation_id in conversation_ids:
+            _, queue = record.contacts.pop(conversation_id)
             self._out.counted["csq_first_contact_resolutions_total", (queue, "repeated")] += 1
 
-    def _abandoned(self, record: CustomerRecord, fact: Fact) -> None:
+    def _contact_abandoned(self, record: CustomerRecord, fact: facts.ContactAbandoned) -> None:
         record.sums[UNRESOLVED] += 1
 
-    def _rated(self, record: CustomerRecord, fact: Fact) -> None:
-        record.rating = smoothed(record.rating, fact[4], self._params.smoothing)
+    def _rating_received(self, record: CustomerRecord, fact: facts.RatingReceived) -> None:
+        record.rating = smoothed(record.rating, fact.share, self._params.smoothing)
 
-    def _browsed(self, record: CustomerRecord, fact: Fact) -> None:
-        record.sums[BROWSED] += (fact[4] or 0.0) / 3600
+    def _page_browsed(self, record: CustomerRecord, fact: facts.PageBrowsed) -> None:
+        record.sums[BROWSED] += (fact.seconds or 0.0) / 3600
 
-    def _searched(self, record: CustomerRecord, fact: Fact) -> None:
-        if fact[4] == 0:
+    def _search_made(self, record: CustomerRecord, fact: facts.SearchMade) -> None:
+        if fact.results == 0:
             record.sums[EMPTY_SEARCHES] += 1
 
-    def _order(self, record: CustomerRecord, fact: Fact) -> None:
-        time, kind = fact[0], fact[4]
-        self._out.counted["csq_orders_total", (kind,)] += 1
-        if kind == "completed":
+    def _order_reported(self, record: CustomerRecord, fact: facts.OrderReported) -> None:
+        self._out.counted["csq_orders_total", (fact.outcome,)] += 1
+        if fact.outcome == "completed":
             record.sums[ORDERS] += 1
-            record.ordered_at = time
+            record.ordered_at = fact.time
             if self._params.label_from == "orders" and record.pending is not None:
-                self._learn(record.pending, churned=False, time=time)
+                self._learn(record.pending, churned=False, time=fact.time)
                 record.pending = None
         else:
-            record.sums[CANCELLATIONS if kind == "cancelled" else REFUNDS] += 1
+            record.sums[CANCELLATIONS if fact.outcome == "cancelled" else REFUNDS] += 1
 
-    def _complained(self, record: CustomerRecord, fact: Fact) -> None:
+    def _complained(self, record: CustomerRecord, fact: facts.Complained) -> None:
         record.sums[COMPLAINTS] += 1
-        record.sums[SEVERITY] += fact[4]
-        self._out.counted["csq_complaints_total", (str(fact[4]),)] += 1
+        record.sums[SEVERITY] += fact.severity
+        self._out.counted["csq_complaints_total", (str(fact.severity),)] += 1
 
-    def _updated(self, record: CustomerRecord, fact: Fact) -> None:
-        record.attributes = record.attributes | self._churn.declared(fact[4])
-        if fact[5] is not None:
+    def _profile_updated(self, record: CustomerRecord, fact: facts.ProfileUpdated) -> None:
+        record.attributes = record.attributes | self._churn.declared(fact.attributes)
+        if fact.segment is not None:
             self._set_risk(record, at_risk=False)
-            record.segment = self._segments.at(fact[5], fact[0])
+            record.segment = self._segments.at(fact.segment, fact.time)
 
-    def _labelled(self, record: CustomerRecord, fact: Fact) -> None:
+    def _churn_reported(self, record: CustomerRecord, fact: facts.ChurnReported) -> None:
         if self._params.label_from != "events":
             return
         if record.scored is None:
             self._out.counted["csq_labels_unmatched_total", ("churn",)] += 1
         else:
-            self._learn(record.scored, churned=fact[4], time=fact[0])
+            self._learn(record.scored, churned=fact.churned, time=fact.time)
 
     # ---- churn
 
     def _score_touched(self, customer_id: str) -> None:
-        """Score a customer now, if something came of them since the last score."""
+        """Score a customer now, if there were facts since the last score."""
         fact = self._touched.pop(customer_id, None)
         if fact is not None:
             self._score(customer_id, fact)
 
-    def _score(self, customer_id: str, fact: Fact) -> None:
-        """Score a customer as of the last fact; publish it if it is news."""
-        time = fact[0]
+    def _score(self, customer_id: str, fact: CustomerFact) -> None:
+        """Score a customer as of the last fact; publish the score if it has changed enough."""
+        time = fact.time
         record = self._hot.get(customer_id) or self._records[customer_id]
         p, x = self._churn.score_one(record.numbers(time), record.attributes)
         self._set_risk(record, at_risk=self._churn.at_risk(p))
@@ -296,13 +297,12 @@ class Customers(Stage):
             record.pending = record.scored
             heapq.heappush(self._timers, (time + self._params.horizon_days * DAY, customer_id, "horizon", ""))
 
-    def _publish(self, record: CustomerRecord, fact: Fact, p: float, x: Any) -> None:
+    def _publish(self, record: CustomerRecord, fact: CustomerFact, p: float, x: Any) -> None:
         """Publish `p`, the score made from `x`, as of `fact`."""
-        time, name, customer_id = fact[:3]
         self._out.measured.append(("csq_churn_probability", (record.segment,), p))
         reasons = [Reason(because, effect) for because, effect in self._churn.reasons_of(x)]
-        data = ChurnScored(customer_id, record.segment, p, record.at_risk, reasons, self._churn.version())
-        self._out.published.append(publish(data, name, time, customer_id))
+        data = ChurnScored(fact.customer_id, record.segment, p, record.at_risk, reasons, self._churn.version())
+        self._out.published.append(publish(data, fact.name, fact.time, fact.customer_id))
 
     def _learn(self, scored: tuple[float, float, Any], *, churned: bool, time: float) -> None:
         scored_at, p, x = scored
@@ -317,7 +317,7 @@ class Customers(Stage):
     # ---- time
 
     def advance(self, now: float) -> None:
-        """Event time has come to `now`: windows close, horizons pass, silent customers are forgotten."""
+        """Set event time to `now`: windows close, horizons pass, silent customers are dropped."""
         self._now = now
         if self._timers and self._timers[0][0] < now:
             self._fire(now)
@@ -325,16 +325,16 @@ class Customers(Stage):
             self._reset_timers(self._records.each(CustomerTimes))
 
     def _reset_timers(self, records: Iterable[tuple[str, CustomerRecord | CustomerTimes]]) -> None:
-        """Only those that mean something."""
-        meant: list[tuple[float, str, str, str]] = []
+        """Replace all timers by those that follow from `records`."""
+        valid: list[tuple[float, str, str, str]] = []
         for customer_id, record in records:
-            meant += self._timers_of(customer_id, record)
-        self._most_timers = set_timers(self._timers, meant)
+            valid += self._timers_of(customer_id, record)
+        self._most_timers = set_timers(self._timers, valid)
 
     def _timers_of(
         self, customer_id: str, record: CustomerRecord | CustomerTimes
     ) -> Iterator[tuple[float, str, str, str]]:
-        """When something becomes of a record though nothing happens."""
+        """Yield the timers of a record."""
         params = self._params
         yield record.last_at + params.silence_days * DAY, customer_id, "silence", ""
         for conversation_id, (resolved_at, _) in record.contacts.items():
@@ -343,50 +343,51 @@ class Customers(Stage):
             yield record.pending[0] + params.horizon_days * DAY, customer_id, "horizon", ""
 
     def _fire(self, now: float) -> None:
-        timers = self._timers
-        while timers and timers[0][0] < now:
-            due, customer_id, kind, conversation_id = heapq.heappop(timers)
-            record = self._hot.get(customer_id) or self._records.thaw(customer_id)
-            if record is None:
-                continue
-            if kind == "horizon":
-                self._horizon_passed(record, due)
-            elif kind == "contact":
-                self._window_closed(record, conversation_id, due)
-            elif record.last_at + self._params.silence_days * DAY > due:
-                heapq.heappush(timers, (record.last_at + self._params.silence_days * DAY, customer_id, kind, ""))
-            else:
-                self._drop(customer_id)
+        self.attempt_each(self._fire_one, due_timers(self._timers, now))
+
+    def _fire_one(self, due: float, customer_id: str, kind: str, conversation_id: str) -> None:
+        record = self._hot.get(customer_id) or self._records.thaw(customer_id)
+        if record is None:
+            return
+        if kind == "horizon":
+            self._horizon_passed(record, due)
+        elif kind == "contact":
+            self._window_closed(record, conversation_id, due)
+        elif record.last_at + self._params.silence_days * DAY > due:
+            heapq.heappush(self._timers, (record.last_at + self._params.silence_days * DAY, customer_id, kind, ""))
+        else:
+            self._drop(customer_id)
 
     def _horizon_passed(self, record: CustomerRecord, time: float) -> None:
-        """No order within the horizon: the customer has left."""
+        """Label a score after which no order came within the horizon: the customer has left."""
         if record.pending is not None and record.pending[0] + self._params.horizon_days * DAY <= time:
             self._learn(record.pending, churned=True, time=time)
             record.pending = None
 
     def _window_closed(self, record: CustomerRecord, conversation_id: str, time: float) -> None:
-        """Neither reopening nor another conversation came: the first contact resolved it."""
+        """Count a resolution that was not followed by another contact."""
         resolved = record.contacts.get(conversation_id)
         if resolved is not None and resolved[0] + self._params.contact_window_days * DAY <= time:
             del record.contacts[conversation_id]
             self._out.counted["csq_first_contact_resolutions_total", (resolved[1], "resolved")] += 1
 
     def _drop(self, customer_id: str) -> None:
-        self._score_touched(customer_id)
-        self._set_risk(self._records[customer_id], at_risk=False)
+        self.attempt(self._score_touched, customer_id)
+        record = self._records[customer_id]
         self._records.forget(customer_id)
+        self._set_risk(record, at_risk=False)
 
     def _evict(self) -> None:
-        """Make room: the eighth that has been silent for longest goes."""
+        """Drop the eighth of the customers that has been silent for longest."""
         oldest = sorted((record.last_at, customer_id) for customer_id, record in self._records.each(CustomerTimes))
-        for _, customer_id in oldest[: max(len(oldest) // 8, 1)]:
-            self._drop(customer_id)
-            self._out.counted["csq_state_evicted_total", ("customers",)] += 1
+        dropped = oldest[: max(len(oldest) // 8, 1)]
+        self.attempt_each(self._drop, ((customer_id,) for _, customer_id in dropped))
+        self._out.counted["csq_state_evicted_total", ("customers",)] += len(dropped)
 
     # ---- out
 
     def drain(self) -> list[Port]:
-        """Ports ``examples`` (model -> list), ``published``, ``measured``."""
+        """Return ports ``examples`` (model -> list), ``published``, ``measured``."""
         if self._risk_changed:
             self._out.measured += [
                 ("csq_customers_at_risk", (name,), (self._part, n)) for name, n in self._risk.items()
@@ -395,31 +396,46 @@ class Customers(Stage):
         return self._out.drain()
 
     def entries(self) -> int:
-        """Customers held."""
+        """Return how many customers are held."""
         return len(self._records)
 
     def limit(self) -> int:
-        """Customers held at most."""
+        """Return how many customers may be held."""
         return self._params.max_customers
 
-    def state(self) -> dict[str, Any]:
-        """Versioned plain data."""
-        plain: dict[str, Any] = msgpack.decode(msgpack.encode(self.view()))
-        return plain
+    def fact_types(self) -> tuple[type[Fact], ...]:
+        """Return the classes of facts that `settle` takes."""
+        return tuple(self._handlers)
 
-    def view(self) -> dict[str, Any]:
-        """The same, not copied, with records of long ago as bytes."""
-        return {"v": self.version, "records": self._records.view(self._now)}
+    # ---- snapshots
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
-        self.resume(Raw(msgpack.encode(state)))
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state as versioned plain data; records without recent facts are bytes."""
+        return {"v": self.version, "settings": self._settings(), "records": self._records.snapshot(self._now)}
 
-    def resume(self, stored: Raw) -> None:
-        """The same, without decoding the records."""
-        version = check_version("customers", stored, 1, self.version)
-        self._records.restore(msgpack.decode(stored, type=StoredCustomers).records, was_named=version == 1)
+    def restore(self, stored: Raw) -> None:
+        """Continue from a snapshot; records are decoded only if the settings they depend on have changed."""
+        check_version(self.name, stored, self.version)
+        state = msgpack.decode(stored, type=StoredCustomers)
+        self._records.restore(state.records)
+        if state.settings != self._settings():
+            same_inputs = state.settings[0] == self._churn.inputs()
+            self._records.update_cold(lambda _, record: self._apply_settings(record, same_inputs=same_inputs))
         records = list(self._records.each(CustomerTimes))
         self._reset_timers(records)
         self._risk = Counter(record.segment for _, record in records if record.at_risk)
         self._risk_changed = True
+
+    def _settings(self) -> list[Any]:
+        """Return the settings that stored records depend on, as plain data."""
+        segments = None if self._segments.is_open else sorted(self._segments.since)
+        return [self._churn.inputs(), segments, self._params.label_from]
+
+    def _apply_settings(self, record: CustomerRecord, *, same_inputs: bool) -> None:
+        """Fit a stored record to the settings of this start."""
+        record.segment = self._segments.stored(record.segment)
+        if self._params.label_from != "orders":
+            record.pending = None  # its horizon would label the score as churned
+        if not same_inputs:
+            record.attributes = self._churn.declared(record.attributes)
+            record.scored, record.pending = without_inputs(record.scored), without_inputs(record.pending)

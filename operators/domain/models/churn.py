@@ -201,6 +201,10 @@ class ChurnScorer:
         """Whether a customer with this probability counts as at risk."""
         return p >= self._params.at_risk_from
 
+    def inputs(self) -> list[str]:
+        """Return the names of the inputs, numbers before categories."""
+        return [*names_of(self._params), *(f"{name}=" for name in self._categories)]
+
     def declared(self, attributes: dict[str, Any]) -> dict[str, Any]:
         """Return the attributes that the settings declare and whose values have the declared kind."""
         kinds = self._params.attributes

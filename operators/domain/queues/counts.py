@@ -1,4 +1,4 @@
-"""What a queue counts: who waits since when, what was answered in time, who is on shift, who was planned."""
+"""The counts of a queue: open waits, rounds in a moving window, agents on shift, agents planned."""
 
 import math
 from collections import deque
@@ -7,16 +7,18 @@ from heapq import heapify, heappop, heappush
 from typing import Any
 
 AGENT_STATES = ("available", "busy", "away", "offline")
+AgentRecord = tuple[float, str, int | None, int | None]
+"""Time of the last event (POSIX seconds), state, chats at a time, at most."""
 
 
 def bounded(table: dict[str, Any], limit: int) -> None:
-    """Forget the oldest entries of a table that holds more than `limit`."""
+    """Drop the oldest entries of a table that holds more than `limit`."""
     while len(table) > limit:
         del table[next(iter(table))]
 
 
 class Waits:
-    """The open waits: conversation -> since; the oldest is found in O(1), amortised."""
+    """The open waits: conversation -> start (POSIX seconds). The oldest is found in amortised O(1)."""
 
     def __init__(self, since: Iterable[tuple[str, float]] = ()) -> None:
         self.since = dict(since)
@@ -27,15 +29,15 @@ class Waits:
         heapify(self._heap)
 
     def add(self, conversation: str, time: float) -> None:
-        """A wait begins, unless one is open: a round counts from its first message."""
+        """Add a wait, unless one is open: a round counts from its first message."""
         if conversation not in self.since:
             self.since[conversation] = time
             heappush(self._heap, (time, conversation))
-            if len(self._heap) > 2 * len(self.since) + 64:  # ended waits linger in the heap, but not for ever
+            if len(self._heap) > 2 * len(self.since) + 64:  # ended waits stay in the heap until it is rebuilt
                 self._rebuild()
 
     def oldest(self) -> float | None:
-        """Since when the oldest open wait is open."""
+        """Return the start of the oldest open wait; `None` without one."""
         heap = self._heap
         while heap and self.since.get(heap[0][1]) != heap[0][0]:
             heappop(heap)
@@ -43,7 +45,7 @@ class Waits:
 
 
 class Window:
-    """Counts per bin over the last bins: rounds answered in time, rounds that count, arrivals."""
+    """Sums over the last `bins` bins: rounds answered in time, rounds that count, arrivals."""
 
     def __init__(self, bins: int, held: Iterable[Iterable[int]] = ()) -> None:
         self._bins = bins
@@ -51,7 +53,7 @@ class Window:
         self.met, self.counted, self.arrivals = (sum(row[place] for row in self.held) for place in (1, 2, 3))
 
     def add(self, number: int, met: int, counted: int, arrivals: int) -> None:
-        """Count in bin `number`, or in the newest where that is later."""
+        """Add to bin `number`, or to the newest bin if that is later."""
         if not self.held or self.held[-1][0] < number:
             self.held.append([number, 0, 0, 0])
             self.forget(number)
@@ -64,7 +66,7 @@ class Window:
         self.arrivals += arrivals
 
     def forget(self, number: int) -> None:
-        """Drop what has left the window that ends with bin `number`."""
+        """Drop the bins that are not in the window that ends with bin `number`."""
         while self.held and self.held[0][0] <= number - self._bins:
             _, met, counted, arrivals = self.held.popleft()
             self.met -= met
@@ -73,16 +75,16 @@ class Window:
 
 
 class Agents:
-    """The agents of a queue: agent -> (heard, state, used, max); what is counted over them is kept up to date."""
+    """The agents of a queue by id, and the sums over them."""
 
-    def __init__(self, held: Iterable[tuple[str, tuple[float, str, int | None, int | None]]] = ()) -> None:
-        self.held: dict[str, tuple[float, str, int | None, int | None]] = {}
+    def __init__(self, held: Iterable[tuple[str, AgentRecord]] = ()) -> None:
+        self.held: dict[str, AgentRecord] = {}
         self.states = dict.fromkeys(AGENT_STATES, 0)
         self.used = self.room = 0
         for agent, record in held:
             self.put(agent, *record)
 
-    def _count(self, record: tuple[float, str, int | None, int | None], sign: int) -> None:
+    def _count(self, record: AgentRecord, sign: int) -> None:
         _, state, used, room = record
         self.states[state] += sign
         if state != "offline" and used is not None and room:
@@ -90,7 +92,7 @@ class Agents:
             self.room += sign * room
 
     def put(self, agent: str, time: float, state: str, used: int | None, room: int | None) -> None:
-        """An agent's state; an older one than is known comes too late."""
+        """Set an agent's state, unless a newer one is known."""
         known = self.held.get(agent)
         if state not in self.states or (known is not None and known[0] > time):
             return
@@ -100,11 +102,11 @@ class Agents:
         self._count(record, 1)
 
     def drop(self, agent: str) -> None:
-        """Forget one."""
+        """Drop an agent."""
         self._count(self.held.pop(agent), -1)
 
     def forget(self, before: float, limit: int) -> None:
-        """Drop those not heard of since `before`, and the longest silent beyond `limit`."""
+        """Drop agents without an event since `before`, and beyond `limit` those without one for longest."""
         while self.held:
             agent = next(iter(self.held))
             if self.held[agent][0] >= before and len(self.held) <= limit:
@@ -112,13 +114,16 @@ class Agents:
             self.drop(agent)
 
     def load(self, conversations: int) -> float | None:
-        """Chats ÷ places of the agents on shift who state both, else open conversations per agent on shift."""
+        """Return chats per place of the agents on shift that report both, else conversations per agent on shift.
+
+        `None` before the first agent.
+        """
         on_shift = len(self.held) - self.states["offline"]
         if self.room:
             return self.used / self.room
         if on_shift:
             return conversations / on_shift
-        return 0.0 if self.held else None  # all went home: nobody carries anything
+        return 0.0 if self.held else None  # all agents are offline
 
 
 class Plans:
@@ -130,7 +135,7 @@ class Plans:
         self._valid_until = -math.inf
 
     def put(self, start: float, end: float, agents: int, shrinkage: float, limit: int) -> None:
-        """A plan, in place of an earlier one for the same start."""
+        """Set the plan of an interval, in place of an earlier one with the same start."""
         if not start < end:
             return
         self.held[start] = (end, agents, shrinkage)
@@ -139,7 +144,10 @@ class Plans:
             del self.held[max(self.held)]
 
     def scheduled(self, now: float) -> float | None:
-        """Agents planned for now, after shrinkage; of two plans the one that began last; None before any."""
+        """Return the agents planned for `now`, after shrinkage; of two plans the later one counts.
+
+        `None` before the first plan.
+        """
         if now >= self._valid_until:
             known = bool(self.held) or self._agents is not None
             self.held = {start: plan for start, plan in self.held.items() if plan[0] > now}

@@ -1,28 +1,26 @@
-"""Queues: one record per queue, where the small facts of all conversations, agents and plans meet.
+"""Queues: one record per queue, from the facts of all conversations, agents and plans.
 
-What comes in is flat: ``(time, id, queue, kind, channel, a, b)``, see `HANDLERS` for the kinds. What goes out are
-gauges, as measurements ``(metric, labels, value)``. A fact never raises and never drives a count below zero: a second
-"opened", a reply to no wait, a duration that cannot be are taken for what they are worth.
+What comes out are gauges, as measurements. No fact drives a count below zero: a conversation that enters twice, an
+answer without a wait, a duration out of range leave the other counts as they are.
 
-What grows and when it is forgotten: open conversations and waits until they end (at most `max_open`), agents until they
-have been silent for `agent_seconds` (at most `max_agents`), plans until their interval is over (at most `max_plans`),
-counts per bin for `window_seconds`, forecasts until the bin they speak of.
+What grows, and when it is dropped: open conversations and waits when they end (at most `max_open`), agents after
+`agent_seconds` of silence (at most `max_agents`), plans when their interval is over (at most `max_plans`), counts per
+bin after `window_seconds`, forecasts when their bin has come.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct, msgpack
 
-from operators.domain.queues.counts import Agents, Plans, Waits, Window, bounded
+from operators.domain.queues.counts import AgentRecord, Agents, Plans, Waits, Window, bounded
 from operators.domain.queues.forecast import Forecaster, valid_seconds
+from operators.domain.stage import facts
+from operators.domain.stage.facts import Fact, QueueFact
+from operators.domain.stage.labels import Labels, LabelValues
 from operators.domain.stage.promise import Promises
-from operators.domain.stage.stage import Fact, Port, Stage, check_version
-
-Gauge = tuple[str, tuple[str, ...], float]
-"""(metric, label values, value)."""
-VERSION = 1
+from operators.domain.stage.stage import Handlers, Measurement, Port, Stage, check_version
 
 
 class QueuesParams(Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,6 +57,21 @@ class QueuesParams(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 1_000
 
 
+class StoredQueue(Struct, array_like=True):
+    """A record in a snapshot."""
+
+    conversations: dict[str, bool]
+    waits: dict[str, float]
+    bin_seconds: float
+    window: list[tuple[int, int, int, int]]
+    agents: dict[str, AgentRecord]
+    plans: list[tuple[float, tuple[float, int, float]]]
+    smoothed: dict[str, float]
+    handle_seconds: float | None
+    ended: tuple[str, float] | None
+    forecaster: dict[str, Any]
+
+
 class Queue:
     """The record of one queue."""
 
@@ -66,105 +79,109 @@ class Queue:
         self.name = name
         self.params = params
         self.promises = promises
-        self.conversations: dict[str, bool] = {}  # open ones -> whether nobody has taken it yet
+        self.conversations: dict[str, bool] = {}
+        """Open conversations -> whether no agent has taken them yet."""
         self.unassigned = 0
         self.waits = Waits()
         self.window = Window(math.ceil(params.window_seconds / params.bin_seconds))
         self.agents = Agents()
         self.plans = Plans()
         self.smoothed: dict[str, float] = {}
-        self.handle_seconds: float | None = None  # smoothed; what staffing reckons with
-        self.ended: tuple[str, float, float] | None = None  # the wait that ended last: conversation, time, seconds
+        """Channel -> smoothed reply time, in seconds."""
+        self.handle_seconds: float | None = None
+        """Smoothed handle time, for staffing."""
+        self.ended: tuple[str, float] | None = None
+        """The wait that ended last without a reply: name of the event that ended it, seconds."""
         self.forecaster = Forecaster(params.bin_seconds, params.horizons, params.alpha, params.interval_share)
         self._shown: dict[tuple[str, tuple[str, ...]], float | None] = {}
 
     def _bin(self, time: float) -> int:
         return math.floor(time / self.params.bin_seconds)
 
-    # --- facts: (time, channel, a, b) ---
+    # ---- facts
 
-    def opened(self, time: float, _channel: str, conversation: str, _b: object) -> None:
-        """A conversation is open, and nobody's yet."""
-        self._open(time, conversation, unassigned=True)
+    def entered(self, fact: facts.ConversationEntered) -> None:
+        """Add an open conversation without an agent."""
+        self._open(fact.time, fact.conversation_id, unassigned=True)
 
-    def reopened(self, time: float, _channel: str, conversation: str, _b: object) -> None:
-        """A closed conversation is open again; it had an agent before, so it is not unassigned."""
-        self._open(time, conversation, unassigned=False)
+    def reentered(self, fact: facts.ConversationReentered) -> None:
+        """Add an open conversation that had an agent before."""
+        self._open(fact.time, fact.conversation_id, unassigned=False)
 
-    def _open(self, time: float, conversation: str, *, unassigned: bool) -> None:
-        if conversation in self.conversations:
+    def _open(self, time: float, conversation_id: str, *, unassigned: bool) -> None:
+        if conversation_id in self.conversations:
             return
-        self.conversations[conversation] = unassigned
+        self.conversations[conversation_id] = unassigned
         self.unassigned += unassigned
         self.window.add(self._bin(time), 0, 0, 1)
         if len(self.conversations) > self.params.max_open:
             self.unassigned -= self.conversations.pop(next(iter(self.conversations)))
 
-    def closed(self, time: float, channel: str, conversation: str, outcome: object) -> None:
-        """It is not open any more; an abandonment after the grace time counts against the service level."""
-        self.unassigned -= self.conversations.pop(conversation, False)
-        since = self.waits.since.pop(conversation, None)
-        if outcome != "abandoned":
+    def exited(self, fact: facts.ConversationExited) -> None:
+        """Remove a conversation; one abandoned after the grace time counts against the service level."""
+        self.unassigned -= self.conversations.pop(fact.conversation_id, False)
+        since = self.waits.since.pop(fact.conversation_id, None)
+        if fact.outcome != "abandoned":
             return
-        waited = math.inf if since is None else time - since
-        if since is None and self.ended is not None and self.ended[:2] == (conversation, time):
-            waited = self.ended[2]  # "ended" and "closed" come of one event, in either order
-        grace = self.promises.of(self.name, channel).grace_seconds
-        self.window.add(self._bin(time), 0, int(waited >= grace), 0)
+        waited = math.inf if since is None else fact.time - since
+        if since is None and self.ended is not None and self.ended[0] == fact.name:
+            waited = self.ended[1]  # the same event ended the wait; its two facts come in either order
+        grace = self.promises.of(self.name, fact.channel).grace_seconds
+        self.window.add(self._bin(fact.time), 0, int(waited >= grace), 0)
 
-    def waiting(self, time: float, _channel: str, conversation: str, _b: object) -> None:
-        """A customer waits."""
-        self.waits.add(conversation, time)
+    def wait_began(self, fact: facts.WaitBegan) -> None:
+        """Add an open wait."""
+        self.waits.add(fact.conversation_id, fact.time)
         bounded(self.waits.since, self.params.max_open)
 
-    def replied(self, time: float, channel: str, conversation: str, b: tuple[float, bool]) -> None:
-        """A human replied after so many seconds, within the promised limit or not: the wait is over."""
-        seconds, is_met = b
-        self.waits.since.pop(conversation, None)
-        self.assigned(time, channel, conversation, None)
+    def wait_answered(self, fact: facts.WaitAnswered) -> None:
+        """Remove an open wait and measure it."""
+        self.waits.since.pop(fact.conversation_id, None)
+        self._assign(fact.conversation_id)
+        seconds, channel = fact.seconds, fact.channel
         if not valid_seconds(seconds):
             return
         mean = self.smoothed.get(channel)
         self.smoothed[channel] = seconds if mean is None else mean + self.params.alpha * (seconds - mean)
-        self.window.add(self._bin(time), int(is_met), 1, 0)
-        self.forecaster.observe(time, seconds)
+        self.window.add(self._bin(fact.time), int(fact.met), 1, 0)
+        self.forecaster.observe(fact.time, seconds)
 
-    def missed(self, _time: float, _channel: str, _conversation: str, _b: object) -> None:
-        """The limit passed: conversations counted it, and here the wait is still open."""
-
-    def over(self, time: float, _channel: str, conversation: str, seconds: float) -> None:
-        """The wait ended without a reply."""
-        since = self.waits.since.pop(conversation, None)
-        if valid_seconds(seconds):
-            self.ended = (conversation, time, seconds)
+    def wait_ended(self, fact: facts.WaitEnded) -> None:
+        """Remove an open wait that ended without a reply."""
+        since = self.waits.since.pop(fact.conversation_id, None)
+        if fact.seconds is not None and valid_seconds(fact.seconds):
+            self.ended = (fact.name, fact.seconds)
         elif since is not None:
-            self.ended = (conversation, time, time - since)
+            self.ended = (fact.name, fact.time - since)
 
-    def assigned(self, _time: float, _channel: str, conversation: str, _b: object) -> None:
-        """Somebody took it."""
-        if self.conversations.get(conversation):
-            self.conversations[conversation] = False
+    def taken(self, fact: facts.ConversationTaken) -> None:
+        """Mark a conversation as assigned."""
+        self._assign(fact.conversation_id)
+
+    def _assign(self, conversation_id: str) -> None:
+        if self.conversations.get(conversation_id):
+            self.conversations[conversation_id] = False
             self.unassigned -= 1
 
-    def handled(self, _time: float, _channel: str, _conversation: str, seconds: float) -> None:
-        """An episode was handled in so many seconds."""
-        if valid_seconds(seconds):
+    def handled(self, fact: facts.ConversationHandled) -> None:
+        """Smooth the handle time."""
+        if valid_seconds(fact.seconds):
             mean = self.handle_seconds
-            self.handle_seconds = seconds if mean is None else mean + self.params.alpha * (seconds - mean)
+            self.handle_seconds = fact.seconds if mean is None else mean + self.params.alpha * (fact.seconds - mean)
 
-    def agent(self, time: float, _channel: str, agent: str, b: tuple[str, int | None, int | None]) -> None:
-        """An agent changed state."""
-        self.agents.put(agent, time, *b)
+    def agent_changed(self, fact: facts.AgentChanged) -> None:
+        """Set the state of an agent."""
+        self.agents.put(fact.agent_id, fact.time, fact.state, fact.used, fact.places)
         self.agents.forget(-math.inf, self.params.max_agents)
 
-    def planned(self, _time: float, _channel: str, start: float, b: tuple[float, int, float]) -> None:
-        """So many agents are planned for an interval, before shrinkage."""
-        self.plans.put(start, start + b[0], b[1], b[2], self.params.max_plans)
+    def planned(self, fact: facts.AgentsPlanned) -> None:
+        """Set the plan of an interval."""
+        self.plans.put(fact.start, fact.start + fact.seconds, fact.agents, fact.shrinkage, self.params.max_plans)
 
-    # --- time and what is shown ---
+    # ---- time, gauges
 
     def advance(self, now: float) -> None:
-        """Close bins, forget what is old."""
+        """Close bins and drop what is old at event time `now`."""
         self.forecaster.advance(now)
         self.window.forget(self._bin(now))
         self.agents.forget(now - self.params.agent_seconds, self.params.max_agents)
@@ -188,8 +205,8 @@ class Queue:
             for bound, seconds in zip(interval._fields, interval, strict=True):
                 yield ("csq_reply_forecast_seconds", (self.name, f"{horizon:g}", bound), seconds)
 
-    def changed(self, now: float) -> Iterator[Gauge]:
-        """The gauges that differ from what was last shown; one without a value any more is NaN once, which ends it."""
+    def changed(self, now: float) -> Iterator[Measurement]:
+        """Yield the gauges that changed since the last call; one that has no value any more is NaN once."""
         shown = self._shown
         for metric, labels, value in self._gauges(now):
             key = (metric, labels)
@@ -198,86 +215,107 @@ class Queue:
                 yield metric, labels, math.nan if value is None else value
 
     def entries(self) -> int:
-        """Records held."""
+        """Return how many conversations, waits, agents and plans are held."""
         return len(self.conversations) + len(self.waits.since) + len(self.agents.held) + len(self.plans.held)
 
-    def state(self) -> dict[str, Any]:
-        """Plain data that shares nothing which changes."""
-        return {
-            "conversations": self.conversations.copy(),
-            "waits": self.waits.since.copy(),
-            "bin_seconds": self.params.bin_seconds,
-            "window": [tuple(row) for row in self.window.held],
-            "agents": self.agents.held.copy(),
-            "plans": list(self.plans.held.items()),
-            "smoothed": self.smoothed.copy(),
-            "handle_seconds": self.handle_seconds,
-            "ended": self.ended,
-            "forecaster": self.forecaster.state(),
-        }
+    # ---- snapshots
 
-    def resume(self, state: dict[str, Any]) -> None:
-        """Take up a state; counts in bins of another width are dropped."""
-        self.conversations = dict(state["conversations"])
+    def snapshot(self) -> StoredQueue:
+        """Return the state, to be encoded at once."""
+        return StoredQueue(
+            self.conversations,
+            self.waits.since,
+            self.params.bin_seconds,
+            [(number, met, counted, arrivals) for number, met, counted, arrivals in self.window.held],
+            self.agents.held,
+            list(self.plans.held.items()),
+            self.smoothed,
+            self.handle_seconds,
+            self.ended,
+            self.forecaster.state(),
+        )
+
+    def restore(self, stored: StoredQueue, channels: LabelValues) -> None:
+        """Continue from a snapshot; counts in bins of another width, and channels that are not known, are dropped."""
+        params = self.params
+        self.conversations = stored.conversations
+        bounded(self.conversations, params.max_open)
         self.unassigned = sum(self.conversations.values())
-        self.waits = Waits(state["waits"].items())
-        if state["bin_seconds"] == self.params.bin_seconds:
-            self.window = Window(math.ceil(self.params.window_seconds / self.params.bin_seconds), state["window"])
-        self.agents = Agents(state["agents"].items())
-        self.plans = Plans((start, tuple(plan)) for start, plan in state["plans"])
-        self.smoothed = dict(state["smoothed"])
-        self.handle_seconds = state["handle_seconds"]
-        self.ended = None if state["ended"] is None else tuple(state["ended"])
-        self.forecaster.resume(state["forecaster"])
+        bounded(stored.waits, params.max_open)
+        self.waits = Waits(stored.waits.items())
+        if stored.bin_seconds == params.bin_seconds:
+            self.window = Window(math.ceil(params.window_seconds / params.bin_seconds), stored.window)
+        self.agents = Agents(stored.agents.items())
+        self.agents.forget(-math.inf, params.max_agents)
+        too_many = len(stored.plans) > params.max_plans
+        self.plans = Plans(sorted(stored.plans)[: params.max_plans] if too_many else stored.plans)
+        self.smoothed = {name: seconds for name, seconds in stored.smoothed.items() if channels.stored(name) == name}
+        self.handle_seconds = stored.handle_seconds
+        self.ended = stored.ended
+        self.forecaster.resume(stored.forecaster)
 
 
-HANDLERS: dict[str, Callable[[Queue, float, str, Any, Any], None]] = {
-    "opened": Queue.opened,  # a conversation
-    "closed": Queue.closed,  # a conversation, b outcome
-    "reopened": Queue.reopened,  # a conversation
-    "waiting": Queue.waiting,  # a conversation
-    "replied": Queue.replied,  # a conversation, b (reply seconds, whether its round was met)
-    "missed": Queue.missed,  # a conversation
-    "ended": Queue.over,  # a conversation, b waited seconds
-    "assigned": Queue.assigned,  # a conversation
-    "handled": Queue.handled,  # a conversation, b handle seconds
-    "agent": Queue.agent,  # a agent, b (state, chats at a time, at most)
-    "planned": Queue.planned,  # a start of the interval, b (seconds, agents, shrinkage)
-}
-"""The kinds of facts; others are ignored, so that a newer release may send more."""
+HANDLERS = Handlers(
+    "queues",
+    {
+        facts.ConversationEntered: Queue.entered,
+        facts.ConversationReentered: Queue.reentered,
+        facts.ConversationExited: Queue.exited,
+        facts.ConversationTaken: Queue.taken,
+        facts.ConversationHandled: Queue.handled,
+        facts.WaitBegan: Queue.wait_began,
+        facts.WaitAnswered: Queue.wait_answered,
+        facts.WaitEnded: Queue.wait_ended,
+        facts.AgentChanged: Queue.agent_changed,
+        facts.AgentsPlanned: Queue.planned,
+    },
+)
+"""(queue, fact) -> None, by class of fact."""
+
+
+class StoredQueues(Struct):
+    """A snapshot as it is decoded."""
+
+    now: float
+    queues: dict[str, StoredQueue]
 
 
 class Queues(Stage):
     """The queues of one lane.
 
-    >>> queues = Queues(QueuesParams(), Promises(PromisesParams()))
-    >>> queues.settle([(0.0, "e1", "sales", "waiting", "web", "c1", None)])
+    >>> from operators.domain.stage.labels import LabelsParams
+    >>> from operators.domain.stage.promise import PromisesParams
+    >>> queues = Queues(QueuesParams(), Promises(PromisesParams()), Labels(LabelsParams()))
+    >>> queues.settle([facts.WaitBegan(0.0, "e1", "orders", "c1")])
     >>> queues.advance(30.0)
     >>> [(port, values)] = queues.drain()
     >>> port, values[1]
-    ('measured', ('csq_oldest_open_wait_seconds', ('sales',), 30.0))
+    ('measured', ('csq_oldest_open_wait_seconds', ('orders',), 30.0))
     """
 
-    def __init__(self, params: QueuesParams, promises: Promises) -> None:
+    name = "queues"
+    version = 2
+
+    def __init__(self, params: QueuesParams, promises: Promises, labels: Labels) -> None:
         self._params, self._promises = params, promises
+        self._labels = labels
         self._queues: dict[str, Queue] = {}
         self._now = -math.inf
         self._next = -math.inf
-        self._measured: list[Gauge] = []
+        self._measured: list[Measurement] = []
 
-    def settle(self, facts: Iterable[Fact]) -> None:
-        """Take in facts, sorted by (time, id)."""
+    def settle(self, facts: Iterable[QueueFact]) -> None:
+        """Apply facts in the order of event time."""
         queues, handlers = self._queues, HANDLERS
-        for time, _, name, kind, channel, a, b in facts:
-            queue = queues.get(name)
+        for fact in facts:
+            handle = handlers[type(fact)]
+            queue = queues.get(fact.queue)
             if queue is None:
-                queue = queues[name] = Queue(name, self._params, self._promises)
-            handler = handlers.get(kind)
-            if handler is not None:
-                handler(queue, time, channel, a, b)
+                queue = queues[fact.queue] = Queue(fact.queue, self._params, self._promises)
+            handle(queue, fact)
 
     def advance(self, now: float) -> None:
-        """Time has come to `now`; gauges that changed are measured, at most once a second."""
+        """Set event time to `now`; gauges that changed are measured, at most once a second."""
         self._now = max(self._now, now)
         if self._now >= self._next:
             self._measure()
@@ -289,35 +327,55 @@ class Queues(Stage):
 
     def _measure(self) -> None:
         self._next = self._now + 1.0
-        for queue in self._queues.values():
-            queue.advance(self._now)
-            self._measured.extend(queue.changed(self._now))
+        self.attempt_each(self._measure_one, ((queue,) for queue in self._queues.values()))
+
+    def _measure_one(self, queue: Queue) -> None:
+        queue.advance(self._now)
+        self._measured.extend(queue.changed(self._now))
 
     def drain(self) -> list[Port]:
-        """What was produced since last asked."""
+        """Return port ``measured``."""
         if not self._measured:
             return []
         measured, self._measured = self._measured, []
         return [("measured", measured)]
 
     def entries(self) -> int:
-        """Records held, over all queues."""
+        """Return how many records are held, over all queues."""
         return len(self._queues) + sum(queue.entries() for queue in self._queues.values())
 
     def limit(self) -> int:
-        """Records held at most, over the queues there are: each with its conversations, waits, agents and plans."""
+        """Return how many records the queues of this lane may hold: conversations, waits, agents and plans."""
         params = self._params
         return len(self._queues) * (1 + 2 * params.max_open + params.max_agents + params.max_plans)
 
-    def state(self) -> dict[str, Any]:
-        """Plain data for the recovery store. What was measured but not drained is not part of it: gauges come again."""
-        return {"v": VERSION, "now": self._now, "queues": {name: queue.state() for name, queue in self._queues.items()}}
+    def fact_types(self) -> tuple[type[Fact], ...]:
+        """Return the classes of facts that `settle` takes."""
+        return tuple(HANDLERS)
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from `state`; all gauges are measured at the next `advance`."""
-        check_version("queues", state, VERSION)
-        self._now, self._next = state["now"], -math.inf
+    def is_valid(self, fact: Fact) -> bool:
+        """Return whether a fact of a snapshot is about a queue that is still known."""
+        return not isinstance(fact, QueueFact) or self._labels.queues.stored(fact.queue) == fact.queue
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state as versioned plain data, to be encoded at once.
+
+        What was measured and not drained is no part of it: all gauges are measured again after a restart.
+        """
+        queues = {name: queue.snapshot() for name, queue in self._queues.items()}
+        return {"v": self.version, "now": self._now, "queues": queues}
+
+    def restore(self, stored: Raw) -> None:
+        """Continue from a snapshot; all gauges are measured at the next `advance`.
+
+        Queues that the settings do not name any more are dropped: their open conversations are reported to `other` by
+        the lanes of conversations.
+        """
+        check_version(self.name, stored, self.version)
+        state = msgpack.decode(stored, type=StoredQueues)
+        self._now, self._next = state.now, -math.inf
         self._queues = {}
-        for name, held in state["queues"].items():
-            self._queues[name] = queue = Queue(name, self._params, self._promises)
-            queue.resume(held)
+        for name, held in state.queues.items():
+            if self._labels.queues.stored(name) == name:
+                self._queues[name] = queue = Queue(name, self._params, self._promises)
+                queue.restore(held, self._labels.channels)

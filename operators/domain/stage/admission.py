@@ -15,10 +15,11 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Raw, Struct, msgpack
 
+from operators.domain.stage.facts import Fact, NameSeen
 from operators.domain.stage.labels import BOUNDS, MOST_CHARACTERS, Admitted, Labels
-from operators.domain.stage.stage import Fact, Outbox, Port, Stage, check_version
+from operators.domain.stage.stage import Handlers, Outbox, Port, Stage, check_version
 
 KEY = "labels"
 """The one key of the stage."""
@@ -40,18 +41,27 @@ class Sighting(Struct, array_like=True):
     """Conversation or customer -> event time; those within the window, where names are admitted."""
 
 
+class StoredAdmission(Struct):
+    """A snapshot as it is decoded."""
+
+    admitted: list[Admitted]
+    names: dict[str, dict[str, Sighting]]
+    lease: float
+
+
 class Admission(Stage):
-    """The one stage that admits names; it takes facts ``(time, name, label, value, subject)``.
+    """The one stage that admits names.
 
     >>> from operators.domain.stage.labels import LabelsParams
     >>> admission = Admission(Labels(LabelsParams()))
-    >>> admission.settle([(float(n), f"e{n}", "queue", "returns", f"c{n}") for n in range(20)])
+    >>> admission.settle([NameSeen(float(n), f"e{n}", "queue", "returns", f"c{n}") for n in range(20)])
     >>> admission.advance(20.0)
     >>> dict(admission.drain())["admitted"], dict(admission.drain()).get("lease")
     ([Admitted(label='queue', value='returns', since=120.0)], None)
     """
 
-    version = 1
+    name = "labels"
+    version = 2
 
     def __init__(self, labels: Labels) -> None:
         self._labels = labels
@@ -62,12 +72,20 @@ class Admission(Stage):
         self._fresh: list[Admitted] = []
         self._has_news = False
         self._out = Outbox()
+        self._handlers = Handlers(self.name, {NameSeen: self._name_seen})
+
+    def fact_types(self) -> tuple[type[Fact], ...]:
+        """Return the classes of facts that `settle` takes."""
+        return tuple(self._handlers)
 
     def settle(self, facts: Iterable[Fact]) -> None:
-        """Take sightings in the order of (time, name)."""
-        for time, _, label, value, subject in facts:
-            if (label, value) not in self._admitted and value not in self._labels.of[label].fixed:
-                self._see(time, label, value, subject)
+        """Apply facts in the order of event time."""
+        for fact in facts:
+            self._handlers[type(fact)](fact)
+
+    def _name_seen(self, fact: NameSeen) -> None:
+        if (fact.label, fact.value) not in self._admitted and fact.value not in self._labels.of[fact.label].fixed:
+            self._see(fact.time, fact.label, fact.value, fact.subject)
 
     def _see(self, time: float, label: Any, value: str, subject: str) -> None:
         names = self._names[label]
@@ -136,25 +154,25 @@ class Admission(Stage):
         """Names admitted and watched at most."""
         return sum(BOUNDS[label] + MOST_NAMES for label in self._names)
 
-    def state(self) -> dict[str, Any]:
-        """Versioned plain data."""
-        names = {
-            label: {value: (each.last, each.count, each.subjects.copy()) for value, each in names.items()}
-            for label, names in self._names.items()
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state as versioned plain data, to be encoded at once."""
+        return {
+            "v": self.version,
+            "admitted": list(self._admitted.values()),
+            "names": self._names,
+            "lease": self._lease,
         }
-        admitted = [(each.label, each.value, each.since) for each in self._admitted.values()]
-        return {"v": self.version, "admitted": admitted, "names": names, "lease": self._lease}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from `state`: admissions are handed out again, those of a label whose set is closed now are dropped."""
-        check_version(KEY, state, self.version)
-        for label, value, since in state["admitted"]:
-            if self._labels.of[label].is_open:
-                self._admit(Admitted(label, value, since))
-        for label, names in state["names"].items():
-            self._names[label] = {value: Sighting(*each) for value, each in names.items()}
+    def restore(self, stored: Raw) -> None:
+        """Continue from a snapshot: names are admitted again, unless the set of their label is closed now."""
+        check_version(self.name, stored, self.version)
+        state = msgpack.decode(stored, type=StoredAdmission)
+        for each in state.admitted:
+            if self._labels.of[each.label].is_open:
+                self._admit(each)
+        self._names.update(state.names)
         if self._lease < math.inf:
-            self._lease = min(state["lease"], _after(state["lease"]))
+            self._lease = min(state.lease, _after(state.lease))
         self._has_news = True
 
 

@@ -1,65 +1,209 @@
-"""Facts of events that belong to no conversation: what the shop, the complaint desk and the staffing desk say.
+"""Facts: what happened, as stages tell one another.
 
-A fact is flat and plain: ``(time, name, customer id, kind, a, b)`` for the customers' lanes,
-``(time, name, queue, kind, channel, a, b)`` for the queues' lanes.
+A fact is a small frozen struct, one class per thing that happened. A stage dispatches on the class. The fields `time`
+(event time, POSIX seconds) and `name` (``"source id"`` of the event that caused it) come first in all of them: facts
+are settled in their order. Facts held back in a lane's snapshot are stored as tagged arrays; the tag is the class name.
 """
 
-from collections.abc import Callable
-from typing import Any
+from typing import Literal
 
-from operators.domain.stage.stage import Fact
-from operators.domain.wire import events
+from msgspec import Struct
 
-Make = Callable[[float, str, Any], Fact]
-"""Event time, name of the event, its data -> fact."""
+from operators.domain.stage.labels import Label
+from operators.domain.wire.events import AgentState
 
 
-def _browsed(time: float, name: str, data: events.Behavior) -> Fact:
-    return time, name, data.customer_id, "browsed", data.dwell_seconds, None
+class Fact(Struct, frozen=True, array_like=True, tag=True, gc=False):
+    """Something that happened at `time`, caused by the event `name`."""
+
+    time: float
+    name: str
 
 
-def _searched(time: float, name: str, data: events.Behavior) -> Fact:
-    return time, name, data.customer_id, "searched", data.result_count, None
+# ---- of a customer, for the customers' lanes
 
 
-def _order(kind: str) -> Make:
-    def order(time: float, name: str, data: events.Behavior) -> Fact:
-        return time, name, data.customer_id, "order", kind, data.total_minor
+class CustomerFact(Fact, frozen=True):
+    """Something that happened to a customer, or that a customer did."""
 
-    return order
-
-
-def _complained(time: float, name: str, data: events.Complaint) -> Fact:
-    return time, name, data.customer_id, "complained", data.severity, None
+    customer_id: str
 
 
-def _updated(time: float, name: str, data: events.Customer) -> Fact:
-    return time, name, data.customer_id, "updated", data.attributes, data.segment
+class MessageRead(CustomerFact, frozen=True):
+    """A customer's message was scored; `polarity` is -1..1, `None` without a text that could be read."""
+
+    polarity: float | None
+    question: bool
 
 
-def _labelled(time: float, name: str, data: events.ChurnLabel) -> Fact:
-    return time, name, data.customer_id, "labelled", data.churned, data.observed_until.timestamp()
+class ReplyReceived(CustomerFact, frozen=True):
+    """A human replied to a customer, `seconds` after the first unanswered message."""
+
+    seconds: float
 
 
-def _agent(time: float, name: str, data: events.Agent) -> Fact:
-    state = (data.to_state, data.concurrency_used, data.concurrency_max)
-    return time, name, data.queue, "agent", "", data.agent_id, state
+class WaitMissed(CustomerFact, frozen=True):
+    """An open wait passed the reply limit."""
 
 
-def _planned(time: float, name: str, data: events.Staffing) -> Fact:
-    plan = (data.interval_seconds, data.agents_scheduled, data.shrinkage)
-    return time, name, data.queue, "planned", "", data.interval_start.timestamp(), plan
+class ContactBegan(CustomerFact, frozen=True):
+    """A customer's conversation was seen for the first time."""
+
+    conversation_id: str
 
 
-OF_CUSTOMERS: dict[type, Make] = {
-    events.PageViewed: _browsed,
-    events.ProductViewed: _browsed,
-    events.ProductsSearched: _searched,
-    events.OrderCompleted: _order("completed"),
-    events.OrderCancelled: _order("cancelled"),
-    events.OrderRefunded: _order("refunded"),
-    events.ComplaintOpened: _complained,
-    events.CustomerUpdated: _updated,
-    events.ChurnLabelled: _labelled,
-}
-OF_QUEUES: dict[type, Make] = {events.AgentStateChanged: _agent, events.StaffingPlanned: _planned}
+class ContactResolved(CustomerFact, frozen=True):
+    """A customer's conversation was resolved; `again` after a reopening."""
+
+    conversation_id: str
+    outcome: str
+    queue: str
+    again: bool
+
+
+class ContactReopened(CustomerFact, frozen=True):
+    """A customer's conversation was reopened."""
+
+    conversation_id: str
+
+
+class ContactAbandoned(CustomerFact, frozen=True):
+    """A customer abandoned a conversation."""
+
+
+class RatingReceived(CustomerFact, frozen=True):
+    """A customer rated; `share` is the score as a share of its scale, 0..1."""
+
+    share: float
+
+
+class PageBrowsed(CustomerFact, frozen=True):
+    """A customer looked at a page for `seconds`, if that is known."""
+
+    seconds: float | None
+
+
+class SearchMade(CustomerFact, frozen=True):
+    """A customer searched, with so many `results`, if that is known."""
+
+    results: int | None
+
+
+class OrderReported(CustomerFact, frozen=True):
+    """A customer's order was completed, cancelled or refunded."""
+
+    outcome: Literal["completed", "cancelled", "refunded"]
+
+
+class Complained(CustomerFact, frozen=True):
+    """A customer complained; `severity` is 1..5."""
+
+    severity: int
+
+
+class ProfileUpdated(CustomerFact, frozen=True):
+    """The shop sent attributes of a customer; `segment` is `None` where it stays as it was."""
+
+    attributes: dict[str, str | float | bool]
+    segment: str | None
+
+
+class ChurnReported(CustomerFact, frozen=True):
+    """The shop reported whether a customer has left: the label of a churn score."""
+
+    churned: bool
+
+
+# ---- of a queue, for the queues' lanes
+
+
+class QueueFact(Fact, frozen=True):
+    """Something that happened in a queue."""
+
+    queue: str
+
+
+class ConversationEntered(QueueFact, frozen=True):
+    """A conversation is open in the queue and has no agent yet."""
+
+    conversation_id: str
+
+
+class ConversationReentered(QueueFact, frozen=True):
+    """A closed conversation is open in the queue again; it had an agent before."""
+
+    conversation_id: str
+
+
+class ConversationExited(QueueFact, frozen=True):
+    """A conversation is not open in the queue any more.
+
+    `outcome` is that of the conversation, or `moved` (to another queue), or `gone` (its record was dropped).
+    """
+
+    channel: str
+    conversation_id: str
+    outcome: str
+
+
+class ConversationTaken(QueueFact, frozen=True):
+    """An agent took a conversation of the queue."""
+
+    conversation_id: str
+
+
+class ConversationHandled(QueueFact, frozen=True):
+    """An agent finished a conversation of the queue after `seconds` of handling."""
+
+    seconds: float
+
+
+class WaitBegan(QueueFact, frozen=True):
+    """A customer waits for a reply; `time` is that of the first unanswered message."""
+
+    conversation_id: str
+
+
+class WaitAnswered(QueueFact, frozen=True):
+    """A human replied after `seconds`, within the promised limit (`met`) or not: the wait is over."""
+
+    channel: str
+    conversation_id: str
+    seconds: float
+    met: bool
+
+
+class WaitEnded(QueueFact, frozen=True):
+    """A wait ended without a reply, after `seconds` if the conversation has ended."""
+
+    conversation_id: str
+    seconds: float | None
+
+
+class AgentChanged(QueueFact, frozen=True):
+    """An agent changed state; `used` of `places` chats at a time are taken, if that is known."""
+
+    agent_id: str
+    state: AgentState
+    used: int | None
+    places: int | None
+
+
+class AgentsPlanned(QueueFact, frozen=True):
+    """So many `agents` are planned for `seconds` from `start` (POSIX seconds), before `shrinkage` (a share, 0..1)."""
+
+    start: float
+    seconds: float
+    agents: int
+    shrinkage: float
+
+
+# ---- of a label, for the stage that admits names
+
+
+class NameSeen(Fact, frozen=True):
+    """An event of `subject` (a conversation or customer) had a name without series of its own."""
+
+    label: Label
+    value: str
+    subject: str

@@ -1,6 +1,6 @@
-"""Intake: the door of the product. Raw bytes become events, each once; what is refused becomes a dead letter.
+"""Intake: decode raw bytes into events, each once; what is refused becomes a dead letter.
 
-It holds one lane's ids of the last hour and nothing else.
+The state of a lane is the ids of the last hour.
 """
 
 import math
@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from operator import itemgetter
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct, msgpack
 
 from operators.domain.stage.admission import KEY
-from operators.domain.stage.labels import Labels
-from operators.domain.stage.stage import Fact, Outbox, Port, Stage, check_version
+from operators.domain.stage.facts import Fact, NameSeen
+from operators.domain.stage.labels import Label, Labels
+from operators.domain.stage.stage import Outbox, Port, Stage, check_version
 from operators.domain.wire import decode, dedupe
 from operators.domain.wire.events import OF_CONVERSATIONS, TYPE_OF, AnyEvent, CustomerUpdated
 from operators.domain.wire.outgoing import dead_letter
@@ -25,7 +26,7 @@ _COUNTER_OF = {kind: ("csq_events_total", (name,)) for kind, name in TYPE_OF.ite
 
 
 class IntakeParams(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is let in."""
+    """Which events are accepted."""
 
     max_bytes: Annotated[
         int,
@@ -39,9 +40,17 @@ class IntakeParams(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 946_080_000.0
 
 
-class Intake(Stage):
-    """One lane's door."""
+class StoredIntake(Struct):
+    """A snapshot as it is decoded."""
 
+    seen: dict[str, Any]
+    now: float
+
+
+class Intake(Stage):
+    """The intake of one lane."""
+
+    name = "intake"
     version = 1
 
     def __init__(self, params: IntakeParams, window: dedupe.DedupeParams, labels: Labels) -> None:
@@ -51,12 +60,11 @@ class Intake(Stage):
         self._events: list[Arrived] = []
         self._out = Outbox()
         self._labels = labels
-        self._sightings = self._out.to["labels"]
+        self._names_seen = self._out.to["labels"]
 
     def arrive(self, items: Iterable[tuple[bytes, str, int]], now: float, held: list[Fact]) -> None:
-        """Decode raw records (value, origin, position); nothing here needs the order of time."""
+        """Decode raw records (value, origin, position); nothing here depends on the order of time."""
         queues, channels, segments = (values.since for values in self._labels.of.values())
-        sightings = self._sightings
         decode_one, is_new, arrived, counted = self._door.decode_one, self._seen.add, self._events, self._out.counted
         for raw, origin, position in items:
             decoded = decode_one(raw, now)
@@ -78,24 +86,24 @@ class Intake(Stage):
             data: Any = event.data
             if kind in OF_CONVERSATIONS:
                 if data.queue not in queues or data.channel not in channels:
-                    self._see(time, name, data)
+                    self._report_names(time, name, data)
             elif kind is CustomerUpdated and data.segment is not None and data.segment not in segments:
-                sightings[KEY].append((time, name, "segment", data.segment, data.customer_id))
+                self._names_seen[KEY].append(NameSeen(time, name, "segment", data.segment, data.customer_id))
 
-    def _see(self, time: float, name: str, data: Any) -> None:
-        """Report a conversation whose queue or channel is not in."""
-        sightings = self._sightings[KEY]
-        for label, value in (("queue", data.queue), ("channel", data.channel)):
+    def _report_names(self, time: float, name: str, data: Any) -> None:
+        """Report a conversation whose queue or channel has no series of its own."""
+        names: tuple[tuple[Label, str], ...] = (("queue", data.queue), ("channel", data.channel))
+        for label, value in names:
             if value not in self._labels.of[label].since:
-                sightings.append((time, name, label, value, data.conversation_id))
+                self._names_seen[KEY].append(NameSeen(time, name, label, value, data.conversation_id))
 
     def advance(self, now: float) -> None:
-        """Event time has come to `now`."""
+        """Set event time to `now`; ids older than the window are forgotten."""
         self._now = now
         self._seen.advance(now)
 
     def drain(self) -> list[Port]:
-        """Ports ``events`` (a list), ``measured``, ``published`` (dead letters)."""
+        """Return ports ``events`` (a list), ``labels`` (key -> facts), ``measured``, ``published`` (dead letters)."""
         arrived = self._events
         if arrived:
             counted = self._out.counted
@@ -107,19 +115,20 @@ class Intake(Stage):
         return self._out.drain()
 
     def entries(self) -> int:
-        """Ids remembered."""
+        """Return how many ids are remembered."""
         return len(self._seen)
 
     def limit(self) -> int:
-        """Ids remembered at most."""
+        """Return how many ids may be remembered."""
         return self._seen.limit
 
-    def state(self) -> dict[str, Any]:
-        """Versioned plain data."""
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state as versioned plain data."""
         return {"v": self.version, "seen": self._seen.state(), "now": self._now}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
-        check_version("intake", state, self.version)
-        self._seen.restore(state["seen"])
-        self._now = state["now"]
+    def restore(self, stored: Raw) -> None:
+        """Continue from a snapshot."""
+        check_version(self.name, stored, self.version)
+        state = msgpack.decode(stored, type=StoredIntake)
+        self._seen.restore(state.seen)
+        self._now = state.now

@@ -83,11 +83,11 @@ class Promises:
     """
 
     def __init__(self, params: PromisesParams) -> None:
-        self._params = params
+        self.params = params
         self.of = lru_cache(maxsize=4096)(self._of)
 
     def _of(self, queue: str, channel: str) -> Promise:
-        params = self._params
+        params = self.params
         of_queue = params.queues.get(queue, _SAME)
         found = (of_queue.channels.get(channel, _SAME), of_queue, params.channels.get(channel, _SAME), params)
         limits = (each.limit_seconds for each in found)
@@ -102,7 +102,7 @@ class Promises:
         >>> Promises(PromisesParams(channels={"email": ChannelPromise(limit_seconds=14400.0)})).limits()
         (180.0, 14400.0)
         """
-        queues, channels = (*self._params.queues, OTHER), (*self._params.named_channels, OTHER)
+        queues, channels = (*self.params.queues, OTHER), (*self.params.named_channels, OTHER)
         return tuple(sorted({self.of(queue, channel).limit_seconds for queue in queues for channel in channels}))
 
 

@@ -1,48 +1,56 @@
 """The contract of lane stages, in plain Python; ``operators/engine/lanes.py`` adapts them to Bytewax.
 
-A stage holds the records of one lane. Things *arrive* in any order; facts that must be taken in the order of event time
-are given to `held` by `arrive` and handed to `settle`, sorted, once time has come past them (``watermark.py``); then
-`advance` says how far time has come. So no stage need know about disorder, batches or clocks.
+A stage holds the records of one lane. Items *arrive* in any order. Facts that depend on the order of event time are put
+into `held` by `arrive` and handed to `settle`, sorted, once the watermark has passed them (``time/watermark.py``); then
+`advance` sets the time. No stage deals with disorder, batches or clocks.
+
+Failures are contained. An exception that leaves `arrive` or `settle` is about the item taken last: the adapter writes
+that item to the dead letters and hands in the rest. Everything else that a stage does - timers, evictions, scores of
+records that earlier items changed, gauges - is work on one record at a time, and goes through `Stage.attempt_each`: a
+failure there is logged and counted, all other records are served, and no item becomes a dead letter for it.
 """
 
+import logging
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import compress, count, islice
-from operator import eq, itemgetter
+from operator import attrgetter, eq
 from typing import Any
 
 from msgspec import Raw, Struct, msgpack
 
+from operators.domain.stage.facts import Fact
 from operators.domain.wire.outgoing import Outgoing
 
+log = logging.getLogger(__name__)
+
 Measurement = tuple[str, tuple[str, ...], Any]
-"""Name in the catalogue of metrics, label values, value: what ``operators/metrics/observe.py`` takes."""
+"""Name in the catalogue of metrics, label values, value: what ``operators/metrics/observe.py`` takes.
+
+A tuple, because ten of them are made per event: a named tuple costs four times as much.
+"""
 
 Port = tuple[str, Any]
 """Where something goes (`events`, `measured`, `published`, `customers`, `queues`, `examples`), and what."""
 
-Fact = tuple[Any, ...]
-"""``(event time, name of the causing event, ...)``: flat and plain, for it is pickled on its way to another process."""
-
-
-_TIME, _NAME = itemgetter(0), itemgetter(1)
+_TIME, _NAME = attrgetter("time"), attrgetter("name")
 
 
 def take_due(held: list[Fact], until: float) -> list[Fact]:
-    """Take out of `held` what happened up to and including `until`, in the order of (event time, name).
+    """Remove from `held` the facts up to and including `until`, and return them in the order of (time, name).
 
     Facts of one event stay in the order in which they came.
 
-    >>> held = [(3.0, "e3"), (2.0, "e2", "b"), (2.0, "e2", "a"), (2.0, "e1")]
+    >>> held = [Fact(3.0, "e3"), Fact(2.0, "e2"), Fact(2.0, "e1")]
     >>> take_due(held, 2.5), held
-    ([(2.0, 'e1'), (2.0, 'e2', 'b'), (2.0, 'e2', 'a')], [(3.0, 'e3')])
+    ([Fact(time=2.0, name='e1'), Fact(time=2.0, name='e2')], [Fact(time=3.0, name='e3')])
     """
-    due = [fact for fact in held if fact[0] <= until]
+    due = [fact for fact in held if fact.time <= until]
     if len(due) == len(held):
         held.clear()
     elif due:
-        held[:] = [fact for fact in held if fact[0] > until]
+        held[:] = [fact for fact in held if fact.time > until]
     # Few happen at the same moment: sorting by (time, name) at once would make, and compare, a pair for every fact.
     due.sort(key=_TIME)
     times = list(map(_TIME, due))
@@ -56,99 +64,160 @@ def take_due(held: list[Fact], until: float) -> list[Fact]:
     return due
 
 
+class UnknownFactError(Exception):
+    """A stage was handed a fact that it has no handler for."""
+
+
+class Handlers(dict[type, Any]):
+    """The handler for each class of fact of one stage.
+
+    >>> Handlers("queues", {Fact: print})[int]
+    Traceback (most recent call last):
+    operators.domain.stage.stage.UnknownFactError: stage queues has no handler for facts of type int; it takes: Fact
+
+    Raises:
+        UnknownFactError: on access, if there is no handler for the class.
+    """
+
+    def __init__(self, stage: str, handlers: Mapping[type, Any]) -> None:
+        super().__init__(handlers)
+        self._stage = stage
+
+    def __missing__(self, kind: type) -> Any:
+        names = ", ".join(sorted(known.__name__ for known in self))
+        raise UnknownFactError(
+            f"stage {self._stage} has no handler for facts of type {kind.__name__}; it takes: {names}"
+        )
+
+
 class StateVersionError(Exception):
-    """A snapshot was written by a release whose state this one cannot read."""
+    """A snapshot has a version that this release does not support."""
 
 
 class Stage(ABC):
-    """One lane's share of a stateful stage."""
+    """One lane of a stateful stage."""
+
+    name = ""
+    """As in the label `stage` of metrics."""
+    failures = 0
+    """Work that failed (`attempt`) since the adapter last counted it."""
 
     def arrive(self, items: Iterable[Any], now: float, held: list[Fact]) -> None:
-        """Take what came, as it came; `now` is the wall clock. What needs the order of time is added to `held`."""
+        """Take items in the order in which they came; put facts that depend on the order of time into `held`.
+
+        Args:
+            items: what the step before this one handed on; the adapter sees which one was taken last.
+            now: the wall clock, POSIX seconds.
+            held: facts that wait for `settle`.
+        """
         held.extend(items)
 
-    def settle(self, facts: Iterable[Fact]) -> None:  # noqa: B027  a stage may need no order at all
-        """Take facts in the order of (event time, name)."""
+    def settle(self, facts: Iterable[Any]) -> None:  # noqa: B027  a stage may need no order at all
+        """Apply facts in the order of (time, name)."""
 
     @abstractmethod
     def advance(self, now: float) -> None:
-        """Event time has come to `now` and never goes back: timers fire, old records go."""
+        """Set event time to `now` (POSIX seconds; it never decreases): fire timers, drop old records."""
 
     def finish(self) -> None:  # noqa: B027  most stages hold nothing back
-        """The input has ended: hand out what was held back only to hand it out less often."""
+        """Hand out what was held back by a limit on how often it is measured; the input has ended."""
 
     @abstractmethod
     def drain(self) -> list[Port]:
-        """What came out since last asked."""
+        """Return what was produced since the last call."""
 
     @abstractmethod
     def entries(self) -> int:
-        """How many records are held."""
+        """Return how many records are held."""
 
     @abstractmethod
     def limit(self) -> int:
-        """How many records may be held."""
+        """Return how many records may be held."""
 
     @abstractmethod
-    def state(self) -> dict[str, Any]:
-        """A copy as versioned plain data: ``{"v": 1, ...}``."""
-
-    def view(self) -> dict[str, Any]:
-        """What `state` gives, but not a copy: for whoever encodes it at once. A stage with many records has one."""
-        return self.state()
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state as versioned plain data (``{"v": 1, ...}``) to be encoded before anything else happens."""
 
     @abstractmethod
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` gave, exactly."""
+    def restore(self, stored: Raw) -> None:
+        """Continue from a snapshot, given as msgpack, under the settings of this start.
 
-    def resume(self, stored: Raw) -> None:
-        """The same from what `view` gave, as msgpack. A stage with many records decodes no more of it than it must."""
-        self.restore(msgpack.decode(stored))
+        Raises:
+            StateVersionError: the snapshot's version is not supported.
+        """
+
+    def fact_types(self) -> tuple[type[Fact], ...]:
+        """Return the classes of facts that `settle` takes."""
+        return ()
+
+    def is_valid(self, fact: Fact) -> bool:
+        """Return whether a fact of a snapshot still applies under the settings of this start."""
+        return True
+
+    def attempt(self, work: Callable[..., object], *args: Any) -> None:
+        """Call `work` with `args`: work on one record, on which no item and no other record depends."""
+        self.attempt_each(work, (args,))
+
+    def attempt_each(self, work: Callable[..., object], items: Iterable[tuple[Any, ...]]) -> None:
+        """Call `work` with each of `items`; an exception is logged and counted, and the others go on."""
+        rest = iter(items)
+        while True:
+            try:
+                for args in rest:
+                    work(*args)
+            except Exception:  # whatever it is: the other records are served
+                self.failures += 1
+                log.exception(
+                    "stage %s failed on one record; all others are served",
+                    self.name,
+                    extra={"event": "stage_work_failed"},
+                )
+            else:
+                return
 
 
-class Versioned(Struct):
-    """Of a state as msgpack the part that says whether the rest can be read."""
+class _Versioned(Struct):
+    """The version of a snapshot."""
 
     v: Any = None
 
 
-def check_version(stage: str, state: dict[str, Any] | Raw, *versions: int) -> int:
-    """The version of a state, of `versions`, which this release reads; it writes the last of them.
+def check_version(stage: str, state: dict[str, Any] | Raw, expected: int) -> None:
+    """Check the version of a snapshot.
 
     Raises:
-        StateVersionError: the version is none of them.
+        StateVersionError: the snapshot's version is not supported.
     """
-    found: Any = msgpack.decode(state, type=Versioned).v if isinstance(state, Raw) else state.get("v")
-    if found not in versions:
+    found: Any = msgpack.decode(state, type=_Versioned).v if isinstance(state, Raw) else state.get("v")
+    if found != expected:
         raise StateVersionError(
-            f"recovery state of stage {stage}: version {found!r} found, {versions[-1]} expected; "
+            f"recovery state of stage {stage}: version {found!r} found, {expected} expected; "
             "start with the release that wrote it, or with an empty recovery directory"
         )
-    return int(found)
 
 
 class Outbox:
-    """Counted and measured things, published records (dead letters too), and lists for other keys (lanes, models).
+    """What a stage produced: counts, measurements, published records (dead letters too), lists for other keys.
 
     >>> out = Outbox()
     >>> out.counted["csq_duplicates_total", ()] += 2
-    >>> out.to["customers"]["07"].append((0.0, "e1", "u1", "missed", None, None))
+    >>> out.to["customers"]["07"].append(Fact(0.0, "e1"))
     >>> out.drain()[0]
-    ('customers', {'07': [(0.0, 'e1', 'u1', 'missed', None, None)]})
+    ('customers', {'07': [Fact(time=0.0, name='e1')]})
     >>> out.drain()
     []
     """
 
     def __init__(self) -> None:
         self.counted: defaultdict[tuple[str, tuple[str, ...]], int] = defaultdict(int)
-        """Counter and its label values -> how many."""
+        """(Counter, label values) -> increase."""
         self.measured: list[Measurement] = []
         self.published: list[Outgoing] = []
         self.to: defaultdict[str, defaultdict[str, list[Any]]] = defaultdict(_lists)
-        """Port -> key -> what is for it; a port's dict stays the same, for whoever has much to say there."""
+        """Port -> key (lane, model) -> items. The dict of a port stays the same object."""
 
     def drain(self) -> list[Port]:
-        """Everything since last asked: keyed ports first, so that their order is that of the events."""
+        """Return everything since the last call; keyed ports first, so that their order is that of the events."""
         out: list[Port] = []
         for port, keyed in self.to.items():
             if keyed:

@@ -1,7 +1,7 @@
-"""Table: the records of a lane by key, as they are while things happen to them, else as the bytes that are stored.
+"""Table: the records of a lane by key; in use as objects, otherwise as the bytes that are stored.
 
-Of a million customers a few thousand are there at any time. The records of the others are smaller as bytes, a snapshot
-copies them instead of encoding them again, and a restart decodes none of them before something happens to it.
+Of a million customers a few thousand are active at any time. The records of the others are smaller as bytes, a snapshot
+copies them instead of encoding them again, and a restart decodes none of them before it is needed.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,28 +9,31 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import Raw, msgpack
 
-from operators.domain.stage.named import read_named
-
 T = TypeVar("T")
 P = TypeVar("P")
 
 COLD_SECONDS = 60.0
-"""A record that nothing happened to for so long is frozen. That, and to thaw it, costs as much as three snapshots, so
-it pays for all but those of slow talks; and what is not frozen is what the flow stands still for."""
+"""A record without events for so long is frozen. To freeze and thaw it costs as much as three snapshots of it, which
+pays for all records but those of slow conversations; and the flow stands still while what is not frozen is encoded."""
 
 _encode = msgpack.Encoder().encode
 _decode_all = msgpack.Decoder(dict[str, Raw]).decode
 
 
 class Table(Generic[T]):
-    """Records of the type `kind`; `last_at` tells when something happened to one last, in event time.
+    """Records of one type by key.
 
-    `pack` may make one smaller that is about to be frozen, if it is read again as it was.
-    `hot` is for whoever asks often: always the same dict. What is not in it may be cold: `thaw` tells.
+    `hot` is public for callers that look up every event: always the same dict. A key that is not in it may be cold;
+    `thaw` looks there.
+
+    Args:
+        kind: type of the records, as msgspec decodes it.
+        last_at: event time (POSIX seconds) of the last event of a record.
+        pack: makes a record smaller before it is frozen; what it returns must be decoded as an equal record.
 
     >>> table = Table(dict[str, float], lambda record: record["at"])
     >>> table.hot["u1"] = {"at": 1.0}
-    >>> table.view(1.0 + COLD_SECONDS), list(table.view(2.0 + COLD_SECONDS)), len(table.hot)
+    >>> table.snapshot(1.0 + COLD_SECONDS), list(table.snapshot(2.0 + COLD_SECONDS)), len(table.hot)
     ({'u1': {'at': 1.0}}, ['u1'], 0)
     >>> table.thaw("u1"), table.thaw("u2")
     ({'at': 1.0}, None)
@@ -39,7 +42,6 @@ class Table(Generic[T]):
     def __init__(
         self, kind: Any, last_at: Callable[[T], float], pack: Callable[[T], T] = lambda record: record
     ) -> None:
-        self._kind = kind
         self._pack = pack
         self.hot: dict[str, T] = {}
         self._cold: dict[str, Raw] = {}
@@ -53,7 +55,7 @@ class Table(Generic[T]):
         return key in self.hot or key in self._cold
 
     def thaw(self, key: str) -> T | None:
-        """A record that is not hot, made hot; `None` if there is none."""
+        """Make a cold record hot and return it; `None` if there is none."""
         frozen = self._cold.pop(key, None)
         if frozen is None:
             return None
@@ -61,7 +63,7 @@ class Table(Generic[T]):
         return record
 
     def get(self, key: str) -> T | None:
-        """A record, made hot; `None` if there is none."""
+        """Return a record, made hot; `None` if there is none."""
         record = self.hot.get(key)
         return self.thaw(key) if record is None else record
 
@@ -72,28 +74,39 @@ class Table(Generic[T]):
         return record
 
     def forget(self, key: str) -> None:
-        """Drop a record, if it is there."""
+        """Drop a record, if there is one."""
         if self.hot.pop(key, None) is None:
             self._cold.pop(key, None)
 
     def each(self, part: type[P]) -> Iterator[tuple[str, T | P]]:
-        """All keys and records, none made hot: of the cold ones what `part`, a struct of a few of their fields, has."""
+        """Iterate over all keys and records without making any hot; cold ones are decoded as `part`.
+
+        `part` is a struct of the first few fields of a record.
+        """
         yield from self.hot.items()
         decode = msgpack.Decoder(part).decode
         for key, frozen in self._cold.items():
             yield key, decode(frozen)
 
-    def view(self, now: float) -> dict[str, T | Raw]:
-        """All of them, for whoever encodes them at once; what is cold by `now`, in event time, is frozen first."""
+    def snapshot(self, now: float) -> dict[str, T | Raw]:
+        """Return all records, to be encoded at once; those that are cold at `now` (event time) are frozen first."""
         hot, last_at, until = self.hot, self._last_at, now - COLD_SECONDS
         for key in [key for key, record in hot.items() if last_at(record) < until]:
-            self._cold[key] = Raw(_encode(self._pack(hot.pop(key))))
+            self._freeze(key, hot.pop(key))
         return self._cold | hot
 
-    def restore(self, stored: Raw, *, was_named: bool = False) -> None:
-        """Go on from the bytes of what `view` gave: all are cold; `was_named`: maps of names, not arrays."""
+    def _freeze(self, key: str, record: T) -> None:
+        self._cold[key] = Raw(_encode(self._pack(record)))
+
+    def restore(self, stored: Raw) -> None:
+        """Continue from the encoded result of `snapshot`; all records are cold."""
         self.hot.clear()
-        if was_named:
-            stored = Raw(_encode(read_named(stored, self._kind)))
-        # Copies: else the whole snapshot would stay in memory until the last of its records has been thawed.
+        # Copies: otherwise the whole snapshot stays in memory until the last of its records has been thawed.
         self._cold = {key: frozen.copy() for key, frozen in _decode_all(stored).items()}
+
+    def update_cold(self, update: Callable[[str, T], None]) -> None:
+        """Decode every cold record, let `update` change it, and freeze it again."""
+        for key, frozen in list(self._cold.items()):
+            record = self._decode(frozen)
+            update(key, record)
+            self._freeze(key, record)

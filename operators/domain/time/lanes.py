@@ -1,8 +1,8 @@
-"""Lanes: the shares in which state is kept, and into which it is spread over processes.
+"""Lanes: the shares of the state, which are spread over processes.
 
-Bytewax never forgets a key, so its keys are lanes, not customers: ``lane = crc32(entity id) % lanes``, the same in
-every process and every release, unlike ``hash()``. One lane holds the bounded tables of its entities. The same lane has
-the same key in every stage and so stays on one process.
+Bytewax never drops a key, so its keys are lanes, not customers: ``lane = crc32(entity id) % lanes``, the same in every
+process and every release, unlike ``hash()``. A lane holds bounded tables of its entities. A lane has the same key in
+every stage and so stays on one process.
 """
 
 from functools import lru_cache
@@ -13,7 +13,7 @@ QUEUE_LANES = 8
 
 
 class Lanes:
-    """The names of the lanes, and which of them an entity belongs to.
+    """The names of the lanes, and the lane of an entity.
 
     >>> lanes = Lanes(64)
     >>> lanes.of("conversation-1"), len(lanes.names)
@@ -24,14 +24,14 @@ class Lanes:
         width = len(str(count - 1))
         self.count = count
         self.names = tuple(f"{number:0{width}d}" for number in range(count))
-        # Queues, and entities in the middle of a conversation, come again and again.
+        # Queues, and entities with an open conversation, are looked up again and again.
         self.of = lru_cache(maxsize=65_536)(self._of)
 
     def _of(self, entity_id: str) -> str:
         return self.names[crc32(entity_id.encode()) % self.count]
 
     def of_bytes(self, raw: bytes) -> str:
-        """The lane of something that names no entity."""
+        """Return the lane of a record that names no entity."""
         return self.names[crc32(raw) % self.count]
 
 

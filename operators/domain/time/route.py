@@ -1,11 +1,11 @@
-"""Route: reads nothing of an event but its ids and its time, and groups raw bytes by lane.
+"""Route: read only the ids and the time of an event, and group raw bytes by lane.
 
-The entity of an event is its conversation; without one its customer; without one its queue, or whatever else names its
-subject. Bytes that cannot be read go to the lane of their own hash: intake refuses them there, with the reason.
+The entity of an event is its conversation; without one its customer; without one its queue, or another id of its
+subject. Bytes that cannot be decoded go to the lane of their hash: intake refuses them there, with the reason.
 
-Route also knows how far each origin (a Kafka partition, a file) has come in event time, and tells every lane in ticks.
-An origin that has been read to its end stands where the wall clock stands: a wait there passes its limit although no
-event comes. An origin with a backlog stands at its last event, however late the wall clock says it is.
+Route also keeps the event time that each origin (a Kafka partition, a file) has reached, and sends it to every lane in
+ticks. An origin that has been read to its end is at the wall clock: a wait there passes its limit although no event
+comes. An origin with a backlog is at its last event, whatever the wall clock is.
 """
 
 import math
@@ -20,18 +20,18 @@ from operators.domain.time.lanes import Lanes
 from operators.domain.time.watermark import Tick, Turns
 
 END = math.inf
-"""`Chunk.read_until` of an input that has come to its end."""
+"""`Chunk.read_until` of an input that has ended."""
 
 RawRecord = tuple[bytes, str, int]
-"""A raw event and where it was read: value, origin, position."""
+"""A raw event and where it was read: value, origin, position. A tuple, because it is pickled between processes."""
 
 
 class Chunk(NamedTuple):
-    """What a source read of one origin at once.
+    """Records of one origin, read at once.
 
-    `read_until` (POSIX seconds) says that all that was there at that moment has been read; `None` while more is
-    waiting; `END` when nothing will ever come. `positions` (offsets, line numbers) and `values` have the same length; a
-    Kafka tombstone is a value of `None`. A chunk may be empty: it then only tells the time.
+    `read_until` (POSIX seconds) states that everything that was there at that moment has been read; it is `None` while
+    more is waiting, and `END` when the input has ended. `positions` (offsets, line numbers) and `values` have the same
+    length; a Kafka tombstone is a value of `None`. A chunk without records only moves the time.
     """
 
     origin: str
@@ -40,7 +40,7 @@ class Chunk(NamedTuple):
     values: list[bytes | None]
 
 
-_Short = Annotated[str, msgspec.Meta(max_length=128)]  # as intake wants ids: the lanes remember those they have seen
+_Short = Annotated[str, msgspec.Meta(max_length=128)]  # the limit of ids in intake: `Lanes` caches them
 
 
 class _Ids(msgspec.Struct, gc=False):
@@ -61,18 +61,18 @@ _UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeError, ValueError, O
 
 
 class Router:
-    """Groups records by lane and keeps the time of the origins this process reads.
+    """Groups records by lane and keeps the time of the origins that this process reads.
 
     Args:
         lanes: the lanes of the cluster.
-        max_bytes: larger records are not parsed at all.
+        max_bytes: larger records are not parsed.
         slack_seconds: how far events may be out of order, in event time.
-        origin: name of this process.
-        parts: how many origins (partitions) are read by all processes together; without it this process reads them all.
         clock: wall time (POSIX seconds), or a constant in a replay; no event moves time past it.
-        ahead_seconds: how far ahead of the clock intake lets events in; those beyond move no time.
-        tick_seconds, tick_records: each lane hears a tick when so much wall time has passed, the lanes in turns
-            (`watermark.Turns`); all of them hear one when so many records were read.
+        origin: name of this process.
+        parts: number of origins (partitions) that all processes read together; by default this process reads all.
+        ahead_seconds: how far ahead of the clock intake accepts events; later ones do not move time.
+        tick_seconds: each lane gets a tick when so much wall time has passed, the lanes in turns (`watermark.Turns`).
+        tick_records: all lanes get a tick when so many records were read.
     """
 
     def __init__(
@@ -98,13 +98,16 @@ class Router:
         self._marks: dict[str, float] = {}
         self._latest = -math.inf
         self._turns = Turns(lanes.names, lanes.count)
-        self._said = self._said_at = -math.inf
+        self._sent = -math.inf
+        """Time of the last tick."""
+        self._sent_at: float | None = None
+        """When it was sent (wall clock)."""
         self._left = 0
-        """Turns that have not heard what was said last; they are the next ones."""
+        """Turns that have not got the time of the last tick; they are the next ones."""
         self._records = 0
 
     def route_many(self, chunks: Iterable[Chunk]) -> list[tuple[str, list[RawRecord] | Tick]]:
-        """Records by lane, then a tick for the lanes that are due one."""
+        """Return the records by lane, then ticks for the lanes whose turn it is."""
         by_lane: defaultdict[str, list[RawRecord]] = defaultdict(list)
         now = self._clock()
         limit = datetime.fromtimestamp(now + self._ahead, UTC)
@@ -115,10 +118,10 @@ class Router:
         return routed
 
     def _group(self, chunk: Chunk, limit: datetime, by_lane: defaultdict[str, list[RawRecord]]) -> datetime | None:
-        """Deal the records of a chunk to their lanes; the latest time among them that intake lets in."""
+        """Add the records of a chunk to their lanes; return the latest time among those that intake accepts."""
         lane_of, max_bytes, origin, latest = self._lanes.of, self._max_bytes, chunk.origin, None
         for raw, position in zip(chunk.values, chunk.positions, strict=True):
-            if raw is None:  # a tombstone says that a key is gone; we keep nothing by key
+            if raw is None:  # a tombstone deletes a key; events are not kept by key
                 continue
             entity = None
             if len(raw) <= max_bytes:
@@ -136,7 +139,7 @@ class Router:
         return latest
 
     def _mark(self, chunk: Chunk, latest: datetime | None, now: float) -> None:
-        """Note how far the chunk's origin has come."""
+        """Move the time of the chunk's origin."""
         known = self._marks.get(chunk.origin, -math.inf)
         if latest is not None:
             time = latest.timestamp()
@@ -147,25 +150,26 @@ class Router:
     def _ticks(self, now: float) -> list[tuple[str, Tick]]:
         if not self._marks:
             return []
-        reached = min(self._marks.values())
+        least = min(self._marks.values())
+        ended = least == END
         # At the end of all input nothing can be out of order any more: the clock stops at the last event.
-        reached = self._latest if reached == END else reached - self._slack
-        if reached < self._said:
+        reached = self._latest if ended else least - self._slack
+        if reached < self._sent:
             return []
-        if reached > self._said:
-            self._said, self._left = reached, self._turns.count
-        due = min(self._due(now, ended=reached == self._latest), self._left)
+        if reached > self._sent:
+            self._sent, self._left = reached, self._turns.count
+        due = min(self._due(now, ended=ended), self._left)
         if not due:
             return []
-        self._said_at, self._records, self._left = now, 0, self._left - due
-        # Shares are counted in partitions, not in processes: a process that has none to read never speaks.
+        self._sent_at, self._records, self._left = now, 0, self._left - due
+        # Shares are counted in partitions, not in processes: a process without partitions sends no ticks.
         covers, of = (1, 1) if self._parts is None else (len(self._marks), self._parts())
         tick = Tick(self._origin, reached, covers, of)
         return [(lane, tick) for lane in self._turns.next(due)]
 
     def _due(self, now: float, *, ended: bool) -> int:
-        """How many turns should hear the time now."""
+        """Return how many turns are due."""
         turns = self._turns.count
-        if ended or self._records >= self._tick_records or self._said_at == -math.inf:
+        if ended or self._records >= self._tick_records or self._sent_at is None:
             return turns
-        return int(min((now - self._said_at) * turns / self._tick_seconds, turns))
+        return int(min((now - self._sent_at) * turns / self._tick_seconds, turns))

@@ -1,21 +1,33 @@
-"""Timers: a heap of tuples (when, whose, ...).
+"""Timers: a heap of tuples (due time, whose, ...).
 
-Nobody takes a timer out of the middle of a heap: a round that is answered, a customer who is forgotten leave theirs
-behind, to fire later and find nothing. Some fire in a year, so the heap is now and then made anew from what is there.
+No timer is removed from the middle of the heap: a round that is answered or a customer who is dropped leaves obsolete
+timers, which fire later and have no effect. Some are due in a year, so the heap is rebuilt now and then.
 """
 
 import heapq
+from collections.abc import Iterator
 from typing import Any
 
 MIN_REBUILD = 64
-"""So many are not worth a look."""
+"""A heap with fewer obsolete timers is not rebuilt."""
 
 
-def set_timers(timers: list[Any], meant: list[Any]) -> int:
-    """Make `timers` the heap of those that are `meant`; how many it may hold before it should be made anew.
+def due_timers(timers: list[Any], now: float) -> Iterator[Any]:
+    """Remove and yield the timers that are due before `now`, also those that are added meanwhile.
 
-    Twice as many: so what is left behind is never more than what means something, and to look for it costs each timer
-    that was added the same.
+    >>> timers = [(1.0, "a"), (5.0, "b")]
+    >>> list(due_timers(timers, 5.0)), timers
+    ([(1.0, 'a')], [(5.0, 'b')])
+    """
+    while timers and timers[0][0] < now:
+        yield heapq.heappop(timers)
+
+
+def set_timers(timers: list[Any], valid: list[Any]) -> int:
+    """Make `timers` the heap of those that are `valid`; return how many it may hold before it is to be rebuilt.
+
+    That is twice as many: so there are never more obsolete timers than valid ones, and each timer that is added pays
+    the same share of the rebuilding.
 
     >>> timers = [(1.0, "gone"), (2.0, "here")]
     >>> set_timers(timers, [(3.0, "there"), (2.0, "here")])
@@ -23,6 +35,6 @@ def set_timers(timers: list[Any], meant: list[Any]) -> int:
     >>> timers
     [(2.0, 'here'), (3.0, 'there')]
     """
-    timers[:] = meant
+    timers[:] = valid
     heapq.heapify(timers)
     return 2 * len(timers) + MIN_REBUILD

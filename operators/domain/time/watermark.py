@@ -1,13 +1,13 @@
-"""Event time as data: how far the input has come travels through the stages as ticks, in line with the events.
+"""Watermarks: the progress of event time, as ticks that travel through the stages in line with the events.
 
-A stage may settle what happened up to a moment once every origin that feeds it has come past that moment. Origins are
-the processes that read (for the conversation lanes) and the processes that hold conversation lanes (for the lanes
-behind them); a tick says which share it speaks for, of all partitions that are read or of all lanes. Until the whole
-has spoken, time has not begun: a stage that has heard of one process out of two does not know what the other still
-holds. Origins are heard anew after each start, so a process that is no longer there holds nobody back.
+A stage may settle what happened up to a moment once every origin that feeds it has passed that moment. Origins are the
+processes that read (for the lanes of conversations) and the processes that hold lanes of conversations (for the lanes
+behind them). A tick states which share it covers, of all partitions that are read or of all lanes. Before the shares
+are complete there is no watermark: what a silent process still holds is not known. Origins are collected anew after
+each start, so that a process that has left the cluster does not hold the watermark back.
 
-The idea is the watermark of the Dataflow Model (Akidau et al., VLDB 2015). Bytewax has none between steps, and the
-clock of its windows runs with wall time: after an outage it takes the whole backlog for late.
+This is the watermark of the Dataflow Model (Akidau et al., VLDB 2015). Bytewax has none between steps, and the clock of
+its windows runs with wall time: after an outage it treats the whole backlog as late.
 """
 
 from typing import NamedTuple
@@ -16,7 +16,7 @@ TURNS = 8
 
 
 class Turns:
-    """Lanes that hear the time in turns, over and over: not all of them settle at once, while new events wait behind.
+    """Names that get their ticks in turns, so that not all lanes settle at once while new events wait.
 
     >>> turns = Turns(("0", "1", "2"), 2)
     >>> turns.next(1), turns.next(1), turns.next(2)
@@ -24,13 +24,13 @@ class Turns:
     """
 
     def __init__(self, names: tuple[str, ...], lanes: int) -> None:
-        """`lanes` that tell the time, or hear it: there are no more turns than lanes or names."""
+        """Deal `names` into `TURNS` turns, or into as many as there are `lanes` or names."""
         self.count = min(TURNS, lanes, len(names))
         self._names = names
         self._turn = 0
 
     def next(self, turns: int) -> list[str]:
-        """The names whose turns come next; at most all of them, once."""
+        """Return the names of the next `turns` turns; no name twice."""
         if turns >= self.count:
             return list(self._names)
         numbers = [(self._turn + n) % self.count for n in range(turns)]
@@ -39,7 +39,7 @@ class Turns:
 
 
 class Tick(NamedTuple):
-    """`origin` has handed on everything up to `time` (POSIX seconds); it speaks for `covers` of `of` parts."""
+    """`origin` has handed on everything up to `time` (POSIX seconds); it covers `covers` of `of` parts."""
 
     origin: str
     time: float
@@ -48,14 +48,14 @@ class Tick(NamedTuple):
 
 
 class Watermark:
-    """The least of what all origins have reached.
+    """The least time that all origins have reached.
 
     >>> mark = Watermark()
-    >>> mark.hear(Tick("p0", 10.0, 1, 2)), mark.reached
+    >>> mark.observe(Tick("p0", 10.0, 1, 2)), mark.reached
     (False, None)
-    >>> mark.hear(Tick("p1", 7.0, 1, 2)), mark.reached
+    >>> mark.observe(Tick("p1", 7.0, 1, 2)), mark.reached
     (True, 7.0)
-    >>> mark.hear(Tick("p0", 12.0, 1, 2)), mark.reached
+    >>> mark.observe(Tick("p0", 12.0, 1, 2)), mark.reached
     (False, 7.0)
     """
 
@@ -63,8 +63,8 @@ class Watermark:
         self.reached: float | None = None
         self._ticks: dict[str, Tick] = {}
 
-    def hear(self, tick: Tick) -> bool:
-        """Take a tick; whether time went on by it. It never goes back."""
+    def observe(self, tick: Tick) -> bool:
+        """Take a tick; return whether it moved the watermark, which never goes back."""
         self._ticks[tick.origin] = tick
         if len(self._ticks) > 1 or tick.covers < tick.of:
             if sum(known.covers for known in self._ticks.values()) < tick.of:
@@ -79,10 +79,14 @@ class Watermark:
 
 
 class LaneTicks:
-    """Ticks of the lanes of one process, put together into ticks for `targets`, the lanes of the stage behind them.
+    """Merges the ticks of the lanes of one process into ticks for `targets`, the lanes of the stage behind them.
 
-    Every lane would else tick to every lane: 64 x 64 items each time. `lanes` is the number of lanes in the whole
-    cluster.
+    Without it every lane ticks to every lane: 64 x 64 items each time.
+
+    Args:
+        origin: name of this process.
+        lanes: number of lanes in the whole cluster.
+        targets: names of the lanes that get the ticks.
     """
 
     def __init__(self, origin: str, lanes: int, targets: tuple[str, ...]) -> None:
@@ -90,24 +94,24 @@ class LaneTicks:
         self._lanes = lanes
         self._turns = Turns(targets, lanes)
         self._times: dict[str, float] = {}
-        self._said: Tick | None = None
+        self._last: Tick | None = None
 
     def targets(self, ticks: int) -> list[str]:
-        """Who hears the last of so many ticks: all where all lanes have come equally far, else those whose turn it is.
+        """Return the targets of the last of so many ticks: all if all lanes have reached the same time, else turns.
 
-        Each tick stands for a turn, however many come at once: no target hears less often than a lane.
+        Each tick stands for a turn, however many come at once: no target gets fewer ticks than a lane.
         """
         level = len(set(self._times.values())) == 1
         return self._turns.next(self._turns.count if level else ticks)
 
-    def hear(self, lane: str, time: float) -> Tick | None:
-        """The tick to hand on, if this lane's time moved the least of them (or is the first we hear of the lane)."""
+    def observe(self, lane: str, time: float) -> Tick | None:
+        """Take the time of a lane; return the tick to hand on, if it moved the least time or is the lane's first."""
         is_new = lane not in self._times
         self._times[lane] = time
-        if self._said is not None and not is_new and time <= self._said.time:
+        if self._last is not None and not is_new and time <= self._last.time:
             return None
         tick = Tick(self.origin, min(self._times.values()), len(self._times), self._lanes)
-        if tick == self._said:
+        if tick == self._last:
             return None
-        self._said = tick
+        self._last = tick
         return tick

@@ -9,16 +9,33 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import Raw
 
 from operators.domain.conversations.stage import DAY, Conversations, ConversationsParams
 from operators.domain.models.satisfaction import MODEL, SatisfactionScorer, SatisfactionWeights
+from operators.domain.stage.facts import (
+    ContactAbandoned,
+    ContactBegan,
+    ContactReopened,
+    ContactResolved,
+    ConversationEntered,
+    ConversationExited,
+    ConversationHandled,
+    ConversationReentered,
+    ConversationTaken,
+    MessageRead,
+    RatingReceived,
+    ReplyReceived,
+    WaitAnswered,
+    WaitBegan,
+    WaitEnded,
+    WaitMissed,
+)
 from operators.domain.stage.promise import Promises, PromisesParams, QueuePromise
 from operators.domain.time.lanes import Lanes
 from operators.domain.time.timers import MIN_REBUILD
 from operators.domain.time.watermark import Tick
 from operators.engine.lanes import LaneLogic
-from tests.builders import NAMES, Seen, label, play, rate, reads, say, step
+from tests.builders import NAMES, Seen, label, play, rate, reads, restored, say, state_of, step
 from tests.reference import Step, is_open_after, reckon, waiting_since
 
 HERE = ("orders", "chat")
@@ -121,7 +138,7 @@ def test_private_and_system_messages_are_nothing() -> None:
         say("agent", 40),
     )
     assert both(seen) == ([30], [30])
-    assert after(say("system", 1), say("agent", 2, public=False)).told("queues", "opened") == []
+    assert after(say("system", 1), say("agent", 2, public=False)).sent(ConversationEntered) == []
 
 
 # ---- met and missed
@@ -153,7 +170,7 @@ def test_a_round_is_missed_at_the_moment_its_limit_passes() -> None:
         "missed",
         None,
     )
-    assert seen.told("customers", "missed")[0][0] == seen.told("queues", "missed")[0][0] == 180.0
+    assert [fact.time for fact in seen.sent(WaitMissed)] == [180.0]
     stage.advance(10_000.0)
     assert outcomes(Seen().take(stage.drain())) == {}
 
@@ -206,7 +223,7 @@ def test_a_message_to_a_closed_conversation_opens_a_round_and_not_the_conversati
     )
     assert both(seen) == ([5, 30], [5])
     assert seen.count(OUTCOMES) == {(*HERE, "solved"): 1}
-    assert len(seen.told("queues", "opened", "reopened")) == 1
+    assert len(seen.sent(ConversationEntered, ConversationReentered)) == 1
 
 
 def test_resolution_is_from_opened_to_the_first_and_to_the_last_resolved() -> None:
@@ -252,25 +269,25 @@ def test_labels_are_closed_sets() -> None:
 
 def test_queues_hear_of_the_backlog() -> None:
     seen = after(step("opened", 0), say("customer", 1), step("assigned", 2), say("agent", 3), step("resolved", 9))
-    assert [(fact[0], fact[3]) for fact in seen.queues] == [
-        (0, "opened"), (1, "waiting"), (2, "assigned"), (3, "replied"), (9, "handled"), (9, "closed"),
+    assert [(fact.time, type(fact)) for fact in seen.queues] == [
+        (0, ConversationEntered), (1, WaitBegan), (2, ConversationTaken), (3, WaitAnswered), (9, ConversationHandled), (9, ConversationExited),
     ]  # fmt: skip
 
 
 def test_a_conversation_takes_its_wait_along_to_another_queue() -> None:
     seen = after(say("customer", 10), step("assigned", 50, queue="billing"), say("agent", 90, queue="billing"))
-    assert [(fact[0], *fact[2:4]) for fact in seen.queues] == [
-        (10, "orders", "opened"), (10, "orders", "waiting"), (50, "orders", "closed"), (50, "orders", "ended"), (50, "billing", "opened"),
-        (10, "billing", "waiting"), (50, "billing", "assigned"), (90, "billing", "replied"),
+    assert [(fact.time, fact.queue, type(fact)) for fact in seen.queues] == [
+        (10, "orders", ConversationEntered), (10, "orders", WaitBegan), (50, "orders", ConversationExited), (50, "orders", WaitEnded),
+        (50, "billing", ConversationEntered), (10, "billing", WaitBegan), (50, "billing", ConversationTaken), (90, "billing", WaitAnswered),
     ]  # fmt: skip
     assert seen.sampled(REPLY) == {("billing", "chat", "human"): [80]}
 
 
 def test_a_closed_conversation_that_moves_is_opened_nowhere() -> None:
     seen = after(step("opened", 0), step("resolved", 5), say("customer", 9, queue="billing"))
-    assert [(fact[2], fact[3]) for fact in seen.queues if fact[3] in {"opened", "closed"}] == [
-        ("orders", "opened"),
-        ("orders", "closed"),
+    assert [(fact.queue, type(fact)) for fact in seen.sent(ConversationEntered, ConversationExited)] == [
+        ("orders", ConversationEntered),
+        ("orders", ConversationExited),
     ]
 
 
@@ -278,7 +295,7 @@ def test_a_late_message_does_not_move_a_conversation_back() -> None:
     stage = talks()
     play(stage, [step("opened", 0), step("assigned", 100, queue="billing")], until=200)
     seen = play(stage, [say("customer", 50)], until=201)
-    assert seen.told("queues", "closed", "opened") == []
+    assert seen.sent(ConversationEntered, ConversationExited) == []
 
 
 def test_what_is_evicted_is_the_same_whether_its_record_is_cold_or_not() -> None:
@@ -286,12 +303,12 @@ def test_what_is_evicted_is_the_same_whether_its_record_is_cold_or_not() -> None
     steps = [step("opened", n // 3, f"c{n}") for n in range(10)] + [step("resolved", 20 + n, f"c{n}") for n in (3, 4)]
     for stage in (hot, cold):
         play(stage, [*steps, say("customer", 30, "c0", reading=reads())], until=LATER)
-    cold.resume(Raw(msgspec.msgpack.encode(cold.view())))
+    cold = restored(talks(max_conversations=10), cold)
     more = [step("opened", LATER + n, f"new{n}") for n in range(4)]
     expected, actual = play(hot, more), play(cold, more)
-    assert expected.told("queues") == actual.told("queues")
+    assert expected.queues == actual.queues
     assert expected.counts == actual.counts
-    assert hot.state() == cold.state()
+    assert state_of(hot) == state_of(cold)
 
 
 def test_an_evicted_conversation_leaves_its_queue() -> None:
@@ -304,11 +321,10 @@ def test_an_evicted_conversation_leaves_its_queue() -> None:
     play(stage, steps)
     seen = play(stage, [step("opened", 40, "new")])
     assert (stage.entries(), seen.count("csq_state_evicted_total")) == (10, {("conversations",): 1})
-    assert seen.told("queues", "closed") == []  # c3, closed, went first
+    assert seen.sent(ConversationExited) == []  # c3, closed, went first
     seen = play(stage, [step("opened", 41, "new2"), step("opened", 42, "new3")])
-    assert [(fact[3], fact[5], fact[6]) for fact in seen.told("queues", "closed", "ended")] == [
-        ("closed", "c1", "gone")
-    ]
+    (exited,) = seen.sent(ConversationExited, WaitEnded)
+    assert (exited.conversation_id, exited.outcome) == ("c1", "gone")
 
 
 def test_what_is_over_leaves_no_timers_behind_for_a_year() -> None:
@@ -333,10 +349,8 @@ def test_a_silent_conversation_is_given_up_and_its_queue_told() -> None:
     assert stage.entries() == 2
     stage.advance(DAY + 11)
     seen = Seen().take(stage.drain())
-    assert (stage.entries(), [(fact[3], fact[5]) for fact in seen.told("queues", "closed", "ended")]) == (
-        0,
-        [("ended", "c1"), ("closed", "c1")],
-    )
+    gone = [(type(fact), fact.conversation_id) for fact in seen.sent(ConversationExited, WaitEnded)]
+    assert (stage.entries(), gone) == (0, [(WaitEnded, "c1"), (ConversationExited, "c1")])
 
 
 def test_a_closed_conversation_is_forgotten_after_its_own_days() -> None:
@@ -386,7 +400,10 @@ def test_a_rating_before_its_conversation_judges_the_score_when_it_comes() -> No
     seen = play(stage, [say("customer", 10), say("agent", 20), step("resolved", 40)], until=100)
     (example,) = seen.examples["satisfaction"]
     assert (example.label, example.delay_seconds) == (0.0, 10)
-    assert [fact[3] for fact in seen.told("queues", "opened", "closed")] == ["opened", "closed"]
+    assert list(map(type, seen.sent(ConversationEntered, ConversationExited))) == [
+        ConversationEntered,
+        ConversationExited,
+    ]
 
 
 def test_a_score_is_judged_once_by_each_rating() -> None:
@@ -474,14 +491,13 @@ def test_a_part_of_satisfaction_that_is_not_known_is_not_measured() -> None:
 
 
 def test_a_customer_hears_of_the_rating_of_a_known_conversation() -> None:
-    assert after(step("opened", 0), rate(4, 9)).told("customers", "rated") == [
-        (9, "s rate9c1", "k1", "rated", 0.75, None)
-    ]
-    assert after(rate(4, 9, talk=None, who="k7")).told("customers", "rated")[0][2] == "k7"
+    assert after(step("opened", 0), rate(4, 9)).sent(RatingReceived) == [RatingReceived(9, "s rate9c1", "k1", 0.75)]
+    assert after(rate(4, 9, talk=None, who="k7")).sent(RatingReceived)[0].customer_id == "k7"
 
 
 def test_a_customer_hears_of_a_rating_that_names_them_though_its_conversation_is_not_known() -> None:
-    assert [fact[2] for fact in after(rate(4, 9, "forgotten", who="k7")).told("customers", "rated")] == ["k7"]
+    (rated,) = after(rate(4, 9, "forgotten", who="k7")).sent(RatingReceived)
+    assert rated.customer_id == "k7"
 
 
 # ---- sentiment labels and weak labels
@@ -582,7 +598,7 @@ def test_beyond_the_bound_a_late_opening_only_fills_in_what_is_missing() -> None
     stage = talks(idle_days=14.0)
     play(stage, [step("resolved", 50)], until=60)
     seen = play(stage, [step("opened", 10), step("reopened", 70), step("resolved", 80)], until=81 + 15 * DAY)
-    assert seen.told("queues", "opened") == []
+    assert seen.sent(ConversationEntered) == []
     assert seen.sampled("csq_last_resolution_seconds") == {HERE: [70]}
 
 
@@ -597,13 +613,14 @@ def test_customers_hear_what_happened_to_them() -> None:
         step("reopened", 20),
         step("abandoned", 30),
     )
-    assert [(fact[0], fact[2], *fact[3:]) for fact in seen.customers] == [
-        (0, "k1", "opened", "c1", None),
-        (0, "k1", "said", pytest.approx(0.3), True),
-        (9, "k1", "waited", 9, None),
-        (10, "k1", "resolved", "c1", ("solved", "orders")),
-        (20, "k1", "reopened", "c1", None),
-        (30, "k1", "abandoned", "c1", None),
+    customer = "s customer0c1"
+    assert seen.customers == [
+        ContactBegan(0, customer, "k1", "c1"),
+        MessageRead(0, customer, "k1", pytest.approx(0.3), question=True),
+        ReplyReceived(9, "s agent9c1", "k1", 9),
+        ContactResolved(10, "s resolved10c1", "k1", "c1", "solved", "orders", again=False),
+        ContactReopened(20, "s reopened20c1", "k1", "c1"),
+        ContactAbandoned(30, "s abandoned30c1", "k1"),
     ]
 
 
@@ -617,7 +634,7 @@ def test_no_text_of_a_message_is_in_the_state_or_in_what_leaves() -> None:
     stage = talks()
     stage.arrive([(time, name, event, reading)], 0.0, held)
     stage.settle(held)
-    assert b"geheim" not in msgspec.msgpack.encode([stage.state(), held])
+    assert b"geheim" not in msgspec.msgpack.encode([stage.snapshot(), held])
     assert "geheim" not in str(stage.drain())
 
 
@@ -658,7 +675,7 @@ def events_of(course: list[Step], talk: str) -> list[Any]:
 
 def measured(seen: Seen) -> tuple[Any, ...]:
     """The quantities of service: counts, and samples in any order."""
-    service = {key: values for key, values in seen.samples.items() if not key[0].startswith("csq_state")}
+    service = {key: values for key, values in seen.samples.items() if not key[0].startswith(("csq_state", "csq_held"))}
     return Counter(seen.counts), {key: sorted(map(str, values)) for key, values in service.items()}
 
 
@@ -667,7 +684,7 @@ def through_the_adapter(
 ) -> Seen:
     """Arrivals up to `slack` out of order, with ticks that keep the promise of the bound."""
     due = [(item[0] + (random.random() * slack if random else 0.0), item) for item in items]
-    adapter = LaneLogic("conversations", "0", talks(), lambda: 0.0, None, keep=False)
+    adapter = LaneLogic("0", talks(), lambda: 0.0, None, keep=False)
     seen, last = Seen(), 0.0
     for time in [*sorted(time for time in ticks if time < end), end]:
         batch = [item for at, item in sorted(due, key=lambda pair: pair[0]) if last <= at < time] if time < end else [
@@ -707,8 +724,10 @@ def test_the_queues_know_in_the_end_what_is_open_and_who_waits(course: list[Step
     seen = after(*events_of(course, "c1"), until=course[-1][0] + rest)
     is_open = waits = False
     for fact in seen.queues:
-        is_open = {"opened": True, "reopened": True, "closed": False}.get(fact[3], is_open)
-        waits = {"waiting": True, "replied": False, "ended": False}.get(fact[3], waits)
+        is_open = {ConversationEntered: True, ConversationReentered: True, ConversationExited: False}.get(
+            type(fact), is_open
+        )
+        waits = {WaitBegan: True, WaitAnswered: False, WaitEnded: False}.get(type(fact), waits)
     reckoned = reckon(course, 180.0, 0.0)
     assert (reckoned.is_open, reckoned.waiting_since is not None) == (is_open, waits)
 
@@ -756,10 +775,11 @@ def test_the_clock_may_move_at_any_time(course: list[Step], cut: int, rest: floa
 
 def test_a_miss_has_a_name_of_its_own_so_that_no_two_events_share_an_id() -> None:
     seen = after(say("customer", 0), until=1_000)
-    said, missed = (fact for fact in seen.customers if fact[3] in {"said", "missed"})
-    assert missed[1] == f"{said[1]}~missed"
+    read, missed = seen.sent(MessageRead, WaitMissed)
+    assert missed.name == f"{read.name}~missed"
 
 
 def test_a_conversation_that_was_reopened_is_resolved_again() -> None:
     seen = after(step("resolved", 10), step("reopened", 20), step("resolved", 30))
-    assert [fact[3] for fact in seen.customers] == ["opened", "resolved", "reopened", "resolved_again"]
+    assert list(map(type, seen.customers)) == [ContactBegan, ContactResolved, ContactReopened, ContactResolved]
+    assert [fact.again for fact in seen.sent(ContactResolved)] == [False, True]

@@ -13,7 +13,7 @@ P = (0.2, 0.3, 0.5)
 
 def stored(ledger: Ledger) -> dict[str, Any]:
     """What is stored of it: of all turns the bytes, none being young."""
-    return msgspec.msgpack.decode(msgspec.msgpack.encode(ledger.view(1e9)))
+    return msgspec.msgpack.decode(msgspec.msgpack.encode(ledger.snapshot(1e9)))
 
 
 def restore(ledger: Ledger, state: dict[str, Any]) -> None:
@@ -104,13 +104,13 @@ def test_a_rating_stands_for_turns_that_nobody_had_labelled_until_then_whether_l
     assert weak(ledger, 20.0) == []
 
 
-def test_a_store_that_did_not_keep_the_time_of_a_label_is_read_too() -> None:
-    ledger = Ledger(turns=5, labels=5)
-    old = [[name, 10.0, "sentiment/en", b"", P, labelled] for name, labelled in (("m1", True), ("m2", False))]
-    restore(ledger, {"scored": {"c1": old}, "waiting": []})
-    assert weak(ledger, 20.0) == ["positive"]
-    ledger.label_one("c1", "m1", 25.0, "negative")
-    assert weak(ledger, 20.0) == ["positive"]
+def test_a_stored_conversation_keeps_no_more_turns_than_the_settings_say_now() -> None:
+    before, now = Ledger(turns=5, labels=5), Ledger(turns=2, labels=5)
+    for number in range(5):
+        before.note_one("c1", scored(f"m{number}", float(number)))
+    restore(now, stored(before))
+    now.note_one("c1", scored("m5", 5.0))
+    assert [turn[0] for turn in stored(now)["scored"]["c1"]] == ["m4", "m5"]
 
 
 MOVES = st.lists(

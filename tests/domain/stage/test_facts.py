@@ -1,60 +1,59 @@
-"""What events of no conversation say, as flat facts."""
+"""Facts as values: stored and pickled without loss, in one order, dispatched by class."""
+
+import pickle
+from functools import reduce
+from operator import or_
+from typing import Any, get_args
 
 import msgspec
 import pytest
 
-from operators.domain.stage.facts import OF_CUSTOMERS, OF_QUEUES
-from operators.domain.wire.events import TYPE_OF, AnyEvent
-from tests.builders import raw
-
-decode = msgspec.json.Decoder(AnyEvent).decode
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (raw("csq.behavior.page_viewed", dwell_seconds=30), ("browsed", 30.0, None)),
-        (raw("csq.behavior.product_viewed"), ("browsed", None, None)),
-        (raw("csq.behavior.products_searched", result_count=0), ("searched", 0, None)),
-        (raw("csq.behavior.order_completed"), ("order", "completed", 1_999)),
-        (raw("csq.behavior.order_cancelled"), ("order", "cancelled", 1_999)),
-        (raw("csq.behavior.order_refunded"), ("order", "refunded", 1_999)),
-        (raw("csq.complaint.opened"), ("complained", 3, None)),
-        (raw("csq.customer.updated"), ("updated", {"plan": "gold", "age": 41, "b2b": True}, "vip")),
-        (raw("csq.churn.labelled"), ("labelled", True, 1_767_600_000.0)),
-    ],
-)
-def test_what_an_event_says_about_its_customer(value: bytes, expected: tuple[object, ...]) -> None:
-    event = decode(value)
-    assert OF_CUSTOMERS[type(event)](7.0, "s e1", event.data) == (7.0, "s e1", "k1", *expected)
+from operators.domain.conversations import facts as of_conversations
+from operators.domain.stage import facts as shared
+from operators.domain.stage.facts import Fact, WaitAnswered, WaitBegan
+from operators.domain.stage.stage import Handlers, UnknownFactError
 
 
-def test_what_an_event_says_about_the_staffing_of_its_queue() -> None:
-    agent, plan = (
-        decode(raw("csq.agent.state_changed", concurrency_used=1, concurrency_max=3)),
-        decode(raw("csq.staffing.planned")),
-    )
-    assert OF_QUEUES[type(agent)](7.0, "s e1", agent.data) == (
-        7.0,
-        "s e1",
-        "orders",
-        "agent",
-        "",
-        "a1",
-        ("available", 1, 3),
-    )
-    assert OF_QUEUES[type(plan)](7.0, "s e1", plan.data) == (
-        7.0,
-        "s e1",
-        "orders",
-        "planned",
-        "",
-        1_767_600_000.0,
-        (900.0, 4, 0.3),
-    )
+def classes(module: Any) -> list[type[Fact]]:
+    found = [thing for thing in vars(module).values() if isinstance(thing, type) and issubclass(thing, Fact)]
+    return [kind for kind in found if kind.__module__ == module.__name__]
 
 
-def test_every_fact_is_plain_data() -> None:
-    for kind, make in (OF_CUSTOMERS | OF_QUEUES).items():
-        fact = make(7.0, "s e1", decode(raw(TYPE_OF[kind])).data)
-        assert len(msgspec.msgpack.decode(msgspec.msgpack.encode(fact))) == len(fact)
+SHARED, OWN = classes(shared), classes(of_conversations)
+SAMPLE: dict[Any, Any] = {
+    float: 0.1, str: "s 1", int: 3, bool: True, float | None: None, int | None: 2, str | None: None,
+    dict[str, str | float | bool]: {"plan": "gold", "age": 41.5, "b2b": True},
+}  # fmt: skip
+
+
+def sample(kind: type[Fact]) -> Fact:
+    def value_of(kind: Any) -> Any:
+        last = SAMPLE[kind] if kind in SAMPLE else get_args(kind)[-1]  # the last of several literals, or None
+        return None if last is type(None) else last
+
+    return kind(*(value_of(field.type) for field in msgspec.structs.fields(kind)))
+
+
+@pytest.mark.parametrize("kinds", [SHARED, OWN], ids=["shared", "own"])
+def test_facts_are_stored_and_pickled_without_loss(kinds: list[type[Fact]]) -> None:
+    assert len(kinds) > 10
+    facts = [sample(kind) for kind in kinds]
+    assert pickle.loads(pickle.dumps(facts, 5)) == facts  # noqa: S301  our own
+    stored = msgspec.msgpack.encode(facts)
+    again = msgspec.msgpack.decode(stored, type=list[reduce(or_, kinds)])
+    assert again == facts
+    assert list(map(type, again)) == kinds
+
+
+def test_no_two_facts_have_the_same_name() -> None:
+    names = [kind.__name__ for kind in SHARED + OWN if kind is not Fact]
+    assert len(set(names)) == len(names)
+
+
+def test_a_class_without_a_handler_is_an_error_that_names_it_and_what_there_is() -> None:
+    handlers = Handlers("queues", {WaitBegan: print})
+    assert handlers[WaitBegan] is print
+    with pytest.raises(
+        UnknownFactError, match="stage queues has no handler for facts of type WaitAnswered; it takes: WaitBegan"
+    ):
+        handlers[WaitAnswered]

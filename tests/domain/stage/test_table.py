@@ -25,7 +25,7 @@ def table() -> Table[Record]:
 
 
 def stored(records: Table[Record], now: float = 0.0) -> Raw:
-    return Raw(msgspec.msgpack.encode(records.view(now)))
+    return Raw(msgspec.msgpack.encode(records.snapshot(now)))
 
 
 def plain(value: Any) -> Any:
@@ -41,7 +41,10 @@ def of_one(at: float = 0.0) -> Table[Record]:
 def test_what_happened_lately_stays_as_it_is_what_did_not_becomes_bytes() -> None:
     records = of_one()
     records.hot["young"] = Record(1.0)
-    assert {key: type(value) for key, value in records.view(COLD_SECONDS + 0.5).items()} == {"k": Raw, "young": Record}
+    assert {key: type(value) for key, value in records.snapshot(COLD_SECONDS + 0.5).items()} == {
+        "k": Raw,
+        "young": Record,
+    }
     assert list(records.hot) == ["young"]
 
 
@@ -52,7 +55,7 @@ def test_nothing_is_frozen_but_by_a_snapshot() -> None:
 
 def test_a_cold_record_is_made_hot_by_the_first_who_wants_it() -> None:
     records = of_one()
-    records.view(1e9)
+    records.snapshot(1e9)
     found = records.thaw("k")
     assert found == Record(0.0, "yes", [1.0])
     assert found is records.get("k")
@@ -61,15 +64,15 @@ def test_a_cold_record_is_made_hot_by_the_first_who_wants_it() -> None:
 
 def test_what_is_done_to_a_thawed_record_is_stored() -> None:
     records = of_one()
-    records.view(1e9)
+    records.snapshot(1e9)
     records["k"].seen.append(2.0)
-    records.view(1e9)
+    records.snapshot(1e9)
     assert records["k"].seen == [1.0, 2.0]
 
 
 def test_who_looks_at_all_makes_none_hot() -> None:
     records = of_one()
-    records.view(1e9)
+    records.snapshot(1e9)
     records.hot["young"] = Record(1.0, "no")
     assert {key: record.word for key, record in records.each(Words)} == {"k": "yes", "young": "no"}
     assert list(records.hot) == ["young"]
@@ -116,7 +119,7 @@ def test_it_answers_as_a_dict(moves: list[tuple[str, str, float]]) -> None:
         elif what == "get":
             assert expected.get(key) == actual.get(key)
         elif what == "snapshot":
-            assert plain(expected) == plain(actual.view(time))
+            assert plain(expected) == plain(actual.snapshot(time))
         elif what == "restart":
             again = table()
             again.restore(stored(actual, time))
@@ -126,4 +129,4 @@ def test_it_answers_as_a_dict(moves: list[tuple[str, str, float]]) -> None:
     assert {key: record.word for key, record in expected.items()} == {
         key: record.word for key, record in actual.each(Words)
     }
-    assert plain(expected) == plain(actual.view(0.0))
+    assert plain(expected) == plain(actual.snapshot(0.0))

@@ -244,7 +244,7 @@ def test_a_process_without_partitions_says_nothing_and_holds_nobody_back() -> No
     idle, busy = router(origin="p0", parts=lambda: 1), router(origin="p1", parts=lambda: 1)
     assert idle.route_many([]) == []
     mark = Watermark()
-    assert mark.hear(busy.route_many([chunk(page(START))])[-1][1])
+    assert mark.observe(busy.route_many([chunk(page(START))])[-1][1])
     assert mark.reached == START - 2
 
 

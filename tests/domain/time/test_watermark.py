@@ -10,15 +10,15 @@ SAID = st.lists(st.tuples(st.sampled_from(["p0", "p1", "p2"]), st.floats(0, 100)
 
 def test_one_process_that_speaks_for_all_is_believed_at_once() -> None:
     mark = Watermark()
-    assert [mark.hear(Tick("p0", time, 1, 1)) for time in (5.0, 5.0, 4.0, 6.0)] == [True, False, False, True]
+    assert [mark.observe(Tick("p0", time, 1, 1)) for time in (5.0, 5.0, 4.0, 6.0)] == [True, False, False, True]
     assert mark.reached == 6.0
 
 
 def test_time_does_not_begin_before_the_whole_has_spoken() -> None:
     mark = Watermark()
-    assert [mark.hear(Tick("p0", 9.0, 40, 64)), mark.reached] == [False, None]
-    assert [mark.hear(Tick("p1", 7.0, 23, 64)), mark.reached] == [False, None]
-    assert [mark.hear(Tick("p1", 8.0, 24, 64)), mark.reached] == [True, 8.0]
+    assert [mark.observe(Tick("p0", 9.0, 40, 64)), mark.reached] == [False, None]
+    assert [mark.observe(Tick("p1", 7.0, 23, 64)), mark.reached] == [False, None]
+    assert [mark.observe(Tick("p1", 8.0, 24, 64)), mark.reached] == [True, 8.0]
 
 
 @given(SAID)
@@ -26,7 +26,7 @@ def test_time_is_the_least_that_all_said_and_never_goes_back(said: list[tuple[st
     mark, latest, last = Watermark(), dict[str, float](), None
     for origin, time in said:
         latest[origin] = max(time, latest.get(origin, 0.0))  # a process never goes back
-        went_on = mark.hear(Tick(origin, latest[origin], 1, 3))
+        went_on = mark.observe(Tick(origin, latest[origin], 1, 3))
         if len(latest) < 3:
             assert mark.reached is None
         elif last is None:
@@ -49,7 +49,7 @@ def run(lanes: int, steps: list[tuple[int, float]]) -> None:
     ticks, times, last = LaneTicks("p0", lanes, ()), dict[int, float](), None
     for lane, further in steps:
         times[lane] = times.get(lane, 0.0) + further
-        tick = ticks.hear(f"{lane}", times[lane])
+        tick = ticks.observe(f"{lane}", times[lane])
         if tick is None:
             continue
         assert (tick.origin, tick.covers, tick.of) == ("p0", len(times), lanes)
@@ -63,9 +63,9 @@ def run(lanes: int, steps: list[tuple[int, float]]) -> None:
 
 def test_a_tick_never_says_more_than_the_lane_that_is_farthest_behind() -> None:
     ticks = LaneTicks("p0", 2, ())
-    assert ticks.hear("0", 1.0) == Tick("p0", 1.0, 1, 2)
-    assert ticks.hear("0", 2.0) == Tick("p0", 2.0, 1, 2)
-    assert ticks.hear("1", 1.0) == Tick("p0", 1.0, 2, 2)
+    assert ticks.observe("0", 1.0) == Tick("p0", 1.0, 1, 2)
+    assert ticks.observe("0", 2.0) == Tick("p0", 2.0, 1, 2)
+    assert ticks.observe("1", 1.0) == Tick("p0", 1.0, 2, 2)
 
 
 @given(LANES)
@@ -83,20 +83,24 @@ def test_ticks_of_lanes_never_say_more_than_the_least(case: tuple[int, list[tupl
 
 def test_a_tick_is_handed_on_only_when_the_least_moved_or_a_lane_is_new() -> None:
     ticks = LaneTicks("p0", 2, ())
-    ticks.hear("0", 1.0)
-    ticks.hear("1", 1.0)
-    assert [ticks.hear("0", 2.0), ticks.hear("1", 2.0), ticks.hear("1", 2.0)] == [None, Tick("p0", 2.0, 2, 2), None]
+    ticks.observe("0", 1.0)
+    ticks.observe("1", 1.0)
+    assert [ticks.observe("0", 2.0), ticks.observe("1", 2.0), ticks.observe("1", 2.0)] == [
+        None,
+        Tick("p0", 2.0, 2, 2),
+        None,
+    ]
 
 
 def test_targets_hear_in_turns_and_all_of_them_where_the_lanes_are_level() -> None:
     lanes = tuple(f"{number:02d}" for number in range(16))
     ticks = LaneTicks("p0", 16, lanes)
     for lane in lanes:
-        ticks.hear(lane, 1.0)
+        ticks.observe(lane, 1.0)
     assert ticks.targets(16) == list(lanes)
     heard: list[str] = []
     for turn in range(8):
-        told = [ticks.hear(lane, 2.0) for lane in lanes[turn::8]]
+        told = [ticks.observe(lane, 2.0) for lane in lanes[turn::8]]
         moved = sum(tick is not None for tick in told)
         assert moved == (turn == 7), "the least of them moves with the last"
         heard += ticks.targets(1)
@@ -107,7 +111,7 @@ def test_targets_hear_in_turns_and_all_of_them_where_the_lanes_are_level() -> No
 def test_each_of_several_ticks_at_once_is_a_turn() -> None:
     ticks = LaneTicks("p0", 4, ("a", "b", "c", "d", "e"))
     for number, lane in enumerate("0123"):
-        ticks.hear(lane, float(number))
+        ticks.observe(lane, float(number))
     assert [ticks.targets(n) for n in (1, 2, 3, 4)] == [
         ["a", "e"],
         ["b", "c"],
