@@ -20,44 +20,44 @@ SHOWN_LETTERS = 120
 MEANING: dict[str, tuple[str, str]] = {
     "too_large": (
         "more bytes than `intake.max_bytes`; it was not parsed",
-        "send less (no attachments in `text`), or raise the setting and Kafka's own limits with it",
+        "send less (no attachments in `text`), or raise the setting and Kafka's own limits",
     ),
     "not_json": (
-        "not one JSON object in UTF-8: cut off, another encoding, two objects in one record",
-        "look at the producer's serializer; in a file, at the end of lines",
+        "not one JSON object in UTF-8: truncated, another encoding, two objects in one record",
+        "check the producer's serializer; in a file, the ends of lines",
     ),
     "too_deep": (
         "JSON nested several hundred levels deep",
         "send flat data; it is a defect of the producer, or an attack",
     ),
     "not_an_event": (
-        "JSON, but not the envelope of *Rules*: a field of it is missing, or it is not `1.0`",
-        "wrap the data in the envelope; check that the topic holds nothing else",
+        "JSON, but not the envelope of *Rules*: a field of it is missing, or its version is not `1.0`",
+        "wrap the data in the envelope; check that the topic has no other content",
     ),
     "unknown_type": (
-        "`type` is none of the 24",
+        "`type` is not one of the 24",
         "a typing error, or a type of a later release; if csq does not need it, do not send it to this topic",
     ),
     "invalid_field": (
         "a field is missing or out of its range; `detail` names it",
-        "mend it at the producer; `csq schema` says what is allowed",
+        "correct the producer; `csq schema` prints the JSON Schema",
     ),
     "time_in_future": (
         "`time` is further ahead of the clock than `intake.ahead_seconds`",
-        "check the clocks of the producer and of this machine, and that the offset of the zone is right",
+        "check the clocks of the producer and of this machine, and the offset of the time zone",
     ),
     "too_old": (
         "`time` is longer ago than `intake.max_age_seconds`",
-        "often 1970: a producer that sends 0 or seconds for milliseconds",
+        "often 1970: a producer that sends 0, or seconds for milliseconds",
     ),
     "stage_failed": (
         (
-            "a stage of csq met an error on it: a defect of csq. `detail` names the stage, the log has the traceback, "
-            "`csq_stage_failures_total` counts"
+            "a stage of csq raised an error on it: a defect of csq. `detail` names the stage, the log has the "
+            "traceback, `csq_stage_failures_total` counts"
         ),
         (
-            "report it with the log. `intake` keeps the raw event. Behind it `origin` is the stage, `position` the "
-            "event (`source`, a space, `id`), and the value what the stage saw"
+            "report it with the log. `intake` keeps the raw event. In later stages `origin` is the stage, "
+            "`position` the event (`source`, a space, `id`), and the value the input of the stage"
         ),
     ),
 }
