@@ -8,17 +8,20 @@ from msgspec import Raw
 
 from operators.domain.conversations.reading import Reading
 from operators.domain.conversations.stage import DAY, Conversations, ConversationsParams
-from operators.domain.models.satisfaction import Scorer, Table
+from operators.domain.models.satisfaction import MODEL, SatisfactionScorer, SatisfactionWeights
 from operators.domain.queues.stage import Queues, QueuesParams
+from operators.domain.stage.promise import Promises, PromisesParams, QueuePromise
 from operators.domain.time.lanes import Lanes
 from tests.builders import NAMES, Seen, play, rate, reads, say, step
 
-TABLE = Table()
+WEIGHTS = SatisfactionWeights()
+PROMISES = PromisesParams()
 LATER = 100_000.0
 
 
-def talks(**params: Any) -> Conversations:
-    return Conversations(ConversationsParams(**params), NAMES, Lanes(8), Scorer(lambda: TABLE).score_one)
+def talks(promises: PromisesParams = PROMISES, **params: Any) -> Conversations:
+    kept, score = Promises(promises), SatisfactionScorer({MODEL: WEIGHTS}).score_one
+    return Conversations(ConversationsParams(**params), NAMES, kept, Lanes(8), score)
 
 
 def after(*steps: Any, until: float = LATER, **params: Any) -> Seen:
@@ -44,7 +47,12 @@ def test_a_reply_is_published_with_what_was_promised_and_kept() -> None:
         {**human, "reply_seconds": None, "first_response_seconds": None, "outcome": "missed"},
         {**human, "reply_seconds": 300.0, "first_response_seconds": None, "outcome": "missed"},
     ]
-    bots = after(say("customer", 0), say("bot", 3), queue_limits={"orders": 60.0}, until=10.0)
+    bots = after(
+        say("customer", 0),
+        say("bot", 3),
+        promises=PromisesParams(queues={"orders": QueuePromise(limit_seconds=60.0)}),
+        until=10.0,
+    )
     assert data(bots, "csq.reply.measured") == [
         {
             **human, "responder": "bot", "limit_seconds": 60.0,
@@ -103,7 +111,7 @@ def test_the_sentiment_of_a_turn_is_the_most_probable_class_and_of_two_the_more_
 
 def waits(seen: Seen, now: float) -> float:
     """The open waits that the queue shows."""
-    queues = Queues(QueuesParams())
+    queues = Queues(QueuesParams(), Promises(PROMISES))
     queues.settle(sorted(seen.queues, key=lambda fact: fact[0]))
     queues.advance(now)
     shown = {metric: value for _, values in queues.drain() for metric, _, value in values}
@@ -129,10 +137,10 @@ def test_a_conversation_that_was_heard_of_again_is_given_up_after_a_silence_from
 
 
 def test_a_wait_of_long_ago_is_missed_after_a_restart() -> None:
-    params = {"reply_limit_seconds": 7_200.0}
-    stage = talks(**params)
+    slow = PromisesParams(limit_seconds=7_200.0)
+    stage = talks(slow)
     play(stage, [say("customer", 0), say("customer", 0, "c2"), say("agent", 9, "c2")], until=3_600.0)
-    again = talks(**params)
+    again = talks(slow)
     again.resume(Raw(msgspec.msgpack.encode(stage.view())))
     seen = play(again, [], until=7_201.0)
     assert [missed["conversation_id"] for missed in data(seen, "csq.reply.measured")] == ["c1"]

@@ -357,7 +357,7 @@ def test_every_kind_of_fact_has_a_handler() -> None:
 
 
 def test_the_limit_is_that_of_each_queue_and_holds() -> None:
-    queues = Queues(PARAMS)
+    queues = Queues(PARAMS, PROMISES)
     assert queues.limit() == 0
     for queue in "pq":
         for at in range(50):
