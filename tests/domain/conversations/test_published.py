@@ -47,7 +47,12 @@ def test_a_reply_is_published_with_what_was_promised_and_kept() -> None:
         {**human, "reply_seconds": None, "first_response_seconds": None, "outcome": "missed"},
         {**human, "reply_seconds": 300.0, "first_response_seconds": None, "outcome": "missed"},
     ]
-    bots = after(say("customer", 0), say("bot", 3), promises=PromisesParams(queues={"orders": QueuePromise(limit_seconds=60.0)}), until=10.0)
+    bots = after(
+        say("customer", 0),
+        say("bot", 3),
+        promises=PromisesParams(queues={"orders": QueuePromise(limit_seconds=60.0)}),
+        until=10.0,
+    )
     assert data(bots, "csq.reply.measured") == [
         {
             **human, "responder": "bot", "limit_seconds": 60.0,
