@@ -4,7 +4,6 @@
 view. With a `Place` among several, this process holds its share of the lanes.
 """
 
-import itertools
 import logging
 import math
 import os
@@ -28,6 +27,7 @@ from prometheus_client import CollectorRegistry
 from flows.host.cluster.place import ALONE, PeerLostError, ProcessPlace, check, place_in
 from flows.host.life import Life
 from flows.host.liveness import HeartbeatSource, LivenessClock
+from flows.host.readiness import Readiness
 from flows.host.recovery import check_runner, recovery_of, runner_seconds, store_errors
 from flows.host.shop import PAST_STEP, Shop
 from flows.host.signals import Signals
@@ -39,7 +39,6 @@ from flows.settings.load import load
 from flows.settings.model import Settings
 from operators.connectors.embedded import EmbeddedBroker
 from operators.connectors.kafka.connect import partitions_of
-from operators.connectors.kafka.errors import KafkaOutputError, missing_output
 from operators.connectors.kafka.models_topic import ModelsReader, ModelsSink, ensure
 from operators.connectors.kafka.params import topic_and_partition
 from operators.connectors.kafka.sink import KafkaSink
@@ -64,18 +63,18 @@ processes one may have to wait as long for another's records to be delivered, to
 
 
 class Live:
-    """One live process: what it reads, serves and writes; `run` returns when it was stopped."""
+    """One live process: its source, web server and sinks; `run` returns after a stop."""
 
     def __init__(self, settings: Settings, place: ProcessPlace = ALONE, clock: Callable[[], float] = time.time) -> None:
-        """Make all that is needed; connects to no broker of others yet.
+        """Create everything; connects to no external broker yet.
 
         Raises:
-            ClusterError: the settings are none for several processes.
+            ClusterError: the settings do not support several processes.
         """
         check(settings, place.processes)
         self.place = place
         self.stop = threading.Event()
-        self.told = StepFailures()
+        self.failures = StepFailures()
         self.broker: EmbeddedBroker | None = None
         if not settings.kafka.brokers:
             log.warning(
@@ -109,6 +108,7 @@ class Live:
             parts=self._parts if place.processes > 1 else None,
             tick_records=math.inf if self.broker is None else PAST_STEP,
         )
+        self.readiness = Readiness(self.here.models, self.stop, settings.kafka.delivery_seconds)
         self.registry: CollectorRegistry
         self.observer: Observer
         self.registry, self.observer = observer_of(settings, self.clock, settings.kafka.topics)
@@ -136,22 +136,11 @@ class Live:
         self.web = WebServer(app, settings.http.host, port, secured)
         self.shop = Shop(settings, self.stop) if self.broker is not None else None
         self.life = Life(settings, self.registry)
-        self._outputs_due: float | None = None
         self._why, self._failed = "the input ended", False
 
     def obstacles(self) -> list[str]:
-        """Why the process is not ready, in words."""
-        reasons = []
-        if missing := self.here.models.missing():
-            reasons.append(f"models not loaded yet: {', '.join(missing)}")
-        if waits_for := self.here.models.waits_for:
-            reasons.append(f"processes that do not have all models yet: {', '.join(waits_for)}")
-        if not self.source.status.connected:
-            reasons.append(f"Kafka: {self.source.status.reason}")
-        reasons += itertools.starmap(missing_output, (self.source.status.missing_outputs or {}).items())
-        if self.stop.is_set():
-            reasons.append("stopping")
-        return reasons
+        """Reasons why the process is not ready."""
+        return self.readiness.obstacles(self.source.status)
 
     def is_ready(self) -> bool:
         """Whether reading may begin: models are loaded, output topics exist, a simulated shop has written its past.
@@ -159,25 +148,14 @@ class Live:
         Raises:
             KafkaOutputError: an output topic does not exist after `kafka.delivery_seconds`.
         """
-        ready = self.here.models.complete() and (self.shop is None or self.shop.is_present.is_set())
-        if ready and self._outputs_exist():
+        has_past = self.shop is None or self.shop.is_present.is_set()
+        if has_past and self.readiness.may_read(self.source.status):
             self.life.resume(self.source.status.positions, self.here.models)
             return True
         return False
 
-    def _outputs_exist(self) -> bool:
-        """Whether reading may begin; a topic that is deleted later ends the process with its first record."""
-        missing, seconds = self.source.status.missing_outputs, self.settings.kafka.delivery_seconds
-        if not missing:
-            return missing is not None
-        self._outputs_due = self._outputs_due or time.monotonic() + seconds
-        if time.monotonic() > self._outputs_due:
-            found = "\n".join(itertools.starmap(missing_output, missing.items()))
-            raise KafkaOutputError(f"{found}\nWaited for them for {seconds:g} s (kafka.delivery_seconds)")
-        return False
-
     def observe_source(self, status: SourceStatus) -> None:
-        """Export whether the brokers answer, what is still to be read, and what is not read at all yet."""
+        """Record the metrics of the source: connection, lag, partitions that are not read."""
         measured: list[Measurement] = [("csq_source_connected", (), int(status.connected))]
         for name, lag in status.lags().items():
             topic, partition = topic_and_partition(name)
@@ -203,7 +181,7 @@ class Live:
         op.output("publish", outgoing, sink)
         if place.processes > 1:
             self._join(live, out)
-            self.told.listen(live)
+            self.failures.watch(live)
         return live
 
     def _observe(self, measured: Stream[list[Measurement]]) -> None:
@@ -279,17 +257,17 @@ class Live:
 
     def _raise_cause(self, error: BaseException) -> None:
         """Raise what truly happened, where Bytewax has lost it."""
-        if self.told.first is not None:
-            raise self.told.first from None
+        if self.failures.first is not None:
+            raise self.failures.first from None
         if type(error).__name__ == "PanicException":  # Bytewax does not export it
             raise PeerLostError(
-                f"{self.here.name}: another process has ended, or cannot be reached, and none goes on without it; its "
-                "log says why"
+                f"{self.here.name}: another process has ended, or cannot be reached. No process can continue without "
+                "it; its log has the reason"
             ) from None
 
     def on_signal(self, number: signal.Signals) -> None:
         """Stop reading; at a second signal end at once."""
-        if self.stop.is_set():  # a second one: somebody is in a hurry
+        if self.stop.is_set():  # the second signal
             os._exit(128 + number)
         self._why = number.name
         log.info("stopping on %s; a second signal aborts", number.name, extra={"event": "stopping", "why": number.name})
@@ -297,7 +275,7 @@ class Live:
         if self.place.processes > 1 and not self.source.status.parts:
             self.life.stop(f"{number.name}, before the processes had come together", failed=False)
             sys.stderr.flush()
-            os._exit(0)  # the main thread is inside Bytewax, which waits for the others and hears nothing
+            os._exit(0)  # the main thread waits inside Bytewax for the other processes
 
 
 def _shop_names(labels: LabelsParams) -> LabelsParams:

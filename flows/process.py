@@ -1,4 +1,4 @@
-"""What a process needs around the graph, the same for live running and replay."""
+"""The parts around the graph that live running and replay share."""
 
 import ctypes
 import gc
@@ -51,10 +51,10 @@ def live_process(
     parts: Callable[[], int] | None = None,
     tick_records: float = math.inf,
 ) -> Process:
-    """Time moves with the wall clock where an origin has been read to its end, and is told several times a second.
+    """Time moves with the wall clock where an origin has been read to its end; lanes get it several times a second.
 
-    `parts` says how many partitions the processes read together, if this is not the only one; with `tick_records` time
-    is also told whenever so many records were read.
+    `parts` returns how many partitions all processes read together, if there are several. With `tick_records` lanes
+    also get the time after so many records.
     """
     return _process(
         settings,
@@ -69,7 +69,7 @@ def live_process(
 
 
 def replay_process(settings: Settings, now: float, *, tick_records: int) -> Process:
-    """Time moves with the events and is told every `tick_records` records; `now` only says what is in the future."""
+    """Time moves with the events; lanes get it every `tick_records` records. `now` only defines the future."""
     return _process(settings, lambda: now, take_snapshots=False, tick_seconds=math.inf, tick_records=tick_records)
 
 
@@ -88,7 +88,7 @@ def settle_memory() -> None:
 
 
 def _keep_pages() -> None:
-    """Let glibc keep what is freed: it asks the kernel anew for each large value, which fills its pages with zeros.
+    """Let glibc keep freed memory; otherwise it maps new pages for each large value, which the kernel fills with zeros.
 
     Large values are snapshots, hundreds at a time, while the flow stands still; that was a third of it.
     """

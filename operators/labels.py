@@ -42,7 +42,7 @@ def labels(
 ) -> LabelStreams:
     """Sightings of names that are not in, to admissions.
 
-    In: lists of (time, name, label, value, subject), and ticks, on one key. Out: admissions and leases for every lane;
+    In: lists of names seen, and ticks, on one key. Out: admissions and leases for every lane;
     measurements. State: the names admitted, and those seen with their last conversations; bounded. On resume:
     admissions are handed out again before any lane may settle anything.
     """

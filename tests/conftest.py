@@ -28,8 +28,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 def _stores_given_back() -> Iterator[None]:
     """A process holds its stores until it ends, and this one then complains of each file that it left open."""
     yield
-    if (recovery := sys.modules.get("operators.engine.recovery")) is not None:
-        for file in recovery._locks.values():
+    if (locks := sys.modules.get("operators.engine.locks")) is not None:
+        for file in locks._locks.values():
             file.close()
 
 

@@ -17,7 +17,7 @@ UNIT = Path(__file__).parents[1] / "deploy" / "csq.service"
 def installation() -> list[list[str]]:
     """The commands by which the page installs the unit, as words."""
     page = (UNIT.parents[1] / "docs" / "operations.md").read_text(encoding="utf-8")
-    block = page.partition("## As a systemd service")[2].partition("```text\n")[2].partition("```")[0]
+    block = page.partition("## As a systemd service")[2].partition("```sh\n")[2].partition("```")[0]
     return [
         words
         for line in block.splitlines()

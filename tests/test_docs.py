@@ -34,8 +34,12 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "docs" / "decisions").glob("*.md")),
 ]
-OTHER_COMMANDS = {"curl", "grep", ".", "cat", "cp", "sqlite3", "docker", "promtool", "amtool", "kubectl"}
-"""What the documents use beside our own commands; everybody has it."""
+OTHER_COMMANDS = {
+    *("curl", "grep", ".", "cat", "cp", "sqlite3", "docker", "promtool", "amtool", "kubectl"),
+    *("sha256sum", "python3.11", "/opt/csq/bin/pip", "/opt/csq/bin/csq"),
+    *("groupadd", "install", "systemctl", "journalctl"),
+}
+"""Commands of other programs that the documents use."""
 DOOR = Door(65_536, 300.0, 946_080_000.0)
 IN_2026 = 1_780_000_000.0
 
@@ -107,7 +111,7 @@ def known_setting(path: str) -> bool:
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_every_command_in_a_block_is_one_that_the_program_takes(page):
     targets = set(re.findall(r"^([a-z-]+):.*## ", read("Makefile"), re.MULTILINE))
-    for line in "".join(blocks(read(page), "sh")).splitlines():
+    for line in "".join(blocks(read(page), "sh")).replace("\\\n", " ").splitlines():
         for words in commands(line):
             if words[0] == "csq":
                 command, rest = command_of(words)
@@ -357,6 +361,32 @@ def test_the_files_of_a_replay_are_those_that_the_guide_lists(tmp_path):
 
     listed = re.findall(r"^\| `([\w.]+\.(?:jsonl?|prom))` \|", read("docs/getting-started.md"), re.MULTILINE)
     assert sorted(listed) == sorted(path.name for path in (tmp_path / "out").iterdir())
+
+
+def test_the_bad_rows_and_mappings_in_the_guide_to_importing_are_reported_as_it_says(tmp_path, monkeypatch):
+    guide = read("docs/importing.md")
+    rows, faults = blocks(guide, "text")
+    mapping = blocks(guide, "yaml")[0]
+    monkeypatch.chdir(tmp_path)
+
+    def printed(mapping: str, lines: list[str]) -> str:
+        Path("m.yaml").write_text(mapping, encoding="utf-8")
+        Path("tickets.csv").write_text("\n".join(lines), encoding="utf-8")
+        done = CliRunner().invoke(main, ["import", "--mapping", "m.yaml", "tickets.csv", "--out", "tickets.jsonl"])
+        return done.stderr.strip()
+
+    row = "17,31.10.2017 22:08,customer,ann,Hello,"
+    file = ["ticket,when,from,who,body,stars", *[row] * 20]
+    file[2] = row.replace("31.10.2017 22:08", "yesterday")
+    file[6] = row.removesuffix(",")
+    file[8] = f"{row}five"
+    file[11] = row.replace("Hello", '"Hello')
+    file[19] = row.replace("ann", "x" * 200)
+    assert printed(mapping, file) == rows.strip()
+    field, zone, column = faults.splitlines()
+    assert printed(mapping.replace("channel: email", "channel: email\n      colour: red"), file).startswith(field[:-3])
+    assert printed(mapping.replace("Europe/Berlin", "Berlin"), file) == zone
+    assert printed(mapping, [file[0].replace("who", "author")]) == column
 
 
 def messages() -> list[str]:

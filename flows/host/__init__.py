@@ -1,1 +1,1 @@
-"""One process on its machine: neighbours in a cluster, web server, logs, signals, recovery store."""
+"""One process on its machine: its place in a cluster, web server, logs, signals, liveness, recovery store."""

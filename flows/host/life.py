@@ -1,4 +1,4 @@
-"""Life: the lines of the log that tell when a process starts, where it goes on, and how it ends."""
+"""Log lines of the life of a process: its start, where it resumes, and its end."""
 
 import logging
 import platform
@@ -19,7 +19,7 @@ EVENTS = "csq_events_total"
 
 
 class Life:
-    """One process from its first line to its last."""
+    """Logs the start, the resume point and the end of one process."""
 
     def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
         self._settings = settings
@@ -30,7 +30,7 @@ class Life:
         self._lock = Lock()
 
     def start(self, url: str) -> None:
-        """What starts, with which settings, and where it serves."""
+        """Log what starts, with which settings, and where it serves."""
         self._began, self._before = time.monotonic(), self._events()
         log.info(
             "csq %s starts, serving metrics at %s/metrics",
@@ -48,7 +48,7 @@ class Life:
         )
 
     def resume(self, positions: Mapping[str, int], models: Iterable[str]) -> None:
-        """Where reading begins: the next offset of each partition (none stored: negative), with which models."""
+        """Log, once, where reading begins: next offset by partition (negative: none is stored), and the models."""
         with self._lock:
             if self._resumed:
                 return
@@ -64,7 +64,7 @@ class Life:
         )
 
     def stop(self, why: str, *, failed: bool) -> None:
-        """Why it ended, how long it lived, how many events it has taken."""
+        """Log why it ended, how long it ran, and how many events it took."""
         log.log(
             logging.ERROR if failed else logging.INFO,
             "stopped",

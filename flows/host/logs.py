@@ -1,7 +1,7 @@
-"""Logs on standard error: short lines for a person at a terminal, one JSON object per line for everybody else.
+"""Logs on standard error: short lines on a terminal, one JSON object per line elsewhere.
 
-What belongs to a message goes into ``extra``: ``log.info("listening", extra={"port": 9464})``. No text of a customer is
-ever written, and who the customer is only at level debug, whatever a caller passes.
+Fields of a message go into ``extra``: ``log.info("listening", extra={"port": 9464})``. Text of a customer is never
+written, and the identity of a customer only at level debug, even if a caller passes them.
 """
 
 import logging
@@ -13,9 +13,9 @@ from typing import Any, Final, TextIO
 import msgspec
 
 NEVER: Final = frozenset({"text", "comment", "query", "raw", "value", "payload"})
-"""Fields that may hold what a customer wrote."""
+"""Fields that may hold text of a customer."""
 WHO: Final = frozenset({"customer", "customer_id", "conversation", "conversation_id", "agent_id", "message_id"})
-"""Fields that say who it was: only at level debug."""
+"""Fields that identify a person; written at level debug only."""
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _encode = msgspec.json.Encoder(enc_hook=str).encode
@@ -24,7 +24,7 @@ _encode = msgspec.json.Encoder(enc_hook=str).encode
 def start(level: str, stream: TextIO | None = None, process: str | None = None) -> None:
     """Send all messages of at least `level` (debug, info, warning, error) to `stream`, by default standard error.
 
-    `process` names this one among several; each line then says it. Called again it replaces what it set before.
+    `process` is the name of this process among several, a field of each line. A second call replaces the first.
     Warnings of Python come through the logs too.
     """
     stream = stream or sys.stderr
@@ -67,14 +67,14 @@ class Human(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Turn a record into its line; a traceback follows on further ones."""
         message = record.getMessage().replace("\r", "\\r").replace("\n", "\\n")
-        told = ", ".join(f"{name}={value}" for name, value in fields(record).items())
+        extra = ", ".join(f"{name}={value}" for name, value in fields(record).items())
         line = f"{_time(record)[11:19]} {record.levelname.lower():<8} {record.name}: {message}"
-        line += f" ({told})" if told else ""
+        line += f" ({extra})" if extra else ""
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
 def fields(record: logging.LogRecord) -> dict[str, Any]:
-    """What a caller passed as ``extra`` and may be written."""
+    """The fields that a caller passed as ``extra``, without those that may not be written."""
     hidden = NEVER if record.levelno <= logging.DEBUG else NEVER | WHO
     return {name: value for name, value in vars(record).items() if name not in _STANDARD and name not in hidden}
 

@@ -46,10 +46,10 @@ def store_errors(settings: Settings) -> Iterator[None]:
 
 
 def check_runner(settings: Settings, arguments: Sequence[str], environ: Mapping[str, str]) -> None:
-    """Compare what ``python -m bytewax.run`` was told of a recovery directory with the settings.
+    """Compare the recovery directory of ``python -m bytewax.run`` with the settings.
 
     Raises:
-        StoreError: they differ: what the steps store and where Bytewax puts it must be one thing.
+        StoreError: they differ: the steps would store into one directory, and Bytewax resume from another.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("-r", "--recovery-directory", default=environ.get("BYTEWAX_RECOVERY_DIRECTORY"))
@@ -64,7 +64,7 @@ def check_runner(settings: Settings, arguments: Sequence[str], environ: Mapping[
 
 
 def runner_seconds(arguments: Sequence[str], environ: Mapping[str, str]) -> float:
-    """Seconds between snapshots under ``python -m bytewax.run``, which asks its own arguments and not our settings.
+    """Seconds between snapshots under ``python -m bytewax.run``, which takes its own arguments instead of the settings.
 
     >>> runner_seconds(["flows.live", "-s", "5"], {}), runner_seconds(["flows.live"], {})
     (5.0, 10.0)

@@ -1,7 +1,7 @@
-"""Signals, heard at once whatever the main thread does.
+"""SIGTERM and SIGINT, handled at once while the main thread is busy.
 
-Python runs its handlers between two steps of the main thread, and a thread that waits inside Bytewax for the other
-processes of a cluster takes none. So the byte that the C handler writes is read by a thread of our own.
+Python runs its handlers between two steps of the main thread, which takes no step while it waits inside Bytewax for the
+other processes of a cluster. So a separate thread reads the byte that the C handler writes.
 """
 
 import os
@@ -14,13 +14,13 @@ STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 class Signals:
-    """Tells of SIGTERM and SIGINT while the ``with`` block runs, in a thread; then all is as it was before.
+    """Calls `handle` in its own thread for SIGTERM and SIGINT, until the ``with`` block ends.
 
     Only the main thread may enter.
     """
 
-    def __init__(self, tell: Callable[[signal.Signals], None]) -> None:
-        self._tell = tell
+    def __init__(self, handle: Callable[[signal.Signals], None]) -> None:
+        self._handle = handle
         self._before: dict[signal.Signals, Any] = {}
         self._wakeup_before = -1
         self._ends = (-1, -1)
@@ -46,6 +46,6 @@ class Signals:
         os.close(self._ends[0])
 
     def _listen(self, read: int) -> None:
-        while heard := os.read(read, 1):
-            if heard[0] in STOPPING:
-                self._tell(signal.Signals(heard[0]))
+        while received := os.read(read, 1):
+            if received[0] in STOPPING:
+                self._handle(signal.Signals(received[0]))

@@ -1,8 +1,8 @@
 """A Kafka broker inside this process, for the first run, demos and tests: nothing to install, the same source and sink.
 
-It is librdkafka's mock cluster (``test.mock.num.brokers``): it speaks Kafka's protocol on a port of the loopback, to
-this and to other processes. It keeps records in memory, about 5 MB per partition, and drops the oldest; it has no TLS,
-no passwords, and no look-up of offsets by time (any start time is taken for "latest"). It is no place for real data.
+It is librdkafka's mock cluster (``test.mock.num.brokers``) on a port of the loopback, for this and other processes. It
+keeps records in memory, about 5 MB per partition, and drops the oldest. It has no TLS, no passwords, and no look-up of
+offsets by time (any start time means "latest"). Do not use it for real data.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ ANSWER_SECONDS = 10.0
 class EmbeddedBroker:
     """The broker and its topics; lives until `close` or the end of the ``with`` block, and its records with it.
 
-    A topic that a producer asks for comes into being by itself; name those that are read before anyone wrote to them.
+    A topic that a producer asks for is created; name those that are read before they are written.
 
     >>> with EmbeddedBroker(["csq.events"]) as broker:
     ...     broker.bootstrap_servers.split(":")[0]
@@ -29,11 +29,11 @@ class EmbeddedBroker:
 
     def __init__(self, topics: Iterable[str] = ()) -> None:
         """Start listening on a free port, and create `topics`, each with `PARTITIONS` partitions."""
-        # The client that owns the cluster; it wants bootstrap.servers, and puts the cluster's address in its place.
+        # The client that owns the cluster; it requires bootstrap.servers, and replaces it with the cluster's address.
         self._owner = Producer({"bootstrap.servers": "embedded", "test.mock.num.brokers": 1, "log_level": 2})
         brokers = self._owner.list_topics(timeout=ANSWER_SECONDS).brokers.values()
         self.bootstrap_servers: str = ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
-        """``host:port``, as a client's ``bootstrap.servers`` wants it."""
+        """``host:port``, for a client's ``bootstrap.servers``."""
         for topic in topics:
             self._owner.list_topics(topic, timeout=ANSWER_SECONDS)  # asking for a topic creates it
 

@@ -1,11 +1,12 @@
 """Checkpoints: a small process beside csq empties the write-ahead logs of its recovery store.
 
-What SQLite writes lies in a log at first. Once the log has a thousand pages, 64 MiB of ours, whoever writes next copies
-them to where they belong: in the middle of a snapshot, for which the flow stands still. Here somebody else does it,
+SQLite writes to a log first. Once the log has a thousand pages (64 MiB with our page size), the next writer copies them
+into the database file: in the middle of a snapshot, during which the flow stands still. This process copies them
 between two snapshots, a few MiB at a time.
 
-A process and no thread: Bytewax brings an SQLite of its own. Two of them in one process do not see one another's locks,
-and drop them for each other when they close a file ("How To Corrupt An SQLite Database File", 2.2 and 2.2.1).
+It is a process and not a thread because Bytewax has an SQLite library of its own. Two such libraries in one process do
+not see each other's locks, and release them when either closes a file ("How To Corrupt An SQLite Database File", 2.2
+and 2.2.1).
 """
 
 import select
@@ -20,26 +21,26 @@ from typing import Final
 EVERY_SECONDS: Final = 5.0
 
 _beside: "list[subprocess.Popen[bytes]]" = []
-"""It lives as long as its standard input, which the system closes when we end, in whatever way."""
+"""They end with their standard input, which the system closes when this process ends, however it ends."""
 
 
 def begin_beside(partitions: Sequence[Path]) -> None:
-    """Let a process empty the logs of a store's partitions for as long as this one lives."""
+    """Start the process that empties the logs of a store's partitions; it ends with this one."""
     _beside.append(
         subprocess.Popen(  # noqa: S603 - our own file
             [sys.executable, "-IS", __file__, *map(str, partitions)],  # no packages: it takes 10 MB instead of 20
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # it ends with us, not with a Ctrl-C
+            start_new_session=True,  # it ends with its parent, not with Ctrl-C
         )
     )
 
 
 def empty(partition: Path) -> None:
-    """Copy what the log holds to where it belongs, as far as that disturbs nobody. What fails is done next time."""
+    """Copy the log into the database file, as far as no reader or writer has to wait; failures are retried."""
     with suppress(sqlite3.Error):
-        uri = f"{partition.absolute().as_uri()}?mode=rw"  # makes nothing that is not there
+        uri = f"{partition.absolute().as_uri()}?mode=rw"  # creates no file
         with closing(sqlite3.connect(uri, uri=True, timeout=0.0)) as part:
             part.execute("PRAGMA wal_checkpoint(PASSIVE)")
 

@@ -1,8 +1,8 @@
-"""Told: an exception is logged whole where it happens, and remembered.
+"""Failures of steps in a cluster: an exception is logged with its traceback where it happens, and kept.
 
-In a cluster of processes Bytewax loses it: every process only says that a thread of the network has ended. So the
-functions and parts of each step are wrapped before the flow runs. In a single process there is no need: there the
-exception comes out whole.
+In a cluster of processes Bytewax loses it: every process only reports that a thread of the network has ended. So the
+functions and parts of each step are wrapped before the flow runs. A single process needs no wrapping: there Bytewax
+raises the exception with its cause.
 """
 
 import functools
@@ -20,24 +20,24 @@ _MADE_BY = {
     "input": ("source", ("list_parts", "build", "build_part"), ("next_batch", "next_awake", "snapshot")),
     "output": ("sink", ("list_parts", "build", "build_part", "part_fn"), ("write_batch", "snapshot")),
 }
-"""Core operator of Bytewax -> its field that holds our code, methods of that, methods of what these make."""
+"""Core operator of Bytewax -> its field with our code, methods of that, methods of the objects that these return."""
 
 
 class StepFailures:
-    """The first exception of this process; each is logged with the step it happened in.
+    """The first exception of this process; each is logged with its step.
 
     >>> from bytewax import operators as op
     >>> from bytewax.testing import TestingSink, TestingSource
-    >>> flow, told = Dataflow("shop"), StepFailures()
+    >>> flow, failures = Dataflow("shop"), StepFailures()
     >>> op.output("out", op.map("halve", op.input("in", flow, TestingSource([0])), lambda n: 1 // n), TestingSink([]))
-    >>> told.listen(flow)
+    >>> failures.watch(flow)
     """
 
     def __init__(self) -> None:
         self.first: Exception | None = None
 
-    def listen(self, flow: Dataflow) -> None:
-        """Wrap what the steps of `flow` call. Whoever makes a step anew has to call it again."""
+    def watch(self, flow: Dataflow) -> None:
+        """Wrap the code of all steps of `flow`; steps that are added later are not watched."""
         for step in _core_steps(flow.substeps):
             field, own, made = _MADE_BY.get(type(step).__name__, ("", (), ()))
             if not field:  # redistribute and merge hold no code of ours
@@ -45,39 +45,39 @@ class StepFailures:
             code = getattr(step, field)
             if own:
                 self._wrap(code, own, step.step_id, made)
-            else:  # a step is a frozen dataclass, made by Bytewax's own decorator: there is no other way in
-                object.__setattr__(step, field, self._told(code, step.step_id, made))
+            else:  # a step is a frozen dataclass of Bytewax: it has no setter
+                object.__setattr__(step, field, self._watched(code, step.step_id, made))
 
     def _wrap(self, thing: object, names: tuple[str, ...], step_id: str, made: tuple[str, ...] = ()) -> object:
         for name in names:
             if hasattr(thing, name):
-                setattr(thing, name, self._told(getattr(thing, name), step_id, made))
+                setattr(thing, name, self._watched(getattr(thing, name), step_id, made))
         return thing
 
-    def _told(self, call: Callable[..., object], step_id: str, made: tuple[str, ...] = ()) -> Callable[..., object]:
+    def _watched(self, call: Callable[..., object], step_id: str, made: tuple[str, ...] = ()) -> Callable[..., object]:
         @functools.wraps(call)
-        def telling(*args: object, **kwargs: object) -> object:
+        def call_and_report(*args: object, **kwargs: object) -> object:
             try:
                 result = call(*args, **kwargs)
-            except StopIteration:  # how a source says that it has ended
+            except StopIteration:  # a source has ended
                 raise
             except Exception as error:
-                self._tell(step_id, error)
+                self._report(step_id, error)
                 raise
             if isinstance(result, GeneratorType):  # its code has not run yet
                 return self._each(result, step_id)
             return self._wrap(result, made, step_id) if made else result
 
-        return telling
+        return call_and_report
 
     def _each(self, items: Iterator[object], step_id: str) -> Iterator[object]:
         try:
             yield from items
         except Exception as error:
-            self._tell(step_id, error)
+            self._report(step_id, error)
             raise
 
-    def _tell(self, step_id: str, error: Exception) -> None:
+    def _report(self, step_id: str, error: Exception) -> None:
         if self.first is None:
             self.first = error
         log.critical(

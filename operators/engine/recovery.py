@@ -5,7 +5,6 @@ records, both silently. So a manifest lies beside it (``csq.json``), and is comp
 """
 
 import errno
-import fcntl
 import getpass
 import logging
 import os
@@ -16,7 +15,6 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO
 
 import msgspec
 from bytewax.dataflow import Dataflow, Operator
@@ -24,6 +22,7 @@ from bytewax.recovery import init_db_dir
 from msgspec import Struct
 
 from operators.documents.durable import sync_folder
+from operators.engine.locks import hold, locked
 from operators.engine.store import (
     MANIFEST,
     Manifest,
@@ -51,9 +50,6 @@ MAKING = "making"
 PAGE_BYTES = 65_536
 """Page size of a partition's file, SQLite's maximum. The flow stands still while snapshots, which are large values, are
 written; SQLite's usual pages of 4 KiB double its time. A store with other pages is used as it is."""
-
-_locks: dict[Path, IO[bytes]] = {}
-"""Locks that this process holds until it ends; closing the file releases its lock."""
 
 
 class StoreShape(Struct, frozen=True):
@@ -86,9 +82,9 @@ def prepare(folder: Path, shape: StoreShape, process: str = "p0", *, keeps: bool
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not keeps:
-            _hold(folder, process)
+            hold(folder, process)
             return
-        with _locked(folder):  # processes of a cluster start side by side
+        with locked(folder):  # processes of a cluster start side by side
             manifest = _found(folder)
             if manifest is None:
                 make(folder, shape)
@@ -97,7 +93,7 @@ def prepare(folder: Path, shape: StoreShape, process: str = "p0", *, keeps: bool
                 ours = {"csq": version("csq"), "state": STATE_VERSION, "river": version("river")}
                 write_manifest(folder, msgspec.structs.replace(manifest, **ours))  # older releases must not start on it
                 _resume(folder, manifest)
-        _hold(folder, process)
+        hold(folder, process)
     except OSError as error:
         raise cannot_write(folder, error) from error
 
@@ -278,56 +274,6 @@ def _each(steps: Sequence[Operator]) -> Iterator[Operator]:
     for step in steps:
         yield step
         yield from _each(step.substeps)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _hold(folder: Path, process: str) -> None:
-    """Lock the store until this process ends against other processes with its name."""
-    path = folder.resolve() / f"lock-{process}"
-    if path in _locks:
-        return
-    file = path.open("ab")
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise in_use(folder, process) from None
-    _locks[path] = file
-
-
-def in_use(folder: Path, process: str) -> StoreError:
-    """The error of a store that another process holds."""
-    return StoreError(
-        f"recovery store {folder}: another csq ({process}) uses it now. Stop that one first; two that run side by side "
-        "need a state.directory each"
-    )
-
-
-def users_of(folder: Path) -> list[str]:
-    """Names of the processes that use a store now."""
-    return [
-        path.name.removeprefix("lock-")
-        for path in sorted(folder.resolve().glob("lock-*"))
-        if path in _locks or _is_held(path)
-    ]
-
-
-def _is_held(path: Path) -> bool:
-    with path.open("ab") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
 
 
 def _resume(folder: Path, manifest: Manifest) -> None:

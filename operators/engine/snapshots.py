@@ -9,7 +9,7 @@ from operators.domain.stage.stage import Measurement
 
 
 class Snapshots:
-    """Takes the snapshots of one part; `cost` tells of the last one, once.
+    """Takes the snapshots of one part; `cost` returns what the last one took, once.
 
     >>> snapshots = Snapshots("queues", "7", keep=True)
     >>> snapshots.take(lambda: {"v": 1}) == seal({"v": 1})
@@ -37,6 +37,6 @@ class Snapshots:
         return sealed
 
     def cost(self) -> list[Measurement]:
-        """Seconds and bytes of the last snapshot, if they were not told yet."""
+        """Seconds and bytes of the last snapshot; empty when they were returned before."""
         cost, self._cost = self._cost, []
         return cost

@@ -2,7 +2,7 @@
 
 A partition has the tables ``exs`` (runs), ``fronts`` (how far each worker of a run came), ``parts`` and ``snaps``: one
 row per step, key and epoch, whose value is a pickle of what the step's ``snapshot()`` returned. Ours return bytes, a
-number or nothing, so everything else in a pickle is refused: reading a store never runs code of somebody's.
+number or nothing, so everything else in a pickle is refused: reading a store never runs code from it.
 """
 
 import io
@@ -185,7 +185,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
     """A partition, for reading.
 
     Raises:
-        StoreError: whatever SQLite says of it.
+        StoreError: SQLite cannot open or read it.
     """
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as part:

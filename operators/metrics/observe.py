@@ -38,7 +38,7 @@ Values = dict[str, dict[Labels, float]]
 """Sample name -> label values in catalogue order (a bucket's bound last) -> value."""
 
 PARTS = 64
-"""Of `KeptObserveSink`: the most processes there may be; fixed for ever, as the recovery store names them."""
+"""Parts of `KeptObserveSink`, so the maximum number of processes; the recovery store holds their names."""
 
 OPEN_LIMIT = 1_000
 """Most series of a metric with an open label (a partition, a version); what comes after them is `other`."""
@@ -101,7 +101,7 @@ class _SummedGauge:
         self.parts[part] = number
 
     def read(self) -> float:
-        return fsum(self.parts.values())  # the same in whatever order the parts came
+        return fsum(self.parts.values())  # does not depend on the order of the parts
 
 
 class _Histogram:
@@ -427,7 +427,7 @@ class KeptObserveSink(FixedPartitionedSink[list[Measurement], bytes]):
     """The same for a stream that is keyed, and whose counters outlive the process: they are state of this step.
 
     As in `KafkaSink` a process uses the first of its share of the parts, whose names are the same for any number of
-    processes. In a cluster of another size counters begin anew, which Prometheus takes for what it is.
+    processes. In a cluster of another size counters restart from 0, which Prometheus recognises.
     """
 
     def __init__(self, observer: Observer, process: int = 0, processes: int = 1) -> None:

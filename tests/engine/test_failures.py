@@ -106,21 +106,21 @@ def in_sink() -> Dataflow:
     ],
 )
 def test_it_is_logged_with_the_step_and_kept(flow: Any, step: str, caplog: pytest.LogCaptureFixture):
-    told, made = StepFailures(), flow()
-    told.listen(made)
+    failures, made = StepFailures(), flow()
+    failures.watch(made)
     with pytest.raises((FallsError, BytewaxRuntimeError)):
         run_main(made)
-    assert isinstance(told.first, FallsError)
+    assert isinstance(failures.first, FallsError)
     (record, *_) = caplog.records
     assert record.getMessage() == f"step {step} failed, all processes stop: over its own feet"
     assert record.exc_info is not None
-    assert record.exc_info[1] is told.first
+    assert record.exc_info[1] is failures.first
 
 
 def test_the_end_of_an_input_is_no_failure(caplog: pytest.LogCaptureFixture):
     flow, out = Dataflow("test"), list[int]()
     op.output("out", op.map("double", op.input("in", flow, TestingSource([1, 2])), lambda n: 2 * n), TestingSink(out))
-    told = StepFailures()
-    told.listen(flow)
+    failures = StepFailures()
+    failures.watch(flow)
     run_main(flow)
-    assert (out, told.first, caplog.records) == ([2, 4], None, [])
+    assert (out, failures.first, caplog.records) == ([2, 4], None, [])

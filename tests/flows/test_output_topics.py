@@ -101,7 +101,7 @@ def test_after_a_while_the_process_ends_with_the_topics_and_what_to_do() -> None
         with pytest.raises(BytewaxRuntimeError) as raised:
             cluster_main(live.flow(), [], 0)
         live.stop.set()
-    with pytest.raises(Exception, match=r"(?s)output topic csq\.turn\.scored: .*Waited for them for 1 s \(kafka\.deli"):
+    with pytest.raises(Exception, match=r"(?s)output topic csq\.turn\.scored: .*Waited 1 s for them \(kafka\.deli"):
         fail(raised.value)
 
 

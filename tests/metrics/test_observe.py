@@ -20,7 +20,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.registry import DuplicateTimeseries
 
 from operators.metrics.catalogue import CATALOGUE, ClosedSets
-from operators.metrics.observe import OPEN_LIMIT, Observer, ObserveSink, build_info, exposition, read
+from operators.metrics.journal import pack, unpack
+from operators.metrics.observe import GROWTH_LIMIT, OPEN_LIMIT, Observer, ObserveSink, build_info, exposition, read
 
 SETS = ClosedSets(
     queue=("orders", "returns"),
@@ -274,3 +275,44 @@ def test_the_sink_records_what_flows_into_it(observer: Observer, registry: Colle
     run_main(flow)  # type: ignore[no-untyped-call] # native
     assert read(registry)["csq_duplicates_total"] == {(): 3}
     assert read(registry)["csq_event_age_seconds_sum"] == {(): 1}
+
+
+def test_a_growing_label_takes_new_values_with_all_their_series_at_zero_and_no_more_than_its_limit() -> None:
+    registry = CollectorRegistry()
+    sets = ClosedSets(queue=("orders",), channel=("chat",), growing=frozenset({"queue"}))
+    observer = Observer(registry, sets, strict=True)
+
+    observer.record([("csq_reply_rounds_total", ("returns", "chat", "met"), 1)])
+    values = read(registry)
+    assert values["csq_reply_rounds_total"]["returns", "chat", "met"] == 1
+    assert values["csq_reply_rounds_total"]["returns", "chat", "missed"] == 0
+    assert values["csq_open_waits"]["returns",] == 0
+
+    observer.record([("csq_reply_rounds_total", ("returns", "fax", "met"), 1)])
+    assert read(registry)["csq_reply_rounds_total"]["returns", "other", "met"] == 1  # the set of channels is closed
+
+    observer.record([("csq_open_waits", (f"q{number}",), 1) for number in range(3 * GROWTH_LIMIT)])
+    assert len(read(registry)["csq_open_waits"]) == GROWTH_LIMIT + 1  # and `other`
+
+
+def test_a_promised_limit_is_a_bound_and_where_it_changes_only_those_histograms_begin_anew() -> None:
+    def observed(limits: tuple[float, ...]) -> tuple[CollectorRegistry, Observer]:
+        registry = CollectorRegistry()
+        return registry, Observer(
+            registry, ClosedSets(queue=("orders",), channel=("chat",), limits=limits), strict=True
+        )
+
+    registry, observer = observed((45.0,))
+    replies, handled = (
+        ("csq_reply_seconds", ("orders", "chat", "human"), 45.0),
+        ("csq_handle_seconds", ("orders", "chat"), 45.0),
+    )
+    observer.record([replies, handled])
+    assert read(registry)["csq_reply_seconds_bucket"]["orders", "chat", "human", "45.0"] == 1
+    packed = pack(observer.totals(), 1, observer.limits)
+
+    for limits, kept in (((45.0,), 1), ((90.0,), 0)):
+        registry, again = observed(limits)
+        again.resume(unpack(packed, "counters", 1, again.limits))
+        assert read(registry)["csq_reply_seconds_count"]["orders", "chat", "human"] == kept
+        assert read(registry)["csq_handle_seconds_count"]["orders", "chat"] == 1

@@ -53,7 +53,9 @@ class Trial:
     """A mutant and what should notice it."""
 
     mutant: Mutant
-    tests: list[str]
+    near: list[str]
+    """Tests of the package that the module is in."""
+    far: list[str]
     seconds: float
 
 
@@ -103,7 +105,10 @@ class Coverage:
         for test in found:
             by_file[_file(test)] += self._seconds[test]
         order = sorted(found, key=lambda test: (by_file[_file(test)], _file(test), self._seconds[test], test))
-        return Trial(mutant, order + self._always, self._spare_seconds + SLOWER * sum(by_file.values()))
+        package = Path(mutant.path).parent.name
+        near = [test for test in order if package in Path(_file(test)).parts]
+        far = [test for test in order if package not in Path(_file(test)).parts] + self._always
+        return Trial(mutant, near, far, self._spare_seconds + SLOWER * sum(by_file.values()))
 
 
 class Worker:
@@ -127,19 +132,21 @@ class Worker:
 
     @classmethod
     def attempt(cls, trial: Trial) -> Outcome:
-        """Apply the mutant, run its tests, take it back."""
-        if not trial.tests:
-            return Outcome(trial.mutant, "survived", 0)
+        """Apply the mutant, run its tests (most mutants are killed by those near them), take it back."""
+        code: int | None = 0
         path = cls.copy / trial.mutant.path
         source = path.read_bytes()
         path.write_bytes(trial.mutant.apply(source))
         suite.forget_compiled(path)
         try:
-            code = suite.run(cls.copy, trial.tests, trial.seconds)
+            for tests in filter(None, (trial.near, trial.far)):
+                code = suite.run(cls.copy, tests, trial.seconds)
+                if code != 0:
+                    break
         finally:
             path.write_bytes(source)
         word = "timed out" if code is None else "survived" if code == 0 else "killed"
-        return Outcome(trial.mutant, word, len(trial.tests))
+        return Outcome(trial.mutant, word, len(trial.near) + len(trial.far))
 
 
 def survey(project: Project, mutants: list[Mutant], processes: int) -> list[Outcome]:

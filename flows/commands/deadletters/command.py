@@ -40,22 +40,22 @@ since_option = click.option(
     "--since",
     metavar="TIME",
     help="Only letters since a time (2025-01-31T08:00:00Z) or so long ago (90m, 2h, 7d): when it was refused, or, in a "
-    "file, when the event says it happened.",
+    "file, the time of the event.",
 )
 source_option = click.option("--source", help="Only letters whose event names this `source`.")
 
 
-def tells(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn errors whose text says what to do into exit 1."""
+def with_clear_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Report errors whose text says what to do as `Error: ...` with exit code 1."""
 
     @wraps(command)
-    def told(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever click hands over
+    def wrapped(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever click hands over
         try:
             return command(*args, **kwargs)
         except (DeadLettersError, KafkaOutputError) as error:
             raise click.ClickException(str(error)) from None
 
-    return told
+    return wrapped
 
 
 @click.group()
@@ -71,7 +71,7 @@ def deadletters() -> None:
 @click.option("--limit", type=click.IntRange(0), default=10, show_default=True, help="Newest letters shown one by one.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @config_option
-@tells
+@with_clear_errors
 def list_command(
     *,
     files: tuple[str, ...],
@@ -108,7 +108,7 @@ def _print_census(census: Census, where: str) -> None:
     if newest:
         click.echo("\nnewest")
     for line in newest:
-        when = "-" if line.time == float("-inf") else iso(line.time)
+        when = "-" if line.time is None else iso(line.time)
         times = census.times_sent(line.identity)
         mark = f"  (sent again {_times(times)})" if times else ""
         click.echo(f"  {line.place}  {when}  {line.reason}  {line.detail}{mark}")
@@ -132,7 +132,7 @@ def _times(count: int) -> str:
 @files_argument
 @click.option("--raw", "as_raw", is_flag=True, help="Only the raw bytes, all of them, as they are.")
 @config_option
-@tells
+@with_clear_errors
 def show(*, letter: str, files: tuple[str, ...], as_raw: bool, config: Path | None) -> None:
     """Show a letter: topic:partition:offset or FILE:LINE, as `list` prints it, or its key (csq.events[2]@17)."""
     settings = settings_of(config)
@@ -162,7 +162,7 @@ def _facts(letter: Letter, times: int, settings: Settings) -> Iterator[tuple[str
     def header(name: str) -> str:
         return printable(letter.headers.get(name, "")) or "-"
 
-    means, to_do = MEANING.get(letter.reason, ("no reason that this release knows", "look at its headers and bytes"))
+    means, to_do = MEANING.get(letter.reason, ("an unknown reason", "look at its headers and bytes"))
     yield "letter", letter.place
     yield "refused", (iso(letter.refused_at) if letter.refused_at else "in a replay") + f" by csq {header('csq')}"
     yield "read from", f"{header('origin')}, position {header('position')}"
@@ -178,7 +178,7 @@ def _judged(letter: Letter, settings: Settings) -> str:
 
     judged = judge_one(letter, door_of(settings), time.time())
     return (
-        f"would be left: {judged}" if isinstance(judged, str) else "would be let in; csq deadletters redrive sends it"
+        f"would be left: {judged}" if isinstance(judged, str) else "would be accepted; csq deadletters redrive sends it"
     )
 
 
@@ -200,12 +200,12 @@ def _print_raw(raw: bytes) -> None:
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="New file for the events, instead of Kafka."
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--dry-run", is_flag=True, help="Only report what would be done.")
 @rate_option
 @click.option("--again", is_flag=True, help="Also letters that were sent again before.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @config_option
-@tells
+@with_clear_errors
 def redrive(
     *,
     files: tuple[str, ...],
@@ -220,7 +220,7 @@ def redrive(
     as_json: bool,
     config: Path | None,
 ) -> None:
-    """Send letters again that would be let in now: to the topic they were read from, or to a file (--out)."""
+    """Send letters again that would be accepted now: to the topic they were read from, or to a file (--out)."""
     if to is not None and out is not None:
         raise click.UsageError("--to names a topic and --out a file: give one of them")
     settings = settings_of(config)

@@ -1,4 +1,4 @@
-"""Which dead letters somebody asks for, and how they are counted and shown. Knows no command and no broker."""
+"""Selecting dead letters, counting and showing them; without commands and brokers."""
 
 import heapq
 import re
@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from operators.connectors.files.letters import Identity, Letter, Receipt
 
 UNKNOWN = "-"
-"""Source or hour of a letter that does not tell."""
+"""Source or hour of a letter that has none."""
 SOURCES = 1_000
-"""Sources counted one by one; whoever invents them without end is counted under `OTHERS`."""
+"""Sources counted one by one; further ones are counted under `OTHERS`."""
 OTHERS = "(others)"
 SHOWN_LETTERS = 120
 """Characters of a source or an id that are shown."""
@@ -20,44 +20,44 @@ SHOWN_LETTERS = 120
 MEANING: dict[str, tuple[str, str]] = {
     "too_large": (
         "more bytes than `intake.max_bytes`; it was not parsed",
-        "send less (no attachments in `text`), or raise the setting and Kafka's own limits with it",
+        "send less (no attachments in `text`), or raise the setting and Kafka's own limits",
     ),
     "not_json": (
-        "not one JSON object in UTF-8: cut off, another encoding, two objects in one record",
-        "look at the producer's serializer; in a file, at the end of lines",
+        "not one JSON object in UTF-8: truncated, another encoding, two objects in one record",
+        "check the producer's serializer; in a file, the ends of lines",
     ),
     "too_deep": (
         "JSON nested several hundred levels deep",
         "send flat data; it is a defect of the producer, or an attack",
     ),
     "not_an_event": (
-        "JSON, but not the envelope of *Rules*: a field of it is missing, or it is not `1.0`",
-        "wrap the data in the envelope; check that the topic holds nothing else",
+        "JSON, but not the envelope of *Rules*: a field of it is missing, or its version is not `1.0`",
+        "wrap the data in the envelope; check that the topic has no other content",
     ),
     "unknown_type": (
-        "`type` is none of the 24",
+        "`type` is not one of the 24",
         "a typing error, or a type of a later release; if csq does not need it, do not send it to this topic",
     ),
     "invalid_field": (
         "a field is missing or out of its range; `detail` names it",
-        "mend it at the producer; `csq schema` says what is allowed",
+        "correct the producer; `csq schema` prints the JSON Schema",
     ),
     "time_in_future": (
         "`time` is further ahead of the clock than `intake.ahead_seconds`",
-        "check the clocks of the producer and of this machine, and that the offset of the zone is right",
+        "check the clocks of the producer and of this machine, and the offset of the time zone",
     ),
     "too_old": (
         "`time` is longer ago than `intake.max_age_seconds`",
-        "often 1970: a producer that sends 0 or seconds for milliseconds",
+        "often 1970: a producer that sends 0, or seconds for milliseconds",
     ),
     "stage_failed": (
         (
-            "a stage of csq met an error on it: a defect of csq. `detail` names the stage, the log has the traceback, "
-            "`csq_stage_failures_total` counts"
+            "a stage of csq raised an error on it: a defect of csq. `detail` names the stage, the log has the "
+            "traceback, `csq_stage_failures_total` counts"
         ),
         (
-            "report it with the log. `intake` keeps the raw event. Behind it `origin` is the stage, `position` the "
-            "event (`source`, a space, `id`), and the value what the stage saw"
+            "report it with the log. `intake` keeps the raw event. In later stages `origin` is the stage, "
+            "`position` the event (`source`, a space, `id`), and the value the input of the stage"
         ),
     ),
 }
@@ -76,7 +76,7 @@ class Wanted(NamedTuple):
 
     reasons: frozenset[str] = frozenset()
     since: float | None = None
-    """POSIX seconds; letters that tell no time are then not wanted."""
+    """POSIX seconds; letters without a time are then not wanted."""
     source: str | None = None
 
     def takes(self, letter: Letter) -> bool:
@@ -87,7 +87,7 @@ class Wanted(NamedTuple):
             time = letter.time()
             if time is None or time < self.since:
                 return False
-        return self.source is None or self.source == letter.told().source
+        return self.source is None or self.source == letter.envelope().source
 
 
 def parse_since(text: str, now: float) -> float:
@@ -116,7 +116,8 @@ def parse_since(text: str, now: float) -> float:
 class Line(NamedTuple):
     """A letter in a list: the newest are kept, and no raw bytes with them."""
 
-    time: float
+    time: float | None
+    """POSIX seconds; `None` without a time."""
     place: str
     id: str
     reason: str
@@ -158,7 +159,7 @@ class Census:
         if self._limit:
             at = float("-inf") if time is None else time
             line = Line(
-                at,
+                time,
                 letter.place,
                 printable(letter.id),
                 printable(letter.reason),
@@ -195,7 +196,7 @@ class Census:
                 {
                     "place": line.place,
                     "id": line.id,
-                    "time": None if line.time == float("-inf") else iso(line.time),
+                    "time": None if line.time is None else iso(line.time),
                     "reason": line.reason,
                     "detail": line.detail,
                     "source": line.source,
@@ -208,7 +209,7 @@ class Census:
 
 def source_of(letter: Letter) -> str:
     """The `source` that the event names, safe to show."""
-    source = letter.told().source
+    source = letter.envelope().source
     return printable(source)[:SHOWN_LETTERS] if isinstance(source, str) and source else UNKNOWN
 
 

@@ -1,4 +1,4 @@
-"""Redrive: dead letters through decode again; those that would be let in now are sent again, the others stay.
+"""Redrive: dead letters are decoded again; those that would be accepted now are sent again, the others stay.
 
 An event is sent as it was, with its own id: csq drops it as a repeat where it has seen it within the dedupe window.
 What leaves is noted with the letter (a receipt), so that a second run sends it no second time. First the events are
@@ -44,7 +44,7 @@ class Target(Protocol):
 
 
 class TopicTarget:
-    """The topic that a letter's event was read from, and the same partition: whatever chose it, it stays right.
+    """The topic that a letter's event was read from, and the same partition, which the producer had chosen.
 
     What was read from a file goes to the only input topic, by the key that events have (conversation, else customer).
     """
@@ -64,7 +64,7 @@ class TopicTarget:
             return self._topics[0], ANY_PARTITION
         raise DeadLettersError(
             f"{letter.place}: read from {letter.headers.get('origin')}, which is none of the topics of the settings "
-            f"({', '.join(self._topics)}): say with --to which one it shall go to"
+            f"({', '.join(self._topics)}): name the topic with --to"
         )
 
     def name_of(self, letter: Letter) -> str:
@@ -146,11 +146,11 @@ class FileTarget:
 
 
 def judge_one(letter: Letter, door: Door, now: float) -> AnyEvent | str:
-    """The event of a letter if it would be let in at `now`, else why it would be left."""
+    """The event of a letter if it would be accepted at `now`, else why it would be left."""
     if not letter.is_raw():
         return (
-            f"{letter.reason}: it holds what stage {letter.headers['stage']} saw, not the raw event; intake had let "
-            "that in and counted it, so it would be a repeat"
+            f"{letter.reason}: it holds what stage {letter.headers['stage']} saw, not the raw event; intake had "
+            "accepted and counted that, so it would be a repeat"
         )
     if letter.is_cut():
         return f"{letter.reason}: its bytes are cut at {len(letter.raw)}; the whole event is where it was read"
@@ -160,7 +160,7 @@ def judge_one(letter: Letter, door: Door, now: float) -> AnyEvent | str:
 
 @dataclass
 class Outcome:
-    """What became of the letters that were wanted."""
+    """Wanted letters by outcome."""
 
     wanted: int = 0
     sent: int = 0
@@ -183,8 +183,8 @@ class Redrive:
     Args:
         box: where the letters are.
         wanted: which of them.
-        door: what decode lets in now.
-        target: where to send them; None only says what would be done.
+        door: decides which events are accepted.
+        target: where to send them; None only counts what would be sent.
         again: also those that were sent again before.
         wait: called before each event is sent; bounds the rate.
         progress: called with how many of the wanted letters are done, and of how many.
@@ -281,7 +281,7 @@ class Redrive:
         self._target.send(letter, event, times, lambda: self._delivered.append(receipt))
 
     def _note(self) -> None:
-        """Wait for the events, then write the receipts of those that arrived, whatever became of the others."""
+        """Wait for the events, then write the receipts of those that arrived, even if others failed."""
         if self._target is None:
             return
         try:

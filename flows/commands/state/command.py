@@ -17,7 +17,8 @@ from flows.commands.state.labels import drop_label, stored_labels
 from flows.commands.state.plain_json import from_json, to_json
 from operators.documents.durable import replacing
 from operators.domain.stage.seal import StateDamagedError, seal, unseal
-from operators.engine.recovery import StoreShape, check_readable, fresh_store, in_use, users_of
+from operators.engine.locks import in_use, users_of
+from operators.engine.recovery import StoreShape, check_readable, fresh_store
 from operators.engine.refill import Given, refill
 from operators.engine.store import MANIFEST, Manifest, Snap, StoreError, read_manifest, resume_of, snaps_of
 
@@ -27,11 +28,11 @@ _HEAD = "csq_state"
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-def tells(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn errors whose text says what to do into exit 1."""
+def with_clear_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Report errors whose text says what to do as `Error: ...` with exit code 1."""
 
     @wraps(command)
-    def telling(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401  whatever click hands over
+    def wrapped(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401  whatever click hands over
         try:
             command(*args, **kwargs)
         except (StoreError, StateDamagedError) as error:
@@ -41,7 +42,7 @@ def tells(command: Callable[..., None]) -> Callable[..., None]:
                 f"{error.filename}: {error.strerror}; run it as the user that csq runs as, who owns the store"
             ) from None
 
-    return telling
+    return wrapped
 
 
 @click.group()
@@ -55,7 +56,7 @@ _directory = click.argument("directory", metavar="DIR", type=click.Path(file_oka
 @state.command()
 @_directory
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-@tells
+@with_clear_errors
 def show(directory: Path, *, as_json: bool) -> None:
     """Show what a recovery store holds: stages, lanes, records, bytes, age, versions. It may be in use."""
     found = _shown(directory)
@@ -144,7 +145,7 @@ def _records(sealed: bytes, where: str) -> int:
 @state.command()
 @_directory
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write.")
-@tells
+@with_clear_errors
 def export(directory: Path, *, out: Path) -> None:
     """Write a store as JSON lines: a head, then a line for each step and key. csq must not run on it."""
     manifest = _manifest(directory)
@@ -188,7 +189,7 @@ def _line(snap: Snap) -> dict[str, object]:
     help="Directory of the new store; it must be empty, or not be there.",
 )
 @click.option("--partitions", type=click.IntRange(1, 64), help="Partitions of the new store; else as many as before.")
-@tells
+@with_clear_errors
 def import_command(file: Path, *, recovery: Path, partitions: int | None) -> None:
     """Make a store from the lines of an export; csq resumes from it as from the one that was written out."""
     try:
@@ -232,7 +233,7 @@ def _given(file: Path, lines: IO[bytes]) -> Iterator[Given]:
 @_directory
 @click.option("--drop", nargs=2, metavar="LABEL NAME", help="Take an admitted name out; csq must not run on the store.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-@tells
+@with_clear_errors
 def labels(directory: Path, *, drop: tuple[str, str] | None, as_json: bool) -> None:
     """List the queues, channels and segments that were admitted, and those measured as `other`."""
     _manifest(directory)

@@ -1,4 +1,4 @@
-"""Plain: state as JSON that says all of it: bytes, numbers that are none, and tables whose keys are no text.
+"""State as JSON without loss: bytes, numbers that are not finite, and tables with keys that are not text.
 
 ``{"$bytes": "<base64>"}``, ``{"$number": "-inf"}`` and ``{"$table": [[key, value], ...]}`` stand for what JSON lacks.
 """
@@ -11,7 +11,7 @@ _MARKS = {"$bytes", "$number", "$table"}
 
 
 def to_json(value: object) -> object:
-    """What `value` is in JSON.
+    """`value` as JSON.
 
     >>> to_json({"ids": b"ab", "now": float("-inf"), "weights": {3: 0.5}})
     {'ids': {'$bytes': 'YWI='}, 'now': {'$number': '-inf'}, 'weights': {'$table': [[3, 0.5]]}}
@@ -32,7 +32,7 @@ def to_json(value: object) -> object:
 
 
 def from_json(value: Any) -> Any:  # noqa: ANN401  what JSON holds
-    """What `to_json` was given; tuples are lists.
+    """The inverse of `to_json`; tuples become lists.
 
     >>> from_json({"$table": [[3, {"$number": "nan"}]]})
     {3: nan}

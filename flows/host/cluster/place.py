@@ -1,4 +1,4 @@
-"""Cluster: which process of how many this is, where the others listen, and what cannot be."""
+"""The place of a process in a cluster: its number, the addresses of all, and checks of both."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from operators.connectors.kafka.sink import PARTS
 
 
 class ClusterError(Exception):
-    """Processes cannot be put together as asked; the text says what to do."""
+    """The processes do not fit together; the text says what to do."""
 
 
 class PeerLostError(Exception):
@@ -17,7 +17,7 @@ class PeerLostError(Exception):
 
 @dataclass(frozen=True)
 class ProcessPlace:
-    """One process among those that hold the lanes together. Without addresses it is the only one.
+    """One process of those that share the lanes. Without addresses it is the only one.
 
     >>> ProcessPlace(1, ("10.0.0.1:9200", "10.0.0.2:9200")).name
     'p1'
@@ -27,16 +27,16 @@ class ProcessPlace:
 
     process: int = 0
     addresses: tuple[str, ...] = ()
-    """host:port of every process for the traffic among them, in their order."""
+    """host:port of every process, in order of their numbers, for the traffic between them."""
 
     @property
     def processes(self) -> int:
-        """How many there are."""
+        """Number of processes."""
         return max(len(self.addresses), 1)
 
     @property
     def name(self) -> str:
-        """As ticks, logs and the models topic name it."""
+        """Its name in ticks, logs and the models topic."""
         return f"p{self.process}"
 
 
@@ -59,7 +59,7 @@ def place_of(process: int, addresses: str) -> ProcessPlace:
         if not host or not port.isdigit():
             raise ClusterError(f"--addresses: got {address!r}, expected host:port of each process, commas between")
     if len(set(listed)) < len(listed):
-        raise ClusterError("--addresses: an address is named twice; every process listens on one of its own")
+        raise ClusterError("--addresses: an address is named twice; every process needs its own")
     if not 0 <= process < len(listed):
         raise ClusterError(
             f"process {process} of {len(listed)}: --process-id counts from 0 to {len(listed) - 1}, "
@@ -79,10 +79,10 @@ def place_in(environ: Mapping[str, str]) -> ProcessPlace:
 
 
 def check(settings: Settings, processes: int) -> None:
-    """Refuse what would fail, or silently misbehave, later.
+    """Refuse settings that would fail, or silently misbehave, later.
 
     Raises:
-        ClusterError: the settings are none for so many processes.
+        ClusterError: the settings do not support so many processes.
     """
     if processes == 1:
         return

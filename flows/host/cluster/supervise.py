@@ -1,8 +1,8 @@
-"""Supervise: starts the processes of one machine, keeps them together, and starts them again when one has died.
+"""The supervisor of the processes of one machine: starts them, and restarts all of them when one has died.
 
-One dies: the others cannot go on without its lanes, so all are stopped, the reason is logged, and all start again from
-the last snapshot after a pause that grows while it keeps happening. Settings that are wrong do not mend themselves:
-then nothing is started again.
+When a process dies the others cannot continue without its lanes. So all are stopped, the reason is logged, and all
+start again from the last snapshot, after a pause that grows with each death in a row. After an error that a restart
+does not fix, such as wrong settings, nothing is started again.
 """
 
 import logging
@@ -24,19 +24,19 @@ from flows.host.signals import Signals
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
-"""Before all start again; doubled each time. A broker that restarts is back within a minute, and is not pestered."""
+"""Shortest and longest pause before a restart; it doubles each time. A broker that restarts is back within a minute."""
 HEALTHY_SECONDS = 300.0
-"""Who has run for so long begins with the first pause again: what ends them now is a new trouble."""
+"""After a run of this length the pause is the shortest again."""
 LOUD_AFTER = 3
-"""So many deaths in a row are logged as warnings, further ones as errors."""
+"""Restarts in a row that are logged as warnings; further ones are logged as errors."""
 LAST_WORDS_SECONDS = 3.0
-"""For the others to notice and say what they have to say; then they are killed, for they may wait for ever."""
+"""Time for the other processes to notice and to log; then they are killed, since they may wait without end."""
 STOP_GRACE_SECONDS = 30.0
-"""For a stop in good order, beside what deliveries may take."""
+"""Time for an orderly stop, in addition to the time of deliveries."""
 USAGE = 2
-"""Exit code of a process that a person has to give other settings."""
+"""Exit code of a process whose settings have to be corrected."""
 ABORTED = 128
-"""Exit codes from here on, less this, are signals."""
+"""Added to the number of a signal it is the exit code."""
 
 Command = Callable[[int, Sequence[str]], list[str]]
 """Number of a process and the addresses of all -> the command that runs it."""
@@ -50,10 +50,10 @@ class Ended(NamedTuple):
 
 
 class Supervisor:
-    """`count` processes on this machine; `run` returns the exit code when they were stopped for good.
+    """Runs `count` processes on this machine; `run` returns the exit code after the last stop.
 
-    `stop_seconds` bounds a stop in good order: after it whoever is left is killed, and its last seconds are done again
-    at the next start.
+    `stop_seconds` bounds an orderly stop: processes that are left then are killed, and the next start repeats their
+    last seconds.
     """
 
     def __init__(self, count: int, command: Command, stop_seconds: float) -> None:
@@ -114,16 +114,18 @@ class Supervisor:
         self._end_the_others(first)
         if first.code == USAGE:
             log.error(
-                "not started again: correct what process p%d says", first.process, extra={"event": "processes_given_up"}
+                "not started again: process p%d needs a correction",
+                first.process,
+                extra={"event": "processes_given_up"},
             )
             return USAGE
         return None
 
     def _stop(self) -> int:
-        """Let all finish what they have read; kill who is still there when the time is up, or at a second signal."""
+        """Let all finish what they have read; kill those that are left after the time limit, or at a second signal."""
         log.info("stopping %d processes; a second signal aborts", self._count, extra={"event": "processes_stopping"})
         for child in self._children:
-            child.tell(signal.SIGTERM)
+            child.signal(signal.SIGTERM)
         deadline = time.monotonic() + self._stop_seconds
         codes: list[int] = []
         while len(codes) < self._count:
@@ -133,11 +135,11 @@ class Supervisor:
                 break
             if isinstance(event, signal.Signals):
                 log.warning(
-                    "aborted; what was done since the last snapshot is done again at the next start",
+                    "aborted; the next start repeats what was done since the last snapshot",
                     extra={"event": "processes_aborted"},
                 )
                 return ABORTED + event
-            codes.append(0 if event.code == -signal.SIGTERM else event.code)  # that one had not begun yet
+            codes.append(0 if event.code == -signal.SIGTERM else event.code)  # it had not installed its handler yet
             if codes[-1]:
                 log.error(
                     "process p%d %s while it was stopping",
@@ -147,7 +149,7 @@ class Supervisor:
                 )
         if len(codes) < self._count:
             log.error(
-                "not stopped within %g s: killed; their last seconds are done again",
+                "not stopped within %g s: killed; the next start repeats their last seconds",
                 self._stop_seconds,
                 extra={"event": "processes_killed"},
             )
@@ -156,7 +158,7 @@ class Supervisor:
         return 1 if any(codes) else 0
 
     def _end_the_others(self, first: Ended) -> None:
-        """Give them time for their last words, then kill them."""
+        """Give them time to log, then kill them."""
         deadline = time.monotonic() + LAST_WORDS_SECONDS
         left = self._count - 1
         while left:
@@ -179,7 +181,7 @@ class Supervisor:
             child.kill()
 
     def _is_stopped_within(self, seconds: float) -> bool:
-        """Wait; whether a signal says that it was for good."""
+        """Wait; returns whether a signal has arrived."""
         deadline = time.monotonic() + seconds
         while self._stopping is None:
             try:
@@ -198,25 +200,25 @@ class Supervisor:
 class _Child:
     """One process. What it writes to standard error goes to ours; it ends when we do."""
 
-    def __init__(self, number: int, command: Sequence[str], tell: Callable[[Ended], None]) -> None:
+    def __init__(self, number: int, command: Sequence[str], on_end: Callable[[Ended], None]) -> None:
         self._number = number
         self._error = ""
         self._line = ""
         self._process = subprocess.Popen(  # noqa: S603  our own command
             command,
-            stdin=subprocess.PIPE,  # held open as long as we live: see `end_with_parent`
+            stdin=subprocess.PIPE,  # stays open while this process lives: see `end_with_parent`
             stderr=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C reaches us alone, and we pass it on once
+            start_new_session=True,  # Ctrl-C reaches the supervisor alone, which passes it on once
         )
         self._reader = Thread(target=self._read, args=(self._process.stderr,), daemon=True)
         self._reader.start()
-        Thread(target=self._wait, args=(tell,), name=f"csq-p{number}", daemon=True).start()
+        Thread(target=self._wait, args=(on_end,), name=f"csq-p{number}", daemon=True).start()
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
-    def tell(self, number: signal.Signals) -> None:
+    def signal(self, number: signal.Signals) -> None:
         if self._process.poll() is None:
             self._process.send_signal(number)
 
@@ -227,13 +229,13 @@ class _Child:
             self._process.stdin.close()
 
     def last_words(self) -> str:
-        """What it last called an error, else the last it said."""
-        return self._error or self._line or "it said nothing"
+        """The last error that it wrote, else its last line."""
+        return self._error or self._line or "it wrote nothing"
 
-    def _wait(self, tell: Callable[[Ended], None]) -> None:
+    def _wait(self, on_end: Callable[[Ended], None]) -> None:
         code = self._process.wait()
-        self._reader.join(1.0)  # what it said last is part of the reason
-        tell(Ended(self._number, code))
+        self._reader.join(1.0)  # its last line is part of the reason
+        on_end(Ended(self._number, code))
 
     def _read(self, stream: BinaryIO) -> None:
         for raw in stream:
@@ -264,7 +266,7 @@ def how(code: int) -> str:
 
 
 def _error_in(line: str) -> str | None:
-    """The message of a line that tells of an error: one of our log, or the last word of the command."""
+    """The message of a line that reports an error: of csq's log, or of the command."""
     if line.startswith("Error: "):
         return line.removeprefix("Error: ")
     try:
@@ -277,7 +279,7 @@ def _error_in(line: str) -> str | None:
 
 
 def free_addresses(count: int) -> list[str]:
-    """Addresses of the loopback that nobody listens on. Somebody else may take one: then all start again."""
+    """Free addresses of the loopback. If another program takes one meanwhile, all processes start again."""
     held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     addresses = [f"127.0.0.1:{server.getsockname()[1]}" for server in held]
     for server in held:
@@ -286,7 +288,7 @@ def free_addresses(count: int) -> list[str]:
 
 
 def end_with_parent() -> None:
-    """End this process as soon as the one that supervises it is gone, however that went.
+    """End this process as soon as its supervisor has ended, in whatever way.
 
     The parent holds the other end of our standard input and never writes to it.
     """
@@ -296,4 +298,4 @@ def end_with_parent() -> None:
 def _end_with_parent() -> None:
     while os.read(sys.stdin.fileno(), 1024):
         pass
-    os._exit(1)  # without a word: its standard error went through the parent
+    os._exit(1)  # without a message: its standard error went through the parent

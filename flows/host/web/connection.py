@@ -1,8 +1,8 @@
-"""Connections of the web server: how many there may be, and how long each may take. Nobody keeps others waiting.
+"""Connections of the web server: their maximum number, and a time limit for each state of a connection.
 
-uvicorn speaks HTTP and limits neither: it waits for ever for the head of a request and for a TLS handshake, and a limit
-on connections would turn the scraper away for the sake of idle ones. So `Connection` puts a time limit on whatever it
-waits for, and where there are too many the `Doorkeeper` ends the one that has waited longest for its client.
+uvicorn has no time limit for the head of a request or for a TLS handshake, and its limit on connections would reject
+the scraper while idle connections stay. So `Connection` limits the time of each state, and `ConnectionLimiter` closes
+the connection that has waited longest for its client when there are too many.
 """
 
 import asyncio
@@ -20,28 +20,28 @@ from flows.host.web.config import Loaded
 log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS: Final = 256
-"""At once, those in a handshake too: a quarter of the file descriptors that a process usually has."""
+"""Maximum number, handshakes included: a quarter of the usual limit of file descriptors."""
 EARLY_BYTES: Final = 65_536
-"""What may come in one read while the handshake ends."""
+"""Maximum number of bytes that arrive while the handshake ends."""
 
 
 class Wait(Enum):
-    """What a connection waits for, with the seconds it may take."""
+    """States of a connection, with their time limits in seconds."""
 
     HEAD = 10.0
     """The handshake, and the head of a request from its first byte on."""
     ANSWER = 30.0
-    """Our answer, and the client to read it."""
+    """The answer, until the client has read it."""
     NEXT = 75.0
-    """The next request: longer than Prometheus' usual interval, so one connection serves all scrapes. uvicorn, which
-    says goodbye properly, is to be told `KEEP_ALIVE_SECONDS`; who then does not let go is cut off."""
+    """The next request: longer than Prometheus' usual interval, so one connection serves all scrapes. uvicorn closes an
+    idle connection after `KEEP_ALIVE_SECONDS`; a client that keeps it open is disconnected after this limit."""
 
 
 KEEP_ALIVE_SECONDS: Final = 65
 
 
 class ConnectionLimiter:
-    """Keeps the list of connections of one server; `current` says how new ones are to be secured."""
+    """Limits the connections of one server; `current` returns how new ones are secured."""
 
     def __init__(self, current: Callable[[], Loaded], limit: int = MAX_CONNECTIONS) -> None:
         self.current = current
@@ -53,7 +53,7 @@ class ConnectionLimiter:
         return Connection(self, **uvicorn)
 
     def admit(self, connection: "Connection") -> None:
-        """Let a connection in; where there are too many another one goes, or this one if all are being answered."""
+        """Add a connection; if there are too many, close a waiting one, or this one if all are being answered."""
         self._inside[connection] = None
         if len(self._inside) > self._limit:
             waiting = [other for other in self._inside if other.waits_for is not Wait.ANSWER]
@@ -61,7 +61,7 @@ class ConnectionLimiter:
             min(waiting, key=lambda other: (other.answered, other.since), default=connection).end()
 
     def forget(self, connection: "Connection") -> None:
-        """Take a connection that has ended off the list."""
+        """Remove a connection that has ended."""
         self._inside.pop(connection, None)
 
     def end_waiting(self) -> None:
@@ -80,13 +80,13 @@ class ConnectionLimiter:
 class Connection(H11Protocol):
     """One client, from the accepted socket on: TLS where it is set, then uvicorn's HTTP/1.1."""
 
-    def __init__(self, doorkeeper: ConnectionLimiter, **uvicorn: Any) -> None:  # noqa: ANN401 - as above
+    def __init__(self, limiter: ConnectionLimiter, **uvicorn: Any) -> None:  # noqa: ANN401 - as above
         super().__init__(**uvicorn)
         self.waits_for = Wait.HEAD
         self.answered = False
         self.since = self.loop.time()
         """When it began to wait, on the loop's clock."""
-        self._doorkeeper = doorkeeper
+        self._limiter = limiter
         self._socket: asyncio.Transport | None = None
         self._limit: asyncio.TimerHandle | None = None
         self._handshake: asyncio.Task[None] | None = None
@@ -97,14 +97,14 @@ class Connection(H11Protocol):
         """Begin with the plain socket."""
         self._socket = transport
         self._wait_for(Wait.HEAD)
-        self._doorkeeper.admit(self)
+        self._limiter.admit(self)
         if transport.is_closing():
             return
-        now = self._doorkeeper.current()
+        now = self._limiter.current()
         if now.tls is None:
             self._begin(transport)
             return
-        transport.pause_reading()  # what comes is for TLS, which begins in a moment
+        transport.pause_reading()  # the bytes that arrive are for TLS, which begins now
         self._handshake = self.loop.create_task(self._shake_hands(transport, now.tls, now.allowed_sans))
 
     async def _shake_hands(
@@ -114,7 +114,7 @@ class Connection(H11Protocol):
             secured = await self.loop.start_tls(
                 transport, self, context, server_side=True, ssl_handshake_timeout=Wait.HEAD.value
             )
-        except OSError as error:  # TLS errors too: a client that wants another version, has no certificate, is no TLS
+        except OSError as error:  # also TLS errors: another version, no certificate, a client without TLS
             log.debug("TLS: %s", error)
             self._done()
             return
@@ -128,7 +128,7 @@ class Connection(H11Protocol):
         self._begin(secured)
 
     def _begin(self, transport: asyncio.Transport) -> None:
-        """Speak HTTP."""
+        """Begin HTTP."""
         super().connection_made(transport)
         self._begun = True
         if self._early:
@@ -161,13 +161,13 @@ class Connection(H11Protocol):
             self._wait_for(Wait.NEXT)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Leave."""
+        """Remove it from the limiter."""
         self._done()
         if self._begun:
             super().connection_lost(exc)
 
     def end(self) -> None:
-        """End at once, whatever is going on."""
+        """Close at once, in any state."""
         if self._handshake is not None:
             self._handshake.cancel()
         if self._socket is not None:
@@ -182,7 +182,7 @@ class Connection(H11Protocol):
 
     def _too_late(self) -> None:
         read = self._begun and self.transport.get_write_buffer_size() == 0
-        if self.waits_for is Wait.ANSWER and self.cycle.response_complete and read:  # it was slow, and has done it
+        if self.waits_for is Wait.ANSWER and self.cycle.response_complete and read:  # a slow client is done
             self._wait_for(Wait.NEXT)
         else:
             self.end()
@@ -190,7 +190,7 @@ class Connection(H11Protocol):
     def _done(self) -> None:
         if self._limit is not None:
             self._limit.cancel()
-        self._doorkeeper.forget(self)
+        self._limiter.forget(self)
 
 
 def _names(transport: asyncio.BaseTransport) -> set[str]:

@@ -1,8 +1,7 @@
 """Web: serves `/metrics`, `/healthz` and `/readyz` from a thread beside the flow.
 
-`application` is a plain ASGI app and knows nothing of sockets; `WebServer` runs any ASGI app on uvicorn, secured as a
-web configuration says. Without one it is open to whoever reaches it, so it answers on loopback only unless the settings
-say otherwise.
+`application` is a plain ASGI app; `WebServer` runs any ASGI app on uvicorn, secured by a web configuration. Without one
+every client that reaches the port may read, so the default is the loopback.
 """
 
 import os
@@ -83,14 +82,14 @@ def application(
         routes=[Route(path, page, methods=["GET"]) for path, page in pages.items()],  # GET brings HEAD with it
         middleware=[Middleware(GZipMiddleware, minimum_size=1_024, compresslevel=4)],
     )
-    app.router.redirect_slashes = False  # an unknown path is not found, and leads nowhere
+    app.router.redirect_slashes = False  # an unknown path is 404, not a redirect
     return app
 
 
 class WebServer:
     """An ASGI app on uvicorn in a daemon thread. Port 0 takes any free port; `url` knows which one.
 
-    With a web configuration it speaks TLS and asks for passwords as that says, also when it changes.
+    A web configuration adds TLS and passwords, and is read again when it changes.
     """
 
     def __init__(
@@ -102,15 +101,15 @@ class WebServer:
     ) -> None:
         self._host, self._port = host, port
         self._current = secured.current if secured is not None else Loaded
-        self._doorkeeper = ConnectionLimiter(self._current)
+        self._limiter = ConnectionLimiter(self._current)
         config = uvicorn.Config(
             Guard(app, self._current),
             log_config=None,  # csq's own logging shows what uvicorn reports
-            log_level="error",  # what strangers send is no concern of ours
+            log_level="error",  # malformed requests of clients are not logged
             access_log=False,
             lifespan="off",
             ws="none",
-            http=self._doorkeeper,  # type: ignore[arg-type] # uvicorn calls it like the class it asks for
+            http=self._limiter,  # type: ignore[arg-type] # uvicorn calls it like the class it asks for
             loop="asyncio",
             server_header=False,
             h11_max_incomplete_event_size=HEAD_BYTES,
@@ -142,7 +141,7 @@ class WebServer:
     def stop(self) -> None:
         """Stop answering and give the port back."""
         self._server.should_exit = True
-        self._doorkeeper.end_waiting()
+        self._limiter.end_waiting()
         if self._thread is not None:
             self._thread.join(STOP_SECONDS)
 

@@ -17,7 +17,7 @@ from operators.domain.wire.outgoing import DEADLETTERS, Outgoing
 
 BLOCK = 1 << 20
 LONGEST = 1 << 20
-"""Bytes kept of a line: more than an event may have, so that intake can say that it is too large."""
+"""Bytes kept of a line: more than an event may have, so that intake refuses the line as too large."""
 STDIN = "-"
 
 
@@ -32,7 +32,7 @@ def read_lines(file: BinaryIO) -> Iterator[bytes]:
     while block := file.read(BLOCK):
         lines = (rest + block).split(b"\n")
         rest = lines.pop()
-        if len(rest) > LONGEST:  # keep its head; what follows belongs to the same line and is cut off with it
+        if len(rest) > LONGEST:  # keep the head of the line, drop the rest of it
             rest = rest[: LONGEST + 1]
         for line in lines:
             yield line[: LONGEST + 1].removesuffix(b"\r")
@@ -60,8 +60,8 @@ class JsonlInputError(Exception):
 class JsonlSource(FixedPartitionedSource[Chunk, int]):
     """All lines of the files, in order, in chunks of `batch_size`; then the end of time.
 
-    `ready` is asked before anything is read: the models must be there. `progress` is told the lines read so far. The
-    state is the number of lines handed on.
+    `ready` is asked before anything is read: models must be loaded. `progress` is called with the lines read so far.
+    State: the number of lines handed on.
     """
 
     def __init__(

@@ -1,9 +1,8 @@
-"""Dead letters read back, and the receipts of those that were sent again: from files here, from Kafka in its namesake.
+"""Dead letters, and the receipts of those that were sent again, in files; ``kafka/letters.py`` has those of Kafka.
 
-A *receipt* says that a letter was sent again, how often, when and where to. It lies beside the letters: a dead letter
-has nothing of its own that could say so. Letters and receipts are matched by the letter's identity, which is where the
-event was read and a hash of its bytes: after a crash csq may write the same letter twice, and a topic that was made
-anew counts its offsets from 0 again.
+A *receipt* records that a letter was sent again, how often, when and where to. It is stored beside the letters, since a
+dead letter cannot change. Letters and receipts are matched by the letter's identity: where the event was read, and a
+hash of its bytes. After a crash csq may write the same letter twice, and a recreated topic counts its offsets from 0.
 """
 
 import base64
@@ -26,11 +25,11 @@ Identity = tuple[str, str]
 """Where the event was read, and a hash of its bytes."""
 
 RECEIPTS = ".redriven"
-"""What the name of a file of letters gets behind it for the file of its receipts."""
+"""Suffix of the file with the receipts of a file of letters."""
 
 
 class DeadLettersError(Exception):
-    """Dead letters cannot be read, or not be marked as sent again; the text says what to do."""
+    """Dead letters cannot be read, or their receipts not be written; the text says what to do."""
 
 
 class Letter(NamedTuple):
@@ -42,7 +41,7 @@ class Letter(NamedTuple):
     """
 
     place: str
-    """Where the letter lies: `topic:partition:offset` or `FILE:LINE`."""
+    """Place of the letter: `topic:partition:offset` or `FILE:LINE`."""
     headers: dict[str, str]
     raw: bytes
     refused_at: float | None
@@ -60,7 +59,7 @@ class Letter(NamedTuple):
 
     @property
     def identity(self) -> Identity:
-        """What receipts name it by."""
+        """The identity that its receipts carry."""
         return self.id, xxh3_64_hexdigest(self.raw)
 
     def origin_partition(self) -> tuple[str, int] | None:
@@ -73,19 +72,19 @@ class Letter(NamedTuple):
         return "stage" not in self.headers
 
     def is_cut(self) -> bool:
-        """Whether it may lack its end: csq keeps 64 KiB."""
+        """Whether its end may be missing: csq keeps 64 KiB."""
         return self.reason == "too_large" and len(self.raw) >= MAX_DEAD_BYTES
 
-    def told(self) -> "LetterEnvelope":
-        """What the bytes say of themselves, as far as they can be read."""
+    def envelope(self) -> "LetterEnvelope":
+        """The envelope in its bytes, as far as it can be read."""
         try:
             return _peek(self.raw)
         except (msgspec.MsgspecError, RecursionError, ValueError):
             return LetterEnvelope()
 
     def time(self) -> float | None:
-        """When it was refused, else when the event says it happened (POSIX seconds), else None."""
-        return self.refused_at if self.refused_at is not None else self.told().posix()
+        """POSIX seconds at which it was refused, else the time in its event, else None."""
+        return self.refused_at if self.refused_at is not None else self.envelope().posix()
 
 
 class LetterEnvelope(msgspec.Struct):
@@ -114,7 +113,7 @@ class Receipt(msgspec.Struct, frozen=True):
     id: str
     digest: str
     times: int
-    """How often by now."""
+    """How often, this time included."""
     at: str
     """When, RFC 3339."""
     to: str
@@ -135,14 +134,14 @@ class Box(Protocol):
     """For messages."""
 
     def read(self) -> Iterator[Letter | Receipt]:
-        """All that is there now, in no order that means anything; may be asked for again.
+        """All letters and receipts, in no particular order; can be called again.
 
         Raises:
             DeadLettersError: it cannot be read.
         """
 
     def note(self, receipts: Sequence[Receipt]) -> None:
-        """Keep receipts, durably.
+        """Write receipts durably.
 
         Raises:
             DeadLettersError: they cannot be written.

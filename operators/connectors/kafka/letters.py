@@ -1,8 +1,8 @@
 """Dead letters in their topic, and the producer that sends them again.
 
-Receipts are records of the dead-letter topic itself: no value, the key of their letter, and what they say in headers.
-They live as long as the letters do, every machine sees them, and nothing has to be set up for them. A consumer group's
-offset could not say it: letters are sent again by reason and source, not in a row.
+Receipts are records of the dead-letter topic itself: without a value, with the key of their letter and their fields in
+headers. They are retained as long as the letters, every machine sees them, and they need no setup. The offset of a
+consumer group could not replace them: letters are sent again by reason and source, not in order.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,15 +16,15 @@ from operators.connectors.kafka.params import KafkaParams
 from operators.connectors.kafka.producer import Headers, Sender
 
 AT_ONCE = 500
-"""Records asked for at once."""
+"""Maximum number of records per request."""
 POLL_SECONDS = 0.2
 QUIET_SECONDS = 30.0
-"""Bound on how long the brokers may say nothing while records are still expected."""
+"""Time limit for the brokers' next record while records are expected."""
 END_OF_PARTITION = KafkaError._PARTITION_EOF  # noqa: SLF001 - a public code of librdkafka, only spelled so
 MARK = "csq-redriven"
 """Header of a receipt, and of an event that was sent again: how often."""
 FROM = "csq-redriven-from"
-"""Header of both: where the letter lies."""
+"""Header of both: the place of the letter."""
 
 
 class TopicBox:
@@ -34,18 +34,18 @@ class TopicBox:
         self.name = topic
         self._params = params
         self._since = since
-        self._trouble: list[KafkaError] = []
+        self._errors: list[KafkaError] = []
 
     def read(self) -> Iterator[Letter | Receipt]:
-        """Letters and receipts, partition by partition in their order."""
+        """Letters and receipts; those of one partition in their order."""
         with closing(self._consumer()) as consumer:
             ends = self._ends(consumer)
             left = {part for part, (low, high) in ends.items() if low < high}
             consumer.assign([TopicPartition(self.name, part, self._start(consumer, part)) for part in sorted(left)])
-            heard = monotonic()
+            received = monotonic()
             while left:
                 for message in consumer.consume(AT_ONCE, POLL_SECONDS):
-                    heard = monotonic()
+                    received = monotonic()
                     part, offset, error = message.partition(), message.offset(), message.error()
                     if part is None or offset is None or part not in left:
                         continue
@@ -55,14 +55,14 @@ class TopicBox:
                         yield _read(message, f"{self.name}:{part}:{offset}")
                     if error is not None or offset >= ends[part][1] - 1:
                         left.discard(part)
-                if monotonic() - heard > QUIET_SECONDS:
+                if monotonic() - received > QUIET_SECONDS:
                     raise DeadLettersError(
                         f"Kafka: {self.name}: nothing came from {self._where()} for {QUIET_SECONDS:g} s"
                         f"{self._because()}; try again when the brokers answer"
                     )
 
     def note(self, receipts: Sequence[Receipt]) -> None:
-        """Write receipts beside their letters, and wait until they are there."""
+        """Write receipts to the partitions of their letters, and wait until they are acknowledged."""
         sender = Sender(self._params)
         for receipt in receipts:
             part = int(receipt.place.split(":")[-2])
@@ -71,11 +71,11 @@ class TopicBox:
 
     def _consumer(self) -> Consumer:
         own = {
-            "group.id": "csq-deadletters",  # librdkafka wants one; nothing is committed
+            "group.id": "csq-deadletters",  # librdkafka requires one; nothing is committed
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "auto.offset.reset": "earliest",
-            "error_cb": self._trouble.append,
+            "error_cb": self._errors.append,
         }
         return Consumer(self._params.client_config(own))
 
@@ -93,15 +93,15 @@ class TopicBox:
                 sleep(POLL_SECONDS)
             if found.error is not None:
                 raise DeadLettersError(
-                    f"Kafka: topic {self.name!r} cannot be read at {self._where()}: {found.error.str()}. csq makes it "
-                    "with its first dead letter, where the brokers allow that; kafka.outputs.deadletters names it"
+                    f"Kafka: topic {self.name!r} cannot be read at {self._where()}: {found.error.str()}. "
+                    "kafka.outputs.deadletters names it; csq run waits for it, or has the brokers create it"
                 )
             return {
                 part: consumer.get_watermark_offsets(TopicPartition(self.name, part), timeout=seconds)
                 for part in sorted(found.partitions)
             }
         except KafkaException as error:
-            consumer.poll(0)  # calls error_cb, which knows more than "timed out"
+            consumer.poll(0)  # calls error_cb, whose errors are more precise than "timed out"
             raise DeadLettersError(
                 f"Kafka: no answer from {self._where()} in {seconds:g} s: {error.args[0].str()}{self._because()}. "
                 "Check kafka.brokers and kafka.security"
@@ -112,14 +112,14 @@ class TopicBox:
             return OFFSET_BEGINNING
         asked = TopicPartition(self.name, part, int(self._since * 1000))
         [found] = consumer.offsets_for_times([asked], timeout=self._params.connect_seconds)
-        # No answer: nothing is as young, or it is the embedded broker, which knows no times. All is read then.
+        # No answer: no record is as young, or it is the embedded broker, which has no times. All is read then.
         return found.offset if found.offset >= 0 else OFFSET_BEGINNING
 
     def _where(self) -> str:
         return ",".join(self._params.brokers)
 
     def _because(self) -> str:
-        return "".join(f"; {text}" for text in dict.fromkeys(error.str() for error in self._trouble[-3:]))
+        return "".join(f"; {text}" for text in dict.fromkeys(error.str() for error in self._errors[-3:]))
 
 
 def _read(message: Message, place: str) -> Letter | Receipt:

@@ -1,7 +1,8 @@
-"""The models topic: what learners tell the processes that do not host them, on one partition of a compacted topic.
+"""The models topic: weights from the learners to the processes that do not host them, on a compacted topic.
 
-One partition, because the order of what one learner tells must stay. Its records are read from the start by every
-process; where the topic ended when the process began divides what was told before from what the learners of now tell.
+It has one partition, because the records of a learner must keep their order. Every process reads it from the start. The
+offset at which it ended when the process began separates the records of earlier learners from those of the present
+ones.
 """
 
 import logging
@@ -19,17 +20,17 @@ from operators.connectors.kafka.producer import QueueFullError, RecordProducer
 LOG = logging.getLogger(__name__)
 
 PARTITION = 0
-"""Of all that is written; further ones, if somebody made them, stay empty."""
+"""The partition that is written and read; others, if they exist, stay empty."""
 CONFIG = {
     "cleanup.policy": "compact",
     "segment.bytes": str(16 << 20),
     "segment.ms": "3600000",
     "min.cleanable.dirty.ratio": "0.1",
 }
-"""Of a topic that we make: only closed segments are compacted, so they are small, and a new process reads little."""
+"""Settings of a topic that csq creates: only closed segments are compacted, so small ones bound what a start reads."""
 BATCH = 500
 RETRY_SECONDS = 0.1
-"""Before a topic that another process has made just now is asked again."""
+"""Pause before the metadata of a topic that another process is creating is requested again."""
 _BEING_MADE = frozenset(
     {
         KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - public codes of librdkafka, only spelled with an underscore
@@ -47,7 +48,7 @@ STALE = (
 
 
 def ensure(params: KafkaParams, topic: str) -> None:
-    """Make the topic if it is not there; one that is there is taken as it is.
+    """Create the topic if it does not exist; an existing one is used as it is.
 
     Raises:
         KafkaInputError: the brokers do not answer, or do not allow it.
@@ -58,8 +59,8 @@ def ensure(params: KafkaParams, topic: str) -> None:
             _create(admin, topic, params.connect_seconds)
     except KafkaException as error:
         raise KafkaInputError(
-            f"Kafka: topic {topic} for the models: {error.args[0].str()}. Make it with cleanup.policy=compact and one "
-            "partition, or allow this user to create it; its name is kafka.models_topic"
+            f"Kafka: topic {topic} for the models: {error.args[0].str()}. Create it with cleanup.policy=compact and "
+            "one partition, or allow this user to create it; its name is kafka.models_topic"
         ) from error
 
 
@@ -77,18 +78,18 @@ def _create(admin: AdminClient, topic: str, seconds: float) -> None:
 class ModelsReader:
     """Reads the topic from its start, for one process.
 
-    `began_at` is the offset at which it ended when the reader was made: before the processes of a cluster had found one
-    another, and so before the learners of now told anything.
+    `began_at` is the offset at which it ended when the reader was made: before the processes of a cluster had
+    connected, and so before the present learners wrote anything.
     """
 
     def __init__(self, params: KafkaParams, topic: str) -> None:
-        """Look where the topic ends.
+        """Ask where the topic ends.
 
         Raises:
-            KafkaInputError: the brokers do not say.
+            KafkaInputError: the brokers do not answer.
         """
         own = {
-            "group.id": "csq-models",  # librdkafka wants one; nothing is committed
+            "group.id": "csq-models",  # librdkafka requires one; nothing is committed
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",  # compaction may take away what is about to be read
             "fetch.wait.max.ms": 100,
@@ -102,7 +103,7 @@ class ModelsReader:
         except KafkaException as error:
             self._consumer.close()
             raise KafkaInputError(
-                f"Kafka: topic {topic} for the models does not say where it ends: {error.args[0].str()}. Its name is "
+                f"Kafka: the end of topic {topic} for the models cannot be read: {error.args[0].str()}. Its name is "
                 "kafka.models_topic"
             ) from error
         self._consumer.assign([where])
@@ -118,10 +119,10 @@ class ModelsReader:
             sleep(RETRY_SECONDS)
 
     def poll(self) -> list[tuple[int, bytes]]:
-        """What has come, as (offset, value), without waiting.
+        """New records as (offset, value), without waiting.
 
         Raises:
-            KafkaInputError: the topic cannot be read, and trying on will not help.
+            KafkaInputError: the topic cannot be read, and a retry does not help.
         """
         return [
             (offset, value)
@@ -139,7 +140,7 @@ class ModelsReader:
         return error is None
 
     def close(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         self._consumer.close()
 
 

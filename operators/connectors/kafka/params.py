@@ -1,8 +1,8 @@
-"""What the Kafka source and the Kafka sink share: settings, and the ground settings of librdkafka.
+"""Settings that the Kafka clients share, and the base settings of librdkafka. Imports no Kafka client.
 
-The source is in ``source.py``, the sink in ``sink.py``, what they raise in ``errors.py``. Bytewax's own connectors
-are not used: its sink loses failed deliveries silently, and its source jumps to the end of a partition when an offset
-has expired.
+The source is in ``source.py``, the sink in ``sink.py``, their errors in ``errors.py``. Bytewax's own connectors are not
+used: its sink loses failed deliveries silently, and its source skips to the end of a partition when an offset has
+expired.
 """
 
 from collections.abc import Mapping
@@ -12,16 +12,16 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 Start = Literal["earliest", "latest"] | float
-"""Where a partition without a stored position begins: its oldest record, its end, or a POSIX time."""
+"""Where a partition without a stored position begins: its oldest record, its end, or a time (POSIX seconds)."""
 
 OnExpired = Literal["error", "earliest", "latest"]
-"""What to do where the stored position lies outside of what the broker holds."""
+"""What to do when the broker does not hold the stored position."""
 
 OURS = frozenset(
     {"bootstrap.servers", "group.id", "enable.auto.commit", "enable.partition.eof", "statistics.interval.ms"}
     | {"error_cb", "stats_cb", "on_commit", "auto.offset.reset"}
 )
-"""librdkafka settings that the connectors depend on, and that no one else may set."""
+"""librdkafka settings that the connectors depend on, and that users may not set."""
 
 
 class KafkaParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -41,15 +41,15 @@ class KafkaParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         OnExpired | dict[str, OnExpired],
         Meta(
             description="what to do where the stored position is no longer, or not yet, in the topic, so events may be "
-            "lost: error (stop and say so), earliest (go on with the oldest event that is left) or latest, with a "
+            "lost: error (stop and say so), earliest (continue with the oldest event that is left) or latest, with a "
             "warning that says how many were skipped; one for all topics, or by topic (others: error)"
         ),
     ] = "error"
     refresh_seconds: Annotated[
         float,
         Meta(
-            description="s between looks for new partitions; they are told in the log and in "
-            "csq_source_partitions_unread, and taken up from their beginning at the next start",
+            description="s between looks for new partitions; the log and "
+            "csq_source_partitions_unread show them, the next start reads them from their beginning",
             gt=0,
         ),
     ] = 60.0
@@ -66,25 +66,26 @@ class KafkaParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         Meta(description="records per partition handed on at once; smaller only for lower latency under load", ge=1),
     ] = 16_000
     tick_seconds: Annotated[
-        float, Meta(description="s between the times told by a partition that is at its end; timers are no finer", gt=0)
+        float,
+        Meta(description="s between reports of the time by a partition at its end; timers are no finer", gt=0),
     ] = 0.25
     queue_kbytes: Annotated[
         int,
         Meta(
             description="KiB of records fetched ahead per process, and the most that one fetch brings; librdkafka's "
-            "own 64 MiB is memory for nothing",
+            "own 64 MiB only costs memory",
             ge=1,
             le=2_097_151,
         ),
     ] = 16_384
     connect_seconds: Annotated[
-        float, Meta(description="s that the first answer of the brokers may take before the start is given up", gt=0)
+        float, Meta(description="s that the brokers' first answer may take before the start is given up", gt=0)
     ] = 30.0
     delivery_seconds: Annotated[
         float,
         Meta(
             description="s that a record may take to be acknowledged, retries included; after it the process stops "
-            "with an error and resumes from its last snapshot; longer to sit out longer outages",
+            "with an error and resumes from its last snapshot; a longer time bridges longer outages",
             gt=0,
         ),
     ] = 120.0
@@ -94,13 +95,13 @@ class KafkaParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     ] = {}
 
     def __post_init__(self) -> None:
-        """Refuse what would only fail, or silently misbehave, later."""
+        """Refuse settings that would fail, or silently misbehave, later."""
         for start in self.start.values() if isinstance(self.start, dict) else (self.start,):
             parse_start(start)
         if taken := OURS & self.librdkafka.keys():
             msg = f"kafka.librdkafka: {', '.join(sorted(taken))} cannot be set here, the connectors set it themselves"
             if "auto.offset.reset" in taken:
-                msg += "; kafka.start and kafka.on_expired_offset say where to read"
+                msg += "; kafka.start and kafka.on_expired_offset set where to read"
             raise ValueError(msg)
 
     def start_of(self, topic: str) -> Start:
@@ -117,7 +118,7 @@ class KafkaParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         return {
             "bootstrap.servers": ",".join(self.brokers),
             "client.id": "csq",
-            "log_level": 2,  # an outage would print dozens of lines a second; error_cb tells it, and we log it once
+            "log_level": 2,  # an outage would print dozens of lines a second; error_cb reports it, and csq logs it once
             "socket.timeout.ms": 10_000,  # a frozen network counts as lost after this; librdkafka's own minute is long
             "reconnect.backoff.max.ms": 1_000,  # bounds what a short outage costs; ten seconds by default
             **own,

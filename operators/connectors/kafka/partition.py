@@ -26,8 +26,8 @@ class PartitionBuffer:
         """Offset at which the partition ended when last reported; None while there are, or may be, more records."""
         self.doubted = False
         """The partition was at its end when a broker was lost."""
-        self.heard_at: float | None = None
-        """POSIX seconds at which its broker was last heard."""
+        self.answered_at: float | None = None
+        """POSIX seconds at which its broker last answered."""
         self.announced = False
         """Whether the flow knows that it is read here."""
         self._status = status

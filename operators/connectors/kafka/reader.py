@@ -1,9 +1,9 @@
 """The one librdkafka consumer of a process, which reads all its partitions.
 
-How it knows up to when everything was read. librdkafka reports the end of a partition once, and then holds a fetch open
+Up to when everything was read: librdkafka reports the end of a partition once, and then holds a fetch open
 that the broker answers as soon as there is a new record. So after a poll that left librdkafka's queue empty, a
 partition whose last report was "end" has been read up to the moment that poll began, `Reader.drained_at`, but no
-further than the moment its broker was last heard, `PartitionBuffer.heard_at`. When a broker cannot be reached the end
+further than the moment its broker last answered, `PartitionBuffer.answered_at`. When a broker cannot be reached the end
 itself is in doubt: each partition must report it again, which a seek to its position causes.
 """
 
@@ -263,11 +263,11 @@ class Reader:
             partition.doubt()
 
     def _on_statistics(self, statistics: str) -> None:
-        """Note, inside `consume`, when each broker was last heard; the statistics are younger than `drained_at`."""
+        """Note, inside `consume`, when each broker last answered; the statistics are younger than `drained_at`."""
         if self.drained_at is not None:
             for where, silent in silence_seconds(statistics).items():
                 if (partition := self._partitions.get(where)) is not None:
-                    partition.heard_at = self.drained_at - silent
+                    partition.answered_at = self.drained_at - silent
 
     def _on_commit(self, error: KafkaError | None, where: list[TopicPartition]) -> None:
         """Log, inside `consume`, when commits begin to fail, and when they succeed again."""

@@ -217,10 +217,10 @@ class KafkaSourcePart(StatefulSourcePartition[Chunk, int]):
 
     def _read_time(self) -> float | None:
         """POSIX seconds up to which every record was read, given that the partition is at its end; None if unknown."""
-        drained_at, heard_at = self._reader.drained_at, self._buffer.heard_at
-        if drained_at is None or heard_at is None:
+        drained_at, answered_at = self._reader.drained_at, self._buffer.answered_at
+        if drained_at is None or answered_at is None:
             return None
-        self._read_until = max(self._read_until, min(drained_at, heard_at))
+        self._read_until = max(self._read_until, min(drained_at, answered_at))
         self._next_tick = time.monotonic() + self._reader.tick_seconds
         return self._read_until
 

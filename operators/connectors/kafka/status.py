@@ -240,7 +240,7 @@ _decode = msgspec.json.Decoder(_Statistics).decode
 
 
 def silence_seconds(statistics: str) -> dict[tuple[str, int], float]:
-    """Seconds since the broker of each (topic, partition) was last heard, from librdkafka's statistics (JSON).
+    """Seconds since the broker of each (topic, partition) last answered, from librdkafka's statistics (JSON).
 
     A healthy broker answers the open fetch at least every `fetch.wait.max.ms`. librdkafka reports a frozen broker, or a
     network that drops packets, as an error only after twice the socket timeout; the silence shows at once.

@@ -97,7 +97,7 @@ class Admission(Stage):
         sighting.count += 1
         sighting.last = max(sighting.last, time)
         self._has_news = True
-        if not self._has_room(label) or len(value) > MOST_CHARACTERS:
+        if not self._has_room(label) or not 0 < len(value) <= MOST_CHARACTERS:
             return
         subjects = sighting.subjects
         subjects[subject] = time
@@ -125,7 +125,7 @@ class Admission(Stage):
         self._out.counted["csq_state_evicted_total", ("labels",)] += MOST_NAMES // 8
 
     def advance(self, now: float) -> None:
-        """Event time has come to `now`: nothing that happened until then can come, so the lease is extended."""
+        """Set event time to `now`: nothing that happened until then can come any more, so the lease is extended."""
         self._lease = max(self._lease, _after(now))
 
     def drain(self) -> list[Port]:
@@ -147,11 +147,11 @@ class Admission(Stage):
         return out + self._out.drain()
 
     def entries(self) -> int:
-        """Names admitted, and names watched."""
+        """Return how many names are admitted or watched."""
         return len(self._admitted) + sum(map(len, self._names.values()))
 
     def limit(self) -> int:
-        """Names admitted and watched at most."""
+        """Return how many names may be admitted or watched."""
         return sum(BOUNDS[label] + MOST_NAMES for label in self._names)
 
     def snapshot(self) -> dict[str, Any]:
@@ -171,8 +171,8 @@ class Admission(Stage):
             if self._labels.of[each.label].is_open:
                 self._admit(each)
         self._names.update(state.names)
-        if self._lease < math.inf:
-            self._lease = min(state.lease, _after(state.lease))
+        if self._lease < math.inf > state.lease:
+            self._lease = state.lease
         self._has_news = True
 
 

@@ -69,7 +69,7 @@ def test_a_topic_that_another_process_makes_just_now_is_waited_for(broker: Embed
 def test_a_topic_that_is_not_there_is_named():
     with EmbeddedBroker() as other:
         unknown = params(other.bootstrap_servers, connect_seconds=0.5)
-        with pytest.raises(KafkaInputError, match=r"topic csq\.none for the models does not say where it ends"):
+        with pytest.raises(KafkaInputError, match=r"the end of topic csq\.none for the models cannot be read"):
             ModelsReader(unknown, "csq.none")
 
 

@@ -494,7 +494,7 @@ def test_the_status_knows_where_each_part_stands(broker: EmbeddedBroker) -> None
         (b'{"librdkafka": {"group.id": "x"}}', r"kafka\.librdkafka: group\.id cannot be set here"),
         (
             b'{"librdkafka": {"auto.offset.reset": "latest"}}',
-            r"auto\.offset\.reset cannot.*kafka\.on_expired_offset say",
+            r"auto\.offset\.reset cannot.*kafka\.on_expired_offset set",
         ),
         (b'{"on_expired_offset": "newest"}', r"on_expired_offset"),
         (b'{"batch_size": 0}', r"\$\.batch_size"),

@@ -20,7 +20,7 @@ from operators.domain.models.churn import (
     slot_of,
 )
 from operators.domain.models.example import Example
-from operators.domain.models.model import RefusedExampleError, WeightsNotFiniteError
+from operators.domain.models.model import PART_FEATURES, RefusedExampleError, WeightsNotFiniteError
 from operators.domain.models.training import ModelTraining
 
 PARAMS = ChurnParams(attributes={"age": "number", "plan": "category", "city": "category"})
@@ -112,6 +112,69 @@ def test_reasons_are_the_largest_products_that_speak_for_leaving_in_words() -> N
     assert weights.reasons_of(ChurnInputs(tuple(weights.means), ())) == []
 
 
+def by_hand(**categories: float) -> ChurnWeights:
+    """Weights that are easy to multiply: a slope of 1 for the reply time, -1 for the mood."""
+    weights = ChurnWeights(PARAMS)
+    weights.slopes[0], weights.slopes[2], weights.means[0] = 1.0, -1.0, 2.0
+    weights.categories = {slot_of(f"plan={plan}"): weight for plan, weight in categories.items()}
+    return weights
+
+
+def inputs(reply: float, mood: float, *plans: str) -> ChurnInputs:
+    numbers = [0.0] * (PLAIN + 1)
+    numbers[0], numbers[2] = reply, mood
+    return ChurnInputs(tuple(numbers), tuple(f"plan={plan}" for plan in plans))
+
+
+def test_reasons_are_rounded_to_four_digits_and_a_category_counts_however_small_its_weight() -> None:
+    weights = by_hand(tin=0.123456, gold=-0.5, iron=0.0)
+    assert weights.reasons_of(inputs(2.333333, -0.2, "tin", "gold", "iron", "new")) == [
+        ("long waits for replies", 0.3333),
+        ("their mood", 0.2),
+        ("plan=tin", 0.1235),
+    ]
+    assert weights.reasons_of(inputs(2.5, -0.2, "tin"), most=2) == [
+        ("long waits for replies", 0.5),
+        ("their mood", 0.2),
+    ]
+    assert weights.reasons_of(inputs(1.0, 0.2, "gold", "iron")) == []
+
+
+def test_a_score_is_the_logistic_function_of_the_sum_of_products() -> None:
+    weights = by_hand(tin=0.5, gold=-0.25)
+    weights.base = -1.0
+    for x, z in (
+        (inputs(3.0, 0.5, "tin", "gold"), -1.0 + 3.0 - 0.5 + 0.5 - 0.25),
+        (inputs(0.0, 0.0), -1.0),
+        (inputs(31.5, 0.0), 30.0),
+        (inputs(-31.5, 0.0), -30.0),
+    ):
+        assert weights.score_one(x) == pytest.approx(1 / (1 + math.exp(-z)), rel=1e-12)
+
+
+def test_a_change_replaces_the_categories_of_its_range_and_all_numbers() -> None:
+    weights = by_hand()
+    weights.categories = {5: 0.1, 10: 0.2, 19: 0.3, 20: 0.4}
+    numbers = [float(place) for place in range(PLAIN + 1)]
+    change = {"names": weights.names, "slopes": numbers, "means": numbers[::-1], "base": 0.5}
+    weights.apply({**change, "cleared": (10, 20), "categories": [(12, 0.9)]})
+    assert weights.categories == {5: 0.1, 20: 0.4, 12: 0.9}
+    assert (weights.slopes, weights.means, weights.base) == (numbers, numbers[::-1], 0.5)
+
+
+def test_all_changes_together_are_all_categories_however_many_there_are() -> None:
+    for count in (1, PART_FEATURES, PART_FEATURES + 1):
+        learner = ChurnLearner(PARAMS)
+        learner.weights.categories = {(7 * number) % SLOTS: number / 100 for number in range(count)}
+        parts = list(learner.changes(whole=True))
+        assert len(parts) == (1 if count <= PART_FEATURES else SLOTS // PART_FEATURES)
+        other = ChurnWeights(PARAMS)
+        other.categories = dict.fromkeys(range(0, SLOTS, 3), 1.0)
+        for part in parts:
+            other.apply(part)
+        assert other.categories == learner.weights.categories
+
+
 def test_a_category_is_not_scaled_away() -> None:
     learner = ChurnLearner(ChurnParams(attributes={"plan": "category"}))
     for n in range(200):
@@ -148,7 +211,12 @@ def test_inputs_of_other_settings_are_refused() -> None:
 def test_weights_that_turn_bad_go_back_to_the_good_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     learner: Any = taught(50).learner
     x, _ = people(1)[0]
-    before = learner.weights.score_one(x), learner.state()["weights"], learner.state()["squares"]
+
+    def known() -> tuple[Any, ...]:
+        state = learner.state()
+        return learner.weights.score_one(x), state["weights"], state["squares"], state["intercept"]
+
+    before = known()
     learn_one = learner._model.learn_one
 
     def poison(features: dict[str, float], label: bool, w: float) -> None:
@@ -160,7 +228,7 @@ def test_weights_that_turn_bad_go_back_to_the_good_ones(monkeypatch: pytest.Monk
         patch.setattr(learner._model, "learn_one", poison)
         with pytest.raises(WeightsNotFiniteError):
             learner.learn_one(example(x, left=True))
-    assert (learner.weights.score_one(x), learner.state()["weights"], learner.state()["squares"]) == before
+    assert known() == before
     learner.learn_one(example(x, left=True))
     assert learner.weights.score_one(x) != before[0]
 

@@ -51,6 +51,17 @@ def test_it_says_and_learns_what_rivers_own_says_and_learns(rate, damping, clip,
         assert ours.intercepts[column] == pytest.approx(model.intercept, rel=1e-6)
 
 
+def test_its_parameters_are_rivers_unless_others_are_given():
+    ours, one = HashedOneVsRest(CLASSES, SPACE), linear_model.LogisticRegression(optim.AdaGrad())
+    for x, label, weight in examples(200):
+        ours.learn_one(x, label, w=weight)
+        one.learn_one(x, label == "negative", w=weight)
+
+    assert ours.clip_gradient == one.clip_gradient
+    assert ours.weights[list(one.weights), 0] == pytest.approx(list(one.weights.values()), rel=1e-6, abs=1e-6)
+    assert ours.intercepts[0] == pytest.approx(one.intercept, rel=1e-6)
+
+
 def test_features_that_are_there_are_features_of_the_value_1():
     ours, beside = (
         HashedOneVsRest(CLASSES, SPACE, clip_gradient=1.0),

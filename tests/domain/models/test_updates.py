@@ -95,6 +95,30 @@ def test_a_follower_scores_with_the_learners_own_weights(name: str) -> None:
     assert follower.is_whole
 
 
+@pytest.mark.parametrize("learned", [0, 1, 2])
+def test_the_first_announcement_is_the_whole_model_whatever_it_has_learned(learned: int) -> None:
+    shop = Shop()
+    shop.learn(learned)
+    announcer, follower = shop.announcer("churn"), followed("churn")
+    assert announcer.pending() == learned + 1
+    apply(follower, announcer.announce())
+    assert follower.is_whole
+    assert follower.weights.version == learned
+
+
+def test_a_whole_model_is_announced_again_after_so_many_changes() -> None:
+    shop = Shop()
+    announcer, kinds = shop.announcer("satisfaction"), list[str]()
+    for _ in range(2 * CHANGES_PER_WHOLE + 4):
+        shop.learn(1)
+        kinds += [key.split("/")[1] for key, _ in announcer.announce()]
+    assert [place for place, kind in enumerate(kinds) if kind == "whole"] == [
+        0,
+        CHANGES_PER_WHOLE + 1,
+        2 * CHANGES_PER_WHOLE + 2,
+    ]
+
+
 @pytest.mark.parametrize("name", list(MODELS))
 def test_every_registered_model_can_be_followed(name: str) -> None:
     training = training_of(name, SETTINGS)

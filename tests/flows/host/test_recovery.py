@@ -25,7 +25,8 @@ from flows.host.cluster.place import ProcessPlace
 from flows.host.recovery import check_runner, recovery_of, shape_of, store_errors
 from flows.settings.model import Settings
 from operators.domain.stage.seal import StateDamagedError
-from operators.engine.recovery import MAKING, STATE_VERSION, StoreShape, prepare, stateful_steps, users_of
+from operators.engine.locks import users_of
+from operators.engine.recovery import MAKING, STATE_VERSION, StoreShape, prepare, stateful_steps
 from operators.engine.store import (
     MANIFEST,
     Manifest,

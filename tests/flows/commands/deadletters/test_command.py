@@ -154,14 +154,14 @@ def test_a_letter_is_shown_with_its_origin_its_bytes_and_what_to_do(file: Path) 
     assert facts["read from"] == "csq.events[2], position 1"
     assert facts["reason"].startswith("invalid_field: a field is missing")
     assert facts["field"] == "$.data.severity"
-    assert facts["to do"].startswith("mend it at the producer")
+    assert facts["to do"].startswith("correct the producer")
     assert "sent again  never" in shown
     assert "would be left: invalid_field" in shown
     assert '"severity": 9' in shown
 
 
 def test_a_letter_that_would_be_let_in_now_says_so(file: Path) -> None:
-    assert "would be let in; csq deadletters redrive sends it" in told(csq("show", f"{file}:3"))
+    assert "would be accepted; csq deadletters redrive sends it" in told(csq("show", f"{file}:3"))
 
 
 def test_a_letter_is_found_by_the_place_where_its_event_was_read(

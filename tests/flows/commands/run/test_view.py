@@ -282,3 +282,14 @@ def test_a_picture_can_be_saved(shop: Shop, tmp_path: Path) -> None:
     save_svg(path, show(shop.read(0)))
     assert path.read_text(encoding="utf-8").startswith("<svg")
     assert "Queues" in path.read_text(encoding="utf-8")
+
+
+def test_queues_in_other_are_named_as_long_as_replies_are_counted_there() -> None:
+    seen = {"queue": {"Returns EU": 12, "VIP": 30}, "channel": {"fax": 3}, "segment": {}}
+
+    def shown(queue: str) -> str:
+        now = Reading(1.0, 1.0, {"csq_reply_seconds_count": {(queue, "chat", "human"): 267.0}})
+        return "\n".join(lines(render(now, now, now, URLS, seen)))
+
+    assert "queue `other`: 267 of 267 replies; seen: VIP, Returns EU; name them in labels.queues" in shown("other")
+    assert "VIP" not in shown("orders")

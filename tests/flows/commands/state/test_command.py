@@ -58,7 +58,7 @@ def test_show_tells_what_is_there(store: Path) -> None:
     assert shown["positions"] == {"csq.events[0]": CUT}
     assert 0 <= shown["age_seconds"] < 600
     stages = {stage["stage"]: stage for stage in shown["stages"]}
-    assert stages.keys() == {"conversations", "customers", "intake", "learn", "observe", "queues"}
+    assert stages.keys() == {"conversations", "customers", "intake", "labels", "learn", "observe", "queues"}
     assert stages["intake"]["keys"] == 2
     taken = run(events(), settings_for(None), until=CUT).values["csq_events_total"]
     assert stages["intake"]["records"] == sum(taken.values())

@@ -150,7 +150,7 @@ def test_pauses_grow_and_the_log_gets_louder(supervised: Callable[..., Supervise
 def test_wrong_settings_are_not_tried_again(supervised: Callable[..., Supervised]):
     process = supervised("if number == '0': say('Error: kafka.brokers: none'); sys.exit(2)" + WAIT)
     assert process.process.wait(60) == 2
-    assert process.messages("error")[-1] == "not started again: correct what process p0 says"
+    assert process.messages("error")[-1] == "not started again: process p0 needs a correction"
     assert "process p0 ended with exit code 2: kafka.brokers: none; all processes stop" in process.messages("error")
     assert not any(map(is_alive, process.children()))
 
@@ -172,7 +172,7 @@ def test_who_does_not_stop_in_time_is_killed(supervised: Callable[..., Supervise
     process.waiting(2)
     process.process.send_signal(signal.SIGTERM)
     assert process.process.wait(30) == 1
-    assert process.messages("error") == ["not stopped within 0.3 s: killed; their last seconds are done again"]
+    assert process.messages("error") == ["not stopped within 0.3 s: killed; the next start repeats their last seconds"]
     assert not any(map(is_alive, process.children()))
 
 
