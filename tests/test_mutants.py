@@ -1,5 +1,6 @@
 """The tool for mutation tests: which changes it makes, and what it says of a project whose tests have known gaps."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from textwrap import dedent
 import pytest
 
 from tests.mutants.__main__ import sample
-from tests.mutants.sites import mutants_of
+from tests.mutants.sites import mutants_of, mutants_under
 from tests.streams import ROOT
 
 
@@ -97,6 +98,13 @@ def test_a_mutant_shows_the_lines_it_changes() -> None:
     source = b"def f():\n    go(\n        1,\n    )\n    return 2\n"
     first = mutants_of("m.py", source)[0]
     assert (first.line, first.diff(source)) == (2, "    - go(\n    - 1,\n    - )\n    + pass")
+
+
+def test_every_mutant_of_the_domain_compiles_and_differs_from_its_module() -> None:
+    for mutant in sample(mutants_under(ROOT, "operators/domain"), seed=5, count=40):
+        source = (ROOT / mutant.path).read_bytes()
+        assert mutant.apply(source) != source
+        assert ast.parse(mutant.apply(source)), mutant
 
 
 def test_a_sample_is_the_same_for_a_seed_and_in_order() -> None:

@@ -20,7 +20,7 @@ from operators.domain.time.watermark import Tick
 from operators.domain.wire.events import AnyEvent
 from operators.domain.wire.outgoing import DEADLETTERS
 from operators.engine import lanes as module
-from operators.engine.lanes import LaneLogic, lane_port, lane_stage, port, rekeyed_port
+from operators.engine.lanes import EarlyLog, LaneLogic, lane_port, lane_stage, port, rekeyed_port
 from tests.builders import raw
 
 
@@ -158,15 +158,47 @@ def test_the_end_of_the_input_asks_the_stage_for_what_it_held_back() -> None:
     assert stage.finished == 1
 
 
-def test_facts_held_for_order_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def descending(count: int, since: float) -> list[list[Noted]]:
+    """Facts one by one, each sooner than the one before it."""
+    return [[fact(since - n)] for n in range(count)]
+
+
+def test_facts_held_for_order_are_bounded_and_those_settled_early_are_counted(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(module, "MAX_HELD", 100)
-    stage = Recorder()
-    adapter = logic(stage)
-    for start in range(0, 1_000, 10):
-        adapter.on_batch([[fact(float(1_000 - start - n)) for n in range(10)]])
+    stage, log = Recorder(), EarlyLog()
+    adapter = LaneLogic("0", stage, lambda: 0.0, None, keep=True, early=log)
+    out = adapter.on_batch([tick(60.0), *descending(100, 2_000.0)])[0]
+    assert ("csq_early_facts_total", "recorder") not in measured(out)
+    out = list(adapter.on_batch(descending(900, 1_900.0))[0])
+    early = sum(
+        value for group in handed(out, "measured") for name, _, value in group if name == "csq_early_facts_total"
+    )
     held = unseal(adapter.snapshot(), "recorder")["held"]
     assert len(held) <= 100
-    assert len(held) + len(stage.log) == 1_000
+    assert early == len([one for one in stage.log if isinstance(one, Noted)]) == 1_000 - len(held)
+    other = LaneLogic("1", Recorder(), lambda: 0.0, None, keep=True, early=log)
+    other.on_batch(descending(101, 2_000.0))
+    (record,) = caplog.records
+    assert record.event == "facts_settled_early"  # type: ignore[attr-defined]
+    assert (
+        "stage recorder: a lane holds more than 100 facts while event time stands still at 1970-01-01T00:01:00"
+        in record.message
+    )
+
+
+def test_how_many_facts_are_held_is_measured_with_each_tick_and_while_time_stands_still(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "HELD_STEP", 10)
+    adapter = logic()
+    assert measured(adapter.on_batch([[fact(9.0)], tick(1.0)])[0])["csq_held_facts", "recorder"] == ("0", 1)
+    shown = [
+        measured(adapter.on_batch([items])[0]).get(("csq_held_facts", "recorder")) for items in descending(25, 90.0)
+    ]
+    assert [value for value in shown if value] == [("0", 11), ("0", 21)]
+    assert measured(adapter.on_batch([tick(99.0)])[0])["csq_held_facts", "recorder"] == ("0", 0)
 
 
 @given(
@@ -271,11 +303,49 @@ class FailsInTime(Recorder):
             raise Endless
         raise ValueError("a timer failed")
 
+    def finish(self) -> None:
+        raise ValueError("at the end")
 
-def test_a_stage_that_fails_in_time_does_not_hang_the_flow(caplog: pytest.LogCaptureFixture) -> None:
-    stage = FailsInTime()
-    out = logic(stage).on_batch([tick(1.0)])[0]
-    assert handed(out, "tick") == [1.0]
+
+def test_a_stage_that_fails_in_time_or_at_the_end_neither_ends_nor_hangs_the_flow(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    adapter = logic(FailsInTime())
+    for out in (adapter.on_batch([tick(1.0)])[0], adapter.on_eof()[0]):
+        assert handed(out, "published") == []
+        assert measured(out)["csq_stage_failures_total", "recorder"] == 1
+    assert len(caplog.records) == 2
+
+
+class FailsAfterTheLast(Recorder):
+    """Does work after its facts, and fails in it."""
+
+    def settle(self, facts: Iterable[Noted]) -> None:
+        super().settle(facts)
+        raise ZeroDivisionError
+
+
+def test_a_failure_after_the_last_item_is_of_no_item(caplog: pytest.LogCaptureFixture) -> None:
+    stage = FailsAfterTheLast()
+    out = list(logic(stage).on_batch([[fact(1.0), fact(2.0, "bad"), fact(3.0)], tick(9.0)])[0])
+    assert stage.log == [fact(1.0), fact(3.0), 9.0]
+    assert [json.loads(dead.value)["time"] for (dead,) in handed(out, "published")] == [2.0]
+    counts = [
+        value for group in handed(out, "measured") for name, _, value in group if name == "csq_stage_failures_total"
+    ]
+    assert counts == [1, 1]
+
+
+class FailsBefore(Recorder):
+    """Fails before it takes anything."""
+
+    def settle(self, facts: Iterable[Noted]) -> None:
+        raise ZeroDivisionError
+
+
+def test_items_that_a_stage_does_not_even_take_are_not_lost(caplog: pytest.LogCaptureFixture) -> None:
+    out = logic(FailsBefore()).on_batch([[fact(1.0), fact(2.0)], tick(9.0)])[0]
+    assert [json.loads(dead.value)["time"] for (dead,) in handed(out, "published")] == [1.0, 2.0]
 
 
 # ---- snapshots

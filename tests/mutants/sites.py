@@ -5,9 +5,9 @@ of `min`/`max`, `any`/`all` and `floor`/`ceil`, `break`/`continue`; statements t
 
 Left alone is what no test of behaviour can tell apart: docstrings, annotations, decorators, class options, logging, the
 text of errors, `assert`, `if TYPE_CHECKING`, the `strict` of `zip`, descriptions in `Meta`. So are the defaults of
-settings (fields with a description): `make check` compares them with docs/settings.md; and tables of data, as the words
-of the lexicons with their valences. Strings are left alone as well:
-here they are names, and nearly every test fails on a wrong name, which would only flatter the score.
+settings (fields with a description): `make check` compares them with docs/settings.md; and tables of data, such as the
+words of the lexicons with their valences. Strings are left alone as well: here they are names, and nearly every test
+fails on a wrong name, which would only flatter the score.
 """
 
 import ast
@@ -78,13 +78,10 @@ class Mutant:
 
 
 def mutants_of(path: str, source: bytes) -> list[Mutant]:
-    """All mutants of a module, in the order of its source. A change that leaves the syntax tree as it was is none."""
-    tree = ast.parse(source)
-    before = ast.dump(tree)
+    """All mutants of a module, in the order of its source."""
     finder = _Finder(path, source)
-    finder.visit(tree)
-    found = sorted(set(finder.found), key=lambda mutant: (mutant.start, mutant.end, mutant.new))
-    return [mutant for mutant in found if ast.dump(ast.parse(mutant.apply(source))) != before]
+    finder.visit(ast.parse(source))
+    return sorted(set(finder.found), key=lambda mutant: (mutant.start, mutant.end, mutant.new))
 
 
 def mutants_under(root: Path, folder: str) -> list[Mutant]:

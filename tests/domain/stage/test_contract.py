@@ -53,6 +53,7 @@ EVENTS = 3_000
 BATCH = 75
 NOW = START + 30 * 86_400.0
 LANES = Lanes(1)
+NAMED = LabelsParams(queues=("orders", "returns", "billing", "technical"), channels=("chat", "email", "social"))
 CHURN = churn.ChurnParams(attributes={"plan": "category", "age": "number"})
 Logic = LaneLogic | LearnLogic
 
@@ -95,13 +96,13 @@ def learner(name: str) -> Callable[[bytes | None], LearnLogic]:
 
 
 def build_intake() -> Stage:
-    return intake.Intake(intake.IntakeParams(), dedupe.DedupeParams(max_ids=500), Labels(LabelsParams()))
+    return intake.Intake(intake.IntakeParams(), dedupe.DedupeParams(max_ids=500), Labels(NAMED))
 
 
 def build_conversations() -> Stage:
     return talk.Conversations(
         talk.ConversationsParams(max_conversations=100),
-        Labels(LabelsParams()),
+        Labels(NAMED),
         Promises(PromisesParams()),
         LANES,
         satisfaction.SatisfactionScorer({satisfaction.MODEL: satisfaction.SatisfactionWeights()}).score_one,
@@ -109,7 +110,7 @@ def build_conversations() -> Stage:
 
 
 def build_queues() -> Stage:
-    return queues.Queues(queues.QueuesParams(max_open=200), Promises(PromisesParams()), Labels(LabelsParams()))
+    return queues.Queues(queues.QueuesParams(max_open=200), Promises(PromisesParams()), Labels(NAMED))
 
 
 def build_customers() -> Stage:
@@ -117,7 +118,7 @@ def build_customers() -> Stage:
     weights.slopes[list(INPUTS).index("empty_searches")] = 1.5  # so that scores move
     return people.Customers(
         people.CustomersParams(max_customers=100),
-        Labels(LabelsParams()),
+        Labels(NAMED),
         churn.ChurnScorer(CHURN, {churn.MODEL: weights}),
         "0",
     )
@@ -523,4 +524,110 @@ def test_an_item_it_fails_on_becomes_a_dead_letter_and_the_rest_goes_on(
     expected, actual = settled(clean_run), settled(port for port in broken_run if port != ("published", extra))
     failures = actual[0] - expected[0]
     assert failures == {("csq_dead_letters_total", ("stage_failed",)): 1, ("csq_stage_failures_total", (name,)): 1}
+    assert expected[1:] == actual[1:]
+
+
+# ---- work on a record that no item asks for
+
+
+@dataclass
+class Work:
+    """Work that a stage does on one record at a time: after its items, or between them."""
+
+    stage: str
+    name: str
+    """Of the method that does it."""
+    key_of: Callable[..., str]
+    """The record, from what the method is called with."""
+    owner: Callable[[Any], Any] = lambda stage: stage
+
+    def intercept(self, logic: LaneLogic, call: Callable[[str], None]) -> None:
+        """Let `call` know of the record before the work on it."""
+        owner = self.owner(logic._stage)
+        work = getattr(owner, self.name)
+
+        def intercepted(*args: Any) -> None:
+            call(self.key_of(*args))
+            work(*args)
+
+        setattr(owner, self.name, intercepted)
+
+
+WORKS = [
+    Work("conversations", "_score", lambda _, fact: fact.conversation_id, lambda stage: stage._course),
+    Work("conversations", "_fire_one", lambda due, conversation_id, since: conversation_id),
+    Work("queues", "_measure_one", lambda queue: queue.name),
+    Work("customers", "_score", lambda customer_id, fact: customer_id),
+    Work("customers", "_fire_one", lambda due, customer_id, *_: customer_id),
+]
+
+
+def without(key: str, ports: Iterable[Port]) -> Counter[str]:
+    """What leaves and names a record or a queue, but for one of them; with where it goes."""
+    left: Counter[str] = Counter()
+    for at, value in ports:
+        if at in {"customers", "queues"}:
+            left.update(repr((at, fact)) for facts in value.values() for fact in facts)
+        elif at == "published":
+            left.update(repr((at, record.stream, record.key, record.value)) for record in value)
+        elif at == "measured":
+            left.update(repr(one) for one in value if one[1] and CATALOGUE[one[0]].labels[0].name == "queue" and CATALOGUE[one[0]].kind == "gauge")  # fmt: skip
+    return Counter({what: count for what, count in left.items() if key not in what})
+
+
+@pytest.mark.parametrize("work", WORKS, ids=lambda work: f"{work.stage}{work.name}")
+def test_work_that_fails_on_one_record_costs_no_other_record_and_no_item(
+    work: Work, caplog: pytest.LogCaptureFixture
+) -> None:
+    subject = shop()[work.stage]
+    keys: Counter[str] = Counter()
+    whole, broken = subject.make(None), subject.make(None)
+    assert isinstance(whole, LaneLogic)
+    assert isinstance(broken, LaneLogic)
+    work.intercept(whole, lambda key: keys.update([key]))
+    values = [*subject.values, up(START + 400 * 86_400.0)]  # behind all timers
+    expected = outputs(whole, values)
+    assert len(keys) > 1
+    victim, failed = keys.most_common(1)[0][0], Counter[str]()
+
+    def fail(key: str) -> None:
+        if key == victim:
+            failed.update([key])
+            raise ZeroDivisionError
+
+    work.intercept(broken, fail)
+    actual = outputs(broken, values)
+    assert letters(actual) == letters(expected)
+    assert without(victim, actual) == without(victim, expected)
+    counts = settled(actual)[0], settled(expected)[0]
+    assert counts[0]["csq_stage_failures_total", (work.stage,)] == failed[victim] > 0
+    assert [key for key in counts[0] if "dead_letters" in key[0]] == [
+        key for key in counts[1] if "dead_letters" in key[0]
+    ]
+    assert {record.event for record in caplog.records} == {"stage_work_failed"}  # type: ignore[attr-defined]
+    records = [stored_state_of(logic._stage).get("records", {}) for logic in (whole, broken)]
+    for held in records:
+        held.pop(victim, None)
+    assert records[0] == records[1]
+
+
+@pytest.mark.parametrize("name", NAMES[:4])
+def test_a_failure_after_the_last_item_makes_no_dead_letter(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    subject = shop()[name]
+    whole, broken = subject.make(None), subject.make(None)
+    assert isinstance(broken, LaneLogic)
+    arrive, settle = broken._stage.arrive, broken._stage.settle
+
+    def arrives(items: Iterable[Any], now: float, held: list[Any]) -> None:
+        arrive(items, now, held)
+        raise ZeroDivisionError
+
+    def settles(facts: Iterable[Any]) -> None:
+        settle(facts)
+        raise ZeroDivisionError
+
+    broken._stage.arrive, broken._stage.settle = arrives, settles  # type: ignore[method-assign]
+    expected, actual = settled(outputs(whole, subject.values)), settled(outputs(broken, subject.values))
+    failures = actual[0] - expected[0]
+    assert failures.keys() == {("csq_stage_failures_total", (name,))}
     assert expected[1:] == actual[1:]
