@@ -49,6 +49,8 @@ STAGES = (
 )
 """The methods of `Bare` that are stages, in the order in which an event takes them."""
 
+REPORTS = {"judged", "lease", "seen"}
+"""Ports whose values only reports, lanes of other processes, or the log need."""
 LANE = "0"
 Batch = list[tuple[str, Any]]
 """What a pure step takes and gives, by lane."""
@@ -215,10 +217,8 @@ class Bare:
         events: list[Any] = []
         for port, value in ports:
             match port:
-                case "events":
-                    events += value
-                case "admitted":
-                    events += [(each.since, "", each, None) for each in value]
+                case "events" | "admitted":
+                    events += value if port == "events" else [(each.since, "", each, None) for each in value]
                 case "measured":
                     self._measured += value
                 case "published":
@@ -229,9 +229,7 @@ class Bare:
                 case "examples":
                     for model, examples in value.items():
                         self._examples[model] += examples
-                case "judged" | "lease" | "seen":  # for reports; lanes of other processes; the log
-                    pass
-                case _:
+                case other if other not in REPORTS:
                     raise ValueError(f"a stage handed out to port {port!r}; bench/bare.py does not know where it leads")
         return events
 
