@@ -125,7 +125,7 @@ class LearnLogic(StatefulBatchLogic[list[Example] | None, Port, bytes]):
     def _wake(self, name: str) -> None:
         if self._training is None:
             self._training = self._build(name)
-            self._snapshots = Snapshots("learn", name, keep=self._take_snapshots)
+            self._snapshots = Snapshots("learn", name, take_snapshots=self._take_snapshots)
             if self._resume:
                 self._training.restore(unseal(self._resume, f"model {name}"))
                 log.info(

@@ -30,7 +30,7 @@ ScoreSatisfaction = Callable[..., tuple[float | None, dict[str, float | None]]]
 """Takes `ConversationRecord.satisfaction_inputs`; returns S (0..5, or `None`) and its parts by name."""
 
 
-class Course:
+class ConversationCourse:
     """Applies facts to the records of one lane; what follows from them goes to `out`.
 
     Args:

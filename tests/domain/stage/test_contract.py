@@ -77,7 +77,7 @@ class Subject:
 
 
 def lane(build: Callable[[], Stage]) -> Callable[[bytes | None], LaneLogic]:
-    return lambda resume: LaneLogic("0", build(), lambda: NOW, resume, keep=True)
+    return lambda resume: LaneLogic("0", build(), lambda: NOW, resume, take_snapshots=True)
 
 
 def learner(name: str) -> Callable[[bytes | None], LearnLogic]:
@@ -346,7 +346,7 @@ def test_without_a_recovery_store_nothing_is_frozen(name: str) -> None:
     logic = subject.make(None)
     assert isinstance(logic, LaneLogic)
     assert isinstance(logic._stage, talk.Conversations | people.Customers)
-    logic._snapshots = Snapshots(name, "0", keep=False)
+    logic._snapshots = Snapshots(name, "0", take_snapshots=False)
     for value in subject.values:
         logic.on_batch([value])
         assert logic.snapshot() == b""
