@@ -25,7 +25,7 @@ from operators.domain.models.registry import MODELS, training_of
 from operators.domain.stage.admission import Admission
 from operators.domain.stage.facts import Fact
 from operators.domain.stage.intake import Arrived, Intake
-from operators.domain.stage.stage import Measurement, Stage, take_due
+from operators.domain.stage.stage import Stage, take_due
 from operators.domain.time.route import Chunk
 from operators.domain.time.watermark import Tick
 from operators.domain.wire.outgoing import Outgoing
@@ -49,8 +49,6 @@ STAGES = (
 )
 """The methods of `Bare` that are stages, in the order in which an event takes them."""
 
-REPORTS = {"judged", "lease", "seen"}
-"""Ports whose values only reports, lanes of other processes, or the log need."""
 LANE = "0"
 Batch = list[tuple[str, Any]]
 """What a pure step takes and gives, by lane."""
@@ -114,8 +112,8 @@ class Bare:
         return logic
 
     def _clear(self) -> None:
-        self._measured: list[Measurement] = []
-        self._outgoing: list[Outgoing] = []
+        self._gathered: defaultdict[str, list[Any]] = defaultdict(list)
+        """Ports of lists to what was handed out there."""
         self._examples: defaultdict[str, list[Example]] = defaultdict(list)
 
     def run(self, batches: Iterable[list[Chunk]]) -> None:
@@ -204,32 +202,32 @@ class Bare:
 
     def observe(self) -> None:
         """Write the metrics."""
-        self._observer.record(self._measured)
-        self._measured = []
+        self._observer.record(self._gathered.pop("measured", []))
 
     def publish(self) -> None:
         """Hand the records to the sink."""
-        self._publish(self._outgoing)
-        self._outgoing = []
+        self._publish(self._gathered.pop("published", []))
 
     def _sort(self, ports: Iterable[tuple[str, Any]]) -> list[Any]:
         """Put what a stage hands out where it belongs; gives its events."""
         events: list[Any] = []
         for port, value in ports:
             match port:
-                case "events" | "admitted":
-                    events += value if port == "events" else [(each.since, "", each, None) for each in value]
-                case "measured":
-                    self._measured += value
-                case "published":
-                    self._outgoing += value
+                case "events":
+                    events += value
+                case "admitted":
+                    events += [(each.since, "", each, None) for each in value]
+                case "measured" | "published":
+                    self._gathered[port] += value
                 case "labels" | "customers" | "queues":
                     for facts in value.values():  # of the one lane, or of the one key of labels
                         self._ordered[port].held += facts
                 case "examples":
                     for model, examples in value.items():
                         self._examples[model] += examples
-                case other if other not in REPORTS:
+                case "judged" | "lease" | "seen":  # for reports; lanes of other processes; the log
+                    pass
+                case _:
                     raise ValueError(f"a stage handed out to port {port!r}; bench/bare.py does not know where it leads")
         return events
 
