@@ -250,7 +250,9 @@ def test_every_outgoing_type_has_one_example_with_the_fields_of_its_struct():
         msgspec.convert(example["data"], struct)
 
 
-def test_the_examples_of_what_comes_in_give_those_of_what_goes_out(tmp_path):
+def test_the_examples_of_what_comes_in_give_those_of_what_goes_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("CSQ_LABELS__QUEUES", "[orders]")
+    monkeypatch.setenv("CSQ_LABELS__CHANNELS", "[chat]")
     story = tmp_path / "story.jsonl"
     story.write_text("".join(json.dumps(event) + "\n" for event in sorted(incoming(), key=lambda event: event["time"])))
 
