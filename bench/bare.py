@@ -19,8 +19,7 @@ from flows.process import live_process
 from flows.quality import Process, conversations_of, customers_of, queues_of
 from flows.settings.model import Settings
 from operators.domain.conversations.reading import Turn
-from operators.domain.models.example import Example
-from operators.domain.models.holder import Models
+from operators.domain.models.model import Example, Models
 from operators.domain.models.registry import MODELS, training_of
 from operators.domain.stage.admission import Admission
 from operators.domain.stage.facts import Fact

@@ -8,7 +8,7 @@ from bytewax.operators import KeyedStream
 
 from operators.domain.conversations.reading import Turn
 from operators.domain.conversations.stage import Conversations
-from operators.domain.models.example import Example
+from operators.domain.models.model import Example
 from operators.domain.stage.facts import Fact
 from operators.domain.stage.stage import Measurement
 from operators.domain.time.lanes import Lanes, queue_lanes

@@ -7,7 +7,7 @@ from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream
 
 from operators.domain.customers.stage import Customers
-from operators.domain.models.example import Example
+from operators.domain.models.model import Example
 from operators.domain.stage.facts import Fact
 from operators.domain.stage.stage import Measurement
 from operators.domain.time.watermark import Tick

@@ -9,8 +9,7 @@ from typing import Any
 from bytewax.inputs import DynamicSource, StatelessSourcePartition
 from bytewax.operators import StatefulBatchLogic
 
-from operators.domain.models.example import Example
-from operators.domain.models.holder import Models
+from operators.domain.models.model import Example, Models
 from operators.domain.models.training import ModelTraining
 from operators.domain.models.updates import CHANGES_EXAMPLES, CHANGES_SECONDS, WeightsAnnouncer
 from operators.domain.stage.seal import unseal

@@ -17,7 +17,7 @@ from operators.domain.conversations.facts import (
     RatingGiven,
 )
 from operators.domain.conversations.record import ConversationRecord
-from operators.domain.models.example import Example
+from operators.domain.models.model import Example
 from operators.domain.stage import facts
 from operators.domain.stage.feedback import SATISFACTION_KINDS, label_of
 from operators.domain.stage.labels import OTHER, Labels

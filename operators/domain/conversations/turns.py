@@ -9,7 +9,7 @@ from typing import Any, Literal
 from msgspec import Raw, Struct
 
 from operators.domain.conversations.reading import Reading
-from operators.domain.models.example import Example
+from operators.domain.models.model import Example
 from operators.domain.stage.stage import Outbox
 from operators.domain.stage.table import Table
 from operators.domain.wire import events

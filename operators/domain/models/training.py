@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from operators.domain.models.example import Example
-from operators.domain.models.model import ModelKind, RefusedExampleError, WeightsNotFiniteError
+from operators.domain.models.model import Example, ModelKind, RefusedExampleError, WeightsNotFiniteError
 from operators.domain.models.prequential import Prequential
 from operators.domain.models.tasks import Verdict
 from operators.domain.stage.stage import Measurement, Port, check_version

@@ -21,8 +21,7 @@ from operators.domain.conversations.reading import Reading
 from operators.domain.customers import stage as people
 from operators.domain.models import churn, satisfaction, sentiment
 from operators.domain.models.churn import INPUTS, ChurnInputs
-from operators.domain.models.example import Example
-from operators.domain.models.holder import Models
+from operators.domain.models.model import Example, Models
 from operators.domain.models.registry import training_of
 from operators.domain.models.vectors import SPACE
 from operators.domain.queues import stage as queues
