@@ -1,4 +1,4 @@
-"""Written: groups of rules as files for Prometheus."""
+"""Rule files: groups of rules as YAML for Prometheus, their PromQL indented by its brackets."""
 
 import re
 from collections.abc import Sequence
