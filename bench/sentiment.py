@@ -15,7 +15,7 @@ from time import process_time
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.domain.models.example import Example
+from operators.domain.models.model import Example
 from operators.domain.models.sentiment import CLASSES, SentimentLearner, SentimentParams
 from operators.domain.models.vectors import Vectors
 from operators.domain.text import vectorize

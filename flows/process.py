@@ -12,7 +12,7 @@ from flows.host.cluster.place import ALONE, ProcessPlace
 from flows.quality import Process
 from flows.settings.closed_sets import closed_sets, labels_of
 from flows.settings.model import Settings
-from operators.domain.models.holder import Models
+from operators.domain.models.model import Models
 from operators.domain.models.registry import MODELS
 from operators.domain.time.lanes import Lanes
 from operators.domain.time.route import Router

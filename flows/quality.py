@@ -17,7 +17,7 @@ from operators.customers import customers
 from operators.domain.conversations.stage import Conversations
 from operators.domain.customers.stage import Customers
 from operators.domain.models.churn import ChurnScorer
-from operators.domain.models.holder import Models
+from operators.domain.models.model import Models
 from operators.domain.models.satisfaction import SatisfactionScorer
 from operators.domain.models.tasks import Verdict
 from operators.domain.models.updates import ModelRecord

@@ -1,4 +1,4 @@
-"""Conversations: pair replies with what they answer, watch open waits, join ratings and labels to their turns."""
+"""Conversations: pair replies with messages, watch open waits, join ratings and labels to their turns."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from bytewax.operators import KeyedStream
 
 from operators.domain.conversations.reading import Turn
 from operators.domain.conversations.stage import Conversations
-from operators.domain.models.example import Example
+from operators.domain.models.model import Example
 from operators.domain.stage.facts import Fact
 from operators.domain.stage.stage import Measurement
 from operators.domain.time.lanes import Lanes, queue_lanes
@@ -18,8 +18,8 @@ from operators.engine.lanes import keyed_port, lane_stage, port, rekeyed_port
 
 
 @dataclass(frozen=True)
-class Talks:
-    """What conversations tell the stages behind them."""
+class ConversationStreams:
+    """Output streams of conversations."""
 
     customers: KeyedStream[list[Fact] | Tick]
     queues: KeyedStream[list[Fact] | Tick]
@@ -35,18 +35,18 @@ def conversations(
     build: Callable[[], Conversations],
     lanes: Lanes,
     clock: Callable[[], float],
-    keep: bool,
+    take_snapshots: bool,
     process: str,
-) -> Talks:
-    """Turns to facts about waits, moods and outcomes.
+) -> ConversationStreams:
+    """Turns to facts about waits, moods and outcomes, and to published scores.
 
     In: lists of (time, name, event, reading), and ticks, keyed by conversation lane. Out: facts keyed by customer lane
     and by queue lane, with ticks in line; examples keyed by model; published events; measurements. State: a record per
     conversation and the vectors and scores of its last turns, dropped after days of silence, bounded per lane. On
-    resume: goes on exactly; an open wait that passed its limit meanwhile is missed as soon as time has come past it.
+    resume: continues exactly; an open wait that passed its limit meanwhile is missed with the first tick after it.
     """
-    out = lane_stage("lane", up, build, clock, keep)
-    return Talks(
+    out = lane_stage("lane", up, build, clock, take_snapshots)
+    return ConversationStreams(
         rekeyed_port("customers", out, "customers", lanes.names, lanes.count, process),
         rekeyed_port("queues", out, "queues", queue_lanes(lanes).names, lanes.count, process),
         keyed_port("examples", out, "examples"),

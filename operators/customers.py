@@ -1,4 +1,4 @@
-"""Customers: what each of them went through, and whether they are about to leave."""
+"""Customers: their moods, waits and orders, and the probability that they leave."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream
 
 from operators.domain.customers.stage import Customers
-from operators.domain.models.example import Example
+from operators.domain.models.model import Example
 from operators.domain.stage.facts import Fact
 from operators.domain.stage.stage import Measurement
 from operators.domain.time.watermark import Tick
@@ -16,8 +16,8 @@ from operators.engine.lanes import keyed_port, lane_stage, port
 
 
 @dataclass(frozen=True)
-class People:
-    """What is known of the customers."""
+class CustomerStreams:
+    """Output streams of customers."""
 
     examples: KeyedStream[list[Example]]
     published: Stream[list[Outgoing]]
@@ -30,16 +30,16 @@ def customers(
     up: KeyedStream[list[Fact] | Tick],
     build: Callable[[], Customers],
     clock: Callable[[], float],
-    keep: bool,
-) -> People:
-    """Facts to what a customer felt, waited, bought and complained about, and to churn scores.
+    take_snapshots: bool,
+) -> CustomerStreams:
+    """Facts about customers to churn scores.
 
     In: lists of facts, and ticks, keyed by customer lane. Out: examples keyed by model, published scores with reasons,
-    measurements. State: a record per customer, dropped after a setting of silence, bounded per lane. On resume: goes on
-    exactly; scores that wait for their label are kept with their inputs.
+    measurements. State: a record per customer, dropped after `customers.silence_days`, bounded per lane; scores that
+    wait for their label are kept with their inputs. On resume: continues exactly.
     """
-    out = lane_stage("lane", up, build, clock, keep)
-    return People(
+    out = lane_stage("lane", up, build, clock, take_snapshots)
+    return CustomerStreams(
         keyed_port("examples", out, "examples"),
         port("published", out, "published"),
         port("measured", out, "measured"),

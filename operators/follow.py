@@ -14,7 +14,7 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow, Stream, operator
 from bytewax.inputs import DynamicSource, StatelessSourcePartition
 
-from operators.domain.models.holder import Models
+from operators.domain.models.model import Models
 from operators.domain.models.registry import MODELS, weights_of
 from operators.domain.models.training import age_of
 from operators.domain.models.updates import (

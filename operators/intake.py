@@ -20,8 +20,8 @@ from operators.engine.lanes import lane_port, lane_stage, port, rekeyed_port
 
 
 @dataclass(frozen=True)
-class Arrivals:
-    """What comes through the door, and what does not."""
+class IntakeStreams:
+    """Output streams of intake."""
 
     events: KeyedStream[list[Arrived] | Tick]
     sightings: KeyedStream[list[Fact] | Tick]
@@ -40,15 +40,15 @@ def intake(
     lanes: Lanes,
     process: str,
     clock: Callable[[], float],
-    keep: bool,
-) -> Arrivals:
+    take_snapshots: bool,
+) -> IntakeStreams:
     """Raw records to events, each once.
 
-    In: lists of raw records and ticks, keyed by lane. Out: lists of (time, name, event) and ticks, keyed by lane; dead
-    letters; measurements. State: the ids of a window of event time, bounded; they expire with it. On resume: repeats of
-    what was read before are still known.
+    In: lists of raw records and ticks, keyed by lane. Out: lists of (time, name, event) and ticks, keyed by lane; names
+    without series, on one key; dead letters; measurements. State: the ids of a window of event time, bounded. On
+    resume: duplicates of events that were read before are still recognised.
     """
-    out = lane_stage("lane", up, lambda: Intake(params, window, labels), clock, keep)
+    out = lane_stage("lane", up, lambda: Intake(params, window, labels), clock, take_snapshots)
     events, dead = lane_port("events", out, "events", 2), port("dead", out, "published")
     sightings = rekeyed_port("sightings", out, "labels", (KEY,), lanes.count, process)
-    return Arrivals(events, sightings, dead, port("measured", out, "measured"))
+    return IntakeStreams(events, sightings, dead, port("measured", out, "measured"))

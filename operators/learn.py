@@ -8,7 +8,7 @@ import bytewax.operators as op
 from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream
 
-from operators.domain.models.holder import Models
+from operators.domain.models.model import Models
 from operators.domain.models.registry import training_of
 from operators.domain.models.tasks import Verdict
 from operators.domain.models.updates import ModelRecord

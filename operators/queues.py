@@ -1,4 +1,4 @@
-"""Queues: where small facts of all lanes meet, one record per queue."""
+"""Queues: one record per queue, from the facts of all lanes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from operators.engine.lanes import lane_stage, port
 
 
 @dataclass(frozen=True)
-class Loads:
-    """What is known of the queues."""
+class QueueStreams:
+    """Output streams of queues."""
 
     dead: Stream[list[Outgoing]]
     measured: Stream[list[Measurement]]
@@ -28,13 +28,13 @@ def queues(
     up: KeyedStream[list[Fact] | Tick],
     build: Callable[[], Queues],
     clock: Callable[[], float],
-    keep: bool,
-) -> Loads:
-    """Facts of conversations, agents and plans to the state of each queue.
+    take_snapshots: bool,
+) -> QueueStreams:
+    """Facts about conversations, agents and plans to the gauges of each queue.
 
     In: lists of facts, and ticks, keyed by queue lane. Out: measurements (smoothed and forecast reply time, open waits,
-    agents, service level). State: a record per queue: what is open, who is on shift, the forecast's models; a closed
-    set, bounded. On resume: goes on exactly.
+    agents, service level). State: a record per queue: open conversations and waits, agents, plans, the forecast's
+    models; a closed set, bounded. On resume: continues exactly.
     """
-    out = lane_stage("lane", up, build, clock, keep)
-    return Loads(port("dead", out, "published"), port("measured", out, "measured"))
+    out = lane_stage("lane", up, build, clock, take_snapshots)
+    return QueueStreams(port("dead", out, "published"), port("measured", out, "measured"))

@@ -9,7 +9,7 @@ from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
 
 from operators.domain.conversations.reading import Reading, Turn, Vectored
-from operators.domain.models.holder import Models
+from operators.domain.models.model import Models
 from operators.domain.models.sentiment import MODEL_NAMES, score_many
 from operators.domain.models.vectors import Vectors
 from operators.domain.time.watermark import Tick

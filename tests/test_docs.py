@@ -256,7 +256,11 @@ def test_the_examples_of_what_comes_in_give_those_of_what_goes_out(tmp_path, mon
     story = tmp_path / "story.jsonl"
     story.write_text("".join(json.dumps(event) + "\n" for event in sorted(incoming(), key=lambda event: event["time"])))
 
-    done = CliRunner().invoke(main, ["replay", str(story), "--out", str(tmp_path / "out"), "--json"])
+    settings = tmp_path / "my.yaml"
+    settings.write_text("labels: {queues: [orders], channels: [chat]}\n", encoding="utf-8")
+    done = CliRunner().invoke(
+        main, ["replay", str(story), "--out", str(tmp_path / "out"), "--json", "-c", str(settings)]
+    )
 
     assert done.exit_code == 0, done.output
     summary = json.loads(done.stdout)

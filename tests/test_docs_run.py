@@ -44,6 +44,7 @@ NOT_RUN = {
     r"(groupadd|install|systemctl|journalctl) .*": "needs root and systemd; tests/test_deploy.py checks the unit",
     r".* airline(_tweets)?\.(csv|jsonl) .*": "the data set is not part of csq; tests/importer reads it with CSQ_DATA",
     r"csq deadletters show csq\..*": "the broker of this test has no such letter; tests/flows/commands/deadletters",
+    r"csq state labels .* --drop .*": "the store of this test has no such name; tests/flows/commands/state/test_labels.py",
     r"csq run .*--(processes|addresses) .*|BYTEWAX_.*": "several processes; tests/flows/host/cluster",
 }
 """Commands that no test here runs, as expressions for the whole line."""

@@ -9,7 +9,7 @@ import pytest
 
 from flows.settings.model import Settings
 from operators.domain.models import satisfaction
-from operators.domain.models.holder import Models
+from operators.domain.models.model import Models
 from operators.domain.models.registry import training_of
 from operators.domain.models.updates import WeightsAnnouncer, WeightsUpdate, ready_record
 from operators.engine.epochs import Epochs

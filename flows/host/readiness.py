@@ -7,7 +7,7 @@ from threading import Event
 
 from operators.connectors.kafka.errors import KafkaOutputError, missing_output
 from operators.connectors.kafka.status import SourceStatus
-from operators.domain.models.holder import Models
+from operators.domain.models.model import Models
 
 
 class Readiness:

@@ -79,7 +79,7 @@ class LaneLogic(StatefulBatchLogic[Any, Port, bytes]):
         clock: Callable[[], float],
         resume: bytes | None,
         *,
-        keep: bool,
+        take_snapshots: bool,
         early: EarlyLog | None = None,
     ) -> None:
         self._name = stage.name
@@ -90,7 +90,7 @@ class LaneLogic(StatefulBatchLogic[Any, Port, bytes]):
         self._mark = Watermark()
         self._shown = (0, 0, 0)
         self._early = EarlyLog() if early is None else early
-        self._snapshots = Snapshots(self._name, part, keep=keep)
+        self._snapshots = Snapshots(self._name, part, take_snapshots=take_snapshots)
         if resume:
             stored = msgspec.Raw(opened(resume, f"stage {self._name}"))
             check_version(f"{self._name} (lane)", stored, VERSION)
@@ -243,7 +243,7 @@ def _decoder_of(kinds: tuple[type[Fact], ...]) -> msgspec.msgpack.Decoder[list[F
 
 @operator
 def lane_stage(
-    step_id: str, up: KeyedStream[Any], build: Callable[[], Stage], clock: Callable[[], float], keep: bool
+    step_id: str, up: KeyedStream[Any], build: Callable[[], Stage], clock: Callable[[], float], take_snapshots: bool
 ) -> KeyedStream[Port]:
     """A lane stage.
 
@@ -254,7 +254,7 @@ def lane_stage(
     parts, early = count(), EarlyLog()
 
     def shim(resume: bytes | None) -> LaneLogic:
-        return LaneLogic(str(next(parts)), build(), clock, resume, keep=keep, early=early)
+        return LaneLogic(str(next(parts)), build(), clock, resume, take_snapshots=take_snapshots, early=early)
 
     return op.stateful_batch("stage", up, shim)
 

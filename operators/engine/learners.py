@@ -9,8 +9,7 @@ from typing import Any
 from bytewax.inputs import DynamicSource, StatelessSourcePartition
 from bytewax.operators import StatefulBatchLogic
 
-from operators.domain.models.example import Example
-from operators.domain.models.holder import Models
+from operators.domain.models.model import Example, Models
 from operators.domain.models.training import ModelTraining
 from operators.domain.models.updates import CHANGES_EXAMPLES, CHANGES_SECONDS, WeightsAnnouncer
 from operators.domain.stage.seal import unseal
@@ -125,7 +124,7 @@ class LearnLogic(StatefulBatchLogic[list[Example] | None, Port, bytes]):
     def _wake(self, name: str) -> None:
         if self._training is None:
             self._training = self._build(name)
-            self._snapshots = Snapshots("learn", name, keep=self._take_snapshots)
+            self._snapshots = Snapshots("learn", name, take_snapshots=self._take_snapshots)
             if self._resume:
                 self._training.restore(unseal(self._resume, f"model {name}"))
                 log.info(

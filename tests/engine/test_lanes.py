@@ -88,8 +88,8 @@ class Recorder(Stage):
         self.log = list(msgspec.msgpack.decode(stored, type=StoredRecorder).log)
 
 
-def logic(stage: Stage | None = None, resume: bytes | None = None, *, keep: bool = True) -> LaneLogic:
-    return LaneLogic("0", stage or Recorder(), lambda: 1_000.0, resume, keep=keep)
+def logic(stage: Stage | None = None, resume: bytes | None = None, *, take_snapshots: bool = True) -> LaneLogic:
+    return LaneLogic("0", stage or Recorder(), lambda: 1_000.0, resume, take_snapshots=take_snapshots)
 
 
 def tick(time: float) -> Tick:
@@ -168,7 +168,7 @@ def test_facts_held_for_order_are_bounded_and_those_settled_early_are_counted(
 ) -> None:
     monkeypatch.setattr(module, "MAX_HELD", 100)
     stage, log = Recorder(), EarlyLog()
-    adapter = LaneLogic("0", stage, lambda: 0.0, None, keep=True, early=log)
+    adapter = LaneLogic("0", stage, lambda: 0.0, None, take_snapshots=True, early=log)
     out = adapter.on_batch([tick(60.0), *descending(100, 2_000.0)])[0]
     assert ("csq_early_facts_total", "recorder") not in measured(out)
     out = list(adapter.on_batch(descending(900, 1_900.0))[0])
@@ -178,10 +178,10 @@ def test_facts_held_for_order_are_bounded_and_those_settled_early_are_counted(
     held = unseal(adapter.snapshot(), "recorder")["held"]
     assert len(held) <= 100
     assert early == len([one for one in stage.log if isinstance(one, Noted)]) == 1_000 - len(held)
-    other = LaneLogic("1", Recorder(), lambda: 0.0, None, keep=True, early=log)
+    other = LaneLogic("1", Recorder(), lambda: 0.0, None, take_snapshots=True, early=log)
     other.on_batch(descending(101, 2_000.0))
     (record,) = caplog.records
-    assert record.event == "facts_settled_early"  # type: ignore[attr-defined]
+    assert record.event == "facts_settled_early"  # type: ignore[attr-defined]  # given as extra
     assert (
         "stage recorder: a lane holds more than 100 facts while event time stands still at 1970-01-01T00:01:00"
         in record.message
@@ -352,7 +352,7 @@ def test_items_that_a_stage_does_not_even_take_are_not_lost(caplog: pytest.LogCa
 
 
 def test_without_a_recovery_store_nothing_is_written() -> None:
-    adapter = logic(keep=False)
+    adapter = logic(take_snapshots=False)
     adapter.on_batch([[fact(1.0)]])
     assert adapter.snapshot() == b""
 

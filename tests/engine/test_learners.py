@@ -10,8 +10,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, TestingSource, run_main
 
 from flows.settings.model import Settings
-from operators.domain.models.example import Example
-from operators.domain.models.holder import Models
+from operators.domain.models.model import Example, Models
 from operators.domain.models.registry import training_of
 from operators.domain.models.training import ModelTraining
 from operators.domain.models.updates import CHANGES_EXAMPLES, CHANGES_SECONDS, WeightsUpdate, decode

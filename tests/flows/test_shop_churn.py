@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from flows.host.shop import PAST_SECONDS
 from flows.replay import replay
 from operators.domain.models import churn
-from operators.domain.models.example import Example
+from operators.domain.models.model import Example
 from operators.domain.models.prequential import auc_of
 from operators.simulator import Simulator, SimulatorParams
 from tests.streams import NOW, SETTINGS, write

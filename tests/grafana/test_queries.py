@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import promql_parser
 import pytest
 
+from flows.commands.rules.build import names
 from flows.commands.rules.load import load
-from flows.commands.rules.names import names
 from flows.settings.model import Settings
 from operators.metrics.catalogue import CATALOGUE
 from tests.grafana.boards import ROOT, Asked, annotation_queries, filled, panel_queries, variable_queries

@@ -74,3 +74,8 @@ def _left_over(root: Path) -> Sequence[str]:
         for path in (root / PROMETHEUS).glob("*.rules.yaml")
         if path.name.removesuffix(".rules.yaml") not in PARTS
     )
+
+
+def names(declaration: Declaration) -> frozenset[str]:
+    """The name of every recorded series."""
+    return frozenset(record.record for record in records(declaration))

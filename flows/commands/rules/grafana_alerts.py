@@ -11,9 +11,8 @@ from typing import Any
 
 from flows.commands.rules.burns import span
 from flows.commands.rules.declaration import Declaration
-from flows.commands.rules.layout import laid_out
 from flows.commands.rules.rule import AlertRule, RuleGroup
-from flows.commands.rules.rule_files import dumped
+from flows.commands.rules.rule_files import dumped, laid_out
 
 FOLDER = "csq"
 QUERY, NUMBER, FIRES = "query", "number", "fires"

@@ -1,5 +1,6 @@
-"""Written: groups of rules as files for Prometheus."""
+"""Rule files: groups of rules as YAML for Prometheus, their PromQL indented by its brackets."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,7 +8,6 @@ import yaml
 
 from flows.commands.rules.burns import span
 from flows.commands.rules.declaration import Declaration
-from flows.commands.rules.layout import laid_out
 from flows.commands.rules.rule import AlertRule, RecordingRule, RuleGroup
 
 HEAD = "# Generated from config/slo.yaml by `csq rules build`; do not edit.\n"
@@ -58,3 +58,27 @@ def _rule(rule: RecordingRule | AlertRule, declaration: Declaration) -> dict[str
     wait = {"for": span(rule.for_seconds)} if rule.for_seconds else {}
     written = {"alert": rule.name, "expr": laid_out(rule.condition())} | wait
     return written | {"labels": rule.all_labels(), "annotations": rule.annotations(declaration)}
+
+
+STEP = "  "
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+
+
+def laid_out(expr: str) -> str:
+    r"""The lines of `expr`, indented.
+
+    >>> print(laid_out("(\na\n)\n/\nclamp_min(\nb, 0)"))
+    (
+      a
+    )
+    /
+    clamp_min(
+      b, 0)
+    """
+    depth, lines = 0, []
+    for line in (line.strip() for line in expr.strip().split("\n")):
+        closed = len(line) - len(line.lstrip(")"))
+        lines.append(f"{STEP * (depth - closed)}{line}")
+        bare = _QUOTED.sub("", line)
+        depth += bare.count("(") - bare.count(")")
+    return "\n".join(lines)

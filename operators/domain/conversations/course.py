@@ -17,7 +17,7 @@ from operators.domain.conversations.facts import (
     RatingGiven,
 )
 from operators.domain.conversations.record import ConversationRecord
-from operators.domain.models.example import Example
+from operators.domain.models.model import Example
 from operators.domain.stage import facts
 from operators.domain.stage.feedback import SATISFACTION_KINDS, label_of
 from operators.domain.stage.labels import OTHER, Labels
@@ -30,7 +30,7 @@ ScoreSatisfaction = Callable[..., tuple[float | None, dict[str, float | None]]]
 """Takes `ConversationRecord.satisfaction_inputs`; returns S (0..5, or `None`) and its parts by name."""
 
 
-class Course:
+class ConversationCourse:
     """Applies facts to the records of one lane; what follows from them goes to `out`.
 
     Args:

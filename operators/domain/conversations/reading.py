@@ -1,4 +1,4 @@
-"""What was read in a message: all that is left of its text."""
+"""Readings: the numbers that replace the text of a message."""
 
 from typing import Any, NamedTuple
 
@@ -8,10 +8,10 @@ from operators.domain.models.vectors import Vectors
 
 
 class Reading(Struct, frozen=True, gc=False):
-    """`features` are int32 indices into the hashed space, as bytes; `tone` is the lexicon's, -1..1.
+    """The reading of one message.
 
-    `probabilities` (negative, neutral, positive) are there for the customer's own words only, scored by `model`
-    when it had learned from `version` examples.
+    `features` are int32 indices into the hashed space, as bytes; `tone` is the lexicon's, -1..1. `probabilities`
+    (negative, neutral, positive) exist for a customer's messages only: the score of `model` after `version` examples.
     """
 
     language: str
@@ -24,20 +24,20 @@ class Reading(Struct, frozen=True, gc=False):
 
 
 class Vectored(NamedTuple):
-    """A lane's events ((time, name, event)), and what was read in the public messages among them; not yet scored."""
+    """The events of a lane ((time, name, event)) with the vectors of their public messages, not yet scored."""
 
     events: list[tuple[float, str, Any]]
     said: list[int]
-    """Places in `events` of what customers said."""
+    """Indices in `events` of the customers' messages."""
     vectors: Vectors
-    """Those of all lanes that were read at once: cutting them would cost more than making them."""
+    """Of all lanes of a batch: to cut them would cost more than to make them."""
     first: int
-    """Of `vectors` this lane has `len(said)`, from here on."""
+    """Index of this lane's first vector; it has `len(said)` of them."""
     replied: list[int]
-    """Places in `events` of what agents said."""
+    """Indices in `events` of the agents' messages."""
     tones: list[float]
-    """One for each of these."""
+    """The tone of each agent message, -1..1."""
 
 
 Turn = tuple[float, str, Any, Reading | None]
-"""Event time (POSIX seconds), ``"source id"``, event, and what was read in it."""
+"""Event time (POSIX seconds), ``"source id"``, event, and its reading. A tuple: one is made per event."""

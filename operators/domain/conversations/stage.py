@@ -22,7 +22,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Raw, Struct, msgpack, to_builtins
 from msgspec.structs import replace
 
-from operators.domain.conversations.course import Course, ScoreSatisfaction
+from operators.domain.conversations.course import ConversationCourse, ScoreSatisfaction
 from operators.domain.conversations.facts import (
     STEP_FACTS,
     AgentReplied,
@@ -33,7 +33,7 @@ from operators.domain.conversations.facts import (
 )
 from operators.domain.conversations.reading import Reading
 from operators.domain.conversations.record import ConversationEnd, ConversationRecord, Rounds
-from operators.domain.conversations.turns import Ledger, StoredLedger, Turns
+from operators.domain.conversations.turns import StoredTurns, TurnLedger, Turns
 from operators.domain.stage.event_facts import CUSTOMER_FACTS, QUEUE_FACTS
 from operators.domain.stage.facts import AgentChanged, AgentsPlanned, Fact, QueueFact
 from operators.domain.stage.feedback import SENTIMENT_KINDS, mood_of, share_of
@@ -82,7 +82,7 @@ class StoredConversations(Struct):
     settings: Any
     records: Raw
     timers: list[tuple[float, str, float | None]]
-    turns: StoredLedger
+    turns: StoredTurns
 
 
 class Conversations(Stage):
@@ -104,8 +104,8 @@ class Conversations(Stage):
         self._labels, self._queues, self._channels = labels, labels.queues, labels.channels
         self._lanes = lanes
         self._out = Outbox()
-        self._course = Course(promises, labels, lanes, score_satisfaction, self._out, self.attempt, version)
-        ledger = Ledger(params.turns, params.waiting_labels)
+        self._course = ConversationCourse(promises, labels, lanes, score_satisfaction, self._out, self.attempt, version)
+        ledger = TurnLedger(params.turns, params.waiting_labels)
         self._turns = Turns(ledger, self._out)
         self._records = Table[ConversationRecord](ConversationRecord, attrgetter("last_at"))
         self._hot = self._records.hot

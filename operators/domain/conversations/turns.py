@@ -9,7 +9,7 @@ from typing import Any, Literal
 from msgspec import Raw, Struct
 
 from operators.domain.conversations.reading import Reading
-from operators.domain.models.example import Example
+from operators.domain.models.model import Example
 from operators.domain.stage.stage import Outbox
 from operators.domain.stage.table import Table
 from operators.domain.wire import events
@@ -37,17 +37,17 @@ class WaitingLabel(Struct, array_like=True, gc=False):
     label: Literal["negative", "neutral", "positive"]
 
 
-class StoredLedger(Struct):
-    """The snapshot of a `Ledger` as it is decoded."""
+class StoredTurns(Struct):
+    """The snapshot of a `TurnLedger` as it is decoded."""
 
     scored: Raw
     waiting: list[WaitingLabel]
 
 
-class Ledger:
+class TurnLedger:
     """The last `turns` scored turns of each conversation, and at most `labels` waiting labels.
 
-    >>> ledger = Ledger(turns=2, labels=10)
+    >>> ledger = TurnLedger(turns=2, labels=10)
     >>> ledger.label_one("c1", "m1", 5.0, "negative")
     >>> [model for model, _ in ledger.note_one("c1", ScoredTurn("m1", 4.0, "sentiment/en", b"", (0.8, 0.1, 0.1)))]
     ['sentiment/en']
@@ -114,7 +114,7 @@ class Ledger:
         """Return the state at event time `now`, to be encoded at once."""
         return {"scored": self._scored.snapshot(now), "waiting": list(self._waiting.values())}
 
-    def restore(self, stored: StoredLedger) -> None:
+    def restore(self, stored: StoredTurns) -> None:
         """Continue from a snapshot."""
         self._scored.restore(stored.scored)
         self._waiting = {(label.conversation_id, label.message_id): label for label in stored.waiting}
@@ -128,7 +128,7 @@ def _example(scored: ScoredTurn, label: str, time: float) -> tuple[str, Example]
 class Turns:
     """The turns of one lane; counts, scores and examples go to `out`."""
 
-    def __init__(self, ledger: Ledger, out: Outbox) -> None:
+    def __init__(self, ledger: TurnLedger, out: Outbox) -> None:
         self.ledger = ledger
         self._out = out
 
@@ -186,6 +186,6 @@ class Turns:
         """Return the state at event time `now`, to be encoded at once."""
         return self.ledger.snapshot(now)
 
-    def restore(self, stored: StoredLedger) -> None:
+    def restore(self, stored: StoredTurns) -> None:
         """Continue from a snapshot."""
         self.ledger.restore(stored)

@@ -36,7 +36,7 @@ from operators.domain.customers.record import (
     smoothed,
     without_inputs,
 )
-from operators.domain.models.example import Example
+from operators.domain.models.model import Example
 from operators.domain.stage import facts
 from operators.domain.stage.facts import ChurnReported, CustomerFact, Fact
 from operators.domain.stage.labels import Labels

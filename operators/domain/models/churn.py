@@ -14,9 +14,9 @@ from zlib import crc32
 
 from msgspec import Meta, Struct
 
-from operators.domain.models.example import Example
 from operators.domain.models.model import (
     PART_FEATURES,
+    Example,
     ModelKind,
     ModelLearner,
     ModelWeights,

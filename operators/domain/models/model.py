@@ -8,17 +8,30 @@ takes snapshots and announces changes.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from operators.domain.models.example import Example
 from operators.domain.models.tasks import Task
 
 PART_FEATURES = 4096
 """Features in one part of `ModelLearner.changes`: 16 bytes each, so at most 64 KiB; brokers accept 1 MiB."""
+
+
+class Example(NamedTuple):
+    """What a model learns from. It is flat and plain, because it is pickled on its way to another process.
+
+    `x` holds the inputs of the score and `published` the score itself. A `weight` below 1 marks a weak label (a rating
+    that stands for the sentiment of a message): the model learns from it, and is not judged by it.
+    """
+
+    x: Any
+    published: Any
+    label: Any
+    weight: float
+    delay_seconds: float
 
 
 class RefusedExampleError(ValueError):
@@ -113,3 +126,31 @@ def finite_numbers(name: str, numbers: Any, count: int) -> list[float]:
         raise ValueError(f"{name}: {count} finite numbers expected")
     listed: list[float] = array.tolist()
     return listed
+
+
+class Models(dict[str, Any]):
+    """Weights by model name. The flow reads its first event once `complete` is true.
+
+    >>> models = Models(("churn",))
+    >>> models.complete()
+    False
+    >>> models["churn"] = "weights"
+    >>> models.complete()
+    True
+    """
+
+    def __init__(self, expected: Iterable[str]) -> None:
+        super().__init__()
+        self.expected = tuple(expected)
+        self.hosted: set[str] = set()
+        """Models whose learner runs in this process; only that learner writes their weights."""
+        self.waits_for: tuple[str, ...] = ()
+        """Other processes that do not have all models yet and cannot score the events sent to them."""
+
+    def missing(self) -> list[str]:
+        """Expected models that have not been loaded."""
+        return [name for name in self.expected if name not in self]
+
+    def complete(self) -> bool:
+        """Whether this process and all other processes have every expected model."""
+        return not self.waits_for and all(name in self for name in self.expected)

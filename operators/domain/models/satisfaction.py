@@ -14,8 +14,14 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from operators.domain.models.example import Example
-from operators.domain.models.model import ModelKind, ModelLearner, ModelWeights, RefusedExampleError, finite_numbers
+from operators.domain.models.model import (
+    Example,
+    ModelKind,
+    ModelLearner,
+    ModelWeights,
+    RefusedExampleError,
+    finite_numbers,
+)
 from operators.domain.models.tasks import NumberTask
 
 PARTS = ("response", "attitude", "mood", "resolution", "effort")

@@ -12,9 +12,9 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
-from operators.domain.models.example import Example
 from operators.domain.models.model import (
     PART_FEATURES,
+    Example,
     ModelKind,
     ModelLearner,
     ModelWeights,

@@ -1,16 +1,15 @@
-"""Forecast of one series that comes in bins, some of them empty: what the next rounds of a queue will wait.
+"""Forecast of the reply time of a queue: a series in bins, some of them empty.
 
-Six small models predict side by side, all on the scale log(1 + seconds), where a wait of a day does not drown the
-waits of minutes. A forecast is remembered, and scored when its bin has come, before anything learns from that bin: the
-error is *progressive*, the future is never looked at. At each horizon the model with the least error is published.
+Six models forecast side by side on the scale log(1 + seconds), on which a wait of a day does not dominate waits of
+minutes. Each forecast is scored when its bin has come, before any model learns from that bin (progressive error). At
+each horizon the model with the least error is published.
 
-A bin in which nothing was observed teaches nothing and scores nothing: nobody knows what a round would have waited.
-The models then forecast from further away (`ahead` grows). Carrying the last value forward and learning from it instead
-would teach the models that a quiet night is a steady one, and would score them on numbers nobody waited.
+An empty bin is neither learned nor scored: there was no reply time. The models then forecast further ahead (`ahead`
+grows). Carrying the last value forward would teach the models a steady night, and score them on values that never were.
 
-The interval comes from the published forecasts' own errors e by quantile tracking, q += η·(τ - 1{e < q·s}) with s the
-mean absolute error: Angelopoulos, Candès and Tibshirani, "Conformal PID control for time series prediction" (2023),
-arXiv:2307.16895. It promises nothing about one bin but holds its share over time, whatever the series does.
+The interval follows from the errors e of the published forecasts by quantile tracking, q += η·(τ - 1{e < q·s}), with s
+the mean absolute error: Angelopoulos, Candès and Tibshirani, "Conformal PID control for time series prediction" (2023),
+arXiv:2307.16895. It guarantees the share of outcomes inside over time, for any series, not for a single bin.
 """
 
 import math
@@ -20,14 +19,14 @@ from importlib import metadata
 from typing import Any, NamedTuple
 
 SECONDS_MAX = 1e9
-"""Longest duration the wire accepts (32 years); longer ones are refused."""
+"""Longest duration that events may state (32 years)."""
 LOG_MAX = math.log1p(SECONDS_MAX)
 RIVER = metadata.version("river")
 SLOTS = 96
 """Parts of a day in the daily profile: quarters of an hour, UTC."""
 DAY_SECONDS = 86_400.0
 MODELS = ("smoothed", "last", "level", "holt", "arima", "daily")
-"""The candidates; a tie goes to the first."""
+"""The candidates; in a tie the first one is published."""
 
 _LEVEL_RATE = 0.05  # of `level` and `daily`: an hour of minutes, long enough to be steady
 _HOLT_LEVEL, _HOLT_TREND, _HOLT_DAMPING = (0.3, 0.05, 0.9)  # damping after Gardner and McKenzie (1985)
@@ -48,7 +47,7 @@ class Interval(NamedTuple):
 
 
 def valid_seconds(value: object) -> bool:
-    """Whether a number is a duration: finite, not negative, not beyond `SECONDS_MAX`.
+    """Return whether a value is a duration: finite, not negative, at most `SECONDS_MAX`.
 
     >>> [valid_seconds(value) for value in (0.0, 180, -1.0, math.nan, math.inf, 1e300, None)]
     [True, True, False, False, False, False, False]
@@ -74,7 +73,7 @@ class Arima:
         self._model = time_series.SNARIMAX(p=3, d=1, q=1, regressor=self._regressor)
 
     def learn_one(self, y: float) -> tuple[float, ...]:
-        """Learn the next value; the forecasts of the next steps, clipped to what can be."""
+        """Learn the next value; return the forecasts of the next steps, clipped to 0..`LOG_MAX`."""
         self._model.learn_one(y)
         path = self._model.forecast(_ARIMA_STEPS)
         if not all(map(math.isfinite, path)):
@@ -83,7 +82,7 @@ class Arima:
         return tuple(min(max(step, 0.0), LOG_MAX) for step in path)
 
     def state(self) -> dict[str, Any]:
-        """Everything the future depends on."""
+        """Return the state as plain data."""
         model, regressor = self._model, self._regressor
         return {
             "river": RIVER,
@@ -96,7 +95,7 @@ class Arima:
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> "Arima":
-        """The same model again. Plain numbers outlive River's versions, its pickles do not (0.24 to 0.25)."""
+        """Return a model with this state. Plain numbers stay readable between River's versions, pickles do not."""
         arima = cls()
         model, regressor = arima._model, arima._regressor
         model.y_hist.extend(state["history"])
@@ -109,8 +108,8 @@ class Arima:
         return arima
 
 
-class Models:
-    """The candidates; `learn_one` takes observed bins only, `forecast` answers for any bin after the last of them."""
+class ForecastModels:
+    """The candidates; `learn_one` takes observed bins only, `forecast` any bin after the last of them."""
 
     def __init__(self, bin_seconds: float, alpha: float) -> None:
         self._bin_seconds = bin_seconds
@@ -126,7 +125,7 @@ class Models:
         return int(number * self._bin_seconds % DAY_SECONDS * SLOTS / DAY_SECONDS)
 
     def learn_one(self, number: int, y: float) -> None:
-        """Learn that bin `number` had the value y."""
+        """Learn the value y of bin `number`."""
         slot = self._slot(number)
         if self.last_bin is None:
             self._smoothed = self._level = self._holt = self._base = y
@@ -144,7 +143,7 @@ class Models:
         self.last_bin = number
 
     def forecast(self, number: int) -> tuple[float, ...]:
-        """What each of `MODELS` expects of bin `number`, 0 to `LOG_MAX`; asked only after the first value."""
+        """Return the forecast of each of `MODELS` for bin `number`, 0..`LOG_MAX`; valid after the first value."""
         ahead = number - self.last_bin if self.last_bin is not None else 1
         damped = _HOLT_DAMPING * (1.0 - _HOLT_DAMPING**ahead) / (1.0 - _HOLT_DAMPING)
         return (
@@ -159,12 +158,12 @@ class Models:
     _NUMBERS = ("last_bin", "_smoothed", "_last", "_level", "_holt", "_trend", "_base", "_path")
 
     def state(self) -> dict[str, Any]:
-        """Plain data, copied."""
+        """Return the state as plain data."""
         numbers = {name: getattr(self, name) for name in self._NUMBERS}
         return numbers | {"profile": self._profile.copy(), "arima": self._arima.state()}
 
-    def resume(self, state: dict[str, Any]) -> None:
-        """Take up a state."""
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a state."""
         for name in self._NUMBERS:
             setattr(self, name, state[name])
         self._path = tuple(self._path)
@@ -173,7 +172,7 @@ class Models:
 
 
 class Horizon:
-    """The forecasts made `steps` bins ahead: those still waiting for their bin, the models' errors, the interval."""
+    """The forecasts `steps` bins ahead: those that wait for their bin, the models' errors, the interval."""
 
     def __init__(self, steps: int, share: float) -> None:
         self.steps = steps
@@ -185,7 +184,7 @@ class Horizon:
         self._low, self._high = (-_REACH, _REACH)  # the interval around the forecast, in spreads
 
     def score(self, y: float) -> None:
-        """Judge the forecast that was made for the bin whose value is now known to be y."""
+        """Score the oldest waiting forecast against the value y of its bin."""
         if len(self.waiting) < self.steps:
             return
         published, *forecasts = self.waiting[0]
@@ -202,12 +201,12 @@ class Horizon:
         self._spread += max(_ERROR_RATE, 1.0 / (self._scored + 1)) * (abs(error) - self._spread)
 
     def remember(self, forecasts: tuple[float, ...]) -> None:
-        """Publish the best model's forecast, and keep all to be scored `steps` bins later."""
+        """Publish the best model's forecast, and keep all of them to be scored `steps` bins later."""
         best = min(range(len(MODELS)), key=self._errors.__getitem__)
         self.waiting.append((forecasts[best], *forecasts))
 
     def interval(self, centre: float) -> Interval:
-        """The forecast in seconds around a centre on the log scale."""
+        """Return the interval in seconds around a forecast on the log scale."""
         spread = max(self._spread, _SPREAD_MIN)
         parts = (self._low * spread, 0.0, self._high * spread)
         return Interval(*(math.expm1(min(max(centre + part, 0.0), LOG_MAX)) for part in parts))
@@ -215,14 +214,14 @@ class Horizon:
     _NUMBERS = ("_errors", "_scored", "_low", "_high", "_spread")
 
     def state(self) -> dict[str, Any]:
-        """Plain data; lists that `score` replaces instead of changing may be shared."""
+        """Return the state as plain data; `score` replaces its lists and does not change them."""
         return {name: getattr(self, name) for name in self._NUMBERS} | {
             "steps": self.steps,
             "waiting": list(self.waiting),
         }
 
-    def resume(self, state: dict[str, Any]) -> None:
-        """Take up a state."""
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a state."""
         for name in self._NUMBERS:
             setattr(self, name, state[name])
         self.waiting.extend(map(tuple, state["waiting"]))
@@ -246,20 +245,20 @@ class Forecaster:
     def __init__(self, bin_seconds: float, horizons: Sequence[float], alpha: float, share: float) -> None:
         self._bin_seconds = bin_seconds
         self._horizons = [Horizon(max(1, math.ceil(horizon / bin_seconds)), share) for horizon in horizons]
-        self._models = Models(bin_seconds, alpha)
+        self._models = ForecastModels(bin_seconds, alpha)
         self._bin: int | None = None
         self._sum = 0.0
         self._count = 0
 
     def observe(self, time: float, seconds: float) -> None:
-        """A duration observed at `time`; one that comes after its bin was closed counts in the bin now open."""
+        """Observe a duration at `time`; after its bin was closed it counts in the open bin."""
         if valid_seconds(seconds):
             self.advance(time)
             self._sum += seconds
             self._count += 1
 
     def advance(self, time: float) -> None:
-        """Close every bin that ended at or before `time`. A long silence costs no more than the longest horizon."""
+        """Close every bin that ended at or before `time`. The cost is bounded by the longest horizon."""
         number = math.floor(time / self._bin_seconds)
         if self._bin is None:
             self._bin = number
@@ -278,7 +277,7 @@ class Forecaster:
         self._bin = number
 
     def forecast(self) -> list[Interval] | None:
-        """One interval per horizon, as of the last closed bin; before that, of what the open bin holds."""
+        """Return one interval per horizon, as of the last closed bin, or of the open bin before that."""
         if self._models.last_bin is not None:
             return [horizon.interval(horizon.waiting[-1][0]) for horizon in self._horizons]
         if self._count:
@@ -286,7 +285,7 @@ class Forecaster:
         return None
 
     def state(self) -> dict[str, Any]:
-        """Plain data that shares nothing which changes."""
+        """Return the state as plain data."""
         return {
             "bin_seconds": self._bin_seconds,
             "bin": self._bin,
@@ -296,15 +295,15 @@ class Forecaster:
             "horizons": [horizon.state() for horizon in self._horizons],
         }
 
-    def resume(self, state: dict[str, Any]) -> None:
-        """Take up a state. Bins of another width are of no use: it then stays fresh, as does a horizon that changed."""
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a state. With bins of another width, and at a horizon that is new, it begins afresh."""
         if state["bin_seconds"] != self._bin_seconds:
             return
         self._bin, self._sum, self._count = state["bin"], state["sum"], state["count"]
-        self._models.resume(state["models"])
+        self._models.restore(state["models"])
         known = {held["steps"]: held for held in state["horizons"]}
         for horizon in self._horizons:
             if horizon.steps in known:
-                horizon.resume(known[horizon.steps])
+                horizon.restore(known[horizon.steps])
             elif self._bin is not None and self._models.last_bin is not None:
                 horizon.remember(self._models.forecast(self._bin - 1 + horizon.steps))

@@ -252,7 +252,7 @@ class Queue:
         self.smoothed = {name: seconds for name, seconds in stored.smoothed.items() if channels.stored(name) == name}
         self.handle_seconds = stored.handle_seconds
         self.ended = stored.ended
-        self.forecaster.resume(stored.forecaster)
+        self.forecaster.restore(stored.forecaster)
 
 
 HANDLERS = Handlers(

@@ -1,1 +1,1 @@
-"""What every lane stage is built from, the facts between stages, and intake, the first of them."""
+"""Lane stages: their contract, facts, labels and promises, and intake."""

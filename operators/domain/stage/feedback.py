@@ -1,17 +1,17 @@
-"""Scores of surveys on one scale, and what they stand for."""
+"""Survey scores: scales, labels, and the mood they stand for."""
 
 from math import floor
 
 SCALES = {"csat": (1, 5), "nps": (0, 10), "ces": (1, 7), "review": (1, 5), "suggestion": (1, 5)}
-"""The scale on which each kind is counted."""
+"""Kind of survey -> the scale (lowest, highest) on which it is counted."""
 SATISFACTION_KINDS = frozenset({"csat", "review", "nps"})
-"""Kinds that say how content somebody is. An effort score says something else."""
+"""Kinds that measure satisfaction; an effort score does not."""
 SENTIMENT_KINDS = frozenset({"csat", "review"})
-"""Kinds that stand, weakly, for the mood of what was said last."""
+"""Kinds that serve as weak labels of the last messages."""
 
 
 def share_of(score: float, scale_min: float, scale_max: float) -> float:
-    """A score as a share of its scale, 0..1.
+    """Return a score as a share of its scale, 0..1.
 
     >>> share_of(4, 1, 5)
     0.75
@@ -20,7 +20,7 @@ def share_of(score: float, scale_min: float, scale_max: float) -> float:
 
 
 def label_of(kind: str, share: float) -> str:
-    """The score on the scale of its kind, rounded half up, as a label.
+    """Return the score on the scale of its kind, rounded half up, as a label value.
 
     >>> label_of("csat", 0.75), label_of("nps", 0.94), label_of("ces", 0.0)
     ('4', '9', '1')
@@ -30,7 +30,7 @@ def label_of(kind: str, share: float) -> str:
 
 
 def mood_of(share: float) -> str:
-    """The mood a rating stands for: the lower two fifths, the middle one, the upper two.
+    """Return the mood of a rating: negative below 2/5 of the scale, neutral below 3/5, else positive.
 
     >>> mood_of(0.25), mood_of(0.5), mood_of(1.0)
     ('negative', 'neutral', 'positive')

@@ -1,7 +1,7 @@
-"""Sealed: state as bytes that tell whether they are still what was written.
+"""Seals: snapshots with a checksum.
 
-A snapshot is msgpack with a checksum behind it. SQLite notices a damaged page, but not a flipped byte in the middle of
-a value: with it a resume would go on with numbers that nobody ever counted.
+A sealed snapshot is msgpack followed by a checksum. SQLite detects a damaged page, but not a flipped byte in the middle
+of a value: a resume would continue with wrong numbers.
 """
 
 from typing import Any
@@ -15,20 +15,20 @@ _decode = msgspec.msgpack.Decoder().decode
 
 
 class StateDamagedError(Exception):
-    """A stored state is not what was written."""
+    """The checksum of a stored state does not match."""
 
 
 def seal(state: Any) -> bytes:
-    """Plain data as msgpack, with its checksum."""
+    """Encode plain data, and append its checksum."""
     content = _encode(state)
     return content + xxh3_64_digest(content)
 
 
 def opened(sealed: bytes, what: str) -> memoryview:
-    """The msgpack that was sealed, not copied. `what` names it in the error.
+    """Return the msgpack of a sealed state, not copied. `what` names the state in the error.
 
     Raises:
-        StateDamagedError: it is not what was written.
+        StateDamagedError: the checksum does not match.
     """
     content, digest = memoryview(sealed)[:-DIGEST_BYTES], sealed[-DIGEST_BYTES:]
     if len(digest) != DIGEST_BYTES or xxh3_64_digest(content) != digest:
@@ -41,7 +41,7 @@ def opened(sealed: bytes, what: str) -> memoryview:
 
 
 def unseal(sealed: bytes, what: str) -> Any:
-    """The data that was sealed; tuples come back as lists. `what` names it in the error.
+    """Decode a sealed state; tuples are decoded as lists. `what` names the state in the error.
 
     >>> unseal(seal({"v": 1, "reached": 12.5}), "stage queues")
     {'v': 1, 'reached': 12.5}
@@ -50,6 +50,6 @@ def unseal(sealed: bytes, what: str) -> Any:
     operators.domain.stage.seal.StateDamagedError: recovery state of stage queues is damaged: its checksum...
 
     Raises:
-        StateDamagedError: it is not what was written.
+        StateDamagedError: the checksum does not match.
     """
     return _decode(opened(sealed, what))

@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.domain.text.sums import sums_before
+from operators.domain.text.arrays import sums_before
 
 LIMIT = 4_000
 """Characters that are left at most: the longest message the definitions allow."""

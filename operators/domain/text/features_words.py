@@ -11,12 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.domain.text import words
-from operators.domain.text.hashing import SHIFT, fold, mix
+from operators.domain.text.arrays import SHIFT, fold, form, mix, per_message, sums_before
 from operators.domain.text.language import UNDECLARED
 from operators.domain.text.lexicon import NEGATED
-from operators.domain.text.pieces import Pieces
-from operators.domain.text.sums import form, per_message, sums_before
-from operators.domain.text.words import UNIT
+from operators.domain.text.words import UNIT, Pieces
 
 _TURNED = round(NEGATED * UNIT)
 

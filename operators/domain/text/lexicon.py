@@ -2,7 +2,7 @@
 
 Valences are those of VADER (Hutto and Gilbert, 2014), -4 to 4, read as data from the `vaderSentiment` package; the
 rules around them (negation, boosters, capitals, `tones`) are VADER's, simplified. The Chinese words are in
-`lexicon_zh.py`.
+`features_zh.py`.
 """
 
 from functools import cache

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from operators.domain.models.vectors import LANGUAGES, SPACE, TONES, Vectors
 from operators.domain.text import features_words, features_zh, lexicon
+from operators.domain.text.arrays import SHIFT
 from operators.domain.text.clean import runs
-from operators.domain.text.hashing import SHIFT
 from operators.domain.text.language import UNDECLARED, Tags, by_script
-from operators.domain.text.pieces import Pieces
+from operators.domain.text.words import Pieces
 
 _AT_ONCE = 4_096  # messages: the number of the message and the feature share 32 bits, and arrays stay in the cache
 _STEPS = TONES // 2  # of tone, on either side of none

@@ -17,7 +17,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from operators.domain.time.lanes import Lanes
-from operators.domain.time.watermark import Tick, Turns
+from operators.domain.time.watermark import LaneGroups, Tick
 
 END = math.inf
 """`Chunk.read_until` of an input that has ended."""
@@ -71,7 +71,7 @@ class Router:
         origin: name of this process.
         parts: number of origins (partitions) that all processes read together; by default this process reads all.
         ahead_seconds: how far ahead of the clock intake accepts events; later ones do not move time.
-        tick_seconds: each lane gets a tick when so much wall time has passed, the lanes in turns (`watermark.Turns`).
+        tick_seconds: each lane gets a tick when so much wall time has passed, in turns (`watermark.LaneGroups`).
         tick_records: all lanes get a tick when so many records were read.
     """
 
@@ -97,13 +97,13 @@ class Router:
         self._tick_seconds, self._tick_records = tick_seconds, tick_records
         self._marks: dict[str, float] = {}
         self._latest = -math.inf
-        self._turns = Turns(lanes.names, lanes.count)
+        self._turns = LaneGroups(lanes.names, lanes.count)
         self._sent = -math.inf
         """Time of the last tick."""
         self._sent_at: float | None = None
         """When it was sent (wall clock)."""
         self._left = 0
-        """Turns that have not got the time of the last tick; they are the next ones."""
+        """LaneGroups that have not got the time of the last tick; they are the next ones."""
         self._records = 0
 
     def route_many(self, chunks: Iterable[Chunk]) -> list[tuple[str, list[RawRecord] | Tick]]:

@@ -12,20 +12,20 @@ its windows runs with wall time: after an outage it treats the whole backlog as 
 
 from typing import NamedTuple
 
-TURNS = 8
+GROUPS = 8
 
 
-class Turns:
+class LaneGroups:
     """Names that get their ticks in turns, so that not all lanes settle at once while new events wait.
 
-    >>> turns = Turns(("0", "1", "2"), 2)
+    >>> turns = LaneGroups(("0", "1", "2"), 2)
     >>> turns.next(1), turns.next(1), turns.next(2)
     (['0', '2'], ['1'], ['0', '1', '2'])
     """
 
     def __init__(self, names: tuple[str, ...], lanes: int) -> None:
-        """Deal `names` into `TURNS` turns, or into as many as there are `lanes` or names."""
-        self.count = min(TURNS, lanes, len(names))
+        """Deal `names` into `GROUPS` turns, or into as many as there are `lanes` or names."""
+        self.count = min(GROUPS, lanes, len(names))
         self._names = names
         self._turn = 0
 
@@ -92,7 +92,7 @@ class LaneTicks:
     def __init__(self, origin: str, lanes: int, targets: tuple[str, ...]) -> None:
         self.origin = origin
         self._lanes = lanes
-        self._turns = Turns(targets, lanes)
+        self._turns = LaneGroups(targets, lanes)
         self._times: dict[str, float] = {}
         self._last: Tick | None = None
 

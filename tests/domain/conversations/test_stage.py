@@ -684,7 +684,7 @@ def through_the_adapter(
 ) -> Seen:
     """Arrivals up to `slack` out of order, with ticks that keep the promise of the bound."""
     due = [(item[0] + (random.random() * slack if random else 0.0), item) for item in items]
-    adapter = LaneLogic("0", talks(), lambda: 0.0, None, keep=False)
+    adapter = LaneLogic("0", talks(), lambda: 0.0, None, take_snapshots=False)
     seen, last = Seen(), 0.0
     for time in [*sorted(time for time in ticks if time < end), end]:
         batch = [item for at, item in sorted(due, key=lambda pair: pair[0]) if last <= at < time] if time < end else [

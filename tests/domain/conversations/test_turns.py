@@ -6,18 +6,18 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.domain.conversations.turns import Ledger, ScoredTurn, StoredLedger
+from operators.domain.conversations.turns import ScoredTurn, StoredTurns, TurnLedger
 
 P = (0.2, 0.3, 0.5)
 
 
-def stored(ledger: Ledger) -> dict[str, Any]:
+def stored(ledger: TurnLedger) -> dict[str, Any]:
     """What is stored of it: of all turns the bytes, none being young."""
     return msgspec.msgpack.decode(msgspec.msgpack.encode(ledger.snapshot(1e9)))
 
 
-def restore(ledger: Ledger, state: dict[str, Any]) -> None:
-    ledger.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=StoredLedger))
+def restore(ledger: TurnLedger, state: dict[str, Any]) -> None:
+    ledger.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=StoredTurns))
 
 
 def scored(message: str, time: float = 10.0) -> ScoredTurn:
@@ -25,40 +25,40 @@ def scored(message: str, time: float = 10.0) -> ScoredTurn:
 
 
 def test_a_label_finds_its_turn() -> None:
-    ledger = Ledger(turns=5, labels=5)
+    ledger = TurnLedger(turns=5, labels=5)
     ledger.note_one("c1", scored("m1"))
     found = ledger.label_one("c1", "m1", 25.0, "neutral")
     assert found == ("sentiment/en", (b"\x01\x00\x00\x00", P, "neutral", 1.0, 15.0))
 
 
 def test_a_turn_finds_the_label_that_waited_for_it_once() -> None:
-    ledger = Ledger(turns=5, labels=5)
+    ledger = TurnLedger(turns=5, labels=5)
     assert ledger.label_one("c1", "m1", 25.0, "neutral") is None
     assert [example.label for _, example in ledger.note_one("c1", scored("m1"))] == ["neutral"]
     assert ledger.note_one("c1", scored("m1")) == []
 
 
 def test_two_people_may_label_the_same_turn() -> None:
-    ledger = Ledger(turns=5, labels=5)
+    ledger = TurnLedger(turns=5, labels=5)
     ledger.note_one("c1", scored("m1"))
     assert [ledger.label_one("c1", "m1", 25.0, mood) is not None for mood in ("neutral", "positive")] == [True, True]
 
 
 def test_a_label_that_waits_is_not_for_a_message_of_another_conversation() -> None:
-    ledger = Ledger(turns=5, labels=5)
+    ledger = TurnLedger(turns=5, labels=5)
     ledger.label_one("c1", "1", 25.0, "neutral")
     assert ledger.note_one("c2", scored("1")) == []
 
 
 def test_only_the_last_turns_of_a_conversation_are_remembered() -> None:
-    ledger = Ledger(turns=2, labels=5)
+    ledger = TurnLedger(turns=2, labels=5)
     for n in range(3):
         ledger.note_one("c1", scored(f"m{n}"))
     assert [ledger.label_one("c1", f"m{n}", 25.0, "neutral") is not None for n in range(3)] == [False, True, True]
 
 
 def test_a_delay_is_never_negative() -> None:
-    ledger = Ledger(turns=2, labels=5)
+    ledger = TurnLedger(turns=2, labels=5)
     ledger.note_one("c1", scored("m1", time=30.0))
     found = ledger.label_one("c1", "m1", 25.0, "neutral")
     assert found is not None
@@ -66,7 +66,7 @@ def test_a_delay_is_never_negative() -> None:
 
 
 def test_of_too_many_waiting_labels_the_oldest_are_given_up_and_counted() -> None:
-    ledger = Ledger(turns=2, labels=8)
+    ledger = TurnLedger(turns=2, labels=8)
     for n in range(9):
         ledger.label_one("c1", f"m{n}", float(n), "neutral")
     assert ledger.unmatched > 0
@@ -75,24 +75,24 @@ def test_of_too_many_waiting_labels_the_oldest_are_given_up_and_counted() -> Non
 
 
 def test_waiting_labels_of_one_moment_are_bounded_too() -> None:
-    ledger = Ledger(turns=2, labels=8)
+    ledger = TurnLedger(turns=2, labels=8)
     for n in range(100):
         ledger.label_one("c1", f"m{n}", 5.0, "neutral")
     assert len(stored(ledger)["waiting"]) <= 8
 
 
 def test_where_no_label_may_wait_none_does() -> None:
-    ledger = Ledger(turns=2, labels=0)
+    ledger = TurnLedger(turns=2, labels=0)
     ledger.label_one("c1", "m1", 5.0, "neutral")
     assert stored(ledger)["waiting"] == []
 
 
-def weak(ledger: Ledger, until: float) -> list[str]:
+def weak(ledger: TurnLedger, until: float) -> list[str]:
     return [example.label for _, example in ledger.weak_examples("c1", until, "positive", 0.1, 5)]
 
 
 def test_a_rating_stands_for_turns_that_nobody_had_labelled_until_then_whether_later_labels_are_here_or_not() -> None:
-    ledger = Ledger(turns=5, labels=5)
+    ledger = TurnLedger(turns=5, labels=5)
     ledger.note_one("c1", scored("m1", time=10.0))
     assert weak(ledger, 20.0) == ["positive"]
     ledger.label_one("c1", "m1", 25.0, "negative")
@@ -105,7 +105,7 @@ def test_a_rating_stands_for_turns_that_nobody_had_labelled_until_then_whether_l
 
 
 def test_a_stored_conversation_keeps_no_more_turns_than_the_settings_say_now() -> None:
-    before, now = Ledger(turns=5, labels=5), Ledger(turns=2, labels=5)
+    before, now = TurnLedger(turns=5, labels=5), TurnLedger(turns=2, labels=5)
     for number in range(5):
         before.note_one("c1", scored(f"m{number}", float(number)))
     restore(now, stored(before))
@@ -124,7 +124,7 @@ MOVES = st.lists(
 )
 
 
-def move(ledger: Ledger, what: str, talk: str, number: int, time: float) -> Any:
+def move(ledger: TurnLedger, what: str, talk: str, number: int, time: float) -> Any:
     if what == "note":
         return ledger.note_one(talk, scored(f"{talk}{number}", time))
     if what == "label":
@@ -136,7 +136,7 @@ def move(ledger: Ledger, what: str, talk: str, number: int, time: float) -> Any:
 
 @given(MOVES, st.integers(0, 40))
 def test_a_resumed_ledger_answers_as_an_undisturbed_one(moves: list[Any], cut: int) -> None:
-    whole, first, resumed = (Ledger(turns=3, labels=3) for _ in range(3))
+    whole, first, resumed = (TurnLedger(turns=3, labels=3) for _ in range(3))
     expected = [move(whole, *item) for item in moves]
     actual = [move(first, *item) for item in moves[:cut]]
     restore(resumed, stored(first))

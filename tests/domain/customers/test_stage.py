@@ -410,7 +410,7 @@ def test_who_is_gone_at_the_end_of_a_batch_is_not_scored(why: str) -> None:
 
 
 def test_a_fact_that_fails_does_not_cost_others_their_score(caplog: pytest.LogCaptureFixture) -> None:
-    stage = LaneLogic("0", people(), lambda: T, None, keep=False)
+    stage = LaneLogic("0", people(), lambda: T, None, take_snapshots=False)
     facts = [
         fact(SearchMade, 0, at=T),
         fact(CustomerFact, at=T + 1, who="k2"),
@@ -467,7 +467,7 @@ FACTS = st.lists(st.tuples(st.floats(0, 400 * DAY), WHO, KINDS), max_size=30).ma
 @given(FACTS, st.randoms(use_true_random=False))
 def test_facts_in_any_order_within_a_tick_give_the_same(facts: list[Any], random: Any) -> None:
     def run(some: list[Any]) -> Seen:
-        adapter = LaneLogic("0", people(), lambda: T, None, keep=False)
+        adapter = LaneLogic("0", people(), lambda: T, None, take_snapshots=False)
         return Seen().take(adapter.on_batch([some, Tick("up", T + 900 * DAY, 1, 1)])[0])
 
     shuffled = facts.copy()

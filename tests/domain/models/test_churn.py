@@ -19,8 +19,7 @@ from operators.domain.models.churn import (
     ChurnWeights,
     slot_of,
 )
-from operators.domain.models.example import Example
-from operators.domain.models.model import PART_FEATURES, RefusedExampleError, WeightsNotFiniteError
+from operators.domain.models.model import PART_FEATURES, Example, RefusedExampleError, WeightsNotFiniteError
 from operators.domain.models.training import ModelTraining
 
 PARAMS = ChurnParams(attributes={"age": "number", "plan": "category", "city": "category"})

@@ -10,9 +10,7 @@ from prometheus_client import CollectorRegistry
 from flows.process import replay_process
 from flows.settings.closed_sets import closed_sets
 from flows.settings.model import Settings
-from operators.domain.models.example import Example
-from operators.domain.models.holder import Models
-from operators.domain.models.model import ModelKind, ModelLearner, ModelWeights
+from operators.domain.models.model import Example, ModelKind, ModelLearner, Models, ModelWeights
 from operators.domain.models.registry import MODELS, training_of, weights_of
 from operators.domain.models.tasks import NumberTask
 from operators.domain.models.training import ModelTraining

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.domain.models.example import Example
-from operators.domain.models.model import RefusedExampleError
+from operators.domain.models.model import Example, RefusedExampleError
 from operators.domain.models.satisfaction import (
     KIND,
     MODEL,

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from operators.domain.models.example import Example
 from operators.domain.models.model import (
+    Example,
     ModelKind,
     ModelLearner,
     ModelWeights,

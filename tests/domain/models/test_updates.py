@@ -10,8 +10,7 @@ import pytest
 from flows.settings.model import Settings
 from operators.domain.models import churn, satisfaction, sentiment
 from operators.domain.models.churn import ChurnInputs
-from operators.domain.models.example import Example
-from operators.domain.models.model import PART_FEATURES
+from operators.domain.models.model import PART_FEATURES, Example
 from operators.domain.models.registry import MODELS, training_of, weights_of
 from operators.domain.models.updates import (
     CHANGES_PER_WHOLE,

@@ -18,9 +18,9 @@ from operators.domain.queues.forecast import (
     SECONDS_MAX,
     Arima,
     Forecaster,
+    ForecastModels,
     Horizon,
     Interval,
-    Models,
     valid_seconds,
 )
 
@@ -47,7 +47,7 @@ def known(forecaster: Forecaster) -> list[Interval]:
 
 def again(forecaster: Forecaster) -> Forecaster:
     resumed = fresh()
-    resumed.resume(msgspec.msgpack.decode(msgspec.msgpack.encode(forecaster.state())))
+    resumed.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(forecaster.state())))
     return resumed
 
 
@@ -182,7 +182,7 @@ def test_a_changed_horizon_starts_afresh_and_the_others_go_on() -> None:
     forecaster = fresh()
     feed(forecaster, [(1, 100.0)] * 200)
     changed = Forecaster(BIN, (300.0, 1_800.0), alpha=0.3, share=0.8)
-    changed.resume(forecaster.state())
+    changed.restore(forecaster.state())
     assert known(changed)[0] == known(forecaster)[0]
     assert known(changed)[1].mean == pytest.approx(100.0, rel=0.05)
 
@@ -191,21 +191,21 @@ def test_bins_of_another_width_start_afresh() -> None:
     forecaster = fresh()
     feed(forecaster, [(1, 100.0)] * 200)
     changed = Forecaster(300.0, HORIZONS, alpha=0.3, share=0.8)
-    changed.resume(forecaster.state())
+    changed.restore(forecaster.state())
     assert changed.forecast() is None
 
 
 # ---- each candidate by itself
 
 
-def learned(values: Sequence[float], *, width: float = BIN, alpha: float = 0.3) -> Models:
-    models = Models(width, alpha)
+def learned(values: Sequence[float], *, width: float = BIN, alpha: float = 0.3) -> ForecastModels:
+    models = ForecastModels(width, alpha)
     for number, y in enumerate(values):
         models.learn_one(number, y)
     return models
 
 
-def expected(models: Models, model: str, number: int) -> float:
+def expected(models: ForecastModels, model: str, number: int) -> float:
     return models.forecast(number)[MODELS.index(model)]
 
 
@@ -243,7 +243,7 @@ def test_the_daily_model_expects_each_hour_as_it_was_on_the_days_before() -> Non
 
 
 def test_the_daily_model_takes_its_slot_from_the_time_of_day() -> None:
-    models = Models(DAY_SECONDS / 96, 0.3)
+    models = ForecastModels(DAY_SECONDS / 96, 0.3)
     models.learn_one(0, 5.0)
     models.learn_one(10, 8.0)
     base = expected(models, "daily", 1)

@@ -167,10 +167,10 @@ def test_a_queue_that_is_not_named_any_more_has_no_series() -> None:
 
 
 def test_nor_do_facts_bring_it_back_that_were_held_back_in_a_snapshot() -> None:
-    before = LaneLogic("0", queues(), lambda: START, None, keep=True)
+    before = LaneLogic("0", queues(), lambda: START, None, take_snapshots=True)
     before.on_batch([[WaitBegan(START, "s e1", "billing", "c1"), WaitBegan(START, "s e2", "orders", "c2")]])
     stage = queues(LESS)
-    after = LaneLogic("0", stage, lambda: START, before.snapshot(), keep=True)
+    after = LaneLogic("0", stage, lambda: START, before.snapshot(), take_snapshots=True)
     after.on_batch([Tick("up", START + 60, 1, 1)])
     assert list(stage._queues) == ["orders"]
 

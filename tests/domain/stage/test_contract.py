@@ -21,8 +21,7 @@ from operators.domain.conversations.reading import Reading
 from operators.domain.customers import stage as people
 from operators.domain.models import churn, satisfaction, sentiment
 from operators.domain.models.churn import INPUTS, ChurnInputs
-from operators.domain.models.example import Example
-from operators.domain.models.holder import Models
+from operators.domain.models.model import Example, Models
 from operators.domain.models.registry import training_of
 from operators.domain.models.vectors import SPACE
 from operators.domain.queues import stage as queues
@@ -77,7 +76,7 @@ class Subject:
 
 
 def lane(build: Callable[[], Stage]) -> Callable[[bytes | None], LaneLogic]:
-    return lambda resume: LaneLogic("0", build(), lambda: NOW, resume, keep=True)
+    return lambda resume: LaneLogic("0", build(), lambda: NOW, resume, take_snapshots=True)
 
 
 def learner(name: str) -> Callable[[bytes | None], LearnLogic]:
@@ -346,7 +345,7 @@ def test_without_a_recovery_store_nothing_is_frozen(name: str) -> None:
     logic = subject.make(None)
     assert isinstance(logic, LaneLogic)
     assert isinstance(logic._stage, talk.Conversations | people.Customers)
-    logic._snapshots = Snapshots(name, "0", keep=False)
+    logic._snapshots = Snapshots(name, "0", take_snapshots=False)
     for value in subject.values:
         logic.on_batch([value])
         assert logic.snapshot() == b""
@@ -604,7 +603,7 @@ def test_work_that_fails_on_one_record_costs_no_other_record_and_no_item(
     assert [key for key in counts[0] if "dead_letters" in key[0]] == [
         key for key in counts[1] if "dead_letters" in key[0]
     ]
-    assert {record.event for record in caplog.records} == {"stage_work_failed"}  # type: ignore[attr-defined]
+    assert {record.event for record in caplog.records} == {"stage_work_failed"}  # type: ignore[attr-defined]  # given as extra
     records = [stored_state_of(logic._stage).get("records", {}) for logic in (whole, broken)]
     for held in records:
         held.pop(victim, None)
@@ -626,7 +625,7 @@ def test_a_failure_after_the_last_item_makes_no_dead_letter(name: str, caplog: p
         settle(facts)
         raise ZeroDivisionError
 
-    broken._stage.arrive, broken._stage.settle = arrives, settles  # type: ignore[method-assign]
+    broken._stage.arrive, broken._stage.settle = arrives, settles  # type: ignore[method-assign]  # a stage that fails
     expected, actual = settled(outputs(whole, subject.values)), settled(outputs(broken, subject.values))
     failures = actual[0] - expected[0]
     assert failures.keys() == {("csq_stage_failures_total", (name,))}

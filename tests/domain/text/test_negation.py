@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from nltk.sentiment.util import mark_negation
 
-from operators.domain.text.hashing import fold
+from operators.domain.text.arrays import fold
 from operators.domain.text.vectorize import VectorizeParams, Vectorizer
 
 SENTENCES = [

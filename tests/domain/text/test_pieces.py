@@ -3,8 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.domain.text.pieces import Pieces
-from operators.domain.text.words import Memo, take_apart
+from operators.domain.text.words import Memo, Pieces, take_apart
 
 LONG = "abcdefghijklmnop"  # sixteen bytes: the longest that the table holds
 ALIKE = [
