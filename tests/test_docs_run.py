@@ -27,7 +27,7 @@ PAGES = [
     *(ROOT / page for page in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
-SECONDS = 120
+SECONDS = 240
 """Bound on one command."""
 TOLERANCE = 0.2
 
