@@ -27,7 +27,7 @@ from flows.settings.model import Outputs
 from operators.connectors.embedded import EmbeddedBroker
 from operators.simulator import SimulatorParams, simulate
 from tests.servers.prometheus import Prometheus, free_port, promtool
-from tests.streams import CSQ, ENVIRON, ROOT, SERVICE
+from tests.streams import CSQ, ENVIRON, NAMES, ROOT, SERVICE
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prometheus_programs")]
 
@@ -82,7 +82,7 @@ class Site:
         for key, value in self.values:
             producer.produce("csq.events", value, key)
         assert producer.flush(10) == 0
-        environ = ENVIRON | {
+        environ = ENVIRON | NAMES | {
             "CSQ_KAFKA__BROKERS": f"[{self.broker.bootstrap_servers}]",
             "CSQ_HTTP__PORT": str(self.port),
         }
