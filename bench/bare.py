@@ -22,9 +22,10 @@ from operators.domain.conversations.reading import Turn
 from operators.domain.models.example import Example
 from operators.domain.models.holder import Models
 from operators.domain.models.registry import MODELS, training_of
+from operators.domain.stage.admission import Admission
 from operators.domain.stage.facts import Fact
 from operators.domain.stage.intake import Arrived, Intake
-from operators.domain.stage.stage import Measurement, Stage, take_due
+from operators.domain.stage.stage import Stage, take_due
 from operators.domain.time.route import Chunk
 from operators.domain.time.watermark import Tick
 from operators.domain.wire.outgoing import Outgoing
@@ -36,6 +37,7 @@ from operators.vectorize import vectorize
 STAGES = (
     "route",
     "intake",
+    "labels",
     "vectorize",
     "sentiment",
     "conversations",
@@ -89,9 +91,12 @@ class Bare:
         self._read = _function_of(lambda up: vectorize("vectorize", up, settings.vectorize))
         self._score = _function_of(lambda up: sentiment("sentiment", up, models))
         self._learners = {name: self._learner(name, models) for name in MODELS}
-        self._conversations = Ordered(conversations_of(here)())
-        self._queues = Ordered(queues_of(here)())
-        self._customers = Ordered(customers_of(here)())
+        self._ordered = {
+            "labels": Ordered(Admission(here.labels)),
+            "conversations": Ordered(conversations_of(here)()),
+            "queues": Ordered(queues_of(here)()),
+            "customers": Ordered(customers_of(here)()),
+        }
         self._clear()
 
     def _learner(self, name: str, models: Models) -> LearnLogic:
@@ -107,16 +112,16 @@ class Bare:
         return logic
 
     def _clear(self) -> None:
-        self._measured: list[Measurement] = []
-        self._outgoing: list[Outgoing] = []
+        self._gathered: defaultdict[str, list[Any]] = defaultdict(list)
+        """Ports of lists to what was handed out there."""
         self._examples: defaultdict[str, list[Example]] = defaultdict(list)
 
     def run(self, batches: Iterable[list[Chunk]]) -> None:
         """All batches, then what was held back to be told less often."""
         for chunks in batches:
             self.take(chunks)
-        for held in (self._conversations, self._queues, self._customers):
-            held.stage.finish()
+        for ordered in self._ordered.values():
+            ordered.stage.finish()
         self.queues(None)
         self.observe()
 
@@ -126,7 +131,7 @@ class Bare:
             if isinstance(item, Tick):
                 time = item.time
                 self._intake.advance(time)
-                self.conversations([], time)
+                self.conversations(self.labels(time), time)
                 self.queues(time)
                 self.customers(time)
             else:
@@ -138,7 +143,7 @@ class Bare:
 
     def lane_stages(self) -> list[Stage]:
         """Those that keep records."""
-        return [self._intake, self._conversations.stage, self._queues.stage, self._customers.stage]
+        return [self._intake, *(ordered.stage for ordered in self._ordered.values())]
 
     def timed(self, seconds: dict[str, float]) -> None:
         """From now on add to `seconds` what each stage takes."""
@@ -156,6 +161,10 @@ class Bare:
         self._intake.arrive(records, self._clock(), [])
         return self._sort(self._intake.drain())
 
+    def labels(self, until: float) -> list[Turn]:
+        """Admit names of queues, channels and segments; return the admissions as items of conversations."""
+        return self._step("labels", (), until)
+
     def vectorize(self, events: list[Arrived]) -> Batch:
         """Clean and hash the texts."""
         return self._read([(LANE, events)])
@@ -167,21 +176,22 @@ class Bare:
 
     def conversations(self, turns: list[Any], until: float | None) -> None:
         """Pair replies, watch waits; time is told by `until`."""
-        self._step(self._conversations, turns, until)
+        self._step("conversations", turns, until)
 
     def queues(self, until: float | None) -> None:
         """What is open and forecast per queue."""
-        self._step(self._queues, (), until)
+        self._step("queues", (), until)
 
     def customers(self, until: float) -> None:
         """What customers felt, and whether they leave."""
-        self._step(self._customers, (), until)
+        self._step("customers", (), until)
 
-    def _step(self, ordered: Ordered, items: Iterable[Any], until: float | None) -> None:
+    def _step(self, name: str, items: Iterable[Any], until: float | None) -> list[Any]:
+        ordered = self._ordered[name]
         ordered.take(items, self._clock())
         if until is not None:
             ordered.advance(until)
-        self._sort(ordered.stage.drain())
+        return self._sort(ordered.stage.drain())
 
     def learn(self) -> None:
         """Judge what was published, then learn."""
@@ -192,13 +202,11 @@ class Bare:
 
     def observe(self) -> None:
         """Write the metrics."""
-        self._observer.record(self._measured)
-        self._measured = []
+        self._observer.record(self._gathered.pop("measured", []))
 
     def publish(self) -> None:
         """Hand the records to the sink."""
-        self._publish(self._outgoing)
-        self._outgoing = []
+        self._publish(self._gathered.pop("published", []))
 
     def _sort(self, ports: Iterable[tuple[str, Any]]) -> list[Any]:
         """Put what a stage hands out where it belongs; gives its events."""
@@ -207,18 +215,17 @@ class Bare:
             match port:
                 case "events":
                     events += value
-                case "measured":
-                    self._measured += value
-                case "published":
-                    self._outgoing += value
-                case "customers":
-                    self._customers.held += value[LANE]
-                case "queues":
-                    self._queues.held += value[LANE]
+                case "admitted":
+                    events += [(each.since, "", each, None) for each in value]
+                case "measured" | "published":
+                    self._gathered[port] += value
+                case "labels" | "customers" | "queues":
+                    for facts in value.values():  # of the one lane, or of the one key of labels
+                        self._ordered[port].held += facts
                 case "examples":
                     for model, examples in value.items():
                         self._examples[model] += examples
-                case "judged":  # for reports
+                case "judged" | "lease" | "seen":  # for reports; lanes of other processes; the log
                     pass
                 case _:
                     raise ValueError(f"a stage handed out to port {port!r}; bench/bare.py does not know where it leads")

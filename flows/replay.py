@@ -76,7 +76,7 @@ def _summary(
         **summary.as_dict(),
         "other": {
             "names": {label: dict(sorted(names.items())) for label, names in seen.items() if names},
-            "replies": shares(values["csq_reply_seconds_count"]),
+            "replies": shares(values.get("csq_reply_seconds_count", {})),
         },
         "seconds": round(seconds, 3),
         "events_per_second": round(total / seconds) if seconds > 0 else 0,

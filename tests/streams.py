@@ -40,6 +40,7 @@ NAMES = {
     "CSQ_LABELS__SEGMENTS": "[consumer, business]",
 }
 """Those of the simulated shop as closed sets: what a metric counts is then the same from the first event on."""
+NAMES_YAML = "labels:\n" + "".join(f"  {name.rpartition('__')[2].lower()}: {of}\n" for name, of in NAMES.items())
 SETTINGS = load(None, NAMES)
 ORIGIN = "stream"
 NOW = SimulatorParams().start + 30 * 86_400.0

@@ -250,11 +250,17 @@ def test_every_outgoing_type_has_one_example_with_the_fields_of_its_struct():
         msgspec.convert(example["data"], struct)
 
 
-def test_the_examples_of_what_comes_in_give_those_of_what_goes_out(tmp_path):
+def test_the_examples_of_what_comes_in_give_those_of_what_goes_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("CSQ_LABELS__QUEUES", "[orders]")
+    monkeypatch.setenv("CSQ_LABELS__CHANNELS", "[chat]")
     story = tmp_path / "story.jsonl"
     story.write_text("".join(json.dumps(event) + "\n" for event in sorted(incoming(), key=lambda event: event["time"])))
 
-    done = CliRunner().invoke(main, ["replay", str(story), "--out", str(tmp_path / "out"), "--json"])
+    settings = tmp_path / "my.yaml"
+    settings.write_text("labels: {queues: [orders], channels: [chat]}\n", encoding="utf-8")
+    done = CliRunner().invoke(
+        main, ["replay", str(story), "--out", str(tmp_path / "out"), "--json", "-c", str(settings)]
+    )
 
     assert done.exit_code == 0, done.output
     summary = json.loads(done.stdout)
@@ -333,8 +339,8 @@ def test_the_import_in_the_guide_gives_the_waits_that_it_says(tmp_path, monkeypa
     summary = json.loads(Path("out-tickets/summary.json").read_text(encoding="utf-8"))
     metrics = Path("out-tickets/metrics.prom").read_text(encoding="utf-8")
     assert (summary["reply_seconds"]["count"], summary["reply_seconds"]["p50"]) == (1, 360)
-    assert 'csq_reply_rounds_total{channel="email",outcome="missed",queue="orders"} 1.0' in metrics
-    assert 'csq_open_waits{queue="orders"} 1.0' in metrics
+    assert 'csq_reply_rounds_total{channel="other",outcome="missed",queue="other"} 1.0' in metrics
+    assert 'csq_open_waits{queue="other"} 1.0' in metrics
 
 
 def test_the_summary_in_the_guide_looks_like_what_replay_prints(tmp_path):

@@ -33,6 +33,7 @@ STOP_SECONDS = 8.0
 MOVES_RARELY = {
     "csq_late_events_total": "the simulated shop keeps within the bound of disorder",
     "csq_last_resolution_seconds": "measured when a conversation is forgotten, after two weeks",
+    "csq_early_facts_total": "no lane of the shop holds so many facts",
     "csq_stage_failures_total": "a defect",
     "csq_refused_measurements_total": "a defect",
     "csq_refused_features_total": "no feature of the shop is not finite",

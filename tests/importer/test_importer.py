@@ -922,7 +922,7 @@ def test_a_mistake_in_a_mapping_has_its_line_and_all_of_them_are_named(tmp_path:
         load_mapping(tmp_path / "m.yaml")
 
     assert [text.removeprefix(f"{tmp_path}/m.yaml, ").partition(": ")[0] for text in str(caught.value).split("\n")] == [
-        f"line {next(n for n, text in enumerate(lines, 1) if 'colum' in text)}",
+        f"line {next(n for n, text in enumerate(lines, 1) if 'colum:' in text)}",
         f"line {next(n for n, text in enumerate(lines, 1) if 'sort' in text)}",
     ]
 

@@ -1,16 +1,16 @@
-"""Mutation testing of `operators/domain`: small changes to its code, each of which some test should notice.
+"""Mutation testing of `operators/domain`: small changes to the code, each of which a test should detect.
 
-``python -m tests.mutants --seed 1 --count 300`` draws that many mutants of all that `tests.mutants.sites` finds, applies
-one at a time in a copy of the checkout, and runs the tests that execute the changed line. A mutant is killed when one of
-them fails; one whose tests run far longer than without it counts as killed as well and is listed apart. The last lines
-are the survivors with what was changed, and ``mutants N, killed K, survived S, timed out T: score x %``.
+``python -m tests.mutants --seed 1 --count 300`` draws a sample of the mutants that `tests.mutants.sites` finds, applies
+one at a time in a copy of the checkout, and runs the tests that execute the changed statement. A mutant is killed when a
+test fails. One whose tests run much longer than without it counts as killed too and is listed separately. The output
+ends with the survivors, the changed lines, and ``mutants N, killed K, survived S, timed out T: score x %``.
 
-The tests are those of the domain, its doctests and the golden stream, without the slow ones: what only a test of a whole
-process would notice should be noticed here as well.
+The tests are those of the domain, its doctests and the golden stream, without the slow ones. A defect of the domain that
+only a test of a whole process detects counts as not detected.
 
-Why not mutmut or cosmic-ray: mutmut 3 changes the bodies of functions only, neither defaults of structs nor constants of
-modules, which hold half of what matters here; cosmic-ray starts the test command anew for each mutant, where River alone
-takes two seconds to load, and does not know which tests execute a line.
+Why not mutmut or cosmic-ray: mutmut 3 changes the bodies of functions only, not the defaults of structs and the
+constants of modules, which make up much of the domain. cosmic-ray starts the test command again for each mutant, where
+River alone takes two seconds to load, and does not select the tests that execute a line.
 """
 
 import argparse
@@ -31,12 +31,12 @@ from tests.mutants.suite import FIXTURES, ROOT, Trace
 
 FOLDER = "operators/domain"
 GOLDEN = "tests/flows/test_golden.py"
-"""Runs the whole flow, for every mutant, last: coverage does not see the threads of the engine."""
+"""Runs the whole flow. Every mutant meets it, last: coverage does not trace the threads of the engine."""
 TESTS = ("tests/domain", GOLDEN, FOLDER)
 SPARE_SECONDS = 15.0
 """CPU seconds for pytest and imports, generously."""
 SLOWER = 4.0
-"""A mutant's tests have this many times the CPU seconds that they took while traced."""
+"""A mutant's tests may use this many times the CPU seconds of the traced run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A mutant and what should notice it."""
+    """A mutant and the tests that should detect it."""
 
     mutant: Mutant
     near: list[str]
@@ -61,7 +61,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """What is changed, and what should notice."""
+    """The folder of code to change, and the tests that should detect the changes."""
 
     root: Path
     folder: str
@@ -93,8 +93,8 @@ class Coverage:
     def trial(self, mutant: Mutant) -> Trial:
         """The tests that execute the statement, files that take little time first; then the golden stream.
 
-        What is executed on import (constants, defaults, structs) was executed before any test: there it is the tests
-        that execute anything of the module, or of those that import it.
+        Constants, defaults and structs are executed on import, before any test. For them these are the tests that
+        execute a line of the module or of a module that imports it.
         """
         if mutant.at_import:
             modules = {mutant.path, *self._importers[mutant.path]}
@@ -194,7 +194,7 @@ def sample(mutants: list[Mutant], seed: int, count: int) -> list[Mutant]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run as the command line says; exit code 0 whatever survives."""
+    """Run with the arguments of the command line; the exit code is 0 however many mutants survive."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description="Mutation testing.")
     add = parser.add_argument
     add("--seed", type=int, default=1, help="seed of the sample (default 1)")

@@ -3,11 +3,11 @@
 Changed are comparisons, arithmetic, signs, `and`/`or`/`not`, conditions, numbers and booleans (default values too), calls
 of `min`/`max`, `any`/`all` and `floor`/`ceil`, `break`/`continue`; statements that only have an effect are removed.
 
-Left alone is what no test of behaviour can tell apart: docstrings, annotations, decorators, class options, logging, the
+Changes that no test of behaviour can detect are left out: docstrings, annotations, decorators, class options, logging, the
 text of errors, `assert`, `if TYPE_CHECKING`, the `strict` of `zip`, descriptions in `Meta`. So are the defaults of
-settings (fields with a description): `make check` compares them with docs/settings.md; and tables of data, such as the
-words of the lexicons with their valences. Strings are left alone as well: here they are names, and nearly every test
-fails on a wrong name, which would only flatter the score.
+settings (fields with a description), which `make check` compares with docs/settings.md, and tables of data, such as the
+words of the lexicons with their valences. Strings are left out too: here they are names, nearly every test fails on a
+wrong name, and the score would only look better.
 """
 
 import ast
@@ -56,7 +56,7 @@ class Mutant:
     end: int
     new: bytes
     lines: range
-    """Lines of the statement changed: a test that executes none of them cannot tell."""
+    """Lines of the changed statement: only tests that execute one of them can detect the change."""
     at_import: bool
     """Whether the statement is executed when the module is imported, before any test."""
 

@@ -1,4 +1,4 @@
-"""Tests run in a copy of the checkout, in a process forked for it: which lines each test executes, and whether all pass.
+"""Runs tests in a copy of the checkout, each time in a forked process, and traces which lines each test executes.
 
 A fork starts with River, NumPy, Hypothesis and so on loaded, which takes longer than most of the tests. The code under
 test is imported anew in each fork, from the copy; the copy's compiled modules are kept, that of the mutated module is not.
@@ -46,7 +46,7 @@ class Trace(msgspec.Struct, frozen=True):
     seconds: dict[str, float] = {}
     """CPU seconds by test."""
     failed: list[str] = []
-    """Tests that fail without a mutant, among them those that measure time and dislike being traced."""
+    """Tests that fail without a mutant, such as those that measure time, which tracing slows down."""
 
 
 def copy_checkout(source: Path, target: Path) -> None:
@@ -90,7 +90,7 @@ def run(copy: Path, tests: list[str], seconds: float) -> int | None:
 
 
 def forget_compiled(path: Path) -> None:
-    """Remove what Python compiled of a module: it may not see that a source of the same length and second changed."""
+    """Remove the compiled module: Python does not detect a change that keeps the length and the second of the source."""
     Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)
 
 
@@ -170,7 +170,7 @@ class _Selection:
 
 
 class _Contexts:
-    """Tells coverage which test runs; what runs between tests is `FIXTURES`. Notes CPU seconds and failures."""
+    """Sets coverage's context to the running test, between tests to `FIXTURES`; records CPU seconds and failures."""
 
     def __init__(self, cover: coverage.Coverage) -> None:
         self._cover = cover

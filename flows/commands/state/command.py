@@ -16,6 +16,7 @@ from rich.table import Table
 from flows.commands.state.labels import drop_label, stored_labels
 from flows.commands.state.plain_json import from_json, to_json
 from operators.documents.durable import replacing
+from operators.domain.queues.stage import StoredQueue
 from operators.domain.stage.seal import StateDamagedError, seal, unseal
 from operators.engine.locks import in_use, users_of
 from operators.engine.recovery import StoreShape, check_readable, fresh_store
@@ -136,8 +137,8 @@ def _records(sealed: bytes, where: str) -> int:
         case {"records": dict(records)}:
             return len(records)
         case {"queues": dict(queues)}:
-            parts = ("conversations", "waits", "agents", "plans")
-            return len(queues) + sum(len(queue[part]) for queue in queues.values() for part in parts)
+            stored = msgspec.convert(queues, dict[str, StoredQueue]).values()
+            return sum(1 + len(q.conversations) + len(q.waits) + len(q.agents) + len(q.plans) for q in stored)
         case _:
             return 1
 

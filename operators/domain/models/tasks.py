@@ -49,8 +49,7 @@ class ClassesTask(Task):
         Raises:
             ValueError: the label is not one of the classes.
         """
-        true = self.classes.index(label)
-        predicted = self._predicted(published)
+        true, predicted = self.classes.index(label), self._predicted(published)
         return Judgement(log_loss_one(published[true]), predicted == true, published[predicted])
 
     def figures(self, verdicts: Sequence[Verdict]) -> Figures:
@@ -62,7 +61,7 @@ class ClassesTask(Task):
         return _class_figures(predicted, true) | {"log_loss": self._mean_loss(verdicts)}
 
     def _predicted(self, probabilities: Sequence[float]) -> int:
-        return max(range(len(self.classes)), key=probabilities.__getitem__)
+        return probabilities.index(max(probabilities))
 
     def _mean_loss(self, verdicts: Sequence[Verdict]) -> float:
         return _mean([self.judge_one(verdict.published, verdict.label).loss for verdict in verdicts])

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -117,12 +117,16 @@ def age_of(model: str, examples: int, changed_at: float) -> list[Measurement]:
     ]
 
 
-def is_finite(value: Any) -> bool:
-    """Whether no number in a value, or in the tuples and lists within it, is infinite or NaN.
+def is_finite(values: Sequence[Any]) -> bool:
+    """Whether no number among values, or in the tuples and lists within them, is infinite or NaN.
 
     >>> is_finite((1.0, None, "gold", (2.0,))), is_finite((1.0, [math.nan]))
     (True, False)
     """
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return not isinstance(value, (tuple, list)) or all(map(is_finite, value))
+    for value in values:
+        if isinstance(value, float):
+            if not math.isfinite(value):
+                return False
+        elif isinstance(value, (tuple, list)) and not is_finite(value):
+            return False
+    return True

@@ -99,6 +99,10 @@ class Seen:
     def _known(self) -> tuple[np.ndarray, np.ndarray]:
         """Ids (uint64) and times (float64) of all that is known, in the order in which they came."""
         ids, when = np.frombuffer(self._ids, np.uint64), np.frombuffer(self._when, np.float64)
+        ids, when = (
+            ids[self._front :],
+            when[self._front :],
+        )  # before the front lie expired entries, some added again since
         known = when >= self._from
         if self._late:
             known |= (when > _GONE) & np.isin(ids, np.fromiter(self._late, np.uint64, len(self._late)))

@@ -81,12 +81,12 @@ def streams(draw: st.DrawFn) -> list[Any]:
 
 
 def gauges(queues: Queues, shown: View | None = None) -> View:
-    """The view of somebody who has seen all that was measured."""
+    """Every gauge as last measured; NaN ends a series, and a series that never began is not there either."""
     view = {} if shown is None else dict(shown)
     for port, values in queues.drain():
         assert port == "measured"
         view.update({(metric, *labels): value for metric, labels, value in values})
-    return view
+    return {series: value for series, value in view.items() if not math.isnan(value)}
 
 
 def run(*facts: tuple[Any, ...], now: float, params: QueuesParams = PARAMS) -> View:

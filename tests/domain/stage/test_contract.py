@@ -606,7 +606,7 @@ def test_work_that_fails_on_one_record_costs_no_other_record_and_no_item(
     assert [key for key in counts[0] if "dead_letters" in key[0]] == [
         key for key in counts[1] if "dead_letters" in key[0]
     ]
-    assert {record.event for record in caplog.records} == {"stage_work_failed"}  # type: ignore[attr-defined]
+    assert {record.event for record in caplog.records} == {"stage_work_failed"}  # type: ignore[attr-defined]  # given as extra
     records = [stored_state_of(logic._stage).get("records", {}) for logic in (whole, broken)]
     for held in records:
         held.pop(victim, None)
@@ -628,7 +628,7 @@ def test_a_failure_after_the_last_item_makes_no_dead_letter(name: str, caplog: p
         settle(facts)
         raise ZeroDivisionError
 
-    broken._stage.arrive, broken._stage.settle = arrives, settles  # type: ignore[method-assign]
+    broken._stage.arrive, broken._stage.settle = arrives, settles  # type: ignore[method-assign]  # a stage that fails
     expected, actual = settled(outputs(whole, subject.values)), settled(outputs(broken, subject.values))
     failures = actual[0] - expected[0]
     assert failures.keys() == {("csq_stage_failures_total", (name,))}

@@ -121,3 +121,11 @@ def test_a_state_holds_what_is_known_and_nothing_else() -> None:
         seen.add(f"e{n}", float(n))
     seen.advance(1_010.0)
     assert len(seen.state()["ids"]) == 8 * 990
+
+
+def test_an_id_that_expired_and_comes_again_late_is_stored_once() -> None:
+    seen = Seen(DedupeParams(window_seconds=100.0))
+    assert seen.add("shop/1 e0", 0.0)
+    seen.advance(200.0)
+    assert seen.add("shop/1 e0", 0.0)
+    assert len(seen.state()["ids"]) == 8

@@ -208,7 +208,7 @@ def test_to_a_real_broker_by_the_partitioner_of_java(kafka: Kafka, tmp_path: Pat
 
     own = next(_names)
     kafka.create_topic(own, 4)
-    kafka.produce(own, [(delivery.key, delivery.raw) for delivery in deliveries])
+    kafka.produce(own, [(key_in(delivery.raw), delivery.raw) for delivery in deliveries])
     assert {(m.partition(), m.key(), m.value()) for m in kafka.read(topic)} == {
         (m.partition(), m.key(), m.value()) for m in kafka.read(own)
     }

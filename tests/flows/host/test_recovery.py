@@ -372,6 +372,7 @@ def test_the_names_of_the_steps_are_what_stores_know_them_by(filled: Path) -> No
         "csq.conversations.lane.stage",
         "csq.customers.lane.stage",
         "csq.intake.lane.stage",
+        "csq.labels.lane.stage",
         "csq.learn.model",
         "csq.queues.lane.stage",
     ]

@@ -93,7 +93,7 @@ def test_every_mistake_is_told_at_once(tmp_path):
     [
         ("a: [", "slo.yaml, line 1"),
         ("- 1\n", "slo.yaml, line 1: got a list, expected tables such as `slos:`"),
-        ("", "expected tables"),
+        ("", "slo.yaml, line 1: key `burns` is missing"),
     ],
     ids=["not-yaml", "a-list", "empty"],
 )

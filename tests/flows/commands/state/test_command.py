@@ -16,7 +16,7 @@ from flows.commands.main import main
 from operators.domain.stage.seal import unseal
 from operators.engine.store import partitions, read_manifest, resume_of, snaps_of
 from tests.kept import BATCH, run, settings_for
-from tests.streams import ROOT, SERVICE, told_apart
+from tests.streams import NAMES_YAML, ROOT, SERVICE, told_apart
 
 GOLDEN = ROOT / "tests" / "fixtures" / "golden.jsonl"
 CUT = 19 * BATCH
@@ -166,7 +166,7 @@ def test_history_makes_a_store_that_live_running_goes_on_from(tmp_path: Path) ->
     history, folder, settings = tmp_path / "history.jsonl", tmp_path / "warm", settings_for(tmp_path / "warm")
     history.write_bytes(b"\n".join(events()[:CUT]) + b"\n")
     config = tmp_path / "csq.yaml"
-    config.write_text("state: {lanes: 2, recovery_partitions: 1}\n", encoding="utf-8")
+    config.write_text(f"state: {{lanes: 2, recovery_partitions: 1}}\n{NAMES_YAML}", encoding="utf-8")
     told = csq("warm-start", history, "--recovery", folder, "-c", config, "--batch", BATCH).stdout
     assert told.startswith(f"made a recovery store in {folder}: ")
     assert "csq.history" not in {snap.step for snap in snaps_of(folder)}

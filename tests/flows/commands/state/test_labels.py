@@ -60,14 +60,16 @@ def test_the_command_lists_what_was_admitted_and_what_is_in_other(store: Path) -
     assert all(name in table for name in kept.admitted["queue"])
 
 
-def test_a_dropped_name_is_gone_and_may_be_admitted_again(store: Path) -> None:
+def test_a_dropped_name_is_gone_and_no_round_is_lost(store: Path) -> None:
     name = next(iter(stored_labels(store).admitted["queue"]))
     csq("state", "labels", store, "--drop", "queue", name)
-    assert name not in stored_labels(store).admitted["queue"]
+    assert name not in stored_labels(store).admitted.get("queue", {})
     refused = csq("state", "labels", store, "--drop", "queue", name, code=1)
     assert f"queue {name!r} is not admitted" in refused.output
-    run(EVENTS, settings(store))
-    assert name in stored_labels(store).admitted["queue"]
+    resumed, undisturbed = (
+        sum(run(EVENTS, settings(folder)).values["csq_reply_rounds_total"].values()) for folder in (store, None)
+    )
+    assert resumed == undisturbed
 
 
 def test_check_names_the_queues_in_other_and_a_promise_that_is_misspelt(store: Path) -> None:
