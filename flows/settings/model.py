@@ -15,11 +15,11 @@ from msgspec import Meta, Struct
 from operators.connectors.kafka.params import KafkaParams
 from operators.documents.secret import Secret
 from operators.domain.conversations.stage import ConversationsParams
-from operators.domain.customers.stage import CustomersParams
+from operators.domain.customers.params import CustomersParams
 from operators.domain.models.churn import ChurnParams
 from operators.domain.models.satisfaction import SatisfactionParams
 from operators.domain.models.sentiment import SentimentParams
-from operators.domain.queues.stage import QueuesParams
+from operators.domain.queues.record import QueuesParams
 from operators.domain.stage.intake import IntakeParams
 from operators.domain.stage.labels import LabelsParams
 from operators.domain.stage.promise import PromisesParams

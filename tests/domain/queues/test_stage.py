@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from operators.domain.queues.stage import Queues, QueuesParams
+from operators.domain.queues.record import QueuesParams
+from operators.domain.queues.stage import Queues
 from operators.domain.stage.facts import (
     AgentChanged,
     AgentsPlanned,

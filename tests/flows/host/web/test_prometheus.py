@@ -82,10 +82,14 @@ class Site:
         for key, value in self.values:
             producer.produce("csq.events", value, key)
         assert producer.flush(10) == 0
-        environ = ENVIRON | NAMES | {
-            "CSQ_KAFKA__BROKERS": f"[{self.broker.bootstrap_servers}]",
-            "CSQ_HTTP__PORT": str(self.port),
-        }
+        environ = (
+            ENVIRON
+            | NAMES
+            | {
+                "CSQ_KAFKA__BROKERS": f"[{self.broker.bootstrap_servers}]",
+                "CSQ_HTTP__PORT": str(self.port),
+            }
+        )
         with (folder / "log").open("wb") as log:
             streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
             command = [*CSQ, "run", "--web.config.file", str(web)]
