@@ -4,11 +4,9 @@ import re
 import shlex
 from pathlib import Path
 
-import click
 import promql_parser
 import pytest
 
-from flows.commands.main import subcommand
 from flows.commands.rules.burn_alerts import FOR_PART, name_of
 from flows.commands.rules.slo_records import derived
 from operators.domain.wire.decode import REASONS
@@ -16,7 +14,7 @@ from tests.drills.cases import DRILLS
 from tests.grafana.test_queries import kind_and_labels, selectors
 from tests.rules.objectives import DECLARATION
 from tests.rules.promtool import ROOT, rules
-from tests.test_docs import blocks, commands, known_setting, prose, slug, spans
+from tests.test_docs import blocks, command_of, commands, known_setting, prose, slug, spans
 
 PAGES = {page.stem: page for page in sorted((ROOT / "docs" / "runbooks").glob("*.md"))}
 ALERTS = {rule["alert"]: rule for rule in rules() if "alert" in rule}
@@ -65,23 +63,22 @@ def test_every_query_is_valid_and_asks_for_series_and_labels_that_exist(page):
             assert {label for label, _ in seen.labels} <= known, query
 
 
-def resolved(words: list[str]) -> click.Command:
-    """The command that some words call; its options are checked by click itself where they are all there."""
-    command = subcommand(words[1])
-    return command.commands[words[2]] if isinstance(command, click.Group) else command
+@each_page
+def test_every_command_in_a_block_is_one_that_the_program_takes(page):
+    for line in "".join(blocks(read(page), "sh")).splitlines():
+        for words in commands(line):
+            assert words[0] == "csq", line
+            command, rest = command_of(words)
+            assert command.make_context(words[1], rest).params, line  # raises for an option it does not have
 
 
 @each_page
-def test_every_command_exists_with_its_options(page):
-    told = [words for block in blocks(read(page), "sh") for line in block.splitlines() for words in commands(line)]
-    told += [shlex.split(span) for span in spans(read(page)) if re.match(r"csq [a-z]", span)]
-
-    for words in told:
-        if words[0] != "csq":
-            assert words[0] == "curl", words
-            continue
-        known = {option for param in resolved(words).params for option in param.opts}
-        assert {word for word in words if re.match(r"--?[a-z]", word)} <= known, words
+def test_every_command_in_the_text_exists_with_its_options(page):
+    for span in spans(read(page)):
+        if re.match(r"csq [a-z]", span):
+            words = shlex.split(span)
+            known = {option for param in command_of(words)[0].params for option in param.opts}
+            assert {word for word in words if re.match(r"--?[a-z]", word)} <= known, span
 
 
 @each_page
