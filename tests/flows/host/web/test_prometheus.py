@@ -147,7 +147,7 @@ def test_its_answers_are_those_of_a_replay(site: Site, prometheus: Prometheus, t
     file = tmp_path / "events.jsonl"
     file.write_bytes(b"".join(value.replace(b"\n", b" ") + b"\n" for _, value in site.values))
     (tmp_path / "out").mkdir()
-    replay(load(None, {}), [str(file)], tmp_path / "out", batch_size=256, now=time.time(), progress=lambda _: None)
+    replay(load(None, NAMES), [str(file)], tmp_path / "out", batch_size=256, now=time.time(), progress=lambda _: None)
     expected = exposed((tmp_path / "out" / "metrics.prom").read_text(encoding="utf-8"))
     assert sum(value for (name, _), value in expected.items() if name == "csq_events_total") > 2_000
 
