@@ -15,6 +15,8 @@ from flows.process import observer_of, replay_process, settle_memory
 from flows.quality import Process, quality
 from flows.settings.model import Settings
 from operators.connectors.files.jsonl import JsonlSink, JsonlSource
+from operators.domain.stage.admission import CONVERSATIONS
+from operators.domain.stage.labels import Labels
 from operators.domain.wire.outgoing import STREAMS
 from operators.metrics.observe import Observer, ObserveSink, exposition, read
 from operators.metrics.other_names import shares
@@ -59,11 +61,22 @@ def replay(
     cluster_main(flow(process, source, folder, observer, summary), [], 0, epoch_interval=EPOCH)
     seconds = time.perf_counter() - started
     (folder / "metrics.prom").write_bytes(exposition(registry))
-    return _summary(registry, summary, process.labels.seen, seconds)
+    return _summary(registry, summary, other_names(process.labels), seconds)
+
+
+def other_names(labels: Labels) -> dict[str, dict[str, int]]:
+    """Return label -> name measured as `other` -> events with it.
+
+    Names that were admitted on the way count with the fewest that it takes.
+    """
+    found = {label: dict(names) for label, names in labels.seen.items()}
+    for label in ("queue", "channel"):
+        found[label] = dict.fromkeys(labels.of[label].admitted(), CONVERSATIONS) | found.get(label, {})
+    return {label: dict(sorted(names.items())) for label, names in found.items() if names}
 
 
 def _summary(
-    registry: CollectorRegistry, summary: Summary, seen: dict[str, dict[str, int]], seconds: float
+    registry: CollectorRegistry, summary: Summary, names: dict[str, dict[str, int]], seconds: float
 ) -> dict[str, Any]:
     values = read(registry)
     events = {name: int(n) for (name,), n in values["csq_events_total"].items() if n}
@@ -74,10 +87,7 @@ def _summary(
         "dead_letters": dead,
         "duplicates": int(values["csq_duplicates_total"][()]),
         **summary.as_dict(),
-        "other": {
-            "names": {label: dict(sorted(names.items())) for label, names in seen.items() if names},
-            "replies": shares(values.get("csq_reply_seconds_count", {})),
-        },
+        "other": {"names": names, "replies": shares(values.get("csq_reply_seconds_count", {}))},
         "seconds": round(seconds, 3),
         "events_per_second": round(total / seconds) if seconds > 0 else 0,
     }

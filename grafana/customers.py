@@ -331,7 +331,7 @@ def _examples() -> Panel:
     words = Words(
         "Examples learned per hour by model, weak ones included.",
         "Steady; ratings and people's labels come all day.",
-        "Zero: nobody labels, or labels no longer find their message, see unmatched labels.",
+        "Zero: no labels come, or they no longer find their message, see unmatched labels.",
     )
     query = Query(f"sum by (model) (rate(csq_model_examples_total{{{MODEL}}}[$__rate_interval])) * 3600", "{{model}}")
     return lines("Examples per hour", words, [query], Field(COUNT, low=0, every=RARE), Lines(stacked=True))

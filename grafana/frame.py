@@ -22,7 +22,7 @@ CHANNEL = f'{QUEUE}, channel=~"$channel"'
 
 
 _DEFAULT = model.VariableOption(selected=True, text="default", value="default")
-"""Grafana's own default data source, until somebody chooses another."""
+"""Grafana's own default data source, until another one is chosen."""
 
 
 class Choice(NamedTuple):

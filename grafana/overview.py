@@ -212,7 +212,7 @@ def _budgets() -> Panel:
 def _burns() -> Panel:
     words = Words(
         "How fast the budget burns: share of bad events of the last hour over what may be bad. 1 just lasts.",
-        "Below 1 (dashed); from the upper dashed line on somebody is woken.",
+        "Below 1 (dashed); from the upper dashed line on a page fires.",
         "See the objective's alert and runbook; replies and first responses lead to the queues.",
     )
     query = Query(_burn("1h"), "{{slo}} {{class}}")

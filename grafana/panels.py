@@ -1,6 +1,6 @@
 """Panels in the house style: the kinds that the dashboards use, each with its words, unit and thresholds.
 
-Every panel is told in three sentences (`Words`), takes its data source from the variable ``datasource`` and its
+Every panel is described in three sentences (`Words`), takes its data source from the variable ``datasource`` and its
 thresholds from the declared objectives where there is one.
 """
 

@@ -31,7 +31,7 @@ from grafana.panels import (
 
 HUMAN = f'{CHANNEL}, responder="human"'
 AHEAD = 900
-"""Seconds: the horizon that the forecast is held against, far enough to call somebody in."""
+"""Seconds: the horizon that the forecast is held against, far enough to call agents in."""
 FULL = 0.85
 """Load from which waits grow fast (Erlang C); the occupancy that service centres plan for."""
 RARE = "5m"
@@ -102,7 +102,7 @@ def _now() -> Panel:
     ]
     words = Words(
         "Each queue as it stands now; In time is over the time range shown. A click on a queue shows it alone.",
-        "No red figure, and somebody free wherever customers wait.",
+        "No red figure, and a free agent wherever customers wait.",
         "Begin with the queue whose longest wait is red: look who is on shift, and for unassigned conversations.",
     )
     links = [to_dashboard("Show this queue alone", goals.uid("queues"), "queue=${__value.text}")]
@@ -113,7 +113,7 @@ def _waiting() -> Panel:
     words = Words(
         "Customers who wait for a reply of ours, by queue.",
         "As many as usual at this hour; it follows arrivals and falls again.",
-        "A line that only climbs wants agents: compare arrivals and agents below, move somebody from a calm queue.",
+        "A line that only climbs wants agents: compare arrivals and agents below, move agents from a calm queue.",
     )
     query = Query(f"sum by (queue) (csq_open_waits{{{QUEUE}}})", "{{queue}}")
     return lines("Waiting by queue", words, [query], Field(COUNT, low=0, links=[_alone()]))
@@ -134,7 +134,7 @@ def _backlog() -> Panel:
     words = Words(
         "Conversations that are open, those of them that no agent has taken, and the customers who wait in them.",
         "Unassigned near zero, and open level over days.",
-        "Unassigned that grows: assignment fails, or nobody is on shift. Open that grows: nobody closes.",
+        "Unassigned that grows: assignment fails, or no agent is on shift. Open that grows: none is closed.",
     )
     queries = [
         Query(f"sum(csq_conversations_open{{{QUEUE}}})", "open"),
@@ -219,7 +219,7 @@ def _agents() -> Panel:
     words = Words(
         "Agents by state, and how many were planned for now after shrinkage (dashed; only where a plan is sent).",
         "Available and busy together near the plan.",
-        "Away or offline at a busy hour: ask the shift lead. No line at all: nobody sends csq.agent.state_changed.",
+        "Away or offline at a busy hour: ask the shift lead. No line at all: csq.agent.state_changed is not sent.",
     )
     queries = [
         Query(f"sum by (state) (csq_agents{{{QUEUE}}})", "{{state}}"),

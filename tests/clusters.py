@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from operators.metrics.catalogue import CATALOGUE
 from operators.metrics.observe import Values
 from tests.servers.kafka import NO_LEADER_YET
-from tests.streams import ENVIRON, ROOT, told_apart
+from tests.streams import ENVIRON, NAMES, ROOT, told_apart
 
 START_SECONDS = 90.0
 """Bound on getting ready; a machine at rest takes some five."""
@@ -58,7 +58,7 @@ class Cluster:
             self.process = subprocess.Popen(  # noqa: S603  our own command
                 command,
                 cwd=ROOT,
-                env=ENVIRON | ours | environ,
+                env=ENVIRON | NAMES | ours | environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

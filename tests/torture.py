@@ -54,7 +54,7 @@ from operators.engine.store import read_manifest
 from operators.metrics.catalogue import CATALOGUE
 from operators.simulator import SimulatorParams, simulate
 from tests.servers.kafka import Kafka
-from tests.streams import CSQ, ENVIRON, ROOT, SERVICE, event_time
+from tests.streams import CSQ, ENVIRON, NAMES, ROOT, SERVICE, event_time
 
 TOPIC = "csq.events"
 STREAMS = tuple(Outputs().by_stream().values())
@@ -231,7 +231,7 @@ class Process:
             self.process = subprocess.Popen(  # noqa: S603  our own command
                 [*CSQ, "run", *more],
                 cwd=ROOT,
-                env=ENVIRON | environ,
+                env=ENVIRON | NAMES | environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -1,4 +1,4 @@
-"""Settings: one YAML file and the environment become one frozen `Settings`, or every mistake is told at once.
+"""Settings: one YAML file and the environment become one frozen `Settings`, or an error that lists every mistake.
 
 Each stage declares its own `Params` beside its maths; here they are gathered, one line each. Defaults, ranges and the
 reasons for them stand only there: ``config/default.yaml`` and ``docs/settings.md`` are written from them::
@@ -15,11 +15,11 @@ from msgspec import Meta, Struct
 from operators.connectors.kafka.params import KafkaParams
 from operators.documents.secret import Secret
 from operators.domain.conversations.stage import ConversationsParams
-from operators.domain.customers.stage import CustomersParams
+from operators.domain.customers.params import CustomersParams
 from operators.domain.models.churn import ChurnParams
 from operators.domain.models.satisfaction import SatisfactionParams
 from operators.domain.models.sentiment import SentimentParams
-from operators.domain.queues.stage import QueuesParams
+from operators.domain.queues.record import QueuesParams
 from operators.domain.stage.intake import IntakeParams
 from operators.domain.stage.labels import LabelsParams
 from operators.domain.stage.promise import PromisesParams
@@ -55,7 +55,7 @@ class Http(Struct, frozen=True, forbid_unknown_fields=True):
         str,
         Meta(
             min_length=1,
-            description="Address to listen on. Beyond loopback set `web_config_file`: without it anybody may read.",
+            description="Address to listen on. Beyond loopback set `web_config_file`: without it the metrics are open.",
         ),
     ] = "127.0.0.1"
     port: Annotated[
@@ -70,7 +70,7 @@ class Http(Struct, frozen=True, forbid_unknown_fields=True):
         str | None,
         Meta(
             description="File with TLS, client certificates, passwords and headers, as Prometheus' exporters take it "
-            "(docs/operations.md); --web.config.file of csq run wins. null: plain and open to whoever reaches the port."
+            "(docs/operations.md); --web.config.file of csq run wins. null: plain HTTP, open to all who reach the port."
         ),
     ] = None
 

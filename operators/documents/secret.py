@@ -1,4 +1,4 @@
-"""A value that nobody sees by accident: printing, logging and dumping it shows `***`."""
+"""Secrets: values that are printed, logged and dumped as `***`."""
 
 import os
 from collections.abc import Mapping

@@ -147,7 +147,7 @@ def _holds_secret(kind: Any) -> bool:
 
 
 def expected(kind: Any) -> str:
-    """A type in the words of somebody who writes YAML.
+    """Return a type in words, for messages and for documentation.
 
     >>> from typing import Annotated, Literal
     >>> expected(Annotated[float, msgspec.Meta(ge=0, le=1)]), expected(list[str]), expected(Literal["met", "missed"])

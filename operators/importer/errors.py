@@ -7,7 +7,7 @@ _SHOWN = 60
 
 
 class ImporterError(Exception):
-    """An import cannot go on; the message is for whoever wrote the mapping or exported the file."""
+    """An import cannot go on; the message says what to correct in the mapping or the file."""
 
 
 class MappingError(ImporterError):

@@ -35,7 +35,7 @@ class _Dialect(TypedDict):
 
 
 def check_file(file: File) -> None:
-    """Refuse an encoding that is none.
+    """Refuse an encoding that Python does not know.
 
     Raises:
         MappingError: names it.

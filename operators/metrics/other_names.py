@@ -27,7 +27,7 @@ def shares(replies: Replies) -> dict[str, tuple[int, int]]:
 
 
 def lines(seen: Mapping[str, Mapping[str, int]], parts: Mapping[str, tuple[int, int]]) -> Iterator[str]:
-    """Return a line for each label of which names were seen that have no series of their own.
+    """Return a line for each label with names in `other`; none where no reply is counted there.
 
     Args:
         seen: label -> name -> events with it.
@@ -37,7 +37,7 @@ def lines(seen: Mapping[str, Mapping[str, int]], parts: Mapping[str, tuple[int, 
     ['queue `other`: 267 of 267 replies; seen: VIP, Returns EU; name them in labels.queues']
     """
     for label, names in seen.items():
-        if not names:
+        if not names or parts.get(label, (1, 1))[0] == 0:
             continue
         often = sorted(names, key=lambda name: (-names[name], name))
         shown = ", ".join(often[:MOST]) + (f" and {len(often) - MOST} more" if len(often) > MOST else "")

@@ -13,6 +13,7 @@ from operators.simulator import SimulatorParams
 from tests.drills.shop import Shop, reconnecting
 from tests.servers.kafka import Kafka
 from tests.servers.process import Csq
+from tests.streams import SETTINGS
 
 TOPIC = "csq.events"
 AGENT_LOAD = 0.65
@@ -38,6 +39,7 @@ def settings(brokers: str, by: float) -> dict[str, Any]:
     return {
         "kafka": {"brokers": [brokers], "topics": [TOPIC], "librdkafka": client},
         "order": {"out_of_order_seconds": usual.order.out_of_order_seconds / by},
+        "labels": {label: list(getattr(SETTINGS.labels, label)) for label in ("queues", "channels", "segments")},
         "promises": {
             "limit_seconds": usual.promises.limit_seconds / by,
             "grace_seconds": usual.promises.grace_seconds / by,

@@ -48,7 +48,7 @@ def files(declaration: Declaration) -> dict[str, str]:
 
 
 def write(declaration: Declaration, root: Path) -> list[str]:
-    """Write every file below `root`, take away rule files that nobody builds any more; what changed."""
+    """Write every file below `root`, remove rule files that are not built any more; return what changed."""
     changed = stale(declaration, root)
     for name in _left_over(root):
         (root / name).unlink()

@@ -30,7 +30,7 @@ class Derived(Struct, frozen=True):
     threshold: float
     """Share of bad events at that burn rate."""
     minimum: int
-    """Events in the long window below which nobody is told."""
+    """Events in the long window below which no alert fires."""
 
     @property
     def long(self) -> str:

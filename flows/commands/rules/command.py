@@ -12,6 +12,7 @@ from flows.commands.rules.burns import span
 from flows.commands.rules.declaration import Declaration
 from flows.commands.rules.init import starting_point
 from flows.commands.rules.load import load
+from flows.commands.rules.misfits import disagreements
 from flows.settings.config_folder import config_folder
 from operators.documents.load import DocumentError
 
@@ -92,7 +93,10 @@ def build(slo: Path, root: Path, config: Path | None) -> None:
 @config_option
 def check(slo: Path, root: Path, config: Path | None) -> None:
     """Fail when a generated file is not what the declaration says."""
-    wrong = stale(_declared(slo, config), root)
+    declaration = _declared(slo, config)
+    for note in disagreements(declaration, settings_of(config)):
+        click.echo(f"note: {note}", err=True)
+    wrong = stale(declaration, root)
     if wrong:
         names = ", ".join(wrong)
         raise click.ClickException(f"not what {slo} says: {names}; run `csq rules build` and commit what it writes")

@@ -40,7 +40,9 @@ class QueueClass(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ]
     why: Text
-    oldest_wait_seconds: Annotated[float, Meta(gt=0, description="Longest open wait that nobody need look at.")]
+    oldest_wait_seconds: Annotated[
+        float, Meta(gt=0, description="Seconds that a customer may wait before an alert fires.")
+    ]
     severity: Annotated[Severity, Meta(description="What an older wait is.")]
 
 
@@ -58,10 +60,10 @@ class Slo(Struct, frozen=True, forbid_unknown_fields=True):
     title: Text
     says: Annotated[str, Meta(min_length=1, description="What a bad event is, after a percentage: `of the ...`.")]
     why: Text
-    owner: Annotated[str, Meta(min_length=1, description="The team that is told.")]
+    owner: Annotated[str, Meta(min_length=1, description="The team that its alerts go to.")]
     window_days: Annotated[int, Meta(ge=1, le=90)]
-    minimum_events: Annotated[int, Meta(ge=1, description="Events in the shortest window below which nobody is told.")]
-    worst: Annotated[Severity, Meta(description="The most that its alerts are: `ticket` where nobody need get up.")]
+    minimum_events: Annotated[int, Meta(ge=1, description="Events in the shortest window below which no alert fires.")]
+    worst: Annotated[Severity, Meta(description="The highest severity of its alerts.")]
     dashboard: Board
     good: tuple[Selection, ...] = ()
     bad: tuple[Selection, ...] = ()

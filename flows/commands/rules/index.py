@@ -14,7 +14,7 @@ _INTRODUCTION = """# Alerts
 Generated from [`config/slo.yaml`](../config/slo.yaml) by `csq rules build`; do not edit. How it is made and
 changed is in [objectives](slo.md).
 
-A page wakes somebody, a ticket waits for the morning. Every alert has a runbook: click its name.
+A page needs an answer now, a ticket waits for the morning. Every alert has a runbook: click its name.
 """
 _TITLES = {
     "slo-alerts": "Objectives",
@@ -38,7 +38,7 @@ def index(parts: Mapping[str, Sequence[RuleGroup]], declaration: Declaration) ->
 def _objectives(declaration: Declaration) -> str:
     head = (
         "## Objectives\n\n"
-        "Share of good events over the window, and from which share of bad ones in how long somebody is told. In\n"
+        "Share of good events over the window, and the share of bad ones in how long from which an alert fires. In\n"
         "brackets: the burn rate, and the events that must lie in the window.\n\n"
         "| alert | promise | class | owner | page | ticket |\n| --- | --- | --- | --- | --- | --- |\n"
     )

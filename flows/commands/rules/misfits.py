@@ -9,6 +9,7 @@ from flows.settings.closed_sets import closed_sets
 from flows.settings.model import Settings
 from operators.documents.yaml import Place
 from operators.domain.stage.labels import OTHER
+from operators.domain.stage.promise import Promises, PromisesParams
 from operators.metrics.catalogue import CATALOGUE, OPEN, PROMISED, ClosedSets
 
 Misfit = tuple[Place, str]
@@ -32,6 +33,30 @@ def misfits(declaration: Declaration, settings: Settings) -> Iterator[Misfit]:
                 known = ", ".join(declaration.classes)
                 yield (*place, "objectives", queue_class), f"no such queue class; declared are {known}"
         yield from _burns(declaration, slo, place)
+
+
+def disagreements(declaration: Declaration, settings: Settings) -> Iterator[str]:
+    """Yield where objectives and the promises of the settings differ, which may be meant and may be a mistake.
+
+    Args:
+        declaration: objectives as `load` returns them, so that `within_seconds: promise` agrees already.
+        settings: those with promises of their own; the built-in ones fit the objectives that csq comes with.
+    """
+    promises = settings.promises
+    if promises == PromisesParams():
+        return
+    limits = Promises(promises).limits()
+    for name, slo in declaration.slos.items():
+        for selection in (*slo.good, *slo.bad, *slo.total):
+            within = selection.within_seconds
+            if type(selection) is Selection and selection.metric in PROMISED and within and within not in limits:
+                promised = ", ".join(f"{limit:g}" for limit in limits)
+                yield f"slos.{name}: within_seconds is {within:g}, promised are {promised}; `{PROMISE}` follows them"
+    folded = {queue.casefold(): queue for each in declaration.classes.values() for queue in each.queues}
+    for queue in promises.queues:
+        twin = folded.get(queue.casefold(), queue)
+        if twin != queue:
+            yield f"classes: a class names {twin!r}, the settings promise for {queue!r}; events have one of them"
 
 
 def _classes(declaration: Declaration, sets: ClosedSets) -> Iterator[Misfit]:

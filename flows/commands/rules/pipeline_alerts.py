@@ -30,7 +30,7 @@ def _life(declaration: Declaration, limits: Thresholds) -> Iterator[AlertRule]:
         expr=f'label_replace(vector(1), "job", "{declaration.job}", "", "")',
         severity=WATCHED,
         team="platform",
-        summary="Always fires: Prometheus and Alertmanager reach whoever receives this",
+        summary="Always fires: Prometheus and Alertmanager reach their receivers",
         description="This alert says that alerts arrive. Route it to a service that calls when it stops coming.",
         board="pipeline",
         hours=1,
@@ -57,7 +57,7 @@ def _life(declaration: Declaration, limits: Thresholds) -> Iterator[AlertRule]:
         for_seconds=limits.down_for_seconds,
         severity="page",
         team="platform",
-        summary="csq is down: nobody measures how customers are served",
+        summary="csq is down: customer service is not measured",
         description=(
             f"Job {{{{ $labels.job }}}}: {{{{ $value }}}} of its processes have not answered a scrape for "
             f"{words(limits.down_for_seconds)}, or Prometheus knows none. Every figure of csq stands still or is gone; "
@@ -144,7 +144,7 @@ def _reading(limits: Thresholds) -> Iterator[AlertRule]:
         for_seconds=600,
         severity="ticket",
         team="platform",
-        summary="Topic {{ $labels.source }} has partitions that nobody reads",
+        summary="Topic {{ $labels.source }} has partitions that are not read",
         description=(
             "{{ $value }} partitions of {{ $labels.source }} were added since csq started. Their conversations are in "
             "no figure. A restart takes them up from their beginning."
@@ -188,7 +188,7 @@ def _input(declaration: Declaration, limits: Thresholds) -> Iterator[AlertRule]:
         summary="A producer sends the same events again",
         description=(
             "{{ $value | humanizePercentage }} of what came in during 10 minutes was known already. Figures are right, "
-            "repeats are dropped; but somebody retries too much, or sends a day anew."
+            "repeats are dropped; but a producer retries too much, or sends a day again."
         ),
         board="pipeline",
         hours=6,

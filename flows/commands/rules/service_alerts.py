@@ -1,4 +1,4 @@
-"""Service alerts: customers wait, nobody is there to answer, or more of them are about to leave."""
+"""Service alerts: customers wait, no agent is there to answer, or more customers are at risk."""
 
 from collections.abc import Iterator
 
@@ -29,7 +29,7 @@ def _waits(declaration: Declaration) -> Iterator[AlertRule]:
             summary="A customer in queue {{ $labels.queue }} has been forgotten",
             description=(
                 "Queue {{ $labels.queue }}: the customer who waits longest has waited {{ $value | humanizeDuration }} "
-                f"for an answer; in class {name} nobody is to wait longer than {words(limit)}."
+                f"for an answer; in class {name} the limit is {words(limit)}."
             ),
             board="queues",
             hours=6,

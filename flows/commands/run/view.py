@@ -397,8 +397,7 @@ def render(
 
 def _other_names(now: Values, seen: Seen) -> Iterable[str]:
     """A line for the queues that are measured as `other`, as long as that is where replies are counted."""
-    parts = shares(now.get("csq_reply_seconds_count", {}))
-    return lines({"queue": seen.get("queue", {})} if parts["queue"][0] else {}, parts)
+    return lines({"queue": seen.get("queue", {})}, shares(now.get("csq_reply_seconds_count", {})))
 
 
 class LiveView:

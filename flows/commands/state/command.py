@@ -16,7 +16,7 @@ from rich.table import Table
 from flows.commands.state.labels import drop_label, stored_labels
 from flows.commands.state.plain_json import from_json, to_json
 from operators.documents.durable import replacing
-from operators.domain.queues.stage import StoredQueue
+from operators.domain.queues.record import StoredQueue
 from operators.domain.stage.seal import StateDamagedError, seal, unseal
 from operators.engine.locks import in_use, users_of
 from operators.engine.recovery import StoreShape, check_readable, fresh_store

@@ -7,106 +7,34 @@ an order (or no order) within the horizon after the score. Facts come in the ord
 
 import heapq
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from operator import attrgetter
-from typing import Annotated, Any, Literal, Protocol
+from typing import Any
 
-from msgspec import Meta, Raw, Struct, msgpack
+from msgspec import Raw, Struct, msgpack
 
+from operators.domain.customers.history import AtRisk, CustomerHistory, CustomerTimer
+from operators.domain.customers.params import CustomersParams, ScoreChurn
 from operators.domain.customers.record import (
-    BROWSED,
-    CANCELLATIONS,
-    COMPLAINTS,
-    CONVERSATIONS,
     DAY,
-    EMPTY_SEARCHES,
     FADE_EVERY,
-    MISSED,
-    ORDERS,
-    QUESTIONS,
-    REFUNDS,
-    RESOLVED,
-    SEVERITY,
     SUMS,
-    UNRESOLVED,
     CustomerRecord,
     CustomerTimes,
     packed,
-    smoothed,
     without_inputs,
 )
-from operators.domain.models.model import Example
-from operators.domain.stage import facts
-from operators.domain.stage.facts import ChurnReported, CustomerFact, Fact
+from operators.domain.stage.facts import ChurnReported, CustomerFact, Fact, OrderReported
 from operators.domain.stage.labels import Labels
-from operators.domain.stage.stage import Handlers, Outbox, Port, Stage, check_version
+from operators.domain.stage.stage import Outbox, Port, Stage, check_version
 from operators.domain.stage.table import Table
 from operators.domain.time.timers import MIN_REBUILD, due_timers, set_timers
 from operators.domain.wire.outgoing import ChurnScored, Reason, publish
 
-LABELS = frozenset({facts.ChurnReported, facts.OrderReported})
+LABELS = frozenset({ChurnReported, OrderReported})
 """Facts that may be the label of an earlier score."""
 MOMENT_SECONDS = 60.0
 """The facts of a customer within so many seconds are scored once."""
-
-
-class CustomersParams(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is remembered of customers, and for how long."""
-
-    half_life_days: Annotated[
-        float, Meta(gt=0, description="Days after which what a customer did weighs half. Fast-moving shops want less.")
-    ] = 30.0
-    smoothing: Annotated[
-        float, Meta(gt=0, le=1, description="Weight of the newest wait, mood or rating in its running mean.")
-    ] = 0.3
-    silence_days: Annotated[
-        float, Meta(gt=0, description="Days after which a customer nobody heard of is forgotten.")
-    ] = 180.0
-    contact_window_days: Annotated[
-        float,
-        Meta(
-            gt=0,
-            description="Days without reopening or another conversation that make a resolution the first and last.",
-        ),
-    ] = 7.0
-    label_from: Annotated[
-        Literal["events", "orders"],
-        Meta(
-            description="Where churn labels come from: csq.churn.labelled, or the absence of orders within the horizon."
-        ),
-    ] = "events"
-    horizon_days: Annotated[
-        float, Meta(gt=0, description="Days after a score within which an order says that the customer stayed.")
-    ] = 90.0
-    max_customers: Annotated[
-        int, Meta(ge=10, description="Customers per lane. Past it those silent for longest are forgotten.")
-    ] = 50_000
-
-
-class ScoreChurn(Protocol):
-    """The churn model, as this process holds it."""
-
-    def score_one(self, numbers: tuple[float, ...], attributes: dict[str, Any]) -> tuple[float, Any]:
-        """Return the probability, and the inputs (numbers, categories) it was made from."""
-
-    def version(self) -> int:
-        """Return the number of examples that the model has learned from."""
-
-    def reasons_of(self, x: Any) -> list[tuple[str, float]]:
-        """Return the largest reasons, in words."""
-
-    def is_news(self, before: float | None, p: float) -> bool:
-        """Return whether a score is worth publishing after the last published one."""
-
-    def at_risk(self, p: float) -> bool:
-        """Return whether a customer with this probability counts as at risk."""
-
-    def declared(self, attributes: dict[str, Any]) -> dict[str, Any]:
-        """Return those attributes that the settings declare, with values of the declared kind."""
-
-    def inputs(self) -> list[str]:
-        """Return the names of the inputs; two models with the same names take the same inputs."""
 
 
 class StoredCustomers(Struct):
@@ -127,41 +55,21 @@ class Customers(Stage):
         self._half_life = params.half_life_days * DAY
         self._segments = labels.segments
         self._churn = churn
-        self._part = part
         self._records = Table[CustomerRecord](CustomerRecord, attrgetter("last_at"), packed)
         self._hot = self._records.hot
         self._now = -math.inf
-        self._timers: list[tuple[float, str, str, str]] = []
+        self._timers: list[CustomerTimer] = []
         self._most_timers = MIN_REBUILD
         """With more timers than this, obsolete ones are removed."""
-        self._risk: Counter[str] = Counter()
-        self._risk_changed = True
+        self._at_risk = AtRisk(part)
         self._touched: dict[str, CustomerFact] = {}
         """Customers with facts since their last score -> the last of these facts."""
-        self._handlers = Handlers(
-            self.name,
-            {
-                facts.MessageRead: self._message_read,
-                facts.ReplyReceived: self._reply_received,
-                facts.WaitMissed: self._wait_missed,
-                facts.ContactBegan: self._contact_began,
-                facts.ContactResolved: self._contact_resolved,
-                facts.ContactReopened: self._contact_reopened,
-                facts.ContactAbandoned: self._contact_abandoned,
-                facts.RatingReceived: self._rating_received,
-                facts.PageBrowsed: self._page_browsed,
-                facts.SearchMade: self._search_made,
-                facts.OrderReported: self._order_reported,
-                facts.Complained: self._complained,
-                facts.ProfileUpdated: self._profile_updated,
-                facts.ChurnReported: self._churn_reported,
-            },
-        )
         self._out = Outbox()
+        self._history = CustomerHistory(params, labels, churn, self._out, self._timers, self._at_risk)
 
     def settle(self, facts: Iterable[CustomerFact]) -> None:
         """Apply facts in the order of event time, then score each of their customers once."""
-        due, handlers, touched = self._timers, self._handlers, self._touched
+        due, handlers, touched = self._timers, self._history.handlers, self._touched
         for fact in facts:
             kind = type(fact)
             handle = handlers[kind]
@@ -192,87 +100,6 @@ class Customers(Stage):
         heapq.heappush(self._timers, (time + self._params.silence_days * DAY, customer_id, "silence", ""))
         return record
 
-    # ---- facts
-
-    def _message_read(self, record: CustomerRecord, fact: facts.MessageRead) -> None:
-        if fact.polarity is not None:
-            record.mood = smoothed(record.mood, fact.polarity, self._params.smoothing)
-        if fact.question:
-            record.sums[QUESTIONS] += 1
-
-    def _reply_received(self, record: CustomerRecord, fact: facts.ReplyReceived) -> None:
-        record.reply = smoothed(record.reply, math.log1p(fact.seconds), self._params.smoothing)
-
-    def _wait_missed(self, record: CustomerRecord, fact: facts.WaitMissed) -> None:
-        record.sums[MISSED] += 1
-
-    def _contact_began(self, record: CustomerRecord, fact: facts.ContactBegan) -> None:
-        record.sums[CONVERSATIONS] += 1
-        others = [known for known in record.contacts if known != fact.conversation_id]
-        self._repeat_contacts(record, others)
-
-    def _contact_resolved(self, record: CustomerRecord, fact: facts.ContactResolved) -> None:
-        record.sums[RESOLVED if fact.outcome == "solved" else UNRESOLVED] += 1
-        if fact.again:  # it took more than one contact
-            return
-        record.contacts[fact.conversation_id] = (fact.time, fact.queue)
-        due = fact.time + self._params.contact_window_days * DAY
-        heapq.heappush(self._timers, (due, fact.customer_id, "contact", fact.conversation_id))
-
-    def _contact_reopened(self, record: CustomerRecord, fact: facts.ContactReopened) -> None:
-        record.sums[UNRESOLVED] += 1
-        if fact.conversation_id in record.contacts:
-            self._repeat_contacts(record, [fact.conversation_id])
-
-    def _repeat_contacts(self, record: CustomerRecord, conversation_ids: Iterable[str]) -> None:
-        """Count resolutions that were followed by another contact: they were not the last one."""
-        for conversation_id in conversation_ids:
-            _, queue = record.contacts.pop(conversation_id)
-            self._out.counted["csq_first_contact_resolutions_total", (queue, "repeated")] += 1
-
-    def _contact_abandoned(self, record: CustomerRecord, fact: facts.ContactAbandoned) -> None:
-        record.sums[UNRESOLVED] += 1
-
-    def _rating_received(self, record: CustomerRecord, fact: facts.RatingReceived) -> None:
-        record.rating = smoothed(record.rating, fact.share, self._params.smoothing)
-
-    def _page_browsed(self, record: CustomerRecord, fact: facts.PageBrowsed) -> None:
-        record.sums[BROWSED] += (fact.seconds or 0.0) / 3600
-
-    def _search_made(self, record: CustomerRecord, fact: facts.SearchMade) -> None:
-        if fact.results == 0:
-            record.sums[EMPTY_SEARCHES] += 1
-
-    def _order_reported(self, record: CustomerRecord, fact: facts.OrderReported) -> None:
-        self._out.counted["csq_orders_total", (fact.outcome,)] += 1
-        if fact.outcome == "completed":
-            record.sums[ORDERS] += 1
-            record.ordered_at = fact.time
-            if self._params.label_from == "orders" and record.pending is not None:
-                self._learn(record.pending, churned=False, time=fact.time)
-                record.pending = None
-        else:
-            record.sums[CANCELLATIONS if fact.outcome == "cancelled" else REFUNDS] += 1
-
-    def _complained(self, record: CustomerRecord, fact: facts.Complained) -> None:
-        record.sums[COMPLAINTS] += 1
-        record.sums[SEVERITY] += fact.severity
-        self._out.counted["csq_complaints_total", (str(fact.severity),)] += 1
-
-    def _profile_updated(self, record: CustomerRecord, fact: facts.ProfileUpdated) -> None:
-        record.attributes = record.attributes | self._churn.declared(fact.attributes)
-        if fact.segment is not None:
-            self._set_risk(record, at_risk=False)
-            record.segment = self._segments.at(fact.segment, fact.time)
-
-    def _churn_reported(self, record: CustomerRecord, fact: facts.ChurnReported) -> None:
-        if self._params.label_from != "events":
-            return
-        if record.scored is None:
-            self._out.counted["csq_labels_unmatched_total", ("churn",)] += 1
-        else:
-            self._learn(record.scored, churned=fact.churned, time=fact.time)
-
     # ---- churn
 
     def _score_touched(self, customer_id: str) -> None:
@@ -286,7 +113,7 @@ class Customers(Stage):
         time = fact.time
         record = self._hot.get(customer_id) or self._records[customer_id]
         p, x = self._churn.score_one(record.numbers(time), record.attributes)
-        self._set_risk(record, at_risk=self._churn.at_risk(p))
+        self._at_risk.set(record, at_risk=self._churn.at_risk(p))
         published = record.published
         if published is None or self._churn.is_news(published, p):
             published = record.published = p
@@ -304,16 +131,6 @@ class Customers(Stage):
         data = ChurnScored(fact.customer_id, record.segment, p, record.at_risk, reasons, self._churn.version())
         self._out.published.append(publish(data, fact.name, fact.time, fact.customer_id))
 
-    def _learn(self, scored: tuple[float, float, Any], *, churned: bool, time: float) -> None:
-        scored_at, p, x = scored
-        self._out.to["examples"]["churn"].append(Example(x, p, churned, 1.0, max(time - scored_at, 0.0)))
-
-    def _set_risk(self, record: CustomerRecord, *, at_risk: bool) -> None:
-        if at_risk != record.at_risk:
-            record.at_risk = at_risk
-            self._risk[record.segment] += 1 if at_risk else -1
-            self._risk_changed = True
-
     # ---- time
 
     def advance(self, now: float) -> None:
@@ -326,14 +143,12 @@ class Customers(Stage):
 
     def _reset_timers(self, records: Iterable[tuple[str, CustomerRecord | CustomerTimes]]) -> None:
         """Replace all timers by those that follow from `records`."""
-        valid: list[tuple[float, str, str, str]] = []
+        valid: list[CustomerTimer] = []
         for customer_id, record in records:
             valid += self._timers_of(customer_id, record)
         self._most_timers = set_timers(self._timers, valid)
 
-    def _timers_of(
-        self, customer_id: str, record: CustomerRecord | CustomerTimes
-    ) -> Iterator[tuple[float, str, str, str]]:
+    def _timers_of(self, customer_id: str, record: CustomerRecord | CustomerTimes) -> Iterator[CustomerTimer]:
         """Yield the timers of a record."""
         params = self._params
         yield record.last_at + params.silence_days * DAY, customer_id, "silence", ""
@@ -361,7 +176,7 @@ class Customers(Stage):
     def _horizon_passed(self, record: CustomerRecord, time: float) -> None:
         """Label a score after which no order came within the horizon: the customer has left."""
         if record.pending is not None and record.pending[0] + self._params.horizon_days * DAY <= time:
-            self._learn(record.pending, churned=True, time=time)
+            self._history.learn(record.pending, churned=True, time=time)
             record.pending = None
 
     def _window_closed(self, record: CustomerRecord, conversation_id: str, time: float) -> None:
@@ -375,7 +190,7 @@ class Customers(Stage):
         self.attempt(self._score_touched, customer_id)
         record = self._records[customer_id]
         self._records.forget(customer_id)
-        self._set_risk(record, at_risk=False)
+        self._at_risk.set(record, at_risk=False)
 
     def _evict(self) -> None:
         """Drop the eighth of the customers that has been silent for longest."""
@@ -388,11 +203,7 @@ class Customers(Stage):
 
     def drain(self) -> list[Port]:
         """Return ports ``examples`` (model -> list), ``published``, ``measured``."""
-        if self._risk_changed:
-            self._out.measured += [
-                ("csq_customers_at_risk", (name,), (self._part, n)) for name, n in self._risk.items()
-            ]
-            self._risk_changed = False
+        self._out.measured += self._at_risk.measure()
         return self._out.drain()
 
     def entries(self) -> int:
@@ -405,7 +216,7 @@ class Customers(Stage):
 
     def fact_types(self) -> tuple[type[Fact], ...]:
         """Return the classes of facts that `settle` takes."""
-        return tuple(self._handlers)
+        return tuple(self._history.handlers)
 
     # ---- snapshots
 
@@ -423,8 +234,7 @@ class Customers(Stage):
             self._records.update_cold(lambda _, record: self._apply_settings(record, same_inputs=same_inputs))
         records = list(self._records.each(CustomerTimes))
         self._reset_timers(records)
-        self._risk = Counter(record.segment for _, record in records if record.at_risk)
-        self._risk_changed = True
+        self._at_risk.reset(record.segment for _, record in records if record.at_risk)
 
     def _settings(self) -> list[Any]:
         """Return the settings that stored records depend on, as plain data."""

@@ -71,7 +71,7 @@ class Router:
         origin: name of this process.
         parts: number of origins (partitions) that all processes read together; by default this process reads all.
         ahead_seconds: how far ahead of the clock intake accepts events; later ones do not move time.
-        tick_seconds: each lane gets a tick when so much wall time has passed, in turns (`watermark.LaneGroups`).
+        tick_seconds: each lane gets a tick when so much wall time has passed, in groups (`LaneGroups`).
         tick_records: all lanes get a tick when so many records were read.
     """
 

@@ -7,7 +7,8 @@ import pytest
 from operators.domain.conversations.reading import Reading
 from operators.domain.conversations.stage import DAY, Conversations, ConversationsParams
 from operators.domain.models.satisfaction import MODEL, SatisfactionScorer, SatisfactionWeights
-from operators.domain.queues.stage import Queues, QueuesParams
+from operators.domain.queues.record import QueuesParams
+from operators.domain.queues.stage import Queues
 from operators.domain.stage.promise import Promises, PromisesParams, QueuePromise
 from operators.domain.time.lanes import Lanes
 from tests.builders import NAMES, Seen, play, rate, reads, restored, say, step

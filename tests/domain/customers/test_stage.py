@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from operators.domain.customers.params import CustomersParams
 from operators.domain.customers.record import DAY, LONG_AGO_DAYS
-from operators.domain.customers.stage import Customers, CustomersParams
+from operators.domain.customers.stage import Customers
 from operators.domain.models.churn import INPUTS, ChurnInputs
 from operators.domain.stage.facts import (
     ChurnReported,

@@ -6,10 +6,12 @@ import msgspec
 import pytest
 
 from operators.domain.conversations.stage import Conversations, ConversationsParams
-from operators.domain.customers.stage import Customers, CustomersParams
+from operators.domain.customers.params import CustomersParams
+from operators.domain.customers.stage import Customers
 from operators.domain.models.churn import MODEL, ChurnLearner, ChurnParams, ChurnScorer, ChurnWeights
 from operators.domain.models.model import RefusedExampleError
-from operators.domain.queues.stage import Queues, QueuesParams
+from operators.domain.queues.record import QueuesParams
+from operators.domain.queues.stage import Queues
 from operators.domain.stage.facts import (
     AgentChanged,
     AgentsPlanned,

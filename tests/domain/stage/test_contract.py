@@ -19,12 +19,14 @@ from flows.settings.model import Settings
 from operators.domain.conversations import stage as talk
 from operators.domain.conversations.reading import Reading
 from operators.domain.customers import stage as people
+from operators.domain.customers.params import CustomersParams
 from operators.domain.models import churn, satisfaction, sentiment
 from operators.domain.models.churn import INPUTS, ChurnInputs
 from operators.domain.models.model import Example, Models
 from operators.domain.models.registry import training_of
 from operators.domain.models.vectors import SPACE
 from operators.domain.queues import stage as queues
+from operators.domain.queues.record import QueuesParams
 from operators.domain.stage import intake
 from operators.domain.stage import table as table_module
 from operators.domain.stage.facts import ContactResolved, ConversationEntered, Fact, WaitBegan
@@ -109,14 +111,14 @@ def build_conversations() -> Stage:
 
 
 def build_queues() -> Stage:
-    return queues.Queues(queues.QueuesParams(max_open=200), Promises(PromisesParams()), Labels(NAMED))
+    return queues.Queues(QueuesParams(max_open=200), Promises(PromisesParams()), Labels(NAMED))
 
 
 def build_customers() -> Stage:
     weights = churn.ChurnWeights(CHURN)
     weights.slopes[list(INPUTS).index("empty_searches")] = 1.5  # so that scores move
     return people.Customers(
-        people.CustomersParams(max_customers=100),
+        CustomersParams(max_customers=100),
         Labels(NAMED),
         churn.ChurnScorer(CHURN, {churn.MODEL: weights}),
         "0",

@@ -20,7 +20,8 @@ import pytest
 from msgspec import Raw
 
 from operators.domain.conversations.stage import Conversations, ConversationsParams
-from operators.domain.customers.stage import Customers, CustomersParams
+from operators.domain.customers.params import CustomersParams
+from operators.domain.customers.stage import Customers
 from operators.domain.models.churn import ChurnParams, ChurnScorer
 from operators.domain.stage.labels import Labels, LabelsParams
 from operators.domain.stage.promise import Promises, PromisesParams

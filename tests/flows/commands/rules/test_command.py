@@ -242,3 +242,16 @@ def test_init_writes_objectives_that_fit_the_settings_and_overwrites_nothing(tmp
 def test_without_queues_in_the_settings_init_copies_the_objectives_of_csq(tmp_path):
     assert run("init", str(tmp_path / "slo.yaml"))[0] == 0
     assert (tmp_path / "slo.yaml").read_text(encoding="utf-8") == TEXT
+
+
+def test_check_notes_where_objectives_and_promises_disagree(tmp_path):
+    (tmp_path / "my.yaml").write_text(
+        "promises: {limit_seconds: 240, queues: {Billing: {limit_seconds: 60}}}\n", encoding="utf-8"
+    )
+    own = ("--slo", str(SLO), "--root", str(tmp_path), "-c", str(tmp_path / "my.yaml"))
+    assert run("build", *own)[0] == 0
+    code, told = run("check", *own)
+    assert code == 0
+    assert "note: slos.reply-5m: within_seconds is 300, promised are 60, 240; `promise` follows them" in told
+    assert "note: classes: a class names 'billing', the settings promise for 'Billing'" in told
+    assert "first-response" not in told

@@ -27,7 +27,7 @@ from flows.settings.model import Outputs
 from operators.connectors.embedded import EmbeddedBroker
 from operators.simulator import SimulatorParams, simulate
 from tests.servers.prometheus import Prometheus, free_port, promtool
-from tests.streams import CSQ, ENVIRON, ROOT, SERVICE
+from tests.streams import CSQ, ENVIRON, NAMES, ROOT, SERVICE
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prometheus_programs")]
 
@@ -82,10 +82,14 @@ class Site:
         for key, value in self.values:
             producer.produce("csq.events", value, key)
         assert producer.flush(10) == 0
-        environ = ENVIRON | {
-            "CSQ_KAFKA__BROKERS": f"[{self.broker.bootstrap_servers}]",
-            "CSQ_HTTP__PORT": str(self.port),
-        }
+        environ = (
+            ENVIRON
+            | NAMES
+            | {
+                "CSQ_KAFKA__BROKERS": f"[{self.broker.bootstrap_servers}]",
+                "CSQ_HTTP__PORT": str(self.port),
+            }
+        )
         with (folder / "log").open("wb") as log:
             streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
             command = [*CSQ, "run", "--web.config.file", str(web)]
@@ -143,7 +147,7 @@ def test_its_answers_are_those_of_a_replay(site: Site, prometheus: Prometheus, t
     file = tmp_path / "events.jsonl"
     file.write_bytes(b"".join(value.replace(b"\n", b" ") + b"\n" for _, value in site.values))
     (tmp_path / "out").mkdir()
-    replay(load(None, {}), [str(file)], tmp_path / "out", batch_size=256, now=time.time(), progress=lambda _: None)
+    replay(load(None, NAMES), [str(file)], tmp_path / "out", batch_size=256, now=time.time(), progress=lambda _: None)
     expected = exposed((tmp_path / "out" / "metrics.prom").read_text(encoding="utf-8"))
     assert sum(value for (name, _), value in expected.items() if name == "csq_events_total") > 2_000
 
