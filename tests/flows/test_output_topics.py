@@ -113,6 +113,7 @@ def test_brokers_that_create_topics_create_them_before_reading_begins() -> None:
 
         def watch() -> None:
             until(lambda: httpx.get(f"{live.web.url}/readyz").status_code == 200)
+            until(lambda: live.source.status.missing_outputs is not None)  # not asked yet; nothing is read until then
             assert live.source.status.missing_outputs == {}
 
         run_beside(live, watch)
