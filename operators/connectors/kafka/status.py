@@ -49,7 +49,8 @@ class SourceStatus:
         self.unread: dict[str, int] = {}
         """Partitions by topic that were added after the start; the next start reads them."""
         self.missing_outputs: dict[str, str] | None = None
-        """What the brokers answer for each output topic that does not exist; None before they were asked."""
+        """What the brokers answer for each output topic that does not exist; None before they were asked. Always empty
+        for a source without output topics."""
         self.ended = False
         """Whether reading is over."""
         self.on_change: Callable[[SourceStatus], None] = lambda _: None
