@@ -70,11 +70,21 @@ def test_a_pause_without_a_snapshot_is_not_its_fault(caplog: pytest.LogCaptureFi
 
 
 def test_before_the_first_beat_nothing_is_wrong() -> None:
-    alive = LivenessClock()
+    stopwatch = Clock()
+    alive = LivenessClock(lambda: 5.0, stopwatch)
     assert alive.idle_seconds() == 0.0
     alive.beat()
-    time.sleep(0.02)
-    assert alive.idle_seconds() >= 0.02
+    stopwatch.now += 3.0
+    assert alive.idle_seconds() == 3.0
+
+
+def test_the_flow_that_reads_the_time_is_alive_and_a_thread_beside_it_says_nothing() -> None:
+    stopwatch = Clock()
+    alive = LivenessClock(lambda: 5.0, stopwatch)
+    assert alive() == 5.0
+    stopwatch.now += 3.0
+    assert alive.now() == 5.0
+    assert alive.idle_seconds() == 3.0
 
 
 def answer(url: str) -> tuple[int, str]:
