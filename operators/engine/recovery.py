@@ -143,7 +143,7 @@ def make(folder: Path, shape: StoreShape) -> None:
     )
     marker.unlink()
     sync_folder(folder)
-    log.info("made a recovery store in %s", folder, extra={"event": "store_made"})
+    log.info("created a recovery store in %s", folder, extra={"event": "store_made"})
 
 
 def _with_large_pages(path: Path) -> None:
@@ -164,9 +164,7 @@ def fresh_store(folder: Path, shape: StoreShape) -> Iterator[Path]:
     """
     try:
         if folder.exists() and any(folder.iterdir()):
-            raise StoreError(
-                f"{folder}: the directory is not empty; a store is never overwritten. Name a new directory"
-            )
+            raise StoreError(f"{folder}: the directory is not empty; a store is never overwritten. Use a new directory")
         folder.absolute().parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.absolute().parent) as beside:
             fresh = Path(beside) / "store"
@@ -208,15 +206,16 @@ def check(folder: Path, manifest: Manifest, shape: StoreShape) -> None:
     check_readable(f"recovery store {folder}", manifest)
     if manifest.lanes != shape.lanes:
         raise StoreMisfitError(
-            f"recovery store {folder}: made with state.lanes {manifest.lanes}, the settings say {shape.lanes}. Lanes "
-            f"are fixed once a store is made: set state.lanes to {manifest.lanes}, or name an empty state.directory "
+            f"recovery store {folder}: created with state.lanes {manifest.lanes}, the settings say {shape.lanes}. The "
+            f"number of lanes of a store is fixed: set state.lanes to {manifest.lanes}, or name an "
+            "empty state.directory "
             "and fill it with `csq warm-start`"
         )
     if set(manifest.steps) != set(shape.steps):
         gone, new = sorted(set(manifest.steps) - set(shape.steps)), sorted(set(shape.steps) - set(manifest.steps))
         raise StoreMisfitError(
-            f"recovery store {folder}: made for other steps. Only in the store: {_listed(gone)}; only in this flow: "
-            f"{_listed(new)}. A step of another name begins empty and the old state is lost: start csq {manifest.csq}, "
+            f"recovery store {folder}: created for other steps. Only in the store: {_listed(gone)}; only in this flow: "
+            f"{_listed(new)}. A renamed step begins without its state: start csq {manifest.csq}, "
             "or name an empty state.directory"
         )
     if manifest.river != version("river"):
@@ -228,7 +227,7 @@ def check(folder: Path, manifest: Manifest, shape: StoreShape) -> None:
         )
     if manifest.partitions != shape.partitions:
         log.warning(
-            "state.recovery_partitions is %d, the store in %s was made with %d and keeps them",
+            "state.recovery_partitions is %d, the store in %s has %d and keeps them",
             shape.partitions,
             folder,
             manifest.partitions,
