@@ -1,7 +1,7 @@
-"""Making, checking and holding a recovery store of Bytewax: made at the first start, never overwritten.
+"""The recovery store of Bytewax: created at the first start, checked at every start, never overwritten.
 
-Bytewax would start anything on any store: a step with another name begins empty, and lanes that moved lose their
-records, both silently. So a manifest lies beside it (``csq.json``), and is compared before Bytewax opens the store.
+Bytewax starts any flow on any store: a renamed step begins without state, and lanes that moved lose their records, both
+silently. So a manifest (``csq.json``) is compared before Bytewax opens the store.
 """
 
 import errno
@@ -48,7 +48,7 @@ MAKING = "making"
 """Name of a file that exists while a store is made: a store beside it was never used."""
 
 PAGE_BYTES = 65_536
-"""Page size of a partition's file, SQLite's maximum. The flow stands still while snapshots, which are large values, are
+"""Page size of a partition's file, SQLite's maximum. The flow is stopped while snapshots, which are large values, are
 written; SQLite's usual pages of 4 KiB double its time. A store with other pages is used as it is."""
 
 
