@@ -196,7 +196,9 @@ class CustomerHistory:
     def _churn_reported(self, record: CustomerRecord, fact: facts.ChurnReported) -> None:
         if self._params.label_from != "events":
             return
-        if record.scored is None:
+        if record.scored_at is None or record.published is None:
             self._out.counted["csq_labels_unmatched_total", ("churn",)] += 1
-        else:
-            self.learn(record.scored, churned=fact.churned, time=fact.time)
+            return
+        # Also inputs whose score is not published are learned from: a model that knows little moves no score.
+        _, x = self._churn.score_one(record.numbers(record.scored_at), record.attributes)
+        self.learn((record.scored_at, record.published, x), churned=fact.churned, time=fact.time)
