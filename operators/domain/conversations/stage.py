@@ -159,15 +159,21 @@ class Conversations(Stage):
         role = data.author.role
         if not data.is_public or role == "system":
             return None
-        where = (data.conversation_id, data.customer_id, data.channel, data.queue)
+        conversation_id, customer_id, channel, queue = data.conversation_id, data.customer_id, data.channel, data.queue
         if role == "customer":
-            if reading is None:
-                return CustomerSpoke(time, name, *where, None, question=False, language="", sentiment=None)
-            polarity, sentiment = self._turns.take_one(time, name, data, reading)
-            return CustomerSpoke(time, name, *where, polarity, reading.question, reading.language, sentiment)
+            polarity: float | None = None
+            sentiment: events.Sentiment | None = None
+            question, language = False, ""
+            if reading is not None:
+                polarity, sentiment = self._turns.take_one(time, name, data, reading)
+                question, language = reading.question, reading.language
+            return CustomerSpoke(
+                time, name, conversation_id, customer_id, channel, queue, polarity, question, language, sentiment
+            )
         if role == "agent":
-            return AgentReplied(time, name, *where, None if reading is None else reading.tone)
-        return BotReplied(time, name, *where)
+            tone = None if reading is None else reading.tone
+            return AgentReplied(time, name, conversation_id, customer_id, channel, queue, tone)
+        return BotReplied(time, name, conversation_id, customer_id, channel, queue)
 
     # ---- in the order of event time
 
