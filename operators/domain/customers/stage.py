@@ -48,7 +48,7 @@ class Customers(Stage):
     """The customers of one lane."""
 
     name = "customers"
-    version = 4
+    version = 3
 
     def __init__(self, params: CustomersParams, labels: Labels, churn: ScoreChurn, part: str) -> None:
         self._params = params
