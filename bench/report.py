@@ -31,38 +31,36 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def figures_of(pairs: Sequence[Pair]) -> dict[str, Any]:
-    """What is written of one origin; ratios above 1 mean that the flow was faster than the bare loop."""
-    flows, bares = [flow for flow, _ in pairs], [bare for _, bare in pairs]
-
-    def each(measure: Callable[[Figures], float]) -> dict[str, Any]:
-        return {"flow": spread([measure(run) for run in flows]), "bare": spread([measure(run) for run in bares])}
-
+    """Figures of one origin; ratios above 1 mean that the flow was faster than the bare loop."""
     return {
-        "runs": len(pairs),
-        "events_per_second": each(rate),
-        "cpu_us_per_event": each(cost),
-        "rss_bytes": each(lambda run: float(run.rss_bytes)),
+        **_compared(("flow", "bare"), pairs),
         "ratio": spread([rate(flow) / rate(bare) for flow, bare in pairs]),
         "cpu_ratio": spread([cost(bare) / cost(flow) for flow, bare in pairs]),
-        "yardstick_ms": each(lambda run: run.yardstick_seconds * 1e3),
-        "published": median(run.published for run in flows),
-        "published_bytes": median(run.published_bytes for run in flows),
+        "published": median(flow.published for flow, _ in pairs),
+        "published_bytes": median(flow.published_bytes for flow, _ in pairs),
     }
 
 
 def processes_of(pairs: Sequence[Pair]) -> dict[str, Any]:
-    """What is written of one process (first of a pair) against two, from the same topic; `ratio` is how much faster."""
+    """Figures of one process (first of a pair) and of two, from the same topic; `ratio` is how much faster two are."""
+    return {
+        **_compared(("one", "two"), pairs),
+        "ratio": spread([rate(two) / rate(one) for one, two in pairs]),
+        "cpu_ratio": spread([cost(two) / cost(one) for one, two in pairs]),
+    }
+
+
+def _compared(names: tuple[str, str], pairs: Sequence[Pair]) -> dict[str, Any]:
+    """The figures of both sides, each under its name."""
 
     def each(measure: Callable[[Figures], float]) -> dict[str, Any]:
-        return {"one": spread([measure(one) for one, _ in pairs]), "two": spread([measure(two) for _, two in pairs])}
+        return {name: spread([measure(pair[side]) for pair in pairs]) for side, name in enumerate(names)}
 
     return {
         "runs": len(pairs),
         "events_per_second": each(rate),
         "cpu_us_per_event": each(cost),
         "rss_bytes": each(lambda run: float(run.rss_bytes)),
-        "ratio": spread([rate(two) / rate(one) for one, two in pairs]),
-        "cpu_ratio": spread([cost(two) / cost(one) for one, two in pairs]),
         "yardstick_ms": each(lambda run: run.yardstick_seconds * 1e3),
     }
 

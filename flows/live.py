@@ -113,7 +113,7 @@ class Live:
         secured = web_config_of(settings.http.web_config_file)
         port = settings.http.port and settings.http.port + place.process  # 0 takes a free one, for each
         self.web = WebServer(app, settings.http.host, port, secured)
-        self.shop = Shop(settings, self.stop) if self.broker is not None else None
+        self.shop = Shop(settings, self.stop, clock=clock) if self.broker is not None else None
         self.life = Life(settings, self.registry)
         self._why, self._failed = "the input ended", False
 

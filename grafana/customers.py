@@ -49,7 +49,7 @@ def dashboard() -> model.Dashboard:
                 Band(8, [(8, _parts()), (8, _languages()), (8, _promoters())]),
             ],
         ),
-        Section("Who is about to leave", [Band(8, [(8, _at_risk()), (8, _churn()), (8, _complaints())])]),
+        Section("Churn", [Band(8, [(8, _at_risk()), (8, _churn()), (8, _complaints())])]),
         Section(
             "Can the models be believed",
             [
@@ -105,7 +105,7 @@ MOOD_STEPS = ((None, RED), (-0.2, "orange"), (0.0, GREEN))
 
 def _mood_now() -> Panel:
     words = Words(
-        "Positive less negative customer messages, of all, over the time range shown: -1 to 1.",
+        "Share of positive minus share of negative customer messages over the time range shown: -1 to 1.",
         "Above 0. What matters is the change: compare it with yesterday.",
         "Look at mood by queue below, then read negative conversations of the queue that fell.",
     )
@@ -118,7 +118,7 @@ def _satisfaction_now() -> Panel:
         "Mean satisfaction S of the conversations of the time range shown, 0 to 5, from waiting, tone, mood, "
         "resolution and effort.",
         f"Above {CONTENT:g}.",
-        "Its parts, below, say what pulls it down; of each conversation they are in csq.satisfaction.scored.",
+        "The parts below show what lowers it. csq.satisfaction.scored has them for each conversation.",
     )
     query = Query(satisfaction(CHANNEL, "$__range"), instant=True)
     return number("Satisfaction", words, query, Field("none", rising(CONTENT, POOR), 2, empty="no conversation ended"))
@@ -126,9 +126,9 @@ def _satisfaction_now() -> Panel:
 
 def _ratings_now() -> Panel:
     words = Words(
-        "CSAT answers of 4 or 5, of all, over the time range shown: what customers say themselves.",
-        "As the objective has it.",
-        "Ratings follow waits by hours: look at the queues of that time. Few answers swing; mind their number.",
+        "Share of CSAT answers of 4 or 5 over the time range shown.",
+        "At or above the objective.",
+        "Ratings follow waits by hours: look at the queues of that time. With few answers the share fluctuates.",
     )
     query = Query(good_ratings(QUEUE, "$__range"), instant=True)
     return number("Good ratings", words, query, Field(SHARE, goals.promised("csat"), 1, empty="no ratings"))
@@ -137,8 +137,8 @@ def _ratings_now() -> Panel:
 def _at_risk_now() -> Panel:
     words = Words(
         f"Customers whose churn probability is {goals.at_risk_from():g} or more, now.",
-        "Level with last week; the number itself depends on how many customers there are.",
-        "The topic csq.churn.scored names them with their reasons; call those with an open complaint first.",
+        "As last week; the number depends on how many customers there are.",
+        "The topic csq.churn.scored lists them with reasons. Call those with an open complaint first.",
     )
     query = Query(f"sum(csq_customers_at_risk{{{JOB}}})")
     return number("Customers at risk", words, query, Field(COUNT, decimals=0))
@@ -146,9 +146,9 @@ def _at_risk_now() -> Panel:
 
 def _mood() -> Panel:
     words = Words(
-        "Mood of customer messages (positive less negative, of all) by queue.",
+        "Share of positive minus share of negative customer messages, by queue: -1 to 1.",
         "Above 0, all queues alike.",
-        "One queue falls: its answers or its waits. All fall: something with the shop, read a few messages.",
+        "One queue falls: look at its replies and waits. All fall: the cause is in the shop, read some messages.",
     )
     query = Query(polarity(CHANNEL, "$__rate_interval", " by (queue)"), "{{queue}}")
     field = Field("none", MOOD_STEPS, 2, links=[_queue()], every=RARE)
@@ -159,7 +159,7 @@ def _satisfaction() -> Panel:
     words = Words(
         "Mean satisfaction S of the conversations that ended, by queue and channel.",
         f"Above {CONTENT:g}.",
-        "Low in one channel of a queue: look at its waits; mails wait longer, and S falls with waiting.",
+        "Low in one channel: look at its waits. E-mails wait longer, and S decreases with the wait.",
     )
     query = Query(satisfaction(CHANNEL, "$__rate_interval", " by (queue, channel)"), "{{queue}} {{channel}}")
     field = Field("none", rising(CONTENT, POOR), 2, 0, 5, links=[_queue()], every=RARE)
@@ -170,7 +170,7 @@ def _parts() -> Panel:
     words = Words(
         "Mean of each part of S where it is known: response (waiting), attitude, mood, resolution, effort; "
         "0 to 5, before its weight.",
-        f"All above {CONTENT:g}, none on its way down.",
+        f"All above {CONTENT:g}, none falling.",
         "Response low: staffing, see the queues. Attitude: coaching. Resolution or effort: what agents may decide.",
     )
     query = Query(mean("csq_satisfaction_part", QUEUE, "$__rate_interval", " by (part)"), "{{part}}")
@@ -180,9 +180,9 @@ def _parts() -> Panel:
 
 def _ratings() -> Panel:
     words = Words(
-        "CSAT answers of 4 or 5, of all, by queue.",
+        "Share of CSAT answers of 4 or 5, by queue.",
         "Above the dashed line, the objective.",
-        "Ratings fall while S does not: the model of satisfaction no longer fits, see its loss below.",
+        "Ratings fall and S does not: the satisfaction model no longer fits; see its loss below.",
     )
     query = Query(good_ratings(QUEUE, "$__rate_interval", " by (queue)"), "{{queue}}")
     field = Field(SHARE, goals.promised("csat"), low=0, high=1, links=[_queue()], every=RARE, empty="no ratings")
@@ -191,9 +191,9 @@ def _ratings() -> Panel:
 
 def _languages() -> Panel:
     words = Words(
-        "Customer messages by the sentiment that was scored and by language, per minute.",
-        "Negative a small part; `other` language small, since no model knows it.",
-        "`other` grows: a new market or a broken language tag; its messages get the lexicon's guess only.",
+        "Customer messages per minute, by predicted sentiment and language.",
+        "A small share of negative messages, and of language `other`, which has no labels.",
+        "`other` grows: a new market, or a wrong language tag. Its messages are scored by the lexicon only.",
     )
     turns = f"sum by (sentiment, language) (rate(csq_turns_total{{{CHANNEL}}}[$__rate_interval])) * 60"
     query = Query(f"{turns} > 0", "{{sentiment}} {{language}}")
@@ -211,7 +211,7 @@ def _promoters() -> Panel:
         "Net promoter score (promoters, 9 or 10, less detractors, 0 to 6, of all: -1 to 1) and mean effort score "
         "(1 to 7, as a share of its scale), from surveys.",
         "Above 0, and effort in the upper half.",
-        "Few answers swing widely: widen the time range. A lasting fall: compare first-contact resolution.",
+        "With few answers it fluctuates: choose a longer time range. A lasting fall: compare first-contact resolution.",
     )
     queries = [
         Query(f"({promoters} - {detractors}) / {of('nps')}", "net promoters"),
@@ -224,8 +224,8 @@ def _promoters() -> Panel:
 def _at_risk() -> Panel:
     words = Words(
         f"Customers whose churn probability is {goals.at_risk_from():g} or more, by segment.",
-        "Level; it follows what customers go through by days.",
-        "A rise: see what changed two or three days ago (waits, complaints, prices), and call the dearest customers.",
+        "Constant; it follows waits and complaints by days.",
+        "A rise: find what changed two or three days ago (waits, complaints, prices); call valuable customers first.",
     )
     query = Query(f"sum by (segment) (csq_customers_at_risk{{{JOB}}})", "{{segment}}")
     return lines("At risk by segment", words, [query], Field(COUNT, low=0), Lines(stacked=True))
@@ -233,9 +233,9 @@ def _at_risk() -> Panel:
 
 def _churn() -> Panel:
     words = Words(
-        "Churn probability of the scores made, by segment: the median, and what one in ten exceeds.",
-        "The median well below the threshold of being at risk (dashed).",
-        "The median moves: the model learned something or customers changed; look at its calibration below.",
+        "Churn probability of the published scores, by segment: median and 90th percentile.",
+        "The median is well below the threshold `churn.at_risk_from` (dashed).",
+        "The median moves: the model or the customers changed; look at the calibration below.",
     )
 
     def quantile(share: float) -> str:
@@ -250,7 +250,7 @@ def _churn() -> Panel:
 def _complaints() -> Panel:
     words = Words(
         "Complaints opened, and orders cancelled and refunded, per hour.",
-        "Level with orders.",
+        "In proportion to orders.",
         "Severe complaints (4, 5) rise: find the product in csq.complaint.opened before anything else.",
     )
     complaints = f"sum by (severity) (rate(csq_complaints_total{{{JOB}}}[$__rate_interval])) * 3600"
@@ -283,10 +283,10 @@ def _models() -> Panel:
         Column("Version", f"max by (model) (csq_model_version{{{MODEL}}})", COUNT, decimals=0),
     ]
     words = Words(
-        "Each model: examples of the time range shown, how right its published scores were, how long labels took, "
+        "Each model: examples of the time range shown, accuracy of its published scores, how long labels took, "
         "when it last learned, and how far the process that is farthest behind lags.",
         f"Accuracy above {least:.0%}, AUC above 0.7, no process behind.",
-        "Behind: a process no longer reads the topic of models, restart it. Learned long ago: labels have stopped.",
+        "Behind: a process no longer reads the models topic, restart it. Learned long ago: no labels arrive.",
     )
     return rows("Models now", words, {"model": Key("Model")}, columns)
 
@@ -295,9 +295,9 @@ def _accuracy() -> Panel:
     right = goals.declared().slos["accuracy"].gauge
     least = right.at_least if right is not None else 0.0
     words = Words(
-        "Share of labels that the published score had right, by model. Scores are published before labels come.",
-        "Above the dashed line, from which time counts against the objective.",
-        "A slow fall: customers write differently, the model follows. A sudden one: wrong labels, check who labels.",
+        "Share of labels that the published score predicted, by model. Scores are published before their labels.",
+        "Above the dashed line; time below it counts against the objective.",
+        "A slow fall: the language of customers changes, the model follows. A sudden fall: wrong labels.",
     )
     query = Query(f"max by (model) (csq_model_accuracy{{{MODEL}}})", "{{model}}")
     field = Field(SHARE, rising(least), 1, high=1, empty="no labels yet")
@@ -307,8 +307,8 @@ def _accuracy() -> Panel:
 def _loss() -> Panel:
     words = Words(
         "Prequential loss by model: log loss; for satisfaction the absolute error in points (0 to 5).",
-        "Falling or level against the model's own past.",
-        "A rise: flipped or late labels, or a change in what comes in. The alert compares with the week before.",
+        "Constant or falling.",
+        "A rise: wrong or late labels, or a change of the input. The alert compares with the week before.",
     )
     query = Query(f"max by (model) (csq_model_loss{{{MODEL}}})", "{{model}}")
     return lines("Loss", words, [query], Field("none", decimals=3, low=0, empty="no labels yet"))
@@ -318,7 +318,7 @@ def _calibration() -> Panel:
     words = Words(
         "Expected calibration error of the predicted class (not of satisfaction) and AUC (of churn), by model.",
         "Calibration error below 0.1; AUC above 0.7.",
-        "Badly calibrated but good AUC: thresholds are off, the order of customers is still right.",
+        "Calibration error high, AUC good: the probabilities are wrong, the order of customers is right.",
     )
     queries = [
         Query(f"max by (model) (csq_model_calibration_error{{{MODEL}}})", "{{model}} calibration error"),
@@ -330,8 +330,8 @@ def _calibration() -> Panel:
 def _examples() -> Panel:
     words = Words(
         "Examples learned per hour by model, weak ones included.",
-        "Steady; ratings and people's labels come all day.",
-        "Zero: no labels come, or they no longer find their message, see unmatched labels.",
+        "Constant over the day.",
+        "Zero: no labels arrive, or they match no message; see unmatched labels.",
     )
     query = Query(f"sum by (model) (rate(csq_model_examples_total{{{MODEL}}}[$__rate_interval])) * 3600", "{{model}}")
     return lines("Examples per hour", words, [query], Field(COUNT, low=0, every=RARE), Lines(stacked=True))
@@ -339,9 +339,9 @@ def _examples() -> Panel:
 
 def _delay() -> Panel:
     words = Words(
-        "Time from a score to the label that judged it, by model: a mean that forgets.",
-        "Minutes for moods, days for churn; level.",
-        "A rise: accuracy speaks of an older time than you think, and the model learns later.",
+        "Mean time from a score to its label, by model, with recent labels weighted more.",
+        "Minutes for sentiment, days for churn; constant.",
+        "A rise: the accuracy is that of older scores, and the model learns later.",
     )
     query = Query(f"max by (model) (csq_model_label_delay_seconds{{{MODEL}}})", "{{model}}")
     return lines("Label delay", words, [query], Field(SECONDS, low=0, empty="no labels yet"), Lines(log=True))
@@ -349,9 +349,9 @@ def _delay() -> Panel:
 
 def _lost() -> Panel:
     words = Words(
-        "Labels per hour that found no score, bad weights that went back to good ones, and features refused.",
+        "Per hour: labels without a score, rollbacks to finite weights, and refused examples.",
         "All near zero.",
-        "Unmatched: labels with wrong ids, or too late. Roll-backs: see the runbook.",
+        "Unmatched: labels with wrong ids, or too late. Rollbacks: see the runbook.",
     )
 
     def hourly(name: str) -> str:
@@ -359,8 +359,8 @@ def _lost() -> Panel:
 
     queries = [
         Query(hourly("csq_labels_unmatched_total"), "{{model}} unmatched"),
-        Query(hourly("csq_model_rollbacks_total"), "{{model}} roll-backs"),
+        Query(hourly("csq_model_rollbacks_total"), "{{model}} rollbacks"),
         Query(hourly("csq_refused_features_total"), "{{model}} refused features"),
     ]
     field = Field(COUNT, low=0, every=RARE, empty="none")
-    return lines("Lost labels and roll-backs", words, queries, field)
+    return lines("Lost labels and rollbacks", words, queries, field)

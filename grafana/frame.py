@@ -12,13 +12,13 @@ from grafana.panels import DATASOURCE, Panel
 WIDTH = 24
 """Columns of Grafana's grid."""
 TAG = "csq"
-"""What the dashboards find one another by."""
+"""Tag that links the dashboards."""
 
 JOB = 'job=~"$job"'
 PROCESS = f'{JOB}, instance=~"$instance"'
 QUEUE = f'{JOB}, queue=~"$queue"'
 CHANNEL = f'{QUEUE}, channel=~"$channel"'
-"""What a query selects by: the job always, and what the dashboard lets one choose."""
+"""Selectors of a query: the job, and the variables of the dashboard."""
 
 
 _DEFAULT = model.VariableOption(selected=True, text="default", value="default")
@@ -44,7 +44,9 @@ CHOICES = {
             f'label_values(csq_reply_seconds_count{{{JOB}, queue=~"$queue"}}, channel)',
             "Channel, as in labels.channels of the settings.",
         ),
-        Choice("model", f"label_values(csq_model_examples_total{{{JOB}}}, model)", "Model, one per language of mood."),
+        Choice(
+            "model", f"label_values(csq_model_examples_total{{{JOB}}}, model)", "Model; sentiment has one per language."
+        ),
     )
 }
 
@@ -94,7 +96,7 @@ def _variable(choice: Choice) -> Builder[model.VariableModel]:
 
 
 def _marks() -> list[Builder[model.AnnotationQuery]]:
-    """Restarts and deployments, each at the time that the process itself tells: no scrape has to see the change."""
+    """Restarts and deployments, each at the time that the process exports."""
     starts = f"process_start_time_seconds{{{JOB}}}"
     builds = f"csq_build_info{{{JOB}}}"
     first = f"min by (version) ({starts} * on (job, instance) group_left (version) {builds})"

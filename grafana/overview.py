@@ -101,9 +101,9 @@ def _burn(window: str) -> str:
 
 def _in_time_now() -> Panel:
     words = Words(
-        "Rounds answered within their limit, of all answered or missed, over the time range shown.",
-        "Green: as the strictest class of queues wants it; amber: as the mildest.",
-        "See below which queue it is, then its agents and arrivals.",
+        "Share of rounds answered within their limit, of those answered or missed, over the time range shown.",
+        "Green: above the objective of the strictest queue class; amber: above that of the least strict.",
+        "Find the queue below, then look at its agents and arrivals.",
     )
     query = Query(_share_in_time("$__range"), instant=True)
     field = Field(SHARE, goals.promised("reply"), 1, links=[_queues()], empty="no rounds")
@@ -112,9 +112,9 @@ def _in_time_now() -> Panel:
 
 def _waiting() -> Panel:
     words = Words(
-        "Customers who wait for a reply of ours, right now.",
-        "As many as usual at this hour; the line behind it shows the course.",
-        "Growing: go to the queues, one of them takes more than it answers.",
+        "Customers who wait for a reply now.",
+        "As many as usual at this hour.",
+        "Growing: open the queues; one of them receives more than it answers.",
     )
     query = Query(f"sum(csq_open_waits{{{JOB}}})")
     return number("Waiting now", words, query, Field(COUNT, decimals=0, links=[_queues()]))
@@ -122,9 +122,9 @@ def _waiting() -> Panel:
 
 def _longest() -> Panel:
     words = Words(
-        "How long the customer has waited who waits longest.",
-        "Below the limits of the queue classes, from which an alert comes.",
-        "One forgotten customer or a whole queue: the dashboard of queues tells them apart.",
+        "Age of the oldest open wait.",
+        "Below the limits of the queue classes, at which an alert fires.",
+        "The queues dashboard shows whether it is one customer or a whole queue.",
     )
     query = Query(f"max(csq_oldest_open_wait_seconds{{{JOB}}})")
     return number("Longest wait", words, query, Field(SECONDS, goals.oldest_wait(), links=[_queues()]))
@@ -132,7 +132,7 @@ def _longest() -> Panel:
 
 def _mood() -> Panel:
     words = Words(
-        "Positive less negative customer messages, of all, over the time range shown: -1 to 1.",
+        "Share of positive minus share of negative customer messages over the time range shown: -1 to 1.",
         "Above 0. What matters is the change: compare it with yesterday.",
         "See mood by queue below; read negative conversations of the queue that fell.",
     )
@@ -144,7 +144,7 @@ def _content() -> Panel:
     words = Words(
         "Mean satisfaction S of the conversations that ended in the time range shown, 0 to 5.",
         "Above 3.5.",
-        "Falls with waiting first: are replies in time? If they are, look at mood and resolution.",
+        "Look at replies in time first, because waits weigh most; then at mood and resolution.",
     )
     query = Query(satisfaction(JOB, "$__range"), instant=True)
     field = Field("none", rising(3.5, 2.5), 2, links=[_customers()], empty="no conversation ended")
@@ -154,8 +154,8 @@ def _content() -> Panel:
 def _risk() -> Panel:
     words = Words(
         f"Customers whose churn probability is {goals.at_risk_from():g} or more, now.",
-        "Level with last week.",
-        "The dashboard of customers shows the segment; csq.churn.scored names them with their reasons.",
+        "As last week.",
+        "The customers dashboard shows the segment; csq.churn.scored lists the customers with reasons.",
     )
     query = Query(f"sum(csq_customers_at_risk{{{JOB}}})")
     return number("Customers at risk", words, query, Field(COUNT, decimals=0, links=[_customers()]))
@@ -182,7 +182,7 @@ def _objectives() -> Panel:
         "Each objective of config/slo.yaml, its worst queue or model: what is promised, what was kept in the last "
         "hour, the budget left of 30 days, how fast it burns (1: just used up in 30 days), and of how many events.",
         "Budget above a quarter, burn below 1.",
-        "Burn above 1 now: an incident, act. Budget low but burn small: it is over; write down what it was.",
+        "Burn above 1: an incident is in progress. Low budget and small burn: it has ended; record its cause.",
     )
     keys = {"slo": Key("Objective", names), "class": Key("Queue class")}
     return rows("Objectives", words, keys, columns, worst="Burn, 1 h")
@@ -190,9 +190,9 @@ def _objectives() -> Panel:
 
 def _alerts() -> Panel:
     words = Words(
-        "Alerts of csq that fire now, pages before tickets.",
+        "Firing alerts of csq, pages first.",
         "Empty.",
-        "Open the alert in Alertmanager or Grafana: it links to its runbook, and to the dashboard of its time.",
+        "Open the alert in Alertmanager or Grafana: it links to its runbook and to the dashboard at its time.",
     )
     keys = {"alertname": Key("Alert"), "severity": Key("Severity"), "queue": Key("Queue"), "team": Key("Team")}
     columns = [Column("Firing", f"count by (alertname, severity, queue, team) ({ALERTS})", COUNT, decimals=0)]
@@ -202,8 +202,8 @@ def _alerts() -> Panel:
 def _budgets() -> Panel:
     words = Words(
         "Share of the error budget of 30 days that is left, by objective and queue class, worst queue.",
-        "A line that falls to zero at the end of 30 days at the earliest; 1 is untouched.",
-        "A steep fall is an incident, a slope is too little capacity: only the second is mended by more agents.",
+        "It reaches zero after 30 days at the earliest; 1 is unused.",
+        "A steep fall is an incident. A steady slope is a lack of capacity, which more agents correct.",
     )
     query = Query(f"min by (slo, class) (slo:csq_budget:remaining_ratio30d{{{JOB}}})", "{{slo}} {{class}}")
     return lines("Error budget left", words, [query], Field(SHARE, rising(LOW_BUDGET, 0.0), high=1), Lines(limit=True))
@@ -211,8 +211,8 @@ def _budgets() -> Panel:
 
 def _burns() -> Panel:
     words = Words(
-        "How fast the budget burns: share of bad events of the last hour over what may be bad. 1 just lasts.",
-        "Below 1 (dashed); from the upper dashed line on a page fires.",
+        "Share of bad events in the last hour divided by the error budget. At 1 the budget lasts exactly 30 days.",
+        "Below 1 (dashed). At the upper dashed line a page fires.",
         "See the objective's alert and runbook; replies and first responses lead to the queues.",
     )
     query = Query(_burn("1h"), "{{slo}} {{class}}")
@@ -221,9 +221,9 @@ def _burns() -> Panel:
 
 def _in_time() -> Panel:
     words = Words(
-        "Rounds answered within their limit, of all answered or missed, by queue.",
+        "Share of rounds answered within their limit, of those answered or missed, by queue.",
         "Above the dashed lines, the objectives of the queue classes.",
-        "Click on the queue that fell: waits, agents and forecast are there.",
+        "Click on the queue that fell to see its waits, agents and forecast.",
     )
     query = Query(_share_in_time("$__rate_interval", " by (queue)"), "{{queue}}")
     field = Field(SHARE, goals.promised("reply"), high=1, links=[_queue()], every=RARE)
@@ -234,7 +234,7 @@ def _mood_by_queue() -> Panel:
     words = Words(
         "Mood of customer messages by queue, -1 to 1.",
         "Above 0, all queues alike.",
-        "One queue falls: its answers or its waits. All fall: something with the shop itself.",
+        "One queue falls: look at its replies and waits. All fall: the cause is in the shop.",
     )
     query = Query(polarity(JOB, "$__rate_interval", " by (queue)"), "{{queue}}")
     return lines("Mood by queue", words, [query], Field("none", MOOD_STEPS, 2, links=[_queue()], every=RARE))
@@ -244,7 +244,7 @@ def _content_by_queue() -> Panel:
     words = Words(
         "Mean satisfaction S of the conversations that ended, by queue, 0 to 5.",
         "Above the upper dashed line.",
-        "It falls before ratings do. Compare with replies in time: waiting weighs most.",
+        "It falls before ratings do. Compare with replies in time: waits weigh most.",
     )
     query = Query(satisfaction(JOB, "$__rate_interval", " by (queue)"), "{{queue}}")
     field = Field("none", rising(3.5, 2.5), 2, 0, 5, links=[_queue()], every=RARE)
@@ -253,7 +253,7 @@ def _content_by_queue() -> Panel:
 
 def _ratings() -> Panel:
     words = Words(
-        "CSAT answers of 4 or 5, of all, by queue.",
+        "Share of CSAT answers of 4 or 5, by queue.",
         "Above the dashed line, the objective.",
         "Ratings follow waits by hours: look at the queue at that time.",
     )
@@ -264,9 +264,9 @@ def _ratings() -> Panel:
 
 def _abandoned() -> Panel:
     words = Words(
-        "Conversations abandoned by a customer who waited, of all that ended, by queue.",
-        "Below the dashed line, what the objective allows.",
-        "It follows the waits at once: shorten them, or tell customers how long it will take.",
+        "Share of ended conversations that a waiting customer abandoned, by queue.",
+        "Below the dashed line, the error budget of the objective.",
+        "It follows waits immediately: shorten them, or show customers the expected wait.",
     )
     query = Query(_ended("$__rate_interval", "abandoned", "solved|partial|unsolved|abandoned"), "{{queue}}")
     field = Field(SHARE, goals.bad_share("abandonment"), low=0, links=[_queue()], every=RARE)
@@ -275,9 +275,9 @@ def _abandoned() -> Panel:
 
 def _solved() -> Panel:
     words = Words(
-        "Conversations that ended solved or in part, of all that agents ended, by queue.",
+        "Share of conversations ended by agents that were solved or partly solved, by queue.",
         "Above the dashed line, the objective.",
-        "A fall in one queue: a question that agents cannot answer yet. Read its unsolved conversations.",
+        "A fall in one queue: agents cannot answer a new question. Read its unsolved conversations.",
     )
     query = Query(_ended("$__rate_interval", "solved|partial", "solved|partial|unsolved"), "{{queue}}")
     field = Field(SHARE, goals.promised("resolution"), low=0, high=1, links=[_queue()], every=RARE)
@@ -287,9 +287,9 @@ def _solved() -> Panel:
 def _age() -> Panel:
     limit = goals.within_seconds("freshness")
     words = Words(
-        "How old events are when they are counted: 99 of 100 are younger. All figures here are as old.",
+        "99th percentile of the time from an event to its being counted. All figures on this page are that old.",
         f"Below {limit:g} s.",
-        "Go to the pipeline before you trust anything on this page.",
+        "Open the pipeline dashboard first: the figures on this page are late.",
     )
     buckets = f"sum by (le) (rate(csq_event_age_seconds_bucket{{{JOB}}}[$__rate_interval]))"
     link = to_dashboard("Pipeline", goals.uid("pipeline"))

@@ -44,7 +44,7 @@ def dashboard() -> model.Dashboard:
             ],
         ),
         Section("Flow", [Band(8, [(8, _rate()), (8, _age()), (8, _lag())])]),
-        Section("What is refused or dropped", [Band(8, [(8, _dead()), (8, _repeats()), (8, _defects())])]),
+        Section("Refused and dropped", [Band(8, [(8, _dead()), (8, _repeats()), (8, _defects())])]),
         Section("State", [Band(8, [(8, _state()), (8, _bytes()), (8, _snapshots())])]),
         Section("Each process", [Band(8, [(6, _processor()), (6, _memory()), (12, _processes())])]),
     ]
@@ -66,19 +66,19 @@ def _quantile(share: float, metric: str, by: str = "le") -> str:
 
 def _connected() -> Panel:
     words = Words(
-        "Processes that are connected to the brokers, of all that Prometheus reaches.",
-        "100 %: every process reads.",
-        "Below: /readyz of the process says why. Check the brokers, then credentials and certificates.",
+        "Share of the scraped processes that are connected to the brokers.",
+        "100 %.",
+        "Below: /readyz of the process gives the reason. Check the brokers, then credentials and certificates.",
     )
     query = Query(f"avg(csq_source_connected{{{PROCESS}}})")
-    return number("Processes connected", words, query, Field(SHARE, rising(1), 0, empty="no process is reached"))
+    return number("Processes connected", words, query, Field(SHARE, rising(1), 0, empty="no process was scraped"))
 
 
 def _fresh() -> Panel:
     limit = goals.within_seconds("freshness")
     words = Words(
-        "From an event happening to its being counted: 99 of 100 are quicker. Every other figure is as old.",
-        f"Below {limit:g} s, as the objective has it.",
+        "99th percentile of the time from an event to its being counted. Every other figure is that old.",
+        f"Below {limit:g} s, the bound of the objective.",
         "With lag: csq does not keep up, see Flow. Without lag: events arrive late from the producer.",
     )
     return number(
@@ -88,9 +88,9 @@ def _fresh() -> Panel:
 
 def _lag_now() -> Panel:
     words = Words(
-        "Messages in the topics that are still to be read.",
-        "A few; after a restart it falls.",
-        "Growing: more processes, or find what slowed them down. Level but large: one partition is stuck.",
+        "Messages in the topics that have not been read.",
+        "Near zero; after a restart it falls.",
+        "Growing: find what slows the processes down, or add some. Constant and large: one partition is stuck.",
     )
     query = Query(f"sum(max by (job, source, partition) (csq_source_lag_messages{{{PROCESS}}}))")
     return number("Lag", words, query, Field(COUNT, decimals=0))
@@ -98,9 +98,9 @@ def _lag_now() -> Panel:
 
 def _refused() -> Panel:
     words = Words(
-        "Records that were refused, of all that came in, over the time range shown.",
+        "Share of records that were refused, over the time range shown.",
         "Near zero, below the budget of the objective.",
-        "See the reasons below; each has a runbook. Mend the producer, then `csq deadletters redrive`.",
+        "Each reason below has a runbook. Correct the producer, then run `csq deadletters redrive`.",
     )
     query = Query(
         f"sum(increase(csq_dead_letters_total{{{PROCESS}}}[$__range])) / ({_received('$__range')})", instant=True
@@ -111,9 +111,9 @@ def _refused() -> Panel:
 def _filled() -> Panel:
     share = goals.declared().thresholds.state_filled_share
     words = Words(
-        "Records of the stage that is fullest, of those it may hold.",
-        f"Below {share:.0%}, from which an alert comes.",
-        "Raise the limit of that stage in the settings and give memory, or shorten how long it remembers.",
+        "Records of the fullest stage, as a share of its limit.",
+        f"Below {share:.0%}, at which an alert fires.",
+        "Raise the limit of that stage and add memory, or shorten its retention.",
     )
     query = Query(f"max(csq_state_entries{{{BOUNDED}}} / csq_state_entries_limit{{{BOUNDED}}})")
     return number("Fullest stage", words, query, Field(SHARE, falling(share), 1))
@@ -122,9 +122,9 @@ def _filled() -> Panel:
 def _idle() -> Panel:
     stalled = goals.declared().thresholds.stalled_seconds
     words = Words(
-        "How long ago the newest counted event happened. Below zero: a producer's clock is ahead.",
-        "Seconds, while the shop is open.",
-        "Growing: nothing comes, or nothing is counted. Look at lag: none means that the producer is silent.",
+        "Age of the newest counted event. Below zero: the clock of a producer is ahead.",
+        "Some seconds, while the shop is open.",
+        "Growing: no events arrive, or none are counted. Without lag the producer sends nothing.",
     )
     query = Query(f"time() - max(csq_newest_event_timestamp_seconds{{{PROCESS}}})")
     ahead = -goals.declared().thresholds.clock_ahead_seconds
@@ -134,9 +134,9 @@ def _idle() -> Panel:
 
 def _rate() -> Panel:
     words = Words(
-        "Events that were accepted per second, by type.",
-        "The usual curve of the day, all types in it.",
-        "One type missing: its producer. All fall and lag grows: csq is too slow; no lag: the producer.",
+        "Accepted events per second, by type.",
+        "As usual at this hour, with all types.",
+        "One type is missing: its producer. All fall, lag grows: csq is too slow. All fall, no lag: the producers.",
     )
     accepted = f"sum by (type) (rate(csq_events_total{{{PROCESS}}}[$__rate_interval]))"
     style = Lines(stacked=True)
@@ -145,9 +145,9 @@ def _rate() -> Panel:
 
 def _age() -> Panel:
     words = Words(
-        "From an event happening to its being counted: half and 99 of 100 are quicker. The axis is logarithmic.",
-        "p99 below the dashed limit, which the objective names; well below a second where producers are quick.",
-        "A jump at a restart is the backlog. p99 alone: one partition or one producer is late.",
+        "Time from an event to its being counted: median and 99th percentile, on a logarithmic axis.",
+        "p99 below the dashed limit of the objective; well below a second if producers send at once.",
+        "A jump at a restart is the backlog. p99 alone rises: one partition or one producer is late.",
     )
     queries = [Query(_quantile(share, "csq_event_age_seconds"), f"p{share * 100:g}") for share in (0.5, 0.99)]
     field = Field(SECONDS, falling(goals.within_seconds("freshness")))
@@ -156,9 +156,9 @@ def _age() -> Panel:
 
 def _lag() -> Panel:
     words = Words(
-        "Messages still to be read, by topic, and partitions that no process reads.",
+        "Unread messages by topic, and partitions that no process reads.",
         "Near zero, with peaks that fall again; no partition unread.",
-        "Partitions unread: they were added after the start, restart csq. Lag that climbs: see CPU by process below.",
+        "Unread partitions were added after the start: restart csq. Lag grows: see CPU by process below.",
     )
     lag = f"sum by (source) (max by (job, source, partition) (csq_source_lag_messages{{{PROCESS}}}))"
     unread = f"max by (source) (csq_source_partitions_unread{{{PROCESS}}})"
@@ -169,8 +169,8 @@ def _lag() -> Panel:
 def _dead() -> Panel:
     words = Words(
         "Refused records per second, by reason.",
-        "No line, or a thin steady one of a producer that is known.",
-        "Each reason has a runbook; the dead letters themselves say topic, partition, offset and field.",
+        "None, or a small constant rate from a known producer.",
+        "Each reason has a runbook. Each dead letter has topic, partition, offset and field.",
     )
     refused = f"sum by (reason) (rate(csq_dead_letters_total{{{PROCESS}}}[$__rate_interval]))"
     field = Field(RATE, low=0, empty="nothing was refused")
@@ -179,28 +179,28 @@ def _dead() -> Panel:
 
 def _repeats() -> Panel:
     words = Words(
-        "Events that had come before (dropped) and events that came too late to be sorted in, of all that came.",
-        f"Repeats near 1 %, below {goals.declared().thresholds.duplicate_share:.0%}; late near 0.",
-        "Repeats: a producer that retries without end. Late: raise order.out_of_order_seconds.",
+        "Share of events that were dropped as duplicates, and share that arrived too late to be sorted.",
+        f"Duplicates near 1 %, below {goals.declared().thresholds.duplicate_share:.0%}; late near 0.",
+        "Duplicates: a producer retries without end. Late: raise order.out_of_order_seconds.",
     )
 
     def share(name: str) -> str:
         return f"sum(increase({name}{{{PROCESS}}}[$__rate_interval])) / ({_received('$__rate_interval')})"
 
     queries = [
-        Query(share("csq_duplicates_total"), "repeats"),
+        Query(share("csq_duplicates_total"), "duplicates"),
         Query(share("csq_late_events_total"), "late"),
     ]
     field = Field(SHARE, falling(goals.declared().thresholds.duplicate_share), low=0)
-    return lines("Repeats and late events", words, queries, field, Lines(limit=True))
+    return lines("Duplicates and late events", words, queries, field, Lines(limit=True))
 
 
 def _defects() -> Panel:
     words = Words(
-        "What should never happen, per second: a stage that failed on an event, records dropped as a lane was "
-        "full, features and measurements that were refused.",
+        "Defects and losses per second: a stage that failed on an event, records evicted from a full "
+        "lane, refused examples and measurements.",
         "All zero.",
-        "Failures and refusals are defects of csq: the log names the first of each. Dropped records: raise the limits.",
+        "Failures and refusals are defects of csq; the log has the first of each. Evicted records: raise the limits.",
     )
     names = {
         "failures of stages": "csq_stage_failures_total",
@@ -214,9 +214,9 @@ def _defects() -> Panel:
 
 def _state() -> Panel:
     words = Words(
-        "Records that each stage holds, of those that it may hold.",
-        "Level, below the dashed limit. Conversations and customers grow until as many go as come.",
-        "Near 1 the oldest are dropped: raise the limit of the stage, or shorten how long it remembers.",
+        "Records of each stage, as a share of its limit.",
+        "Constant, below the dashed limit. Conversations and customers grow until as many expire as begin.",
+        "Near 1 the oldest are evicted: raise the limit of the stage, or shorten its retention.",
     )
     entries, most = (
         f"sum by (stage) ({name}{{{BOUNDED}}})" for name in ("csq_state_entries", "csq_state_entries_limit")
@@ -227,9 +227,9 @@ def _state() -> Panel:
 
 def _bytes() -> Panel:
     words = Words(
-        "Size of what each stage put into its snapshots.",
-        "Level once records go as fast as they come.",
-        "Growth without end: look at the records of that stage. Larger snapshots are slower, and so is a restart.",
+        "Size of the last snapshots of each stage.",
+        "Constant once as many records expire as begin.",
+        "It grows without end: look at the records of that stage. Larger snapshots and restarts take longer.",
     )
     query = Query(f"sum by (stage) (csq_state_bytes{{{PROCESS}}})", "{{stage}}")
     field = Field("bytes", low=0, empty="no snapshot yet; none is taken without state.directory")
@@ -238,9 +238,9 @@ def _bytes() -> Panel:
 
 def _snapshots() -> Panel:
     words = Words(
-        "Share of the time that goes into snapshots, by stage; events wait meanwhile.",
-        f"Below {goals.declared().thresholds.snapshot_time_share:.0%} in all, the aim of csq.",
-        "Raise state.snapshot_seconds (a restart repeats as much more), or bound the records of the slowest stage.",
+        "Share of the time spent on snapshots, by stage. Events wait meanwhile.",
+        f"Below {goals.declared().thresholds.snapshot_time_share:.0%} in total.",
+        "Raise state.snapshot_seconds (a restart then repeats more events), or limit the slowest stage.",
     )
     spent = f"sum by (stage) (rate(csq_snapshot_duration_seconds_sum{{{PROCESS}}}[$__rate_interval]))"
     query = Query(f"{spent} / scalar(count(csq_build_info{{{PROCESS}}}))", "{{stage}}")
@@ -250,9 +250,9 @@ def _snapshots() -> Panel:
 
 def _processor() -> Panel:
     words = Words(
-        "CPU that each process uses, in cores. csq runs one worker per process, so one core is all it can use.",
+        "CPU by process, in cores. A process has one worker, so it uses one core at most.",
         "Below 0.8 at the busiest hour.",
-        "At 1 with growing lag: add processes. At 1 without lag: a backlog is worked off.",
+        "At 1 with growing lag: add processes. At 1 with falling lag: csq processes a backlog.",
     )
     query = Query(f"rate(process_cpu_seconds_total{{{PROCESS}}}[$__rate_interval])", "{{instance}}")
     return lines("CPU by process", words, [query], Field("none", falling(1.0, 0.8), 2, low=0, links=[_alone()]))
@@ -261,8 +261,8 @@ def _processor() -> Panel:
 def _memory() -> Panel:
     words = Words(
         "Resident memory of each process.",
-        "Level after the first day; steps at deployments only.",
-        "A climb with the state: bound it. A climb without: a leak, tell the developers.",
+        "Constant after the first day, except at deployments.",
+        "It grows with the state: limit the state. It grows alone: a leak, report it.",
     )
     query = Query(f"process_resident_memory_bytes{{{PROCESS}}}", "{{instance}}")
     return lines("Memory by process", words, [query], Field("bytes", low=0, links=[_alone()]))
@@ -278,9 +278,9 @@ def _processes() -> Panel:
         Column("", f"max by (instance, version) (csq_build_info{{{PROCESS}}})", COUNT),
     ]
     words = Words(
-        "Each process: since when, restarts in the time range shown, connection, lag of its partitions, version.",
-        "One version, no restart but for deployments.",
-        "Restarts in a loop: the log of the last seconds before each. Two versions for long: a deployment hangs.",
+        "Each process: start, restarts in the time range shown, connection, lag of its partitions, version.",
+        "One version, and no restarts except deployments.",
+        "Restarts in a loop: read the log before each. Two versions for long: a deployment is incomplete.",
     )
     keys = {"instance": Key("Process"), "version": Key("csq")}
     alone = to_dashboard("Show this process alone", goals.uid("pipeline"), "instance=${__value.text}")

@@ -101,9 +101,9 @@ def _now() -> Panel:
         Column("Arrivals / h", f"sum by (queue) (csq_arrivals_per_hour{{{QUEUE}}})", COUNT, decimals=0),
     ]
     words = Words(
-        "Each queue as it stands now; In time is over the time range shown. A click on a queue shows it alone.",
-        "No red figure, and a free agent wherever customers wait.",
-        "Begin with the queue whose longest wait is red: look who is on shift, and for unassigned conversations.",
+        "Each queue now; In time covers the time range shown. Click on a queue to show it alone.",
+        "No red figure, and an available agent in each queue with waiting customers.",
+        "Begin with the queue whose longest wait is red: look at agents on shift and unassigned conversations.",
     )
     links = [to_dashboard("Show this queue alone", goals.uid("queues"), "queue=${__value.text}")]
     return rows("Queues now", words, {"queue": Key("Queue")}, columns, links=links, worst="Longest wait")
@@ -111,9 +111,9 @@ def _now() -> Panel:
 
 def _waiting() -> Panel:
     words = Words(
-        "Customers who wait for a reply of ours, by queue.",
-        "As many as usual at this hour; it follows arrivals and falls again.",
-        "A line that only climbs wants agents: compare arrivals and agents below, move agents from a calm queue.",
+        "Customers who wait for a reply, by queue.",
+        "As many as usual at this hour; the number follows arrivals.",
+        "A steady rise: compare arrivals and agents below, and move agents from a queue with few waits.",
     )
     query = Query(f"sum by (queue) (csq_open_waits{{{QUEUE}}})", "{{queue}}")
     return lines("Waiting by queue", words, [query], Field(COUNT, low=0, links=[_alone()]))
@@ -121,9 +121,9 @@ def _waiting() -> Panel:
 
 def _longest() -> Panel:
     words = Words(
-        "How long the customer has waited who waits longest, by queue. Mails are in it, and wait longer than chats.",
-        "Below the dashed limits, from which an alert comes; a saw whose teeth stay small.",
-        "A steady climb of one line is one forgotten customer: find the oldest unassigned conversation of the queue.",
+        "Age of the oldest open wait by queue, over all channels. E-mails wait longer than chats.",
+        "Below the dashed limits, at which an alert fires.",
+        "A steady rise of one line is one customer without a reply: find the oldest unassigned conversation.",
     )
     query = Query(f"max by (queue) (csq_oldest_open_wait_seconds{{{QUEUE}}})", "{{queue}}")
     field = Field(SECONDS, goals.oldest_wait(), low=0, links=[_alone()])
@@ -132,9 +132,9 @@ def _longest() -> Panel:
 
 def _backlog() -> Panel:
     words = Words(
-        "Conversations that are open, those of them that no agent has taken, and the customers who wait in them.",
-        "Unassigned near zero, and open level over days.",
-        "Unassigned that grows: assignment fails, or no agent is on shift. Open that grows: none is closed.",
+        "Open conversations, those without an agent, and customers who wait for a reply.",
+        "Unassigned near zero, and open constant over days.",
+        "Unassigned grows: assignment fails, or no agent is on shift. Open grows: conversations are not closed.",
     )
     queries = [
         Query(f"sum(csq_conversations_open{{{QUEUE}}})", "open"),
@@ -146,10 +146,10 @@ def _backlog() -> Panel:
 
 def _reply() -> Panel:
     words = Words(
-        "Time from the first unanswered message of a round to the reply of a person: half, nine tenths and 99 of 100 "
-        "are quicker. Only given replies count.",
+        "Time from the first unanswered message of a round to the reply of an agent: median, 90th and 99th "
+        "percentile. Only given replies count.",
         "p90 below the dashed limit of a round.",
-        "p99 alone: a few forgotten conversations. All of them: too few agents, look at the load and at arrivals.",
+        "p99 alone rises: a few conversations without replies. All rise: too few agents; look at load and arrivals.",
     )
     queries = _quantiles("csq_reply_seconds", HUMAN, 0.5, 0.9, 0.99)
     field = Field(SECONDS, goals.reply_limit(), low=0, every=RARE)
@@ -158,9 +158,9 @@ def _reply() -> Panel:
 
 def _in_time() -> Panel:
     words = Words(
-        "Rounds answered within their limit, of all answered or missed. A round is missed when its limit passes.",
+        "Share of rounds answered within their limit. A round is missed at the moment its limit passes.",
         "Above the dashed lines: the objectives of the queue classes.",
-        "A fall in one queue: its agents. In all queues at once: the chat tool, or csq does not see the replies.",
+        "A fall in one queue: its agents. In all queues at once: the chat tool, or csq does not receive the replies.",
     )
     field = Field(SHARE, goals.promised("reply"), high=1, links=[_alone()], every=RARE)
     query = Query(_in_time_of("$__rate_interval"), "{{queue}}")
@@ -171,8 +171,8 @@ def _first_response() -> Panel:
     words = Words(
         "Time to the first reply of a person in a conversation, since the first message, the hand-off by the bot or "
         "the reopening.",
-        "p90 below the dashed limit that is promised.",
-        "Slower than replies: conversations wait to be assigned. As slow as replies: too few agents.",
+        "p90 below the dashed limit of the objective.",
+        "Slower than replies: conversations wait for assignment. As slow as replies: too few agents.",
     )
     field = Field(SECONDS, goals.reply_limit(), low=0, every=RARE)
     queries = _quantiles("csq_first_response_seconds", HUMAN, 0.5, 0.9)
@@ -190,8 +190,8 @@ def _forecast() -> Panel:
     words = Words(
         "What was forecast 15 minutes earlier, with its interval, against the reply time that came (a mean). "
         "Choose one queue: with several the mean over the queues is shown.",
-        "Four of five values that came lie in the band.",
-        "Above the band again and again: something new slows replies down, do not plan by the forecast now.",
+        "Four of five observed values lie in the band.",
+        "Often above the band: something new slows replies down; do not plan by the forecast now.",
     )
     queries = [
         Query(said("lower"), "lower"),
@@ -202,14 +202,14 @@ def _forecast() -> Panel:
     colors = {"lower": BLUE, "upper": BLUE, "forecast": BLUE, "came": AMBER}
     style = Lines(band=("lower", "upper"), dashed=["forecast"], colors=colors)
     field = Field(SECONDS, goals.reply_limit(), low=0, every=RARE, empty="the first forecast is not 15 minutes old")
-    return lines("Forecast against what came", words, queries, field, style)
+    return lines("Forecast and reply time", words, queries, field, style)
 
 
 def _spread() -> Panel:
     words = Words(
-        "How many replies took how long: each column a span of time, each row a span of reply time, darker is more.",
+        "Number of replies by time (columns) and reply time (rows); darker is more.",
         "One dark band below the limit.",
-        "A second band above it is a group of customers that is treated differently: look for its channel or queue.",
+        "A second band above it is a group of conversations with slower replies: find its channel or queue.",
     )
     expr = f"sum by (le) (increase(csq_reply_seconds_bucket{{{HUMAN}}}[$__rate_interval]))"
     return heat_map("Spread of reply times", words, expr, Field(SECONDS, every=RARE))
@@ -217,9 +217,9 @@ def _spread() -> Panel:
 
 def _agents() -> Panel:
     words = Words(
-        "Agents by state, and how many were planned for now after shrinkage (dashed; only where a plan is sent).",
-        "Available and busy together near the plan.",
-        "Away or offline at a busy hour: ask the shift lead. No line at all: csq.agent.state_changed is not sent.",
+        "Agents by state, and the number scheduled after shrinkage (dashed; if plans are sent).",
+        "Available and busy together near the scheduled number.",
+        "Away or offline at a busy hour: ask the shift lead. No data: csq.agent.state_changed is not sent.",
     )
     queries = [
         Query(f"sum by (state) (csq_agents{{{QUEUE}}})", "{{state}}"),
@@ -231,9 +231,9 @@ def _agents() -> Panel:
 
 def _load() -> Panel:
     words = Words(
-        "Chats that agents on shift hold, of those that they can hold, by queue.",
-        f"Below {FULL:.0%}; near 100 % every further chat waits.",
-        "Full for long: waits will grow whatever the speed of replies. Call agents in, or let fewer chats come.",
+        "Chats of the agents on shift, as a share of their chat places, by queue.",
+        f"Below {FULL:.0%}; near 100 % each further chat waits.",
+        "Near 100 % for long: waits grow. Add agents, or accept fewer chats at a time.",
     )
     query = Query(f"max by (queue) (csq_agent_load_ratio{{{QUEUE}}})", "{{queue}}")
     field = Field(SHARE, falling(1.0, FULL), low=0, links=[_alone()])
@@ -243,8 +243,8 @@ def _load() -> Panel:
 def _arrivals() -> Panel:
     words = Words(
         "Conversations that arrive per hour, by queue.",
-        "The usual curve of the day.",
-        "A sudden step has a cause outside: a campaign, a failed delivery, a shop that is down. Find it first.",
+        "As usual at this hour.",
+        "A sudden step has an external cause: a campaign, a failed delivery, an outage of the shop. Find it first.",
     )
     query = Query(f"sum by (queue) (csq_arrivals_per_hour{{{QUEUE}}})", "{{queue}}")
     return lines("Arrivals per hour", words, [query], Field(COUNT, low=0, links=[_alone()]))
@@ -252,14 +252,20 @@ def _arrivals() -> Panel:
 
 def _ends() -> Panel:
     words = Words(
-        "Conversations per hour by how they ended, and those that were reopened.",
-        "Mostly solved; abandoned is customers who left while they waited.",
-        "More abandoned: shorten the waits. More reopened: what is called solved is not.",
+        "Conversations ended per hour by outcome, and conversations reopened.",
+        "Mostly solved. Abandoned: the customer left while waiting.",
+        "More abandoned: shorten the waits. More reopened: conversations are closed before they are solved.",
     )
     ended = f"sum by (outcome) (rate(csq_conversations_total{{{CHANNEL}}}[$__rate_interval]))"
     colors = {"solved": GREEN, "partial": BLUE, "unsolved": AMBER, "abandoned": RED, "reopened": GREY}
     query = Query(f"{ended} * 3600", "{{outcome}}")
-    return lines("Ends per hour", words, [query], Field(COUNT, low=0, every=RARE), Lines(stacked=True, colors=colors))
+    return lines(
+        "Conversations ended per hour",
+        words,
+        [query],
+        Field(COUNT, low=0, every=RARE),
+        Lines(stacked=True, colors=colors),
+    )
 
 
 def _first_contact() -> Panel:
@@ -270,7 +276,7 @@ def _first_contact() -> Panel:
         "Conversations solved for good at first contact, of all whose window (7 days) is over: not reopened, and no "
         "other conversation of the customer. So this looks back by the window.",
         "Stable or rising; 70 to 75 % is usual in shops.",
-        "A fall in one queue: read what its customers come back with, and mend that answer or that process.",
+        "A fall in one queue: read what customers ask again, and correct that answer or process.",
     )
     solved = of("$__rate_interval", ', outcome="resolved"')
     field = Field(SHARE, low=0, high=1, links=[_alone()], every=RARE, empty="no window is over yet")
@@ -280,9 +286,9 @@ def _first_contact() -> Panel:
 
 def _handling() -> Panel:
     words = Words(
-        "Time that agents were engaged in a conversation (handling), and time from opening to resolution.",
-        "Handling level; resolution not much longer than handling.",
-        "Handling grows: harder questions or slower tools. Resolution alone grows: conversations lie between shifts.",
+        "Handle time of agents, and time from opening to resolution.",
+        "Handle time constant; resolution time not much longer.",
+        "Handle time grows: harder questions or slower tools. Resolution alone grows: waits between shifts.",
     )
 
     def median(metric: str) -> str:

@@ -4,13 +4,13 @@ import subprocess
 from contextlib import nullcontext
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from bench import against, child, ledger
 from bench.meter import Figures
 from bench.runs import Job
 from bench.texts import Texts
+from tests.figures import figures
 
 BASE = Path("/base")
 TEXTS = Texts([("thanks", "positive")], ["One moment."], "one text")
@@ -18,18 +18,9 @@ JOB = Job(way="flow", path="events", last=0.0, events=10)
 needs_git = pytest.mark.skipif(not (child.ROOT / ".git").exists(), reason="needs a git checkout")
 
 
-def figures(micros: float, **changed) -> Figures:
-    base = Figures(
-        events=10,
-        seconds=1.0,
-        cpu_seconds=micros * 10 / 1e6,
-        rss_bytes=1,
-        counted={"csq_events_total": 10},
-        published=1,
-        published_bytes=1,
-        yardstick_seconds=0.1,
-    )
-    return msgspec.structs.replace(base, **changed)
+def costing(micros: float, **changed) -> Figures:
+    """A run whose CPU time per event is `micros`."""
+    return figures(cpu_seconds=micros * 10 / 1e6, **changed)
 
 
 @pytest.fixture
@@ -40,8 +31,8 @@ def ran(monkeypatch, tmp_path):
     def measure(job: Job, folder: Path, core: int | None = None) -> Figures:
         order.append((folder, core))
         if folder == BASE:
-            return figures(20.0, stages={"route": 2e-5, "learn": 1e-5})
-        return figures(21.0, stages={"route": 3e-5, "study": 1e-5})
+            return costing(20.0, stages={"route": 2e-5, "learn": 1e-5})
+        return costing(21.0, stages={"route": 3e-5, "study": 1e-5})
 
     def together(job: Job, folders: list[Path], core: int) -> list[Figures]:
         return [measure(job, folder, core) for folder in folders]
@@ -79,7 +70,7 @@ def test_an_upper_bound_above_the_limit_fails(ran, capsys):
 
 def test_a_revision_that_counts_otherwise_fails(ran, monkeypatch):
     def together(job: Job, folders: list[Path], core: int) -> list[Figures]:
-        return [figures(20.0, counted={"csq_events_total": 9 if folder == BASE else 10}) for folder in folders]
+        return [costing(20.0, counted={"csq_events_total": 9 if folder == BASE else 10}) for folder in folders]
 
     monkeypatch.setattr(against, "measure_together", together)
     with pytest.raises(SystemExit, match="csq_events_total: 10 and 9"):

@@ -10,12 +10,12 @@ import pytest
 
 from bench import __main__ as command
 from bench import feed, hostile, processes, report, soak, stream
-from bench.meter import Figures
 from bench.runs import Bench, Job
 from bench.texts import Texts, texts_of
 from operators.domain.wire.events import AnyEvent
 from operators.metrics.observe import read
 from tests import torture
+from tests.figures import figures
 from tests.servers.kafka import Kafka
 
 EVENTS = 6_000
@@ -33,20 +33,6 @@ def job(tmp_path):
     yield Job(way="flow", path=str(path), last=last, events=EVENTS)
     gc.unfreeze()  # each run settles the memory of its process
     gc.set_threshold(*thresholds)
-
-
-def figures(**changed) -> Figures:
-    base = Figures(
-        events=10,
-        seconds=1.0,
-        cpu_seconds=1.0,
-        rss_bytes=1,
-        counted={"csq_events_total": 10},
-        published=1,
-        published_bytes=1,
-        yardstick_seconds=0.1,
-    )
-    return msgspec.structs.replace(base, **changed)
 
 
 def test_the_stream_is_the_same_each_time_and_has_every_kind_of_event():

@@ -30,7 +30,7 @@ def main() -> None:
     logs.start("warning")
     live = Live(Settings())
     urls = {name: f"{live.web.url}/{name}" for name in ("metrics", "healthz", "readyz")}
-    view = LiveView(live.registry, urls, Console(file=io.StringIO()))
+    view = LiveView(live.registry, urls, Console(file=io.StringIO()), clock=live.clock.now)
     live.run(threading.Thread(target=draw, args=(live, view), daemon=True).start)
 
 

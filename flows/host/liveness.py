@@ -36,10 +36,12 @@ class LivenessClock:
 
     Args:
         clock: POSIX seconds.
+        stopwatch: monotonic seconds.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time, stopwatch: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._stopwatch = stopwatch
         self._beat: float | None = None
 
     def __call__(self) -> float:
@@ -47,13 +49,17 @@ class LivenessClock:
         self.beat()
         return self._clock()
 
+    def now(self) -> float:
+        """POSIX seconds, for threads beside the flow: reading them is no sign of life."""
+        return self._clock()
+
     def beat(self) -> None:
         """Note a sign of life."""
-        self._beat = time.monotonic()
+        self._beat = self._stopwatch()
 
     def idle_seconds(self) -> float:
         """Seconds since the last sign of life; 0 before the first: a start with a large store may take minutes."""
-        return 0.0 if self._beat is None else time.monotonic() - self._beat
+        return 0.0 if self._beat is None else self._stopwatch() - self._beat
 
 
 class HeartbeatPartition(StatefulSourcePartition[None, None]):

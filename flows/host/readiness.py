@@ -38,7 +38,10 @@ class Readiness:
             reasons.append(f"processes that do not have all models yet: {', '.join(waits_for)}")
         if not status.connected:
             reasons.append(f"Kafka: {status.reason}")
-        reasons += starmap(missing_output, (status.missing_outputs or {}).items())
+        if status.missing_outputs is None:
+            reasons.append("Kafka: the brokers have not been asked for the output topics yet")
+        else:
+            reasons += starmap(missing_output, status.missing_outputs.items())
         if self._stop.is_set():
             reasons.append("stopping")
         return reasons

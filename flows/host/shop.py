@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Callable
 from threading import Event, Thread
 
 import msgspec
@@ -35,14 +36,21 @@ class Shop(Thread):
     then still told of its past would come late.
     """
 
-    def __init__(self, settings: Settings, stop: Event, past_seconds: float = PAST_SECONDS) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        stop: Event,
+        past_seconds: float = PAST_SECONDS,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         super().__init__(name="csq-shop", daemon=True)
         self.is_present = Event()
         self.has_failed = False
         self._topic = settings.kafka.topics[0]
         self._kafka = settings.kafka
-        self._params = msgspec.structs.replace(settings.simulator, start=time.time() - past_seconds)
+        self._params = msgspec.structs.replace(settings.simulator, start=clock() - past_seconds)
         self._stop_event = stop
+        self._clock = clock
 
     def run(self) -> None:
         """Deliver each event at its time, those of the past at once."""
@@ -55,7 +63,7 @@ class Shop(Thread):
     def _write(self) -> None:
         producer = RecordProducer(self._kafka, lambda *_: None)  # no event of the shop is worth stopping for
         for count, delivery in enumerate(Simulator(self._params, keep_books=False)):
-            wait = delivery.time - time.time()
+            wait = delivery.time - self._clock()
             if wait > 0:
                 if not self.is_present.is_set():
                     producer.flush(self._kafka.delivery_seconds)

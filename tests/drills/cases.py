@@ -62,33 +62,27 @@ def _is(**labels: str) -> dict[str, frozenset[str]]:
 WAITS = frozenset({"CsqReplyBurn", "CsqReply5mBurn", "CsqFirstResponseBurn", "CsqAbandonmentBurn", "CsqOldestOpenWait"})
 SERVICE = WAITS | {"CsqCsatBurn", "CsqResolutionBurn", "CsqQueueWithoutAgents"}
 
+
+def _late_replies(scenario: Scenario, cause: str) -> Drill:
+    """A scenario in which customers of every queue wait past the reply limit."""
+    return Drill(
+        name=scenario,
+        cause=cause,
+        by=60,
+        begin=shop(scenario),
+        end=shop("normal"),
+        alert="CsqReplyBurn",
+        labels=_is(severity="page", team="service", slo="reply", queue="billing|technical|orders|returns"),
+        receiver="page-service",
+        held=WAITS,
+        beside=SERVICE,
+        within_seconds=150,
+    )
+
+
 DRILLS = (
-    Drill(
-        name="outage",
-        cause="half the agents leave",
-        by=60,
-        begin=shop("outage"),
-        end=shop("normal"),
-        alert="CsqReplyBurn",
-        labels=_is(severity="page", team="service", slo="reply", queue="billing|technical|orders|returns"),
-        receiver="page-service",
-        held=WAITS,
-        beside=SERVICE,
-        within_seconds=150,
-    ),
-    Drill(
-        name="rush",
-        cause="three times as many customers",
-        by=60,
-        begin=shop("rush"),
-        end=shop("normal"),
-        alert="CsqReplyBurn",
-        labels=_is(severity="page", team="service", slo="reply", queue="billing|technical|orders|returns"),
-        receiver="page-service",
-        held=WAITS,
-        beside=SERVICE,
-        within_seconds=150,
-    ),
+    _late_replies("outage", "half the agents leave"),
+    _late_replies("rush", "three times as many customers"),
     Drill(
         name="full outage",
         cause="all agents leave",

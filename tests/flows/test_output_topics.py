@@ -1,62 +1,26 @@
 """Output topics that do not exist: `/readyz` names them, nothing is read before, and the process ends after a while."""
 
-import threading
 import time
 from collections.abc import Callable
+from threading import Event
 
 import httpx
-import msgspec
 import pytest
 from bytewax.errors import BytewaxRuntimeError
 from bytewax.testing import cluster_main
 
 from flows.commands.errors import fail
-from flows.live import Live
-from flows.settings.load import load
 from operators.connectors.embedded import EmbeddedBroker
+from operators.connectors.kafka.status import BrokerWatch
 from operators.metrics.observe import read
 from tests.builders import raw
 from tests.letters import MESSAGE
+from tests.live import live_at, run_beside
 
 SECONDS = 30.0
 """Bound on any wait of these tests."""
-
-
-def live_at(broker: EmbeddedBroker, delivery_seconds: float = 60.0) -> Live:
-    """A process whose brokers create no topic by themselves."""
-    settings = load(None, {})
-    kafka = msgspec.structs.replace(
-        settings.kafka,
-        brokers=(broker.bootstrap_servers,),
-        delivery_seconds=delivery_seconds,
-        librdkafka={"fetch.wait.max.ms": 10, "allow.auto.create.topics": False},
-    )
-    http = msgspec.structs.replace(settings.http, port=0)
-    return Live(msgspec.structs.replace(settings, kafka=kafka, http=http))
-
-
-def run_beside(live: Live, watch: Callable[[], None]) -> None:
-    """Run the flow in this thread and `watch` in another, which ends the flow."""
-    failed: list[BaseException] = []
-
-    def watching() -> None:
-        try:
-            watch()
-        except BaseException as error:  # noqa: BLE001 - raised again, in the test's own thread
-            failed.append(error)
-        live.stop.set()
-
-    watcher = threading.Thread(target=watching)
-    live.web.start()
-    watcher.start()
-    try:
-        cluster_main(live.flow(), [], 0)
-    finally:
-        live.stop.set()
-        watcher.join()
-        live.web.stop()
-    if failed:
-        raise failed[0]
+NO_TOPICS = {"allow.auto.create.topics": False}
+"""A client for which the brokers create no topic."""
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -71,7 +35,7 @@ def test_a_missing_output_topic_is_named_and_nothing_is_read_until_it_is_there(
 ) -> None:
     caplog.set_level("INFO", "operators.connectors.kafka.status")
     with EmbeddedBroker(["csq.events", "csq.turn.scored", "csq.reply.measured", "csq.satisfaction.scored"]) as broker:
-        live = live_at(broker)
+        live = live_at(broker, NO_TOPICS)
         broker._owner.produce("csq.events", raw(MESSAGE, time.time()), "c1")
 
         def taken() -> float:
@@ -97,7 +61,7 @@ def test_a_missing_output_topic_is_named_and_nothing_is_read_until_it_is_there(
 
 def test_after_a_while_the_process_ends_with_the_topics_and_what_to_do() -> None:
     with EmbeddedBroker(["csq.events"]) as broker:
-        live = live_at(broker, delivery_seconds=1.0)
+        live = live_at(broker, NO_TOPICS, delivery_seconds=1.0)
         with pytest.raises(BytewaxRuntimeError) as raised:
             cluster_main(live.flow(), [], 0)
         live.stop.set()
@@ -108,12 +72,35 @@ def test_after_a_while_the_process_ends_with_the_topics_and_what_to_do() -> None
 def test_brokers_that_create_topics_create_them_before_reading_begins() -> None:
     with EmbeddedBroker(["csq.events"]) as broker:
         live = live_at(broker)
-        kafka = msgspec.structs.replace(live.settings.kafka, librdkafka={"fetch.wait.max.ms": 10})
-        live = Live(msgspec.structs.replace(live.settings, kafka=kafka))
 
         def watch() -> None:
             until(lambda: httpx.get(f"{live.web.url}/readyz").status_code == 200)
-            until(lambda: live.source.status.missing_outputs is not None)  # not asked yet; nothing is read until then
             assert live.source.status.missing_outputs == {}
+
+        run_beside(live, watch)
+
+
+def test_before_the_brokers_have_answered_for_the_output_topics_it_is_not_ready(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked, may_answer, find = Event(), Event(), BrokerWatch._find_outputs
+
+    def find_later(watch: BrokerWatch) -> None:
+        asked.set()
+        may_answer.wait(SECONDS)
+        find(watch)
+
+    monkeypatch.setattr(BrokerWatch, "_find_outputs", find_later)
+    with EmbeddedBroker(["csq.events"]) as broker:
+        live = live_at(broker)
+
+        def watch() -> None:
+            assert asked.wait(SECONDS)
+            until(live.here.models.complete)
+            page = httpx.get(f"{live.web.url}/readyz")
+            assert page.status_code == 503
+            assert page.text == "not ready:\n- Kafka: the brokers have not been asked for the output topics yet\n"
+            may_answer.set()
+            until(lambda: httpx.get(f"{live.web.url}/readyz").status_code == 200)
 
         run_beside(live, watch)

@@ -19,6 +19,7 @@ from flows.settings.model import Settings
 from operators.domain.stage.stage import Measurement
 from operators.metrics.observe import Observer, build_info
 from tests.grafana.boards import ROOT
+from tests.servers.process import end
 from tests.servers.prometheus import Prometheus, free_port, promtool
 
 START_SECONDS = 60.0
@@ -41,12 +42,7 @@ def running_csq(log: Path) -> Iterator[int]:
         _wait_until_served(process, port, log)
         yield port
     finally:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process, seconds=STOP_SECONDS)
 
 
 def _wait_until_served(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:

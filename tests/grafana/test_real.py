@@ -25,11 +25,11 @@ READY_SECONDS, FILL_SECONDS = 120.0, 90.0
 AHEAD_SECONDS = 900
 """What the panel of the forecast looks back by."""
 
-LOST = "customers-and-models / Lost labels and roll-backs"
-FORECAST = "queues / Forecast against what came"
+LOST = "customers-and-models / Lost labels and rollbacks"
+FORECAST = "queues / Forecast and reply time"
 CAN_BE_EMPTY = {
     f"{LOST} / A": "a label whose message never came",
-    f"{LOST} / B": "weights that turned bad and went back",
+    f"{LOST} / B": "weights that were not finite",
     f"{LOST} / C": "features that were not finite",
     f"{FORECAST} / A": "forecasts of a quarter of an hour ago",
     f"{FORECAST} / B": "forecasts of a quarter of an hour ago",

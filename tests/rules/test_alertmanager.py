@@ -172,7 +172,7 @@ def test_a_title_of_several_names_their_places(tmp_path):
     one = data(rule_of("CsqModelLossRising", "ticket"), "firing")
 
     assert render("csq.title", several, tmp_path) == "PAGE CsqReplyBurn (2 of 2): queue orders, queue returns"
-    assert render("csq.title", one, tmp_path) == "TICKET CsqModelLossRising: Model churn gets worse"
+    assert render("csq.title", one, tmp_path) == "TICKET CsqModelLossRising: The loss of model churn is rising"
     assert [render("csq.colour", told, tmp_path) for told in (several, one)] == ["danger", "warning"]
 
 

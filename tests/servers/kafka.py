@@ -29,6 +29,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, Ne
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from tests.servers.presence import CACHE, UnavailableError
+from tests.servers.process import end
 
 VERSION = "4.2.0"
 JAVA = 17
@@ -232,14 +233,8 @@ class Kafka:
 
     def _end(self, number: signal.Signals) -> None:
         process, self._process, self._admin = self._process, None, None
-        if process is None:
-            return
-        process.send_signal(number)
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if process is not None:
+            end(process, number, STOP_SECONDS)
 
     def _wait(self) -> None:
         deadline = time.monotonic() + START_SECONDS

@@ -21,6 +21,16 @@ WAIT_SECONDS = 40.0
 """Bound on whatever is waited for; most of it takes a second."""
 
 
+def end(process: "subprocess.Popen[bytes]", number: signal.Signals = signal.SIGTERM, seconds: float = 20.0) -> None:
+    """Send a signal to a process and wait until it has ended; after `seconds` it is killed."""
+    process.send_signal(number)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 class Csq:
     """One start of `csq run` with `settings`, plain data as in the YAML file; ends with the ``with`` block."""
 

@@ -24,6 +24,7 @@ import yaml
 
 from tests.servers.debian import run, unpack
 from tests.servers.presence import CACHE, UnavailableError
+from tests.servers.process import end
 
 HOME = CACHE / "prometheus"
 PROGRAMS = {
@@ -216,14 +217,8 @@ class Server:
 
     def _end(self) -> None:
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if process is not None:
+            end(process, seconds=STOP_SECONDS)
 
     def _get(self, path: str, **parameters: Any) -> Any:
         answer = self._client.get(path, params=parameters)

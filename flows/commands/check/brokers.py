@@ -178,12 +178,13 @@ class _Asked:
                 )
                 continue
             times = [newest[name] for part in own if (name := part_name(topic, part.partition)) in newest]
-            age = f", newest record {_age(time.time() - max(times))}" if times else ", empty"
+            now = time.time()
+            age = f", newest record {_age(now - max(times))}" if times else ", empty"
             yield Finding.ok("topic", f"{topic}: {len(own)} partition{'s' * (len(own) > 1)}, readable{age}")
-            if times and max(times) - time.time() > self._ahead_seconds:
+            if times and max(times) - now > self._ahead_seconds:
                 yield Finding.warn(
                     "clock",
-                    f"{topic}: the newest record is {max(times) - time.time():.0f} s ahead of this machine's clock.",
+                    f"{topic}: the newest record is {max(times) - now:.0f} s ahead of this machine's clock.",
                     "Synchronise the clocks of producers and of this machine: events of the future are refused "
                     "(intake.ahead_seconds).",
                 )

@@ -70,6 +70,6 @@ def _description(slo: Slo, objective: float, burns: list[Derived]) -> str:
     return (
         f"{where}{{{{ $value | humanizePercentage }}}} {slo.says} in the last "
         f"{' or '.join(words(burn.long_seconds) for burn in burns)}. "
-        f"Promised are {percent(objective)} good over {slo.window}, so {percent(1 - objective)} may be bad. "
-        f"A {burns[0].severity} comes {limits}, if the last {shorts} are no better."
+        f"The objective is {percent(objective)} good over {slo.window}, so the error budget is "
+        f"{percent(1 - objective)}. A {burns[0].severity} fires {limits}, if the last {shorts} are above it too."
     )

@@ -1,6 +1,7 @@
-"""Model alerts: a model gets worse, gets no labels, was rolled back, or is not the same everywhere."""
+"""Model alerts: rising loss, missing labels, a rollback, or versions that differ between processes."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from flows.commands.rules.declaration import Declaration
 from flows.commands.rules.rule import AlertRule, RuleGroup, percent, words
@@ -8,6 +9,8 @@ from flows.commands.rules.rule import AlertRule, RuleGroup, percent, words
 SECONDS = 60
 RECENT_DAYS, USUAL_DAYS = 3, 7
 """Labels of so many days against the usual number of a day: longer than a weekend."""
+
+_ticket = partial(AlertRule, severity="ticket", team="data", board="customers")
 
 
 def groups(declaration: Declaration) -> list[RuleGroup]:
@@ -18,26 +21,23 @@ def groups(declaration: Declaration) -> list[RuleGroup]:
 def _alerts(declaration: Declaration) -> Iterator[AlertRule]:
     limits = declaration.thresholds
     loss = "model:csq_model_loss:max"
-    yield AlertRule(
+    yield _ticket(
         name="CsqModelLossRising",
         expr=(
             f"avg_over_time({loss}[6h]) / avg_over_time({loss}[7d] offset 6h) > {limits.loss_factor:g}\n"
             f"and\nsum by (job, model) (increase(csq_model_examples_total[6h])) >= {limits.loss_examples}"
         ),
         for_seconds=1800,
-        severity="ticket",
-        team="data",
-        summary="Model {{ $labels.model }} gets worse",
+        summary="The loss of model {{ $labels.model }} is rising",
         description=(
             "The loss of {{ $labels.model }} over 6 hours is {{ $value | humanize }} times that of the week before "
-            f"(told from {limits.loss_factor:g} times, and {limits.loss_examples} labels). Customers talk differently, "
-            "or the labels are wrong."
+            f"(the alert fires from {limits.loss_factor:g} times, and {limits.loss_examples} labels). The language of "
+            "customers has changed, or the labels are wrong."
         ),
-        board="customers",
         hours=48,
     )
     examples = "csq_model_examples_total"
-    yield AlertRule(
+    yield _ticket(
         name="CsqLabelsMissing",
         expr=(
             f"(\nsum by (job, model) (increase({examples}[{RECENT_DAYS}d])) / {RECENT_DAYS}\n/\n"
@@ -46,42 +46,34 @@ def _alerts(declaration: Declaration) -> Iterator[AlertRule]:
             f"and on (job)\nsum by (job) (increase(csq_turns_total[{RECENT_DAYS}d])) > 0"
         ),
         for_seconds=3600,
-        severity="ticket",
-        team="data",
-        summary="Model {{ $labels.model }} gets no labels any more",
+        summary="Model {{ $labels.model }} receives few labels",
         description=(
             f"In {RECENT_DAYS} days {{{{ $labels.model }}}} had {{{{ $value | humanizePercentage }}}} of its usual "
-            f"labels (told below {percent(limits.labels_left_share)}), while customers went on writing. It learns "
-            "no more, and its accuracy says nothing new."
+            f"labels (the alert fires below {percent(limits.labels_left_share)}), while messages arrived as usual. It "
+            "no longer learns, and its accuracy is that of older scores."
         ),
-        board="customers",
         hours=240,
     )
-    yield AlertRule(
+    yield _ticket(
         name="CsqModelRolledBack",
         expr="sum by (job, model) (increase(csq_model_rollbacks_total[1h])) > 0",
-        severity="ticket",
-        team="data",
-        summary="Weights of model {{ $labels.model }} turned bad and were taken back",
+        summary="Model {{ $labels.model }} was rolled back",
         description=(
-            'In the last hour {{ $labels.model }} went back to good weights {{ $value | printf "%.0f" }} times: what '
-            "it had learned made them infinite or no number. What it learned since the last good ones is gone."
+            'In the last hour {{ $labels.model }} was rolled back {{ $value | printf "%.0f" }} times, because examples '
+            "had led to weights that were not finite. What it learned from them is lost."
         ),
-        board="customers",
         hours=6,
     )
     updated = "csq_model_updated_timestamp_seconds"
-    yield AlertRule(
+    yield _ticket(
         name="CsqModelBehind",
         expr=(f"max by (job, model) ({updated}) - min by (job, model) ({updated}) > {limits.model_behind_seconds:g}"),
         for_seconds=300,
-        severity="ticket",
-        team="data",
-        summary="A process scores with an old model {{ $labels.model }}",
+        summary="A process scores with an old version of model {{ $labels.model }}",
         description=(
-            "One process has {{ $labels.model }} as it was {{ $value | humanizeDuration }} before that of another "
-            f"(told from {words(limits.model_behind_seconds)}). Which score a message gets depends on its lane."
+            "One process has a version of {{ $labels.model }} that is {{ $value | humanizeDuration }} older than that "
+            f"of another (the alert fires from {words(limits.model_behind_seconds)}). The score of a message depends "
+            "on the process that receives it."
         ),
-        board="customers",
         hours=6,
     )

@@ -1,6 +1,7 @@
-"""Pipeline alerts: csq itself is down, behind, losing input, or running out of room."""
+"""Pipeline alerts: csq is down, behind, refuses input, or is nearly full."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from flows.commands.rules.burns import span
 from flows.commands.rules.declaration import Declaration, Thresholds
@@ -10,9 +11,12 @@ from flows.commands.rules.rule import WATCHED, AlertRule, RuleGroup, percent, wo
 SECONDS = 15
 SURGE = "10m"
 
+_alert = partial(AlertRule, team="platform", board="pipeline")
+_ticket = partial(_alert, severity="ticket")
+
 
 def groups(declaration: Declaration) -> list[RuleGroup]:
-    """What pages is evaluated every 15 seconds."""
+    """Pipeline alerts; every 15 seconds, because some of them page."""
     limits = declaration.thresholds
     alerts = [
         *_life(declaration, limits),
@@ -25,60 +29,51 @@ def groups(declaration: Declaration) -> list[RuleGroup]:
 
 def _life(declaration: Declaration, limits: Thresholds) -> Iterator[AlertRule]:
     job = f'{{job="{declaration.job}"}}'
-    yield AlertRule(
+    yield _alert(
         name="CsqWatchdog",
         expr=f'label_replace(vector(1), "job", "{declaration.job}", "", "")',
         severity=WATCHED,
-        team="platform",
         summary="Always fires: Prometheus and Alertmanager reach their receivers",
-        description="This alert says that alerts arrive. Route it to a service that calls when it stops coming.",
-        board="pipeline",
+        description="Shows that notifications arrive. Route it to a service that notifies when it stops arriving.",
         hours=1,
         of_simulated=True,
     )
-    yield AlertRule(
+    yield _ticket(
         name="CsqSimulated",
         expr="sum by (job) (csq_simulated) > 0",
         for_seconds=900,
-        severity="ticket",
-        team="platform",
         summary="csq serves invented customers: its settings name no brokers",
         description=(
-            "For 15 minutes {{ $value }} processes of {{ $labels.job }} have served a simulated shop. None of their "
-            "figures is about a customer, and where all processes do so no other alert fires."
+            "{{ $value }} processes of {{ $labels.job }} have served a simulated shop for 15 minutes. Their figures "
+            "are not about real customers. If all processes do so, no other alert fires."
         ),
-        board="pipeline",
         hours=1,
         of_simulated=True,
     )
-    yield AlertRule(
+    yield _alert(
         name="CsqPipelineDown",
         expr=f"count by (job) (up{job} == 0)\nor\nabsent(up{job})",
         for_seconds=limits.down_for_seconds,
         severity="page",
-        team="platform",
         summary="csq is down: customer service is not measured",
         description=(
             f"Job {{{{ $labels.job }}}}: {{{{ $value }}}} of its processes have not answered a scrape for "
-            f"{words(limits.down_for_seconds)}, or Prometheus knows none. Every figure of csq stands still or is gone; "
-            "its other alerts are silenced until this one ends."
+            f"{words(limits.down_for_seconds)}, or Prometheus has no target. The figures of csq are stale or absent; "
+            "its other alerts are inhibited until this one resolves."
         ),
-        board="pipeline",
         hours=1,
     )
     window = span(limits.restart_window_seconds)
-    yield AlertRule(
+    yield _alert(
         name="CsqRestarting",
         expr=f"job:csq_restarts:changes{window}{job} >= {limits.restarts}",
         for_seconds=60,
         severity="page",
-        team="platform",
         summary="csq restarts in a loop",
         description=(
-            f"{{{{ $value }}}} restarts in {words(limits.restart_window_seconds)}. Each one goes back to the last "
-            "snapshot, so figures lag and the same input may be what kills it."
+            f"{{{{ $value }}}} restarts in {words(limits.restart_window_seconds)}. Each one resumes from the last "
+            "snapshot, so figures lag, and the same input may cause each crash."
         ),
-        board="pipeline",
         hours=3,
     )
 
@@ -86,21 +81,19 @@ def _life(declaration: Declaration, limits: Thresholds) -> Iterator[AlertRule]:
 def _reading(limits: Thresholds) -> Iterator[AlertRule]:
     stalled = span(limits.stalled_seconds)
     newest = "csq_newest_event_timestamp_seconds"
-    yield AlertRule(
+    yield _alert(
         name="CsqBrokersLost",
         expr="min by (job) (csq_source_connected) == 0",
         for_seconds=limits.broker_lost_for_seconds,
         severity="page",
-        team="platform",
         summary="csq has lost its Kafka brokers",
         description=(
             f"A process of {{{{ $labels.job }}}} has had no broker for {words(limits.broker_lost_for_seconds)}. "
-            "Nothing is lost: it goes on where it was when they are back. Until then every figure stands still."
+            "No event is lost: it continues at its offsets when they answer. Until then no figure changes."
         ),
-        board="pipeline",
         hours=1,
     )
-    yield AlertRule(
+    yield _alert(
         name="CsqStalled",
         expr=(
             f"(time() - max by (job) ({newest}) > {limits.stalled_seconds:g})\n"
@@ -110,46 +103,38 @@ def _reading(limits: Thresholds) -> Iterator[AlertRule]:
         ),
         for_seconds=60,
         severity="page",
-        team="platform",
-        summary="csq counts nothing new",
+        summary="csq counts no new events",
         description=(
-            "The newest event that was counted is {{ $value | humanizeDuration }} old and does not come nearer, though "
-            "messages wait, or the hour before was busy. Producers are silent, or csq is stuck."
+            "The newest counted event is {{ $value | humanizeDuration }} old and its age grows, although messages wait "
+            "or the hour before was busy. Producers send nothing, or csq is stuck."
         ),
-        board="pipeline",
         hours=1,
     )
     day = "job:csq_source_lag_day:seconds"
-    yield AlertRule(
+    yield _ticket(
         name="CsqLagGrowing",
         expr=(
             f"{day} < {limits.lag_day_within_seconds:g}\nand on (job)\n"
             f"job:csq_source_lag_messages:sum > {limits.lag_worth_seconds:g} * job:csq_arrivals:rate{LAG_WINDOW}"
         ),
         for_seconds=900,
-        severity="ticket",
-        team="platform",
-        summary="csq works off less than comes in",
+        summary="csq processes fewer events than arrive",
         description=(
-            "At this pace csq is a whole day behind in {{ $value | humanizeDuration }}; it is more than "
-            f"{words(limits.lag_worth_seconds)} behind already. Figures age, and Kafka forgets what is older than its "
-            "retention."
+            "At this rate csq is a day behind in {{ $value | humanizeDuration }}; it is more than "
+            f"{words(limits.lag_worth_seconds)} behind now. Figures are late, and Kafka deletes events at the end of "
+            "their retention."
         ),
-        board="pipeline",
         hours=12,
     )
-    yield AlertRule(
+    yield _ticket(
         name="CsqPartitionsUnread",
         expr="max by (job, source) (csq_source_partitions_unread) > 0",
         for_seconds=600,
-        severity="ticket",
-        team="platform",
         summary="Topic {{ $labels.source }} has partitions that are not read",
         description=(
-            "{{ $value }} partitions of {{ $labels.source }} were added since csq started. Their conversations are in "
-            "no figure. A restart takes them up from their beginning."
+            "{{ $value }} partitions of {{ $labels.source }} were added since csq started. Their events are "
+            "not counted. The next start reads them from their beginning."
         ),
-        board="pipeline",
         hours=3,
     )
 
@@ -159,96 +144,78 @@ def _input(declaration: Declaration, limits: Thresholds) -> Iterator[AlertRule]:
     ours = f'sum by (job, reason) (increase(csq_dead_letters_total{{reason="stage_failed"}}[{SURGE}])) > 0'
     rate = f"sum by (job, reason) (rate(csq_dead_letters_total[{SURGE}]))"
     usual = f"sum by (job, reason) (rate(csq_dead_letters_total[1d] offset {SURGE}))"
-    yield AlertRule(
+    yield _ticket(
         name="CsqDeadLetterSurge",
         expr=(
             f"(\n{recent} >= {limits.dead_letters}\nunless\n{rate} <= {limits.surge_factor:g} * {usual}\n)\nor\n{ours}"
         ),
-        severity="ticket",
-        team="platform",
         summary="Many events are refused: {{ $labels.reason }}",
         description=(
             '{{ $value | printf "%.0f" }} records became dead letters in 10 minutes with reason {{ $labels.reason }}, '
             f"more than {limits.surge_factor:g} times as many as in the day before (of stage_failed, a defect of csq, "
             f"one is too many). What to do: {declaration.links.runbooks}/dead-letter-{{{{ $labels.reason }}}}.md"
         ),
-        board="pipeline",
         hours=3,
     )
     repeats = f"sum by (job) (increase(csq_duplicates_total[{SURGE}]))"
-    yield AlertRule(
+    yield _ticket(
         name="CsqDuplicateSurge",
         expr=(
             f"(\n{repeats}\n/\n(\n{received(f'increase({{}}[{SURGE}])')}\n)\n> {limits.duplicate_share:g}\n)\n"
             f"and\n{repeats} >= {limits.duplicates}"
         ),
         for_seconds=300,
-        severity="ticket",
-        team="platform",
         summary="A producer sends the same events again",
         description=(
-            "{{ $value | humanizePercentage }} of what came in during 10 minutes was known already. Figures are right, "
-            "repeats are dropped; but a producer retries too much, or sends a day again."
+            "{{ $value | humanizePercentage }} of the records of 10 minutes were duplicates. csq drops them, so "
+            "figures are correct; but a producer retries too much, or sends a day again."
         ),
-        board="pipeline",
         hours=6,
     )
-    yield AlertRule(
+    yield _ticket(
         name="CsqClockSkew",
         expr=f"max by (job) (csq_newest_event_timestamp_seconds) - time() > {limits.clock_ahead_seconds:g}",
         for_seconds=300,
-        severity="ticket",
-        team="platform",
-        summary="Events come from the future",
+        summary="Events have times in the future",
         description=(
-            "The newest event is {{ $value | humanizeDuration }} ahead of the clock of Prometheus. A producer's clock "
-            "is wrong, or that of this machine. Waits are measured from these times; further ahead, events are refused "
-            "as time_in_future."
+            "The newest event is {{ $value | humanizeDuration }} ahead of the clock of Prometheus. The clock of a "
+            "producer or of this machine is wrong. Waits are measured from these times. Events that are further ahead "
+            "are refused as time_in_future."
         ),
-        board="pipeline",
         hours=3,
     )
 
 
 def _state(limits: Thresholds) -> Iterator[AlertRule]:
-    yield AlertRule(
+    yield _ticket(
         name="CsqSnapshotsSlow",
         expr=f"instance:csq_snapshot_time:ratio_rate15m > {limits.snapshot_time_share:g}",
         for_seconds=900,
-        severity="ticket",
-        team="platform",
         summary="csq spends too much of its time on snapshots",
         description=(
-            "{{ $labels.instance }} spends {{ $value | humanizePercentage }} of its time on snapshots; the aim is at "
-            f"most {percent(limits.snapshot_time_share)}. Reading stops meanwhile, so events get older."
+            "{{ $labels.instance }} spends {{ $value | humanizePercentage }} of its time on snapshots; the limit is "
+            f"{percent(limits.snapshot_time_share)}. csq does not read meanwhile, so events are counted later."
         ),
-        board="pipeline",
         hours=12,
     )
-    yield AlertRule(
+    yield _ticket(
         name="CsqStateNearLimit",
         expr=f"stage:csq_state_filled:ratio > {limits.state_filled_share:g}",
         for_seconds=900,
-        severity="ticket",
-        team="platform",
         summary="Stage {{ $labels.stage }} is nearly full",
         description=(
-            "Stage {{ $labels.stage }} of {{ $labels.instance }} holds {{ $value | humanizePercentage }} of the "
-            "records that it may hold. When it is full, it drops the oldest."
+            "Stage {{ $labels.stage }} of {{ $labels.instance }} holds {{ $value | humanizePercentage }} of its "
+            "maximum number of records. A full lane evicts the oldest."
         ),
-        board="pipeline",
         hours=24,
     )
-    yield AlertRule(
+    yield _ticket(
         name="CsqStateEvicted",
         expr="sum by (job, stage) (increase(csq_state_evicted_total[15m])) > 0",
-        severity="ticket",
-        team="platform",
-        summary="Stage {{ $labels.stage }} drops records: a lane is full",
+        summary="Stage {{ $labels.stage }} evicts records: a lane is full",
         description=(
-            'Stage {{ $labels.stage }} gave up {{ $value | printf "%.0f" }} records in 15 minutes because a lane was '
-            "full. Their later replies, ratings and labels find nothing."
+            'Stage {{ $labels.stage }} evicted {{ $value | printf "%.0f" }} records in 15 minutes because a lane was '
+            "full. Later replies, ratings and labels do not find them."
         ),
-        board="pipeline",
         hours=24,
     )

@@ -1,4 +1,4 @@
-"""Service alerts: customers wait, no agent is there to answer, or more customers are at risk."""
+"""Service alerts: long waits, queues without agents, more customers at risk."""
 
 from collections.abc import Iterator
 
@@ -26,10 +26,10 @@ def _waits(declaration: Declaration) -> Iterator[AlertRule]:
             for_seconds=60,
             severity=queue_class.severity,
             team="service",
-            summary="A customer in queue {{ $labels.queue }} has been forgotten",
+            summary="A customer in queue {{ $labels.queue }} has waited too long",
             description=(
-                "Queue {{ $labels.queue }}: the customer who waits longest has waited {{ $value | humanizeDuration }} "
-                f"for an answer; in class {name} the limit is {words(limit)}."
+                "Queue {{ $labels.queue }}: the oldest open wait is {{ $value | humanizeDuration }}; the limit of "
+                f"class {name} is {words(limit)}."
             ),
             board="queues",
             hours=6,
@@ -40,7 +40,7 @@ def _waits(declaration: Declaration) -> Iterator[AlertRule]:
 
 def _agents(declaration: Declaration) -> Iterator[AlertRule]:
     limits = declaration.thresholds
-    # Of the raw series, not of the records: those are up to half a minute old, and this is to be told within a minute.
+    # On the raw series: recorded ones are up to half a minute old, and this alert must notify within a minute.
     yield AlertRule(
         name="CsqNobodyThere",
         expr=(
@@ -50,11 +50,11 @@ def _agents(declaration: Declaration) -> Iterator[AlertRule]:
         for_seconds=limits.nobody_seconds,
         severity="page",
         team="service",
-        summary="Customers wait and no agent is there, in any queue",
+        summary="Customers wait and no agent of any queue is on shift",
         description=(
             f"{{{{ $value }}}} customers wait. No agent of any queue is available or busy; within the last hour "
-            f"there were {limits.nobody_agents} or more. The alerts on waits and single queues are silenced until this "
-            "one ends."
+            f"there were {limits.nobody_agents} or more. The alerts on waits and single queues are inhibited until "
+            "this one resolves."
         ),
         board="queues",
         hours=3,
@@ -69,7 +69,7 @@ def _agents(declaration: Declaration) -> Iterator[AlertRule]:
         for_seconds=seconds,
         severity="page",
         team="service",
-        summary="Customers wait in queue {{ $labels.queue }} and no agent is there",
+        summary="Customers wait in queue {{ $labels.queue }} and no agent is on shift",
         description=(
             "Queue {{ $labels.queue }}: {{ $value }} customers have waited, and for "
             f"{words(seconds)} no agent has been available or busy. In the week before there were some."
@@ -92,7 +92,7 @@ def _at_risk(declaration: Declaration) -> AlertRule:
         for_seconds=3600,
         severity="ticket",
         team="service",
-        summary="More customers than usual are about to leave, segment {{ $labels.segment }}",
+        summary="More customers than usual are at risk of leaving, segment {{ $labels.segment }}",
         description=(
             "Segment {{ $labels.segment }}: {{ $value | humanize }} times as many customers are at risk as on average "
             f"in the week before, and at least {limits.at_risk_customers}."

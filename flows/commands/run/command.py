@@ -51,7 +51,9 @@ def run(
     try:
         live = Live(settings, place)
         urls = {name: f"{live.web.url}/{name}" for name in ("metrics", "healthz", "readyz")}
-        view = LiveView(live.registry, urls, seen=lambda: live.here.labels.seen) if terminal else None
+        view = None
+        if terminal:
+            view = LiveView(live.registry, urls, seen=lambda: live.here.labels.seen, clock=live.clock.now)
         try:
             live.run(view.start if view is not None else lambda: None)
         finally:

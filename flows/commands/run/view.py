@@ -78,10 +78,9 @@ NOTHING_SEEN: Seen = {}
 
 
 class Reading(NamedTuple):
-    """The values of a registry at a moment (seconds of any steady clock; `wall` is POSIX seconds)."""
+    """The values of a registry at a moment (POSIX seconds)."""
 
     at: float
-    wall: float
     values: Values
 
 
@@ -211,7 +210,7 @@ def _head(now: Reading, recent: _Change, minute: _Change) -> RenderableType:
         (
             (_number(recent.rate("csq_events_total")), "events/s", "bold cyan"),
             (_number(total("csq_events_total")), "events", "bold"),
-            (span(None if newest is None else max(now.wall - newest, 0.0)), "since the newest", "bold"),
+            (span(None if newest is None else max(now.at - newest, 0.0)), "since the newest", "bold"),
             (_number(total("csq_state_entries")), "records", "bold"),
         )
     )
@@ -382,7 +381,7 @@ def render(
         urls: names and addresses to open.
         seen: label -> names measured as `other` -> events with them.
     """
-    start = Reading(0.0, 0.0, {})
+    start = Reading(0.0, {})
     past_minute = _Change(now, minute)
     marked = any(now.values.get("csq_simulated", {}).values())
     title = Group(_SIMULATED, _addresses(urls)) if marked else _addresses(urls)
@@ -401,7 +400,15 @@ def _other_names(now: Values, seen: Seen) -> Iterable[str]:
 
 
 class LiveView:
-    """Draws the view twice a second from a thread of its own, between `start` and `stop`."""
+    """Draws the view twice a second from a thread of its own, between `start` and `stop`.
+
+    Args:
+        registry: the metrics that it shows.
+        urls: names and addresses to open.
+        console: where it draws; by default standard output.
+        seen: label -> names measured as `other` -> events with them.
+        clock: POSIX seconds; that of the flow, so that ages agree with its metrics.
+    """
 
     def __init__(
         self,
@@ -409,8 +416,9 @@ class LiveView:
         urls: Mapping[str, str],
         console: Console | None = None,
         seen: Callable[[], Seen] = dict,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._registry, self._urls, self._seen = registry, urls, seen
+        self._registry, self._urls, self._seen, self._clock = registry, urls, seen, clock
         self._readings: deque[Reading] = deque(maxlen=round(MIX_SECONDS / UPDATE_SECONDS) + 1)
         self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
         self._stopping = Event()
@@ -418,7 +426,7 @@ class LiveView:
 
     def draw(self) -> RenderableType:
         """Take a reading and draw it."""
-        now = Reading(time.monotonic(), time.time(), read(self._registry, SHOWN))
+        now = Reading(self._clock(), read(self._registry, SHOWN))
         self._readings.append(now)
         recent = self._readings[max(0, len(self._readings) - 1 - round(RATE_SECONDS / UPDATE_SECONDS))]
         return render(now, recent, self._readings[0], self._urls, self._seen())

@@ -92,6 +92,8 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
         self._stop = stop or Event()
         self._epochs = epochs or Epochs(math.inf)
         self._outputs = tuple(dict.fromkeys(outputs))
+        if not self._outputs:
+            self.status.missing_outputs = {}
         self._clock = clock
         self._known_topics = frozenset(known_topics)
         self._reader: Reader | None = None

@@ -7,6 +7,7 @@ statistics.
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from threading import Event, Lock, Thread
 from time import monotonic
@@ -17,7 +18,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 from confluent_kafka.admin import AdminClient
 from msgspec import Struct
 
-from operators.connectors.kafka.errors import ALL_DOWN, TIMED_OUT, missing_output
+from operators.connectors.kafka.errors import ALL_DOWN, NO_LEADER_KNOWN, TIMED_OUT, missing_output
 from operators.connectors.kafka.params import part_name, topic_and_partition
 
 LOG = logging.getLogger(__name__)
@@ -27,6 +28,9 @@ LOOK_SECONDS = 2.0
 
 ANSWER_SECONDS = 5.0
 """Time limit of a look: with the pause, a frozen broker counts as lost within 7 s."""
+
+CAUSE_SECONDS = 1.0
+"""Time limit for finding out whether brokers answer, after a look that failed without a connection error."""
 
 OUTPUTS_SECONDS = 10.0
 """Pause between two looks for the output topics; while one is missing, every look of the watch includes them."""
@@ -49,7 +53,8 @@ class SourceStatus:
         self.unread: dict[str, int] = {}
         """Partitions by topic that were added after the start; the next start reads them."""
         self.missing_outputs: dict[str, str] | None = None
-        """What the brokers answer for each output topic that does not exist; None before they were asked."""
+        """What the brokers answer for each output topic that does not exist; None before they were asked. Always empty
+        for a source without output topics."""
         self.ended = False
         """Whether reading is over."""
         self.on_change: Callable[[SourceStatus], None] = lambda _: None
@@ -126,7 +131,8 @@ class BrokerWatch:
         self._refresh_at = 0.0
         self._outputs = tuple(outputs)
         self._outputs_at = 0.0
-        self._errors: list[KafkaError] = []
+        self._errors: deque[KafkaError] = deque(maxlen=8)
+        """Errors of connections since the brokers last answered, newest last."""
         group = {"group.id": "csq"}  # librdkafka requires one, nothing uses it
         self._consumer = Consumer({**config, **group, "error_cb": self._errors.append})
         self._admin = AdminClient(dict(config))
@@ -152,20 +158,33 @@ class BrokerWatch:
                 self._outputs_at = asked_at + (0.0 if self._status.missing_outputs else OUTPUTS_SECONDS)
             self._measure()
         except KafkaException as error:
-            self._consumer.poll(0)  # calls error_cb, whose errors are more precise than "timed out"
             if not self._is_over():
                 self._status.lose(self._reason(error.args[0]))
         else:
+            self._consumer.poll(0)  # calls error_cb: what it reports now lies before this answer
+            self._errors.clear()
             if not self._is_over():
                 self._status.answer(asked_at)
                 self._status.on_change(self._status)
-        self._errors.clear()
 
     def _reason(self, error: KafkaError) -> str:
-        reported = [cause for cause in self._errors if cause.code() != ALL_DOWN] or self._errors
-        if reported:
-            return reported[-1].str()
+        """Why a look failed: the newest error of a connection, which names the broker, else the error of the look."""
+        self._consumer.poll(0)  # calls error_cb
+        answers = bool(self._errors) or error.code() not in NO_LEADER_KNOWN or self._is_answered()
+        if self._errors:
+            return ([cause for cause in self._errors if cause.code() != ALL_DOWN] or self._errors)[-1].str()
+        if not answers:
+            return "no broker answers"
         return f"no answer in {ANSWER_SECONDS:g} s" if error.code() in TIMED_OUT else error.str()
+
+    def _is_answered(self) -> bool:
+        """Whether a broker answers at all; the errors of connections meanwhile are noted."""
+        try:
+            self._consumer.list_topics(self._topics[0], timeout=CAUSE_SECONDS)
+        except KafkaException:
+            self._consumer.poll(0)
+            return False
+        return True
 
     def _measure(self) -> None:
         """Ask where the partitions of this process begin and end."""

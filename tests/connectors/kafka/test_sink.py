@@ -12,13 +12,14 @@ from bytewax.dataflow import Dataflow
 from bytewax.errors import BytewaxRuntimeError
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import TestingSource, cluster_main, run_main
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Producer
 
-from operators.connectors.embedded import PARTITIONS, EmbeddedBroker
+from operators.connectors.embedded import EmbeddedBroker
 from operators.connectors.kafka.errors import KafkaOutputError
 from operators.connectors.kafka.params import KafkaParams
 from operators.connectors.kafka.sink import PARTS, KafkaSink, SinkPart
 from operators.domain.wire.outgoing import Outgoing
+from tests.letters import consume
 from tests.ports import deserted
 
 DEADLINE_SECONDS = 20.0
@@ -42,18 +43,6 @@ def part_of(sink: KafkaSink) -> SinkPart:
     return sink.build_part("out", sink.list_parts()[0], None)
 
 
-def read(address: str, topic: str) -> list[Message]:
-    """All that `topic` holds now."""
-    consumer = Consumer({"bootstrap.servers": address, "group.id": "test", "fetch.wait.max.ms": 10})
-    parts = [TopicPartition(topic, n, 0) for n in range(PARTITIONS)]
-    expected = sum(consumer.get_watermark_offsets(part, timeout=DEADLINE_SECONDS)[1] for part in parts)
-    consumer.assign(parts)
-    messages = consumer.consume(expected, DEADLINE_SECONDS) if expected else []
-    consumer.close()
-    assert len(messages) == expected
-    return messages
-
-
 def flow_into(sink: KafkaSink, batches: list[tuple[str, list[Outgoing]]]) -> Dataflow:
     flow = Dataflow("test")
     op.output("out", op.input("in", flow, TestingSource(batches, batch_size=3)), sink)
@@ -64,7 +53,7 @@ def test_a_record_arrives_with_key_value_and_headers(broker: EmbeddedBroker, str
     part = part_of(KafkaSink(params(broker.bootstrap_servers)))
     part.write_batch([[Outgoing(stream, "refunds", b"{}", (("reason", "not_json"), ("origin", "chat[3]")))]])
     part.snapshot()
-    (message,) = read(broker.bootstrap_servers, stream)
+    (message,) = consume(broker.bootstrap_servers, stream)
     assert (message.key(), message.value()) == (b"refunds", b"{}")
     assert message.headers() == [("reason", b"not_json"), ("origin", b"chat[3]")]
 
@@ -73,7 +62,7 @@ def test_an_empty_key_is_no_key(broker: EmbeddedBroker, stream: str) -> None:
     part = part_of(KafkaSink(params(broker.bootstrap_servers)))
     part.write_batch([[Outgoing(stream, "", b"value")]])
     part.snapshot()
-    (message,) = read(broker.bootstrap_servers, stream)
+    (message,) = consume(broker.bootstrap_servers, stream)
     assert (message.key(), message.headers()) == (None, None)
 
 
@@ -81,7 +70,7 @@ def test_all_of_an_epoch_is_delivered_when_its_snapshot_is_taken(broker: Embedde
     part = part_of(KafkaSink(params(broker.bootstrap_servers)))
     part.write_batch([[Outgoing(stream, f"key-{n % 9}", b"%d" % n) for n in range(1000)]])
     part.snapshot()
-    messages = read(broker.bootstrap_servers, stream)
+    messages = consume(broker.bootstrap_servers, stream)
     assert sorted(int(message.value() or b"") for message in messages) == list(range(1000))
     by_key = {key: [int(m.value() or b"") for m in messages if m.key() == key] for key in {m.key() for m in messages}}
     assert len(by_key) == 9
@@ -94,9 +83,9 @@ def test_streams_go_to_the_topics_that_settings_name(broker: EmbeddedBroker, str
         part = part_of(KafkaSink(params(address), topics))
         part.write_batch([[Outgoing(stream, "", b"mapped"), Outgoing(f"{other}-as-it-is", "", b"not mapped")]])
         part.snapshot()
-    assert [message.value() for message in read(address, other)] == [b"mapped"] * 2
-    assert [message.value() for message in read(address, f"{other}-as-it-is")] == [b"not mapped"] * 2
-    assert read(address, stream) == []
+    assert [message.value() for message in consume(address, other)] == [b"mapped"] * 2
+    assert [message.value() for message in consume(address, f"{other}-as-it-is")] == [b"not mapped"] * 2
+    assert consume(address, stream) == []
 
 
 def test_a_full_queue_is_waited_for(broker: EmbeddedBroker, stream: str) -> None:
@@ -104,7 +93,7 @@ def test_a_full_queue_is_waited_for(broker: EmbeddedBroker, stream: str) -> None
     part = part_of(KafkaSink(tight))
     part.write_batch([[Outgoing(stream, "", b"%d" % n) for n in range(50)]])
     part.snapshot()
-    assert len(read(broker.bootstrap_servers, stream)) == 50
+    assert len(consume(broker.bootstrap_servers, stream)) == 50
 
 
 def test_a_record_that_is_too_large_is_an_error_that_tells_no_content(broker: EmbeddedBroker, stream: str) -> None:
@@ -170,7 +159,7 @@ def test_a_flow_delivers_everything_once(broker: EmbeddedBroker, stream: str, wo
     ]
     sink = KafkaSink(params(broker.bootstrap_servers))
     cluster_main(flow_into(sink, batches), [], 0, worker_count_per_proc=workers)
-    values = [int(message.value() or b"") for message in read(broker.bootstrap_servers, stream)]
+    values = [int(message.value() or b"") for message in consume(broker.bootstrap_servers, stream)]
     assert sorted(values) == list(range(300))
 
 
@@ -200,4 +189,4 @@ def test_a_store_written_by_more_processes_can_be_resumed(broker: EmbeddedBroker
         sink = KafkaSink(params(address), process=process, processes=processes)
         flow = flow_into(sink, batches)
         run_main(flow, recovery_config=RecoveryConfig(str(tmp_path)), epoch_interval=timedelta(0))
-    assert sorted(message.value() or b"" for message in read(address, stream)) == [b"after", b"before"]
+    assert sorted(message.value() or b"" for message in consume(address, stream)) == [b"after", b"before"]

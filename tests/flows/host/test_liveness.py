@@ -6,16 +6,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 
-import msgspec
 import pytest
-from bytewax.testing import cluster_main
 
 from flows import live as live_module
 from flows.host.liveness import QUIET_SECONDS, HeartbeatPartition, LivenessClock
-from flows.live import Live
-from flows.settings.load import load
 from operators.connectors.embedded import EmbeddedBroker
 from operators.engine.epochs import Epochs
+from tests.live import live_at, run_beside
 
 
 class Clock:
@@ -73,11 +70,21 @@ def test_a_pause_without_a_snapshot_is_not_its_fault(caplog: pytest.LogCaptureFi
 
 
 def test_before_the_first_beat_nothing_is_wrong() -> None:
-    alive = LivenessClock()
+    stopwatch = Clock()
+    alive = LivenessClock(lambda: 5.0, stopwatch)
     assert alive.idle_seconds() == 0.0
     alive.beat()
-    time.sleep(0.02)
-    assert alive.idle_seconds() >= 0.02
+    stopwatch.now += 3.0
+    assert alive.idle_seconds() == 3.0
+
+
+def test_the_flow_that_reads_the_time_is_alive_and_a_thread_beside_it_says_nothing() -> None:
+    stopwatch = Clock()
+    alive = LivenessClock(lambda: 5.0, stopwatch)
+    assert alive() == 5.0
+    stopwatch.now += 3.0
+    assert alive.now() == 5.0
+    assert alive.idle_seconds() == 3.0
 
 
 def answer(url: str) -> tuple[int, str]:
@@ -86,39 +93,6 @@ def answer(url: str) -> tuple[int, str]:
             return found.status, found.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
-
-
-def live_at(broker: EmbeddedBroker) -> Live:
-    settings = load(None, {})
-    kafka = msgspec.structs.replace(
-        settings.kafka, brokers=(broker.bootstrap_servers,), librdkafka={"fetch.wait.max.ms": 10}
-    )
-    http = msgspec.structs.replace(settings.http, port=0)
-    return Live(msgspec.structs.replace(settings, kafka=kafka, http=http))
-
-
-def run_beside(live: Live, watch: Callable[[], None]) -> None:
-    """Run a flow in this thread, and `watch` in another; when that is done, or fails, the flow ends."""
-    failed: list[BaseException] = []
-
-    def watching() -> None:
-        try:
-            watch()
-        except BaseException as error:  # noqa: BLE001 - raised again, in the test's own thread
-            failed.append(error)
-        live.stop.set()
-
-    watcher = threading.Thread(target=watching)
-    live.web.start()
-    watcher.start()
-    try:
-        cluster_main(live.flow(), [], 0)
-    finally:
-        live.stop.set()
-        watcher.join()
-        live.web.stop()
-    if failed:
-        raise failed[0]
 
 
 def until(url: str, code: int, seconds: float) -> str:

@@ -32,7 +32,7 @@ class Shop:
         self.observer = Observer(self.registry, sets, clock=lambda: NOW, strict=True)
 
     def read(self, at: float) -> Reading:
-        return Reading(at, NOW, read(self.registry, SHOWN))
+        return Reading(NOW + at, read(self.registry, SHOWN))
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_rates_are_differences_and_totals_are_not(shop: Shop) -> None:
 
 
 def test_the_head_says_how_old_and_what_was_refused(shop: Shop) -> None:
-    before = shop.read(0)
+    before = shop.read(-60)
     shop.observer.record(
         [
             ("csq_event_age_seconds", (), [NOW - 3] * 98 + [NOW - 40] * 2),
@@ -82,7 +82,7 @@ def test_the_head_says_how_old_and_what_was_refused(shop: Shop) -> None:
             ("csq_late_events_total", (), 3),
         ]
     )
-    text = "\n".join(lines(show(shop.read(60), minute=before)))
+    text = "\n".join(lines(show(shop.read(0), minute=before)))
     assert "3.0s since the newest" in text
     assert "<5s age p50  <1m p99" in text
     assert "7 dead letters  12 duplicates  3 late" in text
@@ -277,6 +277,12 @@ def test_the_live_view_draws_until_it_is_stopped(shop: Shop) -> None:
     assert "424,242" in written.getvalue()
 
 
+def test_the_age_of_the_newest_event_is_measured_by_the_given_clock(shop: Shop) -> None:
+    shop.observer.record([("csq_event_age_seconds", (), [NOW])])
+    view = LiveView(shop.registry, URLS, Console(file=io.StringIO()), clock=lambda: NOW + 90.0)
+    assert "1m 30s since the newest" in "\n".join(lines(view.draw()))
+
+
 def test_a_picture_can_be_saved(shop: Shop, tmp_path: Path) -> None:
     path = tmp_path / "view.svg"
     save_svg(path, show(shop.read(0)))
@@ -288,7 +294,7 @@ def test_queues_in_other_are_named_as_long_as_replies_are_counted_there() -> Non
     seen = {"queue": {"Returns EU": 12, "VIP": 30}, "channel": {"fax": 3}, "segment": {}}
 
     def shown(queue: str) -> str:
-        now = Reading(1.0, 1.0, {"csq_reply_seconds_count": {(queue, "chat", "human"): 267.0}})
+        now = Reading(1.0, {"csq_reply_seconds_count": {(queue, "chat", "human"): 267.0}})
         return "\n".join(lines(render(now, now, now, URLS, seen)))
 
     assert "queue `other`: 267 of 267 replies; seen: VIP, Returns EU; name them in labels.queues" in shown("other")

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-from flows.commands.main import main
 from operators.domain.stage.seal import unseal
 from operators.engine.store import partitions, read_manifest, resume_of, snaps_of
+from tests.cli import csq
 from tests.kept import BATCH, run, settings_for
 from tests.streams import NAMES_YAML, ROOT, SERVICE, told_apart
 
@@ -24,12 +23,6 @@ CUT = 19 * BATCH
 
 def events() -> list[bytes]:
     return GOLDEN.read_bytes().splitlines()
-
-
-def csq(*arguments: object, code: int = 0) -> Result:
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    return result
 
 
 @pytest.fixture(scope="module")

@@ -6,15 +6,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from click.testing import CliRunner, Result
 
 from flows.commands.check.machine import check_labels
-from flows.commands.main import main
 from flows.commands.state.labels import stored_labels
 from flows.settings.model import Settings
 from operators.domain.stage.labels import LabelsParams
 from operators.domain.stage.promise import PromisesParams, QueuePromise
 from operators.simulator import SimulatorParams, simulate
+from tests.cli import csq
 from tests.kept import run, settings_for
 from tests.streams import SERVICE, raws, told_apart
 
@@ -25,12 +24,6 @@ AUTO = LabelsParams()
 
 def settings(folder: Path | None, **changed: object) -> Settings:
     return msgspec.structs.replace(settings_for(folder), labels=AUTO, **changed)
-
-
-def csq(*arguments: object, code: int = 0) -> Result:
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    return result
 
 
 @pytest.fixture(scope="module")
