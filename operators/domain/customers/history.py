@@ -57,9 +57,8 @@ class AtRisk:
             self._changed = True
 
     def reset(self, segments: Iterable[str]) -> None:
-        """Begin with the segments of the customers who are at risk."""
+        """Begin with the segments of the customers who are at risk, before the first measurement."""
         self._count = Counter(segments)
-        self._changed = True
 
     def measure(self) -> list[Measurement]:
         """Return the numbers, if they have changed since the last call."""

@@ -17,6 +17,7 @@ from operators.domain.models.churn import (
     ChurnScorer,
     ChurnWeights,
 )
+from operators.domain.models.model import RefusedExampleError
 from operators.domain.queues.record import QueuesParams
 from operators.domain.queues.stage import Queues
 from operators.domain.stage.facts import (
@@ -87,6 +88,19 @@ def test_a_label_of_a_score_from_before_is_learned_with_the_inputs_of_these_sett
         (example,) = Seen().take(stage.drain()).examples["churn"]
         assert (example.published, example.label) == (published["data"]["probability"], True)
         assert example.x == ChurnInputs((*example.x.numbers[: len(INPUTS)], *[0.0] * (now == plan("number"))), ())
+        ChurnLearner(now).learn_one(example)
+
+
+def test_a_score_that_waits_for_an_order_is_labelled_and_not_learned_from_where_its_inputs_have_changed() -> None:
+    before = customers(plan("category"), label_from="orders", horizon_days=90.0)
+    before.settle([GOLD])
+    (published,) = Seen().take(before.drain()).published["csq.churn.scored"]
+    now = plan("number")
+    stage = restored(customers(now, label_from="orders", horizon_days=90.0), before)
+    stage.advance(START + 91 * DAY)
+    (example,) = Seen().take(stage.drain()).examples["churn"]
+    assert (example.published, example.label) == (published["data"]["probability"], True)
+    with pytest.raises(RefusedExampleError, match="0 inputs"):
         ChurnLearner(now).learn_one(example)
 
 
