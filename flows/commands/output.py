@@ -9,7 +9,7 @@ from typing import BinaryIO
 import click
 
 out_option = click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="File for the events; else standard output."
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="File for the events; by default standard output."
 )
 
 

@@ -5,7 +5,9 @@ from collections.abc import Callable
 
 import click
 
-rate_option = click.option("--rate", type=click.FloatRange(0, min_open=True), help="Events per second at most.")
+rate_option = click.option(
+    "--rate", type=click.FloatRange(0, min_open=True), help="Maximum number of events per second."
+)
 
 
 class RateLimit:

@@ -35,9 +35,9 @@ class Line(NamedTuple):
 
 @click.command()
 @files_argument
-@click.option("--topic", help="Topic to send to; else the first of kafka.topics.")
+@click.option("--topic", help="Topic to send to; by default the first of kafka.topics.")
 @rate_option
-@click.option("--unchecked", is_flag=True, help="Send every line as it is, without checking that it is an event.")
+@click.option("--unchecked", is_flag=True, help="Send every line unchanged, without validation.")
 @click.option("--strict", is_flag=True, help="Stop at the first line that is not an event, instead of skipping it.")
 @config_option
 def send(
@@ -129,7 +129,7 @@ class Sending:
     def report_rest(self) -> None:
         """Report how many bad lines were not reported one by one."""
         if self.bad > REPORTED:
-            click.echo(f"and {self.bad - REPORTED:,} bad lines more", err=True)
+            click.echo(f"and {self.bad - REPORTED:,} more bad lines", err=True)
 
 
 def _sender(settings: Settings, topic: str) -> Sender:
@@ -155,7 +155,9 @@ def _lines(files: tuple[str, ...]) -> Iterator[Line]:
                         yield Line(f"{path}:{number}", raw)
         except (OSError, EOFError, zlib.error) as error:
             why = getattr(error, "strerror", None) or error
-            raise click.ClickException(f"{path}: cannot be read to its end: {why}; is the file whole?") from None
+            raise click.ClickException(
+                f"{path}: cannot be read to its end: {why}; check whether the file is complete"
+            ) from None
 
 
 def _excerpt(raw: bytes) -> str:

@@ -21,7 +21,7 @@ from operators.engine.store import StoreError
     "--recovery",
     type=click.Path(file_okay=False, path_type=Path),
     required=True,
-    help="Directory of the new recovery store; it must be empty, or not be there.",
+    help="Directory of the new recovery store; it must be empty or not exist.",
 )
 @batch_option
 @config_option
@@ -36,4 +36,4 @@ def warm_start(files: tuple[str, ...], *, recovery: Path, batch: int, config: Pa
             counts = replay_into_store(settings, files, recovery, batch_size=batch, now=time.time(), progress=bar)
     except (BytewaxRuntimeError, StoreError) as error:
         fail(error)
-    click.echo(f"made a recovery store in {recovery}: {', '.join(f'{n} {name}' for name, n in counts.items())}")
+    click.echo(f"created a recovery store in {recovery}: {', '.join(f'{n} {name}' for name, n in counts.items())}")

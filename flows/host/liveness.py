@@ -97,7 +97,7 @@ class HeartbeatPartition(StatefulSourcePartition[None, None]):
         if self._epoch_ended and took > self._bound and now - self._logged_at > QUIET_SECONDS:
             self._logged_at = now
             log.warning(
-                "a snapshot held the flow up for %.1f s: large state, slow acknowledgements by brokers, or a slow disk",
+                "a snapshot stopped the flow for %.1f s: large state, slow acknowledgements by brokers, or a slow disk",
                 took,
                 extra={"event": "snapshot_slow", "seconds": round(took, 1)},
             )

@@ -95,7 +95,7 @@ def embedded(settings: Settings) -> tuple[Settings, EmbeddedBroker]:
     state = settings.state
     if state.directory is not None:
         log.warning(
-            "state.directory is ignored: the embedded broker forgets its events when it stops",
+            "state.directory is ignored: the embedded broker keeps no events when it stops",
             extra={"event": "state_ignored"},
         )
         state = msgspec.structs.replace(state, directory=None)

@@ -47,12 +47,12 @@ def default_yaml(kind: type[Struct]) -> str:
 
     >>> from typing import Annotated
     >>> class Order(Struct, frozen=True):
-    ...     "How much disorder is put right."
+    ...     "Events out of order."
     ...     seconds: Annotated[float, Meta(ge=0, description="Seconds to wait.")] = 2.0
     >>> class All(Struct):
     ...     order: Order = Order()
     >>> print(default_yaml(All).split("\n\n")[1], end="")
-    # How much disorder is put right.
+    # Events out of order.
     order:
       # Seconds to wait. (a number from 0 up)
       seconds: 2.0

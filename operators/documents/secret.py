@@ -56,7 +56,7 @@ def read_secret(kind: type, value: object, environ: Mapping[str, str] = os.envir
             return Secret(_text_of(Path(name)))
         case {"env": str(name), **rest} if not rest:
             if name not in environ:
-                raise ValueError(f"environment variable {name}, which should hold the secret, is not set")
+                raise ValueError(f"environment variable {name}, which contains the secret, is not set")
             return Secret(environ[name])
         case _:
             raise ValueError("expected text, {file: PATH} or {env: NAME}")
@@ -67,4 +67,4 @@ def _text_of(path: Path) -> str:
         return path.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise ValueError(f"file {path}, which should hold the secret, cannot be read: {reason}") from None
+        raise ValueError(f"file {path}, which contains the secret, cannot be read: {reason}") from None

@@ -48,15 +48,15 @@ def check(folder: Path, manifest: Manifest, shape: StoreShape) -> None:
     check_readable(f"recovery store {folder}", manifest)
     if manifest.lanes != shape.lanes:
         raise StoreMisfitError(
-            f"recovery store {folder}: made with state.lanes {manifest.lanes}, the settings say {shape.lanes}. Lanes "
-            f"are fixed once a store is made: set state.lanes to {manifest.lanes}, or name an empty state.directory "
-            "and fill it with `csq warm-start`"
+            f"recovery store {folder}: created with state.lanes {manifest.lanes}, the settings say {shape.lanes}. The "
+            f"number of lanes of a store is fixed: set state.lanes to {manifest.lanes}, or name an empty "
+            "state.directory and fill it with `csq warm-start`"
         )
     if set(manifest.steps) != set(shape.steps):
         gone, new = sorted(set(manifest.steps) - set(shape.steps)), sorted(set(shape.steps) - set(manifest.steps))
         raise StoreMisfitError(
-            f"recovery store {folder}: made for other steps. Only in the store: {_listed(gone)}; only in this flow: "
-            f"{_listed(new)}. A step of another name begins empty and the old state is lost: start csq {manifest.csq}, "
+            f"recovery store {folder}: created for other steps. Only in the store: {_listed(gone)}; only in this flow: "
+            f"{_listed(new)}. A renamed step begins without its state: start csq {manifest.csq}, "
             "or name an empty state.directory"
         )
     if manifest.river != version("river"):
@@ -68,7 +68,7 @@ def check(folder: Path, manifest: Manifest, shape: StoreShape) -> None:
         )
     if manifest.partitions != shape.partitions:
         log.warning(
-            "state.recovery_partitions is %d, the store in %s was made with %d and keeps them",
+            "state.recovery_partitions is %d, the store in %s has %d and keeps them",
             shape.partitions,
             folder,
             manifest.partitions,

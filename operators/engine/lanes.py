@@ -56,8 +56,9 @@ class EarlyLog:
         if not self._logged:
             self._logged = True
             log.warning(
-                "stage %s: a lane holds more than %d facts while event time stands still at %s; the older half is "
-                "settled early, so that facts which come later are out of order",
+                "stage %s: a lane holds more than %d facts while event time does not advance beyond "
+                "%s; the older half is "
+                "settled early, so later facts are out of order",
                 stage,
                 MAX_HELD,
                 "no time" if reached is None else datetime.fromtimestamp(reached, UTC).isoformat(timespec="seconds"),
@@ -184,7 +185,7 @@ class LaneLogic(StatefulBatchLogic[Any, Port, bytes]):
                     )
                     return failed
                 log.exception(
-                    "stage %s failed; what it failed on becomes a dead letter",
+                    "stage %s failed on an item, which becomes a dead letter",
                     self._name,
                     extra={"event": "stage_failed"},
                 )

@@ -117,7 +117,7 @@ def make(folder: Path, shape: StoreShape) -> None:
     )
     marker.unlink()
     sync_folder(folder)
-    log.info("made a recovery store in %s", folder, extra={"event": "store_made"})
+    log.info("created a recovery store in %s", folder, extra={"event": "store_made"})
 
 
 def _with_large_pages(path: Path) -> None:
@@ -138,9 +138,7 @@ def fresh_store(folder: Path, shape: StoreShape) -> Iterator[Path]:
     """
     try:
         if folder.exists() and any(folder.iterdir()):
-            raise StoreError(
-                f"{folder}: the directory is not empty; a store is never overwritten. Name a new directory"
-            )
+            raise StoreError(f"{folder}: the directory is not empty; a store is never overwritten. Use a new directory")
         folder.absolute().parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.absolute().parent) as beside:
             fresh = Path(beside) / "store"

@@ -91,7 +91,7 @@ def read_manifest(folder: Path) -> Manifest | None:
         raise StoreError(f"{path}: cannot be read: {error.strerror}; csq needs to read and write all of it") from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise StoreError(
-            f"{path}: this is no manifest of a recovery store: {error}. Put it back from a backup of the directory"
+            f"{path}: not a manifest of a recovery store: {error}. Restore it from a backup of the directory"
         ) from None
 
 
@@ -204,9 +204,9 @@ def _plain(pickled: bytes, where: str) -> bytes | int | None:
     try:
         value: object = _Plain(io.BytesIO(pickled)).load()
     except Exception as error:  # noqa: BLE001  damaged pickles raise anything
-        raise StoreError(f"{where}: this is no snapshot of csq: {error}. {DAMAGED}") from None
+        raise StoreError(f"{where}: not a snapshot of csq: {error}. {DAMAGED}") from None
     if value is not None and not isinstance(value, bytes | int):
-        raise StoreError(f"{where}: this is no snapshot of csq: expected bytes, got {type(value).__name__}. {DAMAGED}")
+        raise StoreError(f"{where}: not a snapshot of csq: expected bytes, got {type(value).__name__}. {DAMAGED}")
     return value
 
 

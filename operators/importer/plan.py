@@ -74,6 +74,6 @@ def compile_mapping(mapping: Mapping) -> Plan:
     used = {name for event in mapping.events for name in shared_data(mapping, event)}
     if unused := mapping.data.keys() - used:
         raise MappingError(
-            f"$.data.{min(unused)}: no event takes it; expected a field that one has and does not set itself"
+            f"$.data.{min(unused)}: no event takes it; expected a field of an event that does not set it"
         )
     return Plan(columns, grouping, applies, rules)

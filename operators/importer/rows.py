@@ -174,11 +174,9 @@ def _picker(path: Path, header: list[str], columns: Columns) -> Callable[[list[s
             f"{path}: has no column {', '.join(f'`{name}`' for name in missing)}; its columns are: {', '.join(header)}"
         )
     if twice := [name for name in wanted if header.count(name) > 1]:
-        raise FileError(f"{path}: has several columns `{twice[0]}`; expected names of which each stands for one column")
+        raise FileError(f"{path}: has several columns `{twice[0]}`; expected unique names")
     if clash := [name for name in columns.derived if name in header]:
-        raise FileError(
-            f"{path}: has a column `{clash[0]}`, which the mapping's group makes; expected another name there"
-        )
+        raise FileError(f"{path}: has a column `{clash[0]}`, which is also a column of the mapping's group; rename one")
     places = [header.index(name) for name in wanted]
     take = itemgetter(*places) if len(places) > 1 else lambda record: [record[place] for place in places]
     return cast("Callable[[list[str]], Cells]", take)

@@ -64,7 +64,7 @@ class Rule(NamedTuple):
             raw = _encoder.encode(event)
             _decoder.decode(raw)
         except UnicodeEncodeError:
-            raise CellError(f"{self.type}: a cell holds bytes that are no text in `file.encoding`") from None
+            raise CellError(f"{self.type}: a cell holds bytes that are not text in `file.encoding`") from None
         except msgspec.ValidationError as error:
             raise CellError(f"{self.type}: {_explain(str(error), event)}") from None
         return Made(cast("datetime", event["time"]), self.type, raw)
@@ -129,7 +129,7 @@ def compile_rule(mapping: Mapping, event: Event, names: Names, path: str) -> Rul
     if fields is None:
         raise MappingError(f"{path}.type: {shown(event.type)}; expected one of {one_of(event_types())}")
     if event.time not in names.times:
-        raise MappingError(f"{path}.time: `{event.time}` is no time; expected one of {one_of(names.times)}")
+        raise MappingError(f"{path}.time: `{event.time}` is not a time; expected one of {one_of(names.times)}")
     shared = shared_data(mapping, event)
     _check_fields(event.type, fields, shared | event.data, f"{path}.data")
     slots = _slots(fields, shared, names, "$.data") + _slots(fields, event.data, names, f"{path}.data")

@@ -71,7 +71,7 @@ def template(text: str, columns: Columns, path: str) -> tuple[Read, bool]:
     try:
         parts = list(string.Formatter().parse(text))
     except ValueError as error:
-        raise MappingError(f"{path}: {shown(text)}: {error}; a brace of the text itself is written twice") from None
+        raise MappingError(f"{path}: {shown(text)}: {error}; write a literal brace twice") from None
     pieces: list[str | tuple[int, int]] = []
     for literal, name, pad, conversion in parts:
         pieces.append(literal)

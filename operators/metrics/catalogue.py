@@ -513,8 +513,8 @@ def main(arguments: list[str] | None = None) -> None:
         prog="python -m operators.metrics.catalogue", description="The table of all metrics."
     )
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--write", type=Path, metavar="FILE", help="write the table to FILE")
-    what.add_argument("--check", type=Path, metavar="FILE", help="fail when FILE is not what --write would write")
+    what.add_argument("--write", type=Path, metavar="FILE", help="write the tables to FILE")
+    what.add_argument("--check", type=Path, metavar="FILE", help="fail if FILE is stale")
     options = parser.parse_args(arguments)
     if options.write:
         options.write.write_text(document(), encoding="utf-8")

@@ -183,7 +183,7 @@ def test_facts_held_for_order_are_bounded_and_those_settled_early_are_counted(
     (record,) = caplog.records
     assert record.event == "facts_settled_early"  # type: ignore[attr-defined]  # given as extra
     assert (
-        "stage recorder: a lane holds more than 100 facts while event time stands still at 1970-01-01T00:01:00"
+        "stage recorder: a lane holds more than 100 facts while event time does not advance beyond 1970-01-01T00:01:00"
         in record.message
     )
 

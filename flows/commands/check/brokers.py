@@ -99,7 +99,7 @@ def _credentials(settings: Settings) -> Finding:
     hosts = [broker.rpartition(":")[0].strip("[]") for broker in settings.kafka.brokers]
     if protocol in OPEN and not all(map(is_loopback, hosts)):
         todo = "Set kafka.security: security.protocol to ssl or sasl_ssl."
-        return Finding.warn("credentials", f"{how}: what customers write crosses the network unencrypted.", todo)
+        return Finding.warn("credentials", f"{how}: messages of customers cross the network unencrypted.", todo)
     return Finding.ok("credentials", how)
 
 
@@ -153,7 +153,7 @@ class _Asked:
             return Finding.fail(
                 "topic",
                 f"{topic}: {why}.",
-                f"Make it (kafka-topics.sh --create --topic {topic}), correct kafka.topics, or allow this user to "
+                f"Create it (kafka-topics.sh --create --topic {topic}), correct kafka.topics, or allow this user to "
                 "describe it.",
             )
         if topic in allowed and AclOperation.READ not in allowed[topic]:
@@ -185,8 +185,8 @@ class _Asked:
                 yield Finding.warn(
                     "clock",
                     f"{topic}: the newest record is {max(times) - now:.0f} s ahead of this machine's clock.",
-                    "Synchronise the clocks of producers and of this machine: events of the future are refused "
-                    "(intake.ahead_seconds).",
+                    "Synchronise the clocks of producers and of this machine: events with times in the future are "
+                    "refused (intake.ahead_seconds).",
                 )
 
     def _newest(self, parts: Sequence[TopicPartition]) -> tuple[dict[str, float], dict[str, str]]:
@@ -231,16 +231,20 @@ class _Asked:
                 return Finding.fail("output", f"{topic}: this user may not write to it.", "Allow WRITE on the topic.")
             return Finding.ok(
                 "output",
-                f"{topic}: {'writable' if topic in allowed else 'there; the brokers do not say who may write'}",
+                f"{topic}: {'writable' if topic in allowed else 'exists; the brokers do not report who may write'}",
             )
-        todo = f"Make it (kafka-topics.sh --create --topic {topic}), or correct kafka.outputs."
+        todo = f"Create it (kafka-topics.sh --create --topic {topic}), or correct kafka.outputs."
         match by_themselves:
             case "true":
-                return Finding.warn("output", f"{topic}: not there; the brokers make it when it is written to.", todo)
+                return Finding.warn(
+                    "output", f"{topic}: does not exist; the brokers create it at the first write.", todo
+                )
             case "false":
-                return Finding.fail("output", f"{topic}: not there, and the brokers make no topics themselves.", todo)
+                return Finding.fail("output", f"{topic}: does not exist, and the brokers create no topics.", todo)
             case _:
-                return Finding.warn("output", f"{topic}: not there; the brokers do not say if they make it.", todo)
+                return Finding.warn(
+                    "output", f"{topic}: does not exist; the brokers do not report whether they create it.", todo
+                )
 
     def _makes_topics(self) -> str:
         """`true` where brokers make a topic that somebody writes to, `false`, or nothing where we may not know."""

@@ -26,7 +26,7 @@ from operators.documents.load import DocumentError
 def check(config: Path | None, *, as_json: bool) -> None:
     """Check settings, brokers, topics, credentials, state directory, port and clock; exit 1 where one fails.
 
-    Nothing is changed: no topic is made, no record written.
+    The command changes nothing: it creates no topic and writes no record.
     """
     if not show(findings(config, os.environ), as_json=as_json):
         raise SystemExit(1)

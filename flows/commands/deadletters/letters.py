@@ -97,7 +97,7 @@ def parse_since(text: str, now: float) -> float:
     (4600.0, 86400.0)
     >>> parse_since("yesterday", 0.0)
     Traceback (most recent call last):
-    ValueError: got 'yesterday', expected a span such as 90m, 2h or 7d, or an ISO time with zone (2025-01-31T08:00:00Z)
+    ValueError: got 'yesterday', expected a duration (90m, 2h, 7d) or an ISO time with zone (2025-01-31T08:00:00Z)
     """
     span = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
     if span:
@@ -108,7 +108,7 @@ def parse_since(text: str, now: float) -> float:
         time = None
     if time is None or time.tzinfo is None:
         raise ValueError(
-            f"got {text!r}, expected a span such as 90m, 2h or 7d, or an ISO time with zone (2025-01-31T08:00:00Z)"
+            f"got {text!r}, expected a duration (90m, 2h, 7d) or an ISO time with zone (2025-01-31T08:00:00Z)"
         )
     return time.timestamp()
 

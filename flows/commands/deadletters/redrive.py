@@ -63,7 +63,7 @@ class TopicTarget:
         if len(self._topics) == 1:
             return self._topics[0], ANY_PARTITION
         raise DeadLettersError(
-            f"{letter.place}: read from {letter.headers.get('origin')}, which is none of the topics of the settings "
+            f"{letter.place}: read from {letter.headers.get('origin')}, which is not among the topics of the settings "
             f"({', '.join(self._topics)}): name the topic with --to"
         )
 
@@ -127,9 +127,7 @@ class FileTarget:
         try:
             file = gzip.open(path, "xb") if path.suffix == ".gz" else path.open("xb")  # noqa: SIM115 - `close` closes it
         except FileExistsError:
-            raise DeadLettersError(
-                f"{path}: exists already; what it holds may not have been used yet: name a new file"
-            ) from None
+            raise DeadLettersError(f"{path}: exists already and is not overwritten: name a new file") from None
         except OSError as error:
             raise DeadLettersError(f"{path}: cannot be written: {error.strerror}; --out names a new file") from None
         return cast("BinaryIO", file)
@@ -140,8 +138,9 @@ class FileTarget:
             yield
         except OSError as error:
             raise DeadLettersError(
-                f"{self._path}: cannot be written: {error.strerror}; make room, delete the file, and start again: what "
-                "has no receipt is sent again"
+                f"{self._path}: cannot be written: {error.strerror}; free disk space, delete the "
+                "file, and start again: "
+                "letters without a receipt are sent again"
             ) from None
 
 

@@ -30,13 +30,13 @@ slo_option = click.option(
     type=click.Path(dir_okay=False, path_type=Path),
     default=_default_slo,
     show_default="config/slo.yaml, without it the one that is installed with csq",
-    help="The declaration (see docs/slo.md).",
+    help="Objectives in YAML (see docs/slo.md).",
 )
 root_option = click.option(
     "--root",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(),
-    help="Folder that holds config/, grafana/ and docs/; without it the present one.",
+    help="Folder with config/, grafana/ and docs/; by default the current one.",
 )
 
 
@@ -59,15 +59,13 @@ def init(file: Path, config: Path | None) -> None:
     """Write objectives to start from: those of csq, with the queues that the settings name (config/slo.yaml)."""
     settings = settings_of(config)
     if file.exists():
-        raise click.ClickException(f"{file}: it is there already, and is not overwritten; name another file")
+        raise click.ClickException(f"{file}: exists already and is not overwritten; name another file")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(starting_point(settings), encoding="utf-8")
     except OSError as error:
         raise click.ClickException(f"{file}: cannot be written: {error.strerror}") from None
-    click.echo(
-        f"wrote {file}; put your links, queue classes and objectives in, then run `csq rules build --slo {file}`"
-    )
+    click.echo(f"wrote {file}; set your links, queue classes and objectives, then run `csq rules build --slo {file}`")
 
 
 @rules.command()
@@ -99,7 +97,9 @@ def check(slo: Path, root: Path, config: Path | None) -> None:
     wrong = stale(declaration, root)
     if wrong:
         names = ", ".join(wrong)
-        raise click.ClickException(f"not what {slo} says: {names}; run `csq rules build` and commit what it writes")
+        raise click.ClickException(
+            f"stale, compared with {slo}: {names}; run `csq rules build` and commit what it writes"
+        )
 
 
 @rules.command(name="list")

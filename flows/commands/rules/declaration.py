@@ -80,11 +80,11 @@ class Slo(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("give either `objective`, or `objectives` per queue class")
         if self.gauge is not None:
             if self.good or self.bad or self.total:
-                raise ValueError("`gauge` stands alone, without good, bad and total")
+                raise ValueError("`gauge` excludes good, bad and total")
         elif not self.total or bool(self.good) == bool(self.bad):
             raise ValueError("give `total` and either `good` or `bad` (lists of selections), or `gauge`")
         if self.objectives and "queue" not in self.each:
-            raise ValueError("`objectives` per queue class want `each: [queue]`")
+            raise ValueError("`objectives` per queue class need `each: [queue]`")
 
     @property
     def promised(self) -> dict[str | None, float]:

@@ -135,7 +135,7 @@ class Supervisor:
                 break
             if isinstance(event, signal.Signals):
                 log.warning(
-                    "aborted; the next start repeats what was done since the last snapshot",
+                    "aborted; the next start processes the events since the last snapshot again",
                     extra={"event": "processes_aborted"},
                 )
                 return ABORTED + event
@@ -149,7 +149,7 @@ class Supervisor:
                 )
         if len(codes) < self._count:
             log.error(
-                "not stopped within %g s: killed; the next start repeats their last seconds",
+                "not stopped within %g s: killed; the next start processes their last seconds again",
                 self._stop_seconds,
                 extra={"event": "processes_killed"},
             )

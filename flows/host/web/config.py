@@ -161,12 +161,12 @@ class WebConfigFile:
             self._loaded = self._load()
         except DocumentError as error:
             log.error(  # noqa: TRY400 - its text says all, a traceback nothing more
-                "web configuration not taken, the old one stays: %s",
+                "web configuration refused, the old one stays in use: %s",
                 error,
                 extra={"event": "web_config_refused", **told},
             )
         else:
-            log.info("web configuration read anew", extra={"event": "web_config_reloaded", **told})
+            log.info("web configuration reloaded", extra={"event": "web_config_reloaded", **told})
 
     def _load(self) -> Loaded:
         stamp = _stamp(self.path)
@@ -204,7 +204,7 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 def _read(path: Path) -> tuple[WebConfig, Source]:
     source = read_source(path, "a web configuration as Prometheus' exporters take it")
     if source.data.get("basic_auth_users", 0) is None:  # its last line was commented out: nobody meant to open the door
-        raise source.error([Problem(("basic_auth_users",), "names no user; leave it out")])
+        raise source.error([Problem(("basic_auth_users",), "has no user; remove the key")])
     return source.build(WebConfig, _hash), source
 
 

@@ -136,7 +136,9 @@ class _Lines(StatefulSourcePartition[Chunk, int]):
         try:
             chunk = next(self._chunks)  # its StopIteration is the end of this part
         except (OSError, EOFError, zlib.error) as error:
-            raise JsonlInputError(f"{self._at}: cannot be read to its end: {error}; is the file whole?") from error
+            raise JsonlInputError(
+                f"{self._at}: cannot be read to its end: {error}; check whether the file is complete"
+            ) from error
         self._at = chunk.origin
         self._progress(self._done)
         return [chunk]

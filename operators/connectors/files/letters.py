@@ -173,8 +173,8 @@ class FileBox:
                 append(target, b"".join(msgspec.json.encode(receipt) + b"\n" for receipt in own))
             except OSError as error:
                 raise DeadLettersError(
-                    f"{target}: cannot be written: {error.strerror}; it notes which letters were sent again, so that "
-                    "none is sent twice: make the folder writable, or copy the file of letters to one that is"
+                    f"{target}: cannot be written: {error.strerror}; it records which letters were sent again. Make "
+                    "the folder writable, or copy the letters to a writable one"
                 ) from None
 
 
@@ -204,7 +204,7 @@ def _letter_of(line: bytes, place: str) -> Letter:
     except (msgspec.MsgspecError, RecursionError, KeyError, UnicodeError, binascii.Error):
         pass
     raise DeadLettersError(
-        f"{place}: is no dead letter; expected a line of csq.deadletters.jsonl, as `csq replay --out` writes it"
+        f"{place}: is no dead letter; expected a line of csq.deadletters.jsonl, as `csq replay --out` writes them"
     )
 
 
@@ -216,5 +216,6 @@ def _receipts(path: Path) -> Iterator[Receipt]:
             yield msgspec.json.decode(line, type=Receipt)
         except msgspec.MsgspecError:
             raise DeadLettersError(
-                f"{path}:{number}: is no receipt; the file notes which letters were sent again. Mend or remove the line"
+                f"{path}:{number}: is no receipt; the file records which letters were sent again. "
+                "Correct or remove the line"
             ) from None

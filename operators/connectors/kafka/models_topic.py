@@ -72,7 +72,7 @@ def _create(admin: AdminClient, topic: str, seconds: float) -> None:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another process of the cluster was faster
             raise
     else:
-        LOG.info("Kafka: made the compacted topic %s for the models", topic, extra={"event": "models_topic_made"})
+        LOG.info("Kafka: created the compacted topic %s for the models", topic, extra={"event": "models_topic_made"})
 
 
 class ModelsReader:

@@ -71,7 +71,7 @@ class SentimentParams(Struct, frozen=True, forbid_unknown_fields=True):
         float,
         Meta(
             description="logit per unit of lexicon tone before the first example; 0 starts from equal probabilities; "
-            "raise it where labels are rare, lower it where the lexicon does not fit the trade",
+            "raise it if labels are rare, lower it if the lexicon does not fit the domain",
             ge=0,
             le=20,
         ),

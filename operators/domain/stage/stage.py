@@ -168,7 +168,7 @@ class Stage(ABC):
             except Exception:  # whatever it is: the other records are served
                 self.failures += 1
                 log.exception(
-                    "stage %s failed on one record; all others are served",
+                    "stage %s failed on one record; it continues with the others",
                     self.name,
                     extra={"event": "stage_work_failed"},
                 )

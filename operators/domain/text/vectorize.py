@@ -31,8 +31,8 @@ class VectorizeParams(Struct, frozen=True, forbid_unknown_fields=True):
     memo_entries: Annotated[
         int,
         Meta(
-            description="pieces of text whose parts are remembered before the memory is cleared; about 150 bytes each; "
-            "200,000 hold the vocabulary of a busy day; lower it where memory is short (costs time, changes no result)",
+            description="pieces of text kept in the memo before it is cleared; about 150 bytes each; "
+            "200,000 hold the vocabulary of a busy day; lower it to save memory (takes more time, changes no result)",
             ge=1_000,
             le=5_000_000,
         ),

@@ -19,15 +19,15 @@ _COMPACT_AT = 4_096
 
 
 class DedupeParams(Struct, frozen=True, forbid_unknown_fields=True):
-    """How long and how many ids are remembered."""
+    """How long and how many event ids are kept."""
 
     window_seconds: Annotated[
         float,
-        Meta(gt=0, description="Seconds of event time. A producer that retries for longer wants a longer window."),
+        Meta(gt=0, description="Seconds of event time. Raise it if a producer retries for longer."),
     ] = 3600.0
     max_ids: Annotated[
         int,
-        Meta(ge=100, description="Ids per lane, 8 bytes each in a snapshot. Past it the oldest are forgotten early."),
+        Meta(ge=100, description="Ids per lane, 8 bytes each in a snapshot. Beyond it the oldest are dropped."),
     ] = 50_000
 
 

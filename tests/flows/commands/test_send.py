@@ -86,7 +86,7 @@ def test_bad_lines_are_reported_with_their_place_what_came_and_what_was_expected
     assert lines[1].startswith(f"{path}:3: not_json: ")
     assert lines[1].endswith("; expected one JSON object in UTF-8; got 'no JSON'")
     assert lines[2].startswith(f"{path}:5: not_an_event: ")
-    assert lines[-1] == "and 12 bad lines more"
+    assert lines[-1] == "and 12 more bad lines"
     assert len(lines) == 21
 
 

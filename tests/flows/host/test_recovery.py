@@ -134,7 +134,7 @@ def test_on_several_machines_process_0_keeps_it(tmp_path: Path) -> None:
 
 def test_other_lanes_are_refused(store: Path) -> None:
     with pytest.raises(
-        StoreMisfitError, match=r"made with state.lanes 4, the settings say 8\..* set state.lanes to 4, or"
+        StoreMisfitError, match=r"created with state.lanes 4, the settings say 8\..* set state.lanes to 4, or"
     ):
         prepare(store, StoreShape(8, 2, STEPS))
 
@@ -142,7 +142,7 @@ def test_other_lanes_are_refused(store: Path) -> None:
 def test_other_steps_are_refused_by_name(store: Path) -> None:
     with pytest.raises(
         StoreMisfitError,
-        match=r"Only in the store: csq\.learn\.model; only in this flow: csq\.learn\.models\. .*begins empty",
+        match=r"Only in the store: csq\.learn\.model; only in this flow: csq\.learn\.models\. .*begins without its state",
     ):
         prepare(store, StoreShape(4, 2, ["csq.intake.lane.stage", "csq.learn.models"]))
 
@@ -183,12 +183,12 @@ def test_numbers_of_another_river_are_refused_and_those_of_a_patch_go_on(
 
 def test_another_number_of_partitions_is_told_and_left_out(store: Path, caplog: pytest.LogCaptureFixture) -> None:
     prepare(store, StoreShape(4, 7, STEPS))
-    assert "was made with 2 and keeps them" in caplog.text
+    assert "has 2 and keeps them" in caplog.text
 
 
 def test_a_manifest_that_is_none_is_refused(store: Path) -> None:
     (store / MANIFEST).write_text("{}", encoding="utf-8")
-    with pytest.raises(StoreError, match=r"csq\.json: this is no manifest of a recovery store: .*`csq`"):
+    with pytest.raises(StoreError, match=r"csq\.json: not a manifest of a recovery store: .*`csq`"):
         prepare(store, SHAPE)
 
 
@@ -287,7 +287,7 @@ def test_a_flipped_byte_that_sqlite_does_not_see_is_told(filled: Path, tmp_path:
     at: BaseException | None = caught.value
     while at is not None and not isinstance(at, StateDamagedError):
         at = at.__cause__
-    assert "recovery state of stage customers is damaged: its checksum does not fit" in str(at)
+    assert "recovery state of stage customers is damaged: its checksum does not match" in str(at)
 
 
 def test_a_path_that_is_a_file_is_told(tmp_path: Path) -> None:
@@ -361,7 +361,7 @@ def test_the_command_ends_with_a_clear_word_and_2_where_starting_again_does_not_
             [*CSQ, "run"], cwd=ROOT, env=ENVIRON | environ, capture_output=True, text=True, timeout=60, check=False
         )
     assert done.returncode == 2
-    assert f"recovery store {folder}: made with state.lanes 2, the settings say 3" in done.stderr
+    assert f"recovery store {folder}: created with state.lanes 2, the settings say 3" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -227,8 +227,8 @@ class TestSecret:
     @pytest.mark.parametrize(
         ("text", "told"),
         [
-            ("sasl.password: {env: NONE}", "kafka.security.sasl.password: environment variable NONE, which should hold the secret, is not set"),
-            ("sasl.password: {file: none}", "kafka.security.sasl.password: file none, which should hold the secret, cannot be read: No such file or directory"),
+            ("sasl.password: {env: NONE}", "kafka.security.sasl.password: environment variable NONE, which contains the secret, is not set"),
+            ("sasl.password: {file: none}", "kafka.security.sasl.password: file none, which contains the secret, cannot be read: No such file or directory"),
             ("sasl.password: {path: x}", "kafka.security.sasl.password: expected text, {file: PATH} or {env: NAME}"),
             ("sasl.password: [hunter2]", "kafka.security.sasl.password: expected text, {file: PATH} or {env: NAME}"),
             ("linger.ms: 5", "kafka.security: `linger.ms` is none of security.*, sasl.*, ssl.*, enable.ssl.*, enable.sasl.*, https.ca.*; move it to kafka.librdkafka"),

@@ -105,7 +105,7 @@ def test_for_a_person_each_finding_is_a_line(tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     assert lines[0].startswith("ok    settings    built-in ones, digest ")
     assert lines[3] == (
-        "warn  state       state.directory is not set: a restart begins anew. Name a directory that outlives the process."
+        "warn  state       state.directory is not set: a restart begins without state. Set it to a directory that survives a restart."
     )
     assert lines[-1] == (
         "warn  brokers     kafka.brokers is not set: csq run would serve the invented customers of a simulated shop. "
@@ -243,7 +243,7 @@ def test_a_store_is_described_and_one_that_does_not_fit_refused(tmp_path: Path) 
 
     code, lines = checked(tmp_path, {"state": {"directory": str(folder), "lanes": 32}})
     assert code == 1
-    assert "made with state.lanes 64, the settings say 32" in about("state", lines)[1]
+    assert "created with state.lanes 64, the settings say 32" in about("state", lines)[1]
 
     (folder / "csq.json").unlink()
     code, lines = checked(tmp_path, {"state": {"directory": str(folder)}})
@@ -338,7 +338,7 @@ def test_what_a_user_may_not_do_is_told_topic_by_topic(
         "ok topic: csq.events: 4 partitions, readable, empty",
         "fail topic: others: this user may not read it. Allow READ on the topic.",
         (
-            "fail topic: hidden: not there. Make it (kafka-topics.sh --create --topic hidden), correct kafka.topics, or allow "
+            "fail topic: hidden: not there. Create it (kafka-topics.sh --create --topic hidden), correct kafka.topics, or allow "
             "this user to describe it."
         ),
     }
@@ -346,7 +346,9 @@ def test_what_a_user_may_not_do_is_told_topic_by_topic(
     written = about("output", lines)
     assert written[0] == f"ok output: {OUTPUTS[0]}: writable"
     assert written[1] == f"fail output: {OUTPUTS[1]}: this user may not write to it. Allow WRITE on the topic."
-    assert written[2].startswith(f"warn output: {OUTPUTS[2]}: not there; the brokers do not say if they make it.")
+    assert written[2].startswith(
+        f"warn output: {OUTPUTS[2]}: does not exist; the brokers do not report whether they create it."
+    )
     assert PASSWORD not in "".join(lines)
     assert {topic: guarded.ends(topic) for topic in OUTPUTS[:2]} == before
     assert OUTPUTS[2] not in guarded.admin.list_topics(timeout=5).topics

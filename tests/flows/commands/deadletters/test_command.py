@@ -100,7 +100,7 @@ def test_filters_say_which_letters_are_counted(file: Path, options: tuple[str, .
 
 
 def test_nothing_that_is_wanted_is_said_in_words(file: Path, tmp_path: Path) -> None:
-    assert f"none of the 7 dead letters in {file} is wanted" in told(csq("list", file, "--source", "nobody"))
+    assert f"none of the 7 dead letters in {file} matches" in told(csq("list", file, "--source", "nobody"))
     assert f"no dead letters in {tmp_path / 'empty'}" in told(csq("list", write(tmp_path / "empty", [])))
 
 
@@ -213,7 +213,7 @@ def test_brokers_that_do_not_answer_are_named() -> None:
 def test_a_topic_that_is_not_there_is_named(broker: EmbeddedBroker) -> None:
     message = failed(csq("list", topic="never-made", broker=broker))
     assert "topic 'never-made' cannot be read" in message
-    assert "kafka.outputs.deadletters names it" in message
+    assert "kafka.outputs.deadletters sets its name" in message
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_a_letter_that_is_not_there_is_named(file: Path) -> None:
 def test_a_time_that_cannot_be_read_is_refused(file: Path) -> None:
     result = csq("list", file, "--since", "yesterday")
     assert result.exit_code == 2
-    assert "got 'yesterday', expected a span such as 90m" in result.stderr
+    assert "got 'yesterday', expected a duration (90m" in result.stderr
 
 
 # ---- words

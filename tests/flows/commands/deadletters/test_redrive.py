@@ -380,14 +380,14 @@ def test_a_file_that_cannot_be_written_is_named(file: Path, tmp_path: Path) -> N
 
 
 def test_a_topic_and_a_file_at_once_are_refused(file: Path, tmp_path: Path) -> None:
-    assert "give one of them" in failed(csq("redrive", file, "--out", tmp_path / "x", "--to", "t"), 2)
+    assert "exclude each other" in failed(csq("redrive", file, "--out", tmp_path / "x", "--to", "t"), 2)
 
 
 def test_where_a_letter_should_go_has_to_be_known(broker: EmbeddedBroker, topic: str, tmp_path: Path) -> None:
     path = write(tmp_path / "letters", [mended("e1", 1, origin="elsewhere[3]")])
     topics = {"CSQ_KAFKA__TOPICS": f"['{topic}.a', '{topic}.b']"}
     message = failed(csq("redrive", path, broker=broker, **topics))
-    assert f"{path}:1: read from elsewhere[3], which is none of the topics of the settings" in message
+    assert f"{path}:1: read from elsewhere[3], which is not among the topics of the settings" in message
     assert "--to" in message
 
 

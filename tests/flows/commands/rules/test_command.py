@@ -236,7 +236,7 @@ def test_init_writes_objectives_that_fit_the_settings_and_overwrites_nothing(tmp
 
     code, told = run("init", str(slo))
     assert code == 1
-    assert "it is there already, and is not overwritten" in told
+    assert "exists already and is not overwritten" in told
 
 
 def test_without_queues_in_the_settings_init_copies_the_objectives_of_csq(tmp_path):

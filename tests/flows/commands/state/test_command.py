@@ -81,7 +81,7 @@ def test_reading_a_store_runs_no_code_of_somebody(store: Path, tmp_path: Path) -
     with closing(sqlite3.connect(path)) as part, part:
         part.execute("UPDATE snaps SET ser_change = ? WHERE step_id = 'csq.kafka'", (pickle.dumps(Evil()),))
     result = csq("state", "show", folder, code=1)
-    assert "step csq.kafka, key csq.events[0]: this is no snapshot of csq: it names pathlib." in result.stderr
+    assert "step csq.kafka, key csq.events[0]: not a snapshot of csq: it names pathlib." in result.stderr
     assert not (tmp_path / "owned").exists()
 
 
@@ -113,14 +113,14 @@ def test_an_import_overwrites_nothing(store: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter").touch()
     result = csq("state", "import", file, "--recovery", tmp_path / "mine", code=1)
-    assert "the directory is not empty; a store is never overwritten. Name a new directory" in result.stderr
+    assert "the directory is not empty; a store is never overwritten. Use a new directory" in result.stderr
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter"]
 
 
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        pytest.param(0, "line 1: this is no export of `csq state export`", id="head"),
+        pytest.param(0, "line 1: not an export of `csq state export`", id="head"),
         pytest.param(3, "line 4: expected step, key and state, as `csq state export` writes them", id="record"),
     ],
 )
@@ -161,7 +161,7 @@ def test_history_makes_a_store_that_live_running_goes_on_from(tmp_path: Path) ->
     config = tmp_path / "csq.yaml"
     config.write_text(f"state: {{lanes: 2, recovery_partitions: 1}}\n{NAMES_YAML}", encoding="utf-8")
     told = csq("warm-start", history, "--recovery", folder, "-c", config, "--batch", BATCH).stdout
-    assert told.startswith(f"made a recovery store in {folder}: ")
+    assert told.startswith(f"created a recovery store in {folder}: ")
     assert "csq.history" not in {snap.step for snap in snaps_of(folder)}
     assert "csq.kafka" not in {snap.step for snap in snaps_of(folder)}
     rest, whole = run(events()[CUT:], settings), run(events(), settings_for(None))

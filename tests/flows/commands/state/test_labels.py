@@ -70,7 +70,7 @@ def test_check_names_the_queues_in_other_and_a_promise_that_is_misspelt(store: P
     name = next(iter(kept.admitted["queue"]))
     promises = PromisesParams(queues={name.upper(): QueuePromise(limit_seconds=60.0)})
     says = [finding.line() for finding in check_labels(store, settings(None, promises=promises))]
-    assert any(f"queue {name.upper()!r} of the settings: events say {name!r}." in line for line in says)
+    assert any(f"queue {name.upper()!r} of the settings: events have {name!r}." in line for line in says)
     [line] = [line for line in says if "queue `other`: " in line]
     assert " replies; seen: " in line
     assert line.endswith(". Name them in labels.queues.")

@@ -172,7 +172,9 @@ def test_who_does_not_stop_in_time_is_killed(supervised: Callable[..., Supervise
     process.waiting(2)
     process.process.send_signal(signal.SIGTERM)
     assert process.process.wait(30) == 1
-    assert process.messages("error") == ["not stopped within 0.3 s: killed; the next start repeats their last seconds"]
+    assert process.messages("error") == [
+        "not stopped within 0.3 s: killed; the next start processes their last seconds again"
+    ]
     assert not any(map(is_alive, process.children()))
 
 

@@ -118,7 +118,7 @@ TLS = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n"
         ('http_server_config:\n  headers: {X-Frame-Options: "a\\nSet-Cookie: b"}', "headers: `X-Frame-Options` is not one line of printable ASCII"),
         ("basic_auth_users:\n  anna: open sesame", "line 2: basic_auth_users.anna: expected a bcrypt hash ($2y$...)"),
         (f"basic_auth_users:\n  anna: {HASH.replace('$04$', '$31$')}", "line 2: basic_auth_users.anna: a bcrypt hash of cost 31, expected from 4 to 14"),
-        ("basic_auth_users:\n", "line 1: basic_auth_users: names no user; leave it out"),
+        ("basic_auth_users:\n", "line 1: basic_auth_users: has no user; remove the key"),
         ("basic_auth_users: {a: 1, a: 2}", "line 1"),
         ("[]", "line 1: got a list, expected a web configuration as Prometheus' exporters take it"),
         (TLS.replace("server.crt", "none.crt"), "line 2: tls_server_config.cert_file: none.crt cannot be read: No such file or directory"),
