@@ -146,7 +146,7 @@ class Report:
         return self.inputs == sum(self.became.values()) == sum(self.kinds.values())
 
 
-class Run:
+class HostileRun:
     """One run; `limit_seconds` is what an input may cost."""
 
     def __init__(self, seed: int, settings: Settings | None = None, limit_seconds: float = LIMIT_SECONDS) -> None:
@@ -322,7 +322,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--inputs", type=whole(), default=1_000_000, help="how many")
     parser.add_argument("--seed", type=int, default=1, help="same seed, same inputs")
     chosen = parser.parse_args(arguments)
-    report = Run(chosen.seed).run(chosen.inputs, progress=sys.stderr.isatty())
+    report = HostileRun(chosen.seed).run(chosen.inputs, progress=sys.stderr.isatty())
     for line in lines(report):
         print(line)
     return 1 if report.wrong else 0

@@ -122,7 +122,7 @@ def ends_of(settings: Settings, topic: str) -> dict[str, int]:
         consumer.close()
 
 
-class Run:
+class MemberRun:
     """One process."""
 
     def __init__(self, member: Member) -> None:
@@ -198,4 +198,4 @@ class Run:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING)
-    sys.stdout.buffer.write(msgspec.json.encode(Run(msgspec.json.decode(sys.argv[1], type=Member)).run()) + b"\n")
+    sys.stdout.buffer.write(msgspec.json.encode(MemberRun(msgspec.json.decode(sys.argv[1], type=Member)).run()) + b"\n")

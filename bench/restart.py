@@ -44,7 +44,7 @@ TRICKLE = 200
 """Events between two looks."""
 
 
-class Figures(msgspec.Struct):
+class RestartFigures(msgspec.Struct):
     """What one restart took. Seconds are wall time, bytes those of all stages' snapshots together."""
 
     customers: int
@@ -153,7 +153,7 @@ class _TricklePart(StatefulSourcePartition[Chunk, int]):
         return self._sent
 
 
-def resume(customers: int, folder: Path, began: float) -> Figures:
+def resume(customers: int, folder: Path, began: float) -> RestartFigures:
     """Resume from a store; `began` (POSIX seconds) is when the process was asked for."""
     settings = settings_for(folder)
     here = dataclasses.replace(replay_process(settings, START + 1e8, tick_records=TRICKLE), take_snapshots=True)
@@ -169,7 +169,7 @@ def resume(customers: int, folder: Path, began: float) -> Figures:
     values = read(registry)
     taken = max(values["csq_snapshot_duration_seconds_count"].values()) / settings.state.lanes
     walls, cpus = zip(*source.pauses, strict=True)
-    return Figures(
+    return RestartFigures(
         customers=customers,
         restart_seconds=source.restart_seconds,
         snapshot_seconds=sum(values["csq_snapshot_duration_seconds_sum"].values()) / max(taken, 1.0),
@@ -181,12 +181,12 @@ def resume(customers: int, folder: Path, began: float) -> Figures:
     )
 
 
-def measure(customers: int, at: Path | None) -> Figures:
+def measure(customers: int, at: Path | None) -> RestartFigures:
     """One number of customers, filled and resumed in processes of their own."""
     with tempfile.TemporaryDirectory(prefix="csq-restart-", dir=at) as folder:
         store = Path(folder) / "store"
         _run("--fill", customers, store)
-        return msgspec.json.decode(_run("--resume", customers, store).splitlines()[-1], type=Figures)
+        return msgspec.json.decode(_run("--resume", customers, store).splitlines()[-1], type=RestartFigures)
 
 
 def _run(what: str, customers: int, store: Path) -> bytes:

@@ -32,7 +32,7 @@ import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench.arguments import above_zero
-from bench.soak_traffic import DEAD, TURNS, Answers, LiveShop, Traffic
+from bench.soak_traffic import DEAD, TURNS, Answers, LiveMaker, Traffic
 from bench.texts import texts_of
 from flows.settings.model import Outputs
 
@@ -199,7 +199,7 @@ class Soak:
         self._kafka = kafka
         self._csq = Csq(folder, kafka.address, _free_port())
         data = os.environ.get("CSQ_DATA")
-        self.shop = LiveShop(texts_of(Path(data) if data else None), seed)
+        self.shop = LiveMaker(texts_of(Path(data) if data else None), seed)
         self.traffic = Traffic(kafka.address, TOPIC, self.shop, rate)
         self.answers = Answers(kafka.address, {TURNS: PARTITIONS, DEAD: PARTITIONS})
         self._planned = [

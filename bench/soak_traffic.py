@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
-from bench.stream import SHARES, Raw, Shop, Talk
+from bench.stream import SHARES, EventMaker, OpenTalk, Raw
 from bench.texts import Texts
 from operators.connectors.kafka.params import KafkaParams
 from operators.connectors.kafka.producer import RecordProducer
@@ -21,7 +21,7 @@ MOST_MESSAGES = 16_000_000
 ANSWER_SECONDS = 60.0
 
 
-class LiveShop(Shop):
+class LiveMaker(EventMaker):
     """The benchmark's shop, at the wall clock; remembers which of its records must be answered by what."""
 
     def __init__(self, texts: Texts, seed: int) -> None:
@@ -42,7 +42,7 @@ class LiveShop(Shop):
         """The next events."""
         return self._rng.choices(list(SHARES), list(SHARES.values()), k=count)
 
-    def _customer(self, talk: Talk) -> tuple[str, dict[str, Any]]:
+    def _customer(self, talk: OpenTalk) -> tuple[str, dict[str, Any]]:
         made = super()._customer(talk)
         self.asked[self._messages] = 1
         return made
@@ -51,7 +51,7 @@ class LiveShop(Shop):
 class Traffic(Thread):
     """Produces at a steady rate until it is stopped; `burst` adds broken records at once."""
 
-    def __init__(self, brokers: str, topic: str, shop: LiveShop, rate: float) -> None:
+    def __init__(self, brokers: str, topic: str, shop: LiveMaker, rate: float) -> None:
         super().__init__(name="traffic", daemon=True)
         self.shop = shop
         self.failed: list[str] = []
@@ -102,12 +102,12 @@ class Traffic(Thread):
             self.failed.append(error.str())
 
 
-class _Data(msgspec.Struct):
+class _Keys(msgspec.Struct):
     message_id: str
 
 
 class _Turn(msgspec.Struct):
-    data: _Data
+    data: _Keys
 
 
 _turn = msgspec.json.Decoder(_Turn).decode
@@ -150,7 +150,7 @@ class Answers(Thread):
         self._stopping.set()
         self.join()
 
-    def missing(self, shop: LiveShop) -> list[int]:
+    def missing(self, shop: LiveMaker) -> list[int]:
         """Messages of customers that were never scored."""
         most = shop.asked.rfind(1) + 1
         return [number for number in range(most) if shop.asked[number] and not self.scored[number]]

@@ -53,7 +53,7 @@ class Raw(NamedTuple):
     value: bytes
 
 
-class Talk:
+class OpenTalk:
     """An open conversation."""
 
     __slots__ = ("ids", "last_label", "last_message", "opened")
@@ -70,7 +70,7 @@ class Talk:
         self.last_label = "neutral"
 
 
-class Shop:
+class EventMaker:
     """Makes the events, one after the other."""
 
     def __init__(self, texts: Texts, seed: int = 1) -> None:
@@ -85,7 +85,7 @@ class Shop:
         for talk in self._talks:
             talk.opened = True  # before the stream began
         self._last = Raw(b"", b"{}")
-        self._make: dict[str, Callable[[Talk], tuple[str, Data]]] = {
+        self._make: dict[str, Callable[[OpenTalk], tuple[str, Data]]] = {
             name: getattr(self, f"_{name}") for name in SHARES if name not in {"repeat", "broken"}
         }
 
@@ -129,11 +129,11 @@ class Shop:
         self._last = Raw(key.encode(), msgspec.json.encode(event))
         return self._last
 
-    def _new_talk(self) -> Talk:
+    def _new_talk(self) -> OpenTalk:
         self._talks_made += 1
-        return Talk(self._talks_made, self._rng.choice(self._customers), self._rng)
+        return OpenTalk(self._talks_made, self._rng.choice(self._customers), self._rng)
 
-    def _message(self, talk: Talk, role: str, author: str, text: str) -> tuple[str, Data]:
+    def _message(self, talk: OpenTalk, role: str, author: str, text: str) -> tuple[str, Data]:
         self._messages += 1
         name = f"message-{self._messages}"
         return "csq.message.created", {
@@ -143,31 +143,31 @@ class Shop:
             "text": text,
         }
 
-    def _customer(self, talk: Talk) -> tuple[str, Data]:
+    def _customer(self, talk: OpenTalk) -> tuple[str, Data]:
         text, talk.last_label = self._rng.choice(self._texts.customers)
         made = self._message(talk, "customer", talk.ids["customer_id"], text)
         talk.last_message = made[1]["message_id"]
         return made
 
-    def _agent(self, talk: Talk) -> tuple[str, Data]:
+    def _agent(self, talk: OpenTalk) -> tuple[str, Data]:
         return self._message(talk, "agent", self._agent_id(), self._rng.choice(self._texts.agents))
 
-    def _bot(self, talk: Talk) -> tuple[str, Data]:
+    def _bot(self, talk: OpenTalk) -> tuple[str, Data]:
         return self._message(talk, "bot", "bot-1", "Welcome! A colleague will be with you shortly.")
 
     def _agent_id(self) -> str:
         return f"agent-{self._rng.randrange(150)}"
 
-    def _closed(self, talk: Talk) -> tuple[str, Data]:
+    def _closed(self, talk: OpenTalk) -> tuple[str, Data]:
         if self._rng.random() < 0.1:  # noqa: PLR2004  one in ten gives up
             return "csq.conversation.abandoned", talk.ids
         outcome = self._rng.choice(("solved", "solved", "solved", "partial", "unsolved"))
         return "csq.conversation.resolved", {**talk.ids, "outcome": outcome, "agent_id": self._agent_id()}
 
-    def _assigned(self, talk: Talk) -> tuple[str, Data]:
+    def _assigned(self, talk: OpenTalk) -> tuple[str, Data]:
         return "csq.conversation.assigned", {**talk.ids, "agent_id": self._agent_id()}
 
-    def _rated(self, talk: Talk) -> tuple[str, Data]:
+    def _rated(self, talk: OpenTalk) -> tuple[str, Data]:
         return "csq.feedback.submitted", {
             "feedback_id": f"feedback-{self._made}",
             "kind": self._rng.choice(("csat", "csat", "csat", "nps", "ces")),
@@ -178,7 +178,7 @@ class Shop:
             "customer_id": talk.ids["customer_id"],
         }
 
-    def _labelled(self, talk: Talk) -> tuple[str, Data]:
+    def _labelled(self, talk: OpenTalk) -> tuple[str, Data]:
         if talk.last_message is None:
             return self._customer(talk)
         return "csq.label.sentiment", {
@@ -188,21 +188,21 @@ class Shop:
             "labeller": "desk",
         }
 
-    def _browsed(self, talk: Talk) -> tuple[str, Data]:
+    def _browsed(self, talk: OpenTalk) -> tuple[str, Data]:
         return "csq.behavior.page_viewed", {
             "customer_id": talk.ids["customer_id"],
             "session_id": f"session-{self._made // 50}",
             "dwell_seconds": round(self._rng.expovariate(1 / 40), 1),
         }
 
-    def _searched(self, talk: Talk) -> tuple[str, Data]:
+    def _searched(self, talk: OpenTalk) -> tuple[str, Data]:
         return "csq.behavior.products_searched", {
             "customer_id": talk.ids["customer_id"],
             "query": "winter boots",
             "result_count": self._rng.randrange(4),
         }
 
-    def _ordered(self, talk: Talk) -> tuple[str, Data]:
+    def _ordered(self, talk: OpenTalk) -> tuple[str, Data]:
         kind = self._rng.choice(("order_completed", "order_completed", "order_cancelled", "order_refunded"))
         return f"csq.behavior.{kind}", {
             "customer_id": talk.ids["customer_id"],
@@ -211,7 +211,7 @@ class Shop:
             "currency": "EUR",
         }
 
-    def _complained(self, talk: Talk) -> tuple[str, Data]:
+    def _complained(self, talk: OpenTalk) -> tuple[str, Data]:
         return "csq.complaint.opened", {
             "complaint_id": f"complaint-{self._made}",
             "customer_id": talk.ids["customer_id"],
@@ -219,7 +219,7 @@ class Shop:
             "severity": self._rng.randint(1, 5),
         }
 
-    def _updated(self, talk: Talk) -> tuple[str, Data]:
+    def _updated(self, talk: OpenTalk) -> tuple[str, Data]:
         segment = self._rng.choice(("new", "regular", "vip"))
         return "csq.customer.updated", {
             "customer_id": talk.ids["customer_id"],
@@ -227,7 +227,7 @@ class Shop:
             "segment": segment,
         }
 
-    def _churned(self, talk: Talk) -> tuple[str, Data]:
+    def _churned(self, talk: OpenTalk) -> tuple[str, Data]:
         until = datetime.fromtimestamp(self._time, UTC).isoformat(timespec="milliseconds")
         return "csq.churn.labelled", {
             "customer_id": talk.ids["customer_id"],
@@ -236,7 +236,7 @@ class Shop:
             "label_source": "crm",
         }
 
-    def _staffed(self, talk: Talk) -> tuple[str, Data]:
+    def _staffed(self, talk: OpenTalk) -> tuple[str, Data]:
         before, after = self._rng.sample(("available", "busy", "away", "offline"), 2)
         return "csq.agent.state_changed", {
             "agent_id": self._agent_id(),
@@ -250,7 +250,7 @@ class Shop:
 
 def write(path: Path, texts: Texts, count: int) -> float:
     """Write `count` events into a file, key and value a line; gives the event time of the last one."""
-    shop = Shop(texts)
+    shop = EventMaker(texts)
     with path.open("wb") as file:
         for raw in shop.events(count):
             file.write(raw.key + b"\t" + raw.value + b"\n")

@@ -29,7 +29,7 @@ from flows.host.life import Life
 from flows.host.liveness import HeartbeatSource, LivenessClock
 from flows.host.readiness import Readiness
 from flows.host.recovery import check_runner, recovery_of, runner_seconds, store_errors
-from flows.host.shop import PAST_STEP, Shop
+from flows.host.shop import PAST_STEP, Shop, embedded
 from flows.host.signals import Signals
 from flows.host.web.config import web_config_of
 from flows.host.web.server import WebServer, application
@@ -44,7 +44,6 @@ from operators.connectors.kafka.params import topic_and_partition
 from operators.connectors.kafka.sink import KafkaSink
 from operators.connectors.kafka.source import KafkaSource, known_topics
 from operators.connectors.kafka.status import SourceStatus
-from operators.domain.stage.labels import AUTO, LabelsParams
 from operators.domain.stage.stage import Measurement
 from operators.engine.checkpoints import begin_beside
 from operators.engine.epochs import Epochs
@@ -53,7 +52,6 @@ from operators.engine.store import partitions
 from operators.follow import FollowSource, follow
 from operators.metrics.journal import Journal
 from operators.metrics.observe import KeptObserveSink, Observer, ObserveSink
-from operators.simulator import NAMES
 
 log = logging.getLogger(__name__)
 
@@ -77,26 +75,7 @@ class Live:
         self.failures = StepFailures()
         self.broker: EmbeddedBroker | None = None
         if not settings.kafka.brokers:
-            log.warning(
-                "simulated data: kafka.brokers is not set, so csq serves the invented customers of a simulated shop; "
-                "no alert fires on them",
-                extra={"event": "simulated_data"},
-            )
-            self.broker = EmbeddedBroker([*settings.kafka.topics, *settings.kafka.outputs.by_stream().values()])
-            kafka = msgspec.structs.replace(
-                settings.kafka,
-                brokers=(self.broker.bootstrap_servers,),
-                batch_size=min(settings.kafka.batch_size, PAST_STEP),
-                librdkafka={"fetch.wait.max.ms": 10, **settings.kafka.librdkafka},  # it answers only after that wait
-            )
-            state = settings.state
-            if state.directory is not None:
-                log.warning(
-                    "state.directory is ignored: the embedded broker keeps no events when it stops",
-                    extra={"event": "state_ignored"},
-                )
-                state = msgspec.structs.replace(state, directory=None)
-            settings = msgspec.structs.replace(settings, kafka=kafka, state=state, labels=_shop_names(settings.labels))
+            settings, self.broker = embedded(settings)
         self.settings = settings
         self.clock = LivenessClock(clock)
         self.epochs = Epochs(settings.state.snapshot_seconds, place.processes)
@@ -276,12 +255,6 @@ class Live:
             self.life.stop(f"{number.name}, before the processes had come together", failed=False)
             sys.stderr.flush()
             os._exit(0)  # the main thread waits inside Bytewax for the other processes
-
-
-def _shop_names(labels: LabelsParams) -> LabelsParams:
-    """The settings, with the names of the simulated shop instead of `auto`, so that its figures exist at once."""
-    names = msgspec.structs.asdict(labels)
-    return LabelsParams(**{key: getattr(NAMES, key) if names[key] == AUTO else names[key] for key in names})
 
 
 def cause_of(error: BaseException) -> str:

@@ -21,7 +21,8 @@ from flows.process import observer_of, replay_process, settle_memory
 from flows.quality import Process, quality
 from flows.settings.model import Settings
 from operators.connectors.files.jsonl import JsonlSource
-from operators.engine.recovery import fresh_store, stateful_steps
+from operators.engine.fit import stateful_steps
+from operators.engine.recovery import fresh_store
 from operators.engine.store import partitions
 from operators.metrics.observe import Observer, ObserveSink, read
 from operators.metrics.summary import TakeSink

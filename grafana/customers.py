@@ -17,8 +17,8 @@ from grafana.panels import (
     Lines,
     Link,
     Panel,
+    PanelText,
     Query,
-    Words,
     falling,
     lines,
     number,
@@ -104,7 +104,7 @@ MOOD_STEPS = ((None, RED), (-0.2, "orange"), (0.0, GREEN))
 
 
 def _mood_now() -> Panel:
-    words = Words(
+    words = PanelText(
         "Share of positive minus share of negative customer messages over the time range shown: -1 to 1.",
         "Above 0. What matters is the change: compare it with yesterday.",
         "Look at mood by queue below, then read negative conversations of the queue that fell.",
@@ -114,7 +114,7 @@ def _mood_now() -> Panel:
 
 
 def _satisfaction_now() -> Panel:
-    words = Words(
+    words = PanelText(
         "Mean satisfaction S of the conversations of the time range shown, 0 to 5, from waiting, tone, mood, "
         "resolution and effort.",
         f"Above {CONTENT:g}.",
@@ -125,7 +125,7 @@ def _satisfaction_now() -> Panel:
 
 
 def _ratings_now() -> Panel:
-    words = Words(
+    words = PanelText(
         "Share of CSAT answers of 4 or 5 over the time range shown.",
         "At or above the objective.",
         "Ratings follow waits by hours: look at the queues of that time. With few answers the share fluctuates.",
@@ -135,7 +135,7 @@ def _ratings_now() -> Panel:
 
 
 def _at_risk_now() -> Panel:
-    words = Words(
+    words = PanelText(
         f"Customers whose churn probability is {goals.at_risk_from():g} or more, now.",
         "As last week; the number depends on how many customers there are.",
         "The topic csq.churn.scored lists them with reasons. Call those with an open complaint first.",
@@ -145,7 +145,7 @@ def _at_risk_now() -> Panel:
 
 
 def _mood() -> Panel:
-    words = Words(
+    words = PanelText(
         "Share of positive minus share of negative customer messages, by queue: -1 to 1.",
         "Above 0, all queues alike.",
         "One queue falls: look at its replies and waits. All fall: the cause is in the shop, read some messages.",
@@ -156,7 +156,7 @@ def _mood() -> Panel:
 
 
 def _satisfaction() -> Panel:
-    words = Words(
+    words = PanelText(
         "Mean satisfaction S of the conversations that ended, by queue and channel.",
         f"Above {CONTENT:g}.",
         "Low in one channel: look at its waits. E-mails wait longer, and S decreases with the wait.",
@@ -167,7 +167,7 @@ def _satisfaction() -> Panel:
 
 
 def _parts() -> Panel:
-    words = Words(
+    words = PanelText(
         "Mean of each part of S where it is known: response (waiting), attitude, mood, resolution, effort; "
         "0 to 5, before its weight.",
         f"All above {CONTENT:g}, none falling.",
@@ -179,7 +179,7 @@ def _parts() -> Panel:
 
 
 def _ratings() -> Panel:
-    words = Words(
+    words = PanelText(
         "Share of CSAT answers of 4 or 5, by queue.",
         "Above the dashed line, the objective.",
         "Ratings fall and S does not: the satisfaction model no longer fits; see its loss below.",
@@ -190,7 +190,7 @@ def _ratings() -> Panel:
 
 
 def _languages() -> Panel:
-    words = Words(
+    words = PanelText(
         "Customer messages per minute, by predicted sentiment and language.",
         "A small share of negative messages, and of language `other`, which has no labels.",
         "`other` grows: a new market, or a wrong language tag. Its messages are scored by the lexicon only.",
@@ -207,7 +207,7 @@ def _promoters() -> Panel:
     low, high = SCALES["ces"]
     weighted = " + ".join(of("ces", f', score="{score}"') + f" * {score}" for score in range(low, high + 1))
     promoters, detractors = of("nps", ', score=~"9|10"'), of("nps", ', score=~"[0-6]"')
-    words = Words(
+    words = PanelText(
         "Net promoter score (promoters, 9 or 10, less detractors, 0 to 6, of all: -1 to 1) and mean effort score "
         "(1 to 7, as a share of its scale), from surveys.",
         "Above 0, and effort in the upper half.",
@@ -222,7 +222,7 @@ def _promoters() -> Panel:
 
 
 def _at_risk() -> Panel:
-    words = Words(
+    words = PanelText(
         f"Customers whose churn probability is {goals.at_risk_from():g} or more, by segment.",
         "Constant; it follows waits and complaints by days.",
         "A rise: find what changed two or three days ago (waits, complaints, prices); call valuable customers first.",
@@ -232,7 +232,7 @@ def _at_risk() -> Panel:
 
 
 def _churn() -> Panel:
-    words = Words(
+    words = PanelText(
         "Churn probability of the published scores, by segment: median and 90th percentile.",
         "The median is well below the threshold `churn.at_risk_from` (dashed).",
         "The median moves: the model or the customers changed; look at the calibration below.",
@@ -248,7 +248,7 @@ def _churn() -> Panel:
 
 
 def _complaints() -> Panel:
-    words = Words(
+    words = PanelText(
         "Complaints opened, and orders cancelled and refunded, per hour.",
         "In proportion to orders.",
         "Severe complaints (4, 5) rise: find the product in csq.complaint.opened before anything else.",
@@ -282,7 +282,7 @@ def _models() -> Panel:
         ),
         Column("Version", f"max by (model) (csq_model_version{{{MODEL}}})", COUNT, decimals=0),
     ]
-    words = Words(
+    words = PanelText(
         "Each model: examples of the time range shown, accuracy of its published scores, how long labels took, "
         "when it last learned, and how far the process that is farthest behind lags.",
         f"Accuracy above {least:.0%}, AUC above 0.7, no process behind.",
@@ -294,7 +294,7 @@ def _models() -> Panel:
 def _accuracy() -> Panel:
     right = goals.declared().slos["accuracy"].gauge
     least = right.at_least if right is not None else 0.0
-    words = Words(
+    words = PanelText(
         "Share of labels that the published score predicted, by model. Scores are published before their labels.",
         "Above the dashed line; time below it counts against the objective.",
         "A slow fall: the language of customers changes, the model follows. A sudden fall: wrong labels.",
@@ -305,7 +305,7 @@ def _accuracy() -> Panel:
 
 
 def _loss() -> Panel:
-    words = Words(
+    words = PanelText(
         "Prequential loss by model: log loss; for satisfaction the absolute error in points (0 to 5).",
         "Constant or falling.",
         "A rise: wrong or late labels, or a change of the input. The alert compares with the week before.",
@@ -315,7 +315,7 @@ def _loss() -> Panel:
 
 
 def _calibration() -> Panel:
-    words = Words(
+    words = PanelText(
         "Expected calibration error of the predicted class (not of satisfaction) and AUC (of churn), by model.",
         "Calibration error below 0.1; AUC above 0.7.",
         "Calibration error high, AUC good: the probabilities are wrong, the order of customers is right.",
@@ -328,7 +328,7 @@ def _calibration() -> Panel:
 
 
 def _examples() -> Panel:
-    words = Words(
+    words = PanelText(
         "Examples learned per hour by model, weak ones included.",
         "Constant over the day.",
         "Zero: no labels arrive, or they match no message; see unmatched labels.",
@@ -338,7 +338,7 @@ def _examples() -> Panel:
 
 
 def _delay() -> Panel:
-    words = Words(
+    words = PanelText(
         "Mean time from a score to its label, by model, with recent labels weighted more.",
         "Minutes for sentiment, days for churn; constant.",
         "A rise: the accuracy is that of older scores, and the model learns later.",
@@ -348,7 +348,7 @@ def _delay() -> Panel:
 
 
 def _lost() -> Panel:
-    words = Words(
+    words = PanelText(
         "Per hour: labels without a score, rollbacks to finite weights, and refused examples.",
         "All near zero.",
         "Unmatched: labels with wrong ids, or too late. Rollbacks: see the runbook.",

@@ -15,8 +15,8 @@ from grafana.panels import (
     Lines,
     Link,
     Panel,
+    PanelText,
     Query,
-    Words,
     falling,
     lines,
     number,
@@ -100,7 +100,7 @@ def _burn(window: str) -> str:
 
 
 def _in_time_now() -> Panel:
-    words = Words(
+    words = PanelText(
         "Share of rounds answered within their limit, of those answered or missed, over the time range shown.",
         "Green: above the objective of the strictest queue class; amber: above that of the least strict.",
         "Find the queue below, then look at its agents and arrivals.",
@@ -111,7 +111,7 @@ def _in_time_now() -> Panel:
 
 
 def _waiting() -> Panel:
-    words = Words(
+    words = PanelText(
         "Customers who wait for a reply now.",
         "As many as usual at this hour.",
         "Growing: open the queues; one of them receives more than it answers.",
@@ -121,7 +121,7 @@ def _waiting() -> Panel:
 
 
 def _longest() -> Panel:
-    words = Words(
+    words = PanelText(
         "Age of the oldest open wait.",
         "Below the limits of the queue classes, at which an alert fires.",
         "The queues dashboard shows whether it is one customer or a whole queue.",
@@ -131,7 +131,7 @@ def _longest() -> Panel:
 
 
 def _mood() -> Panel:
-    words = Words(
+    words = PanelText(
         "Share of positive minus share of negative customer messages over the time range shown: -1 to 1.",
         "Above 0. What matters is the change: compare it with yesterday.",
         "See mood by queue below; read negative conversations of the queue that fell.",
@@ -141,7 +141,7 @@ def _mood() -> Panel:
 
 
 def _content() -> Panel:
-    words = Words(
+    words = PanelText(
         "Mean satisfaction S of the conversations that ended in the time range shown, 0 to 5.",
         "Above 3.5.",
         "Look at replies in time first, because waits weigh most; then at mood and resolution.",
@@ -152,7 +152,7 @@ def _content() -> Panel:
 
 
 def _risk() -> Panel:
-    words = Words(
+    words = PanelText(
         f"Customers whose churn probability is {goals.at_risk_from():g} or more, now.",
         "As last week.",
         "The customers dashboard shows the segment; csq.churn.scored lists the customers with reasons.",
@@ -178,7 +178,7 @@ def _objectives() -> Panel:
         Column("Burn, 6 h", _burn("6h"), "none", goals.burn_rate(), 1),
         Column("Events, 1 h", f"sum by (slo, class) (slo:csq_events:increase1h{{{JOB}}})", COUNT, decimals=0),
     ]
-    words = Words(
+    words = PanelText(
         "Each objective of config/slo.yaml, its worst queue or model: what is promised, what was kept in the last "
         "hour, the budget left of 30 days, how fast it burns (1: just used up in 30 days), and of how many events.",
         "Budget above a quarter, burn below 1.",
@@ -189,7 +189,7 @@ def _objectives() -> Panel:
 
 
 def _alerts() -> Panel:
-    words = Words(
+    words = PanelText(
         "Firing alerts of csq, pages first.",
         "Empty.",
         "Open the alert in Alertmanager or Grafana: it links to its runbook and to the dashboard at its time.",
@@ -200,7 +200,7 @@ def _alerts() -> Panel:
 
 
 def _budgets() -> Panel:
-    words = Words(
+    words = PanelText(
         "Share of the error budget of 30 days that is left, by objective and queue class, worst queue.",
         "It reaches zero after 30 days at the earliest; 1 is unused.",
         "A steep fall is an incident. A steady slope is a lack of capacity, which more agents correct.",
@@ -210,7 +210,7 @@ def _budgets() -> Panel:
 
 
 def _burns() -> Panel:
-    words = Words(
+    words = PanelText(
         "Share of bad events in the last hour divided by the error budget. At 1 the budget lasts exactly 30 days.",
         "Below 1 (dashed). At the upper dashed line a page fires.",
         "See the objective's alert and runbook; replies and first responses lead to the queues.",
@@ -220,7 +220,7 @@ def _burns() -> Panel:
 
 
 def _in_time() -> Panel:
-    words = Words(
+    words = PanelText(
         "Share of rounds answered within their limit, of those answered or missed, by queue.",
         "Above the dashed lines, the objectives of the queue classes.",
         "Click on the queue that fell to see its waits, agents and forecast.",
@@ -231,7 +231,7 @@ def _in_time() -> Panel:
 
 
 def _mood_by_queue() -> Panel:
-    words = Words(
+    words = PanelText(
         "Mood of customer messages by queue, -1 to 1.",
         "Above 0, all queues alike.",
         "One queue falls: look at its replies and waits. All fall: the cause is in the shop.",
@@ -241,7 +241,7 @@ def _mood_by_queue() -> Panel:
 
 
 def _content_by_queue() -> Panel:
-    words = Words(
+    words = PanelText(
         "Mean satisfaction S of the conversations that ended, by queue, 0 to 5.",
         "Above the upper dashed line.",
         "It falls before ratings do. Compare with replies in time: waits weigh most.",
@@ -252,7 +252,7 @@ def _content_by_queue() -> Panel:
 
 
 def _ratings() -> Panel:
-    words = Words(
+    words = PanelText(
         "Share of CSAT answers of 4 or 5, by queue.",
         "Above the dashed line, the objective.",
         "Ratings follow waits by hours: look at the queue at that time.",
@@ -263,7 +263,7 @@ def _ratings() -> Panel:
 
 
 def _abandoned() -> Panel:
-    words = Words(
+    words = PanelText(
         "Share of ended conversations that a waiting customer abandoned, by queue.",
         "Below the dashed line, the error budget of the objective.",
         "It follows waits immediately: shorten them, or show customers the expected wait.",
@@ -274,7 +274,7 @@ def _abandoned() -> Panel:
 
 
 def _solved() -> Panel:
-    words = Words(
+    words = PanelText(
         "Share of conversations ended by agents that were solved or partly solved, by queue.",
         "Above the dashed line, the objective.",
         "A fall in one queue: agents cannot answer a new question. Read its unsolved conversations.",
@@ -286,7 +286,7 @@ def _solved() -> Panel:
 
 def _age() -> Panel:
     limit = goals.within_seconds("freshness")
-    words = Words(
+    words = PanelText(
         "99th percentile of the time from an event to its being counted. All figures on this page are that old.",
         f"Below {limit:g} s.",
         "Open the pipeline dashboard first: the figures on this page are late.",

@@ -1,7 +1,7 @@
 """Panels in the house style: the kinds that the dashboards use, each with its words, unit and thresholds.
 
-Every panel is described in three sentences (`Words`), takes its data source from the variable ``datasource`` and its
-thresholds from the declared objectives where there is one.
+Every panel is described in three sentences (`PanelText`), takes its data source from the variable ``datasource`` and
+its thresholds from the declared objectives where there is one.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +27,7 @@ PLAIN: Steps = ((None, BLUE),)
 """Of a number that is neither good nor bad."""
 
 
-class Words(NamedTuple):
+class PanelText(NamedTuple):
     """The description of a panel: what it shows, good values, and what to do otherwise."""
 
     says: str
@@ -37,7 +37,7 @@ class Words(NamedTuple):
     def text(self) -> str:
         """Markdown, as Grafana shows it.
 
-        >>> print(Words("Replies in time.", "Above 90 %.", "Look at the queues.").text())
+        >>> print(PanelText("Replies in time.", "Above 90 %.", "Look at the queues.").text())
         Replies in time.
         <BLANKLINE>
         **Good:** Above 90 %.
@@ -142,7 +142,7 @@ def _data_links(links: Iterable[Link]) -> list[Builder[model.DashboardLink]]:
     return [dashboard.DashboardLink(link.title).type(model.DashboardLinkType.LINK).url(link.url) for link in links]
 
 
-def _dress(panel: _Kind, title: str, words: Words, field: Field) -> _Kind:
+def _dress(panel: _Kind, title: str, words: PanelText, field: Field) -> _Kind:
     """Put on what every panel has."""
     panel.title(title).description(words.text()).datasource(DATASOURCE).unit(field.unit).no_value(field.empty)
     panel.thresholds(_thresholds(field.steps))
@@ -167,7 +167,7 @@ def _ask(panel: _Kind, queries: Iterable[Query], form: PromQueryFormat) -> _Kind
     return panel
 
 
-def number(title: str, words: Words, query: Query, field: Field) -> Panel:
+def number(title: str, words: PanelText, query: Query, field: Field) -> Panel:
     """One figure with a sparkline."""
     panel = _dress(stat.Panel(), title, words, field)
     panel.color_scheme(dashboard.FieldColor().mode(model.FieldColorModeId.THRESHOLDS))
@@ -177,7 +177,7 @@ def number(title: str, words: Words, query: Query, field: Field) -> Panel:
     return _ask(panel, [query], PromQueryFormat.TIME_SERIES)
 
 
-def bars(title: str, words: Words, query: Query, field: Field) -> Panel:
+def bars(title: str, words: PanelText, query: Query, field: Field) -> Panel:
     """One bar per series, now."""
     panel = _dress(bargauge.Panel(), title, words, field)
     panel.color_scheme(dashboard.FieldColor().mode(model.FieldColorModeId.THRESHOLDS))
@@ -202,7 +202,7 @@ class Lines:
     """Legend to colour, where a colour has a meaning."""
 
 
-def lines(title: str, words: Words, queries: Sequence[Query], field: Field, style: Lines | None = None) -> Panel:
+def lines(title: str, words: PanelText, queries: Sequence[Query], field: Field, style: Lines | None = None) -> Panel:
     """Values over time, a line per series, with the last and the largest value in the legend."""
     drawn = style or Lines()
     panel = _dress(timeseries.Panel(), title, words, field)
@@ -247,7 +247,7 @@ def _value(name: str, value: object) -> model.DynamicConfigValue:
     return model.DynamicConfigValue(id_val=name, value=value)
 
 
-def heat_map(title: str, words: Words, expr: str, field: Field) -> Panel:
+def heat_map(title: str, words: PanelText, expr: str, field: Field) -> Panel:
     """A histogram over time: the query gives one series per bucket, named by its upper bound."""
     panel = _dress(heatmap.Panel(), title, words, field)
     panel.calculate(calculate=False).color(heatmap.HeatmapColorOptions().scheme("Oranges").steps(64))
@@ -276,7 +276,7 @@ class Key:
 
 def rows(
     title: str,
-    words: Words,
+    words: PanelText,
     keys: Mapping[str, Key],
     columns: Sequence[Column],
     *,

@@ -15,8 +15,8 @@ from grafana.panels import (
     Lines,
     Link,
     Panel,
+    PanelText,
     Query,
-    Words,
     falling,
     lines,
     number,
@@ -65,7 +65,7 @@ def _quantile(share: float, metric: str, by: str = "le") -> str:
 
 
 def _connected() -> Panel:
-    words = Words(
+    words = PanelText(
         "Share of the scraped processes that are connected to the brokers.",
         "100 %.",
         "Below: /readyz of the process gives the reason. Check the brokers, then credentials and certificates.",
@@ -76,7 +76,7 @@ def _connected() -> Panel:
 
 def _fresh() -> Panel:
     limit = goals.within_seconds("freshness")
-    words = Words(
+    words = PanelText(
         "99th percentile of the time from an event to its being counted. Every other figure is that old.",
         f"Below {limit:g} s, the bound of the objective.",
         "With lag: csq does not keep up, see Flow. Without lag: events arrive late from the producer.",
@@ -87,7 +87,7 @@ def _fresh() -> Panel:
 
 
 def _lag_now() -> Panel:
-    words = Words(
+    words = PanelText(
         "Messages in the topics that have not been read.",
         "Near zero; after a restart it falls.",
         "Growing: find what slows the processes down, or add some. Constant and large: one partition is stuck.",
@@ -97,7 +97,7 @@ def _lag_now() -> Panel:
 
 
 def _refused() -> Panel:
-    words = Words(
+    words = PanelText(
         "Share of records that were refused, over the time range shown.",
         "Near zero, below the budget of the objective.",
         "Each reason below has a runbook. Correct the producer, then run `csq deadletters redrive`.",
@@ -110,7 +110,7 @@ def _refused() -> Panel:
 
 def _filled() -> Panel:
     share = goals.declared().thresholds.state_filled_share
-    words = Words(
+    words = PanelText(
         "Records of the fullest stage, as a share of its limit.",
         f"Below {share:.0%}, at which an alert fires.",
         "Raise the limit of that stage and add memory, or shorten its retention.",
@@ -121,7 +121,7 @@ def _filled() -> Panel:
 
 def _idle() -> Panel:
     stalled = goals.declared().thresholds.stalled_seconds
-    words = Words(
+    words = PanelText(
         "Age of the newest counted event. Below zero: the clock of a producer is ahead.",
         "Some seconds, while the shop is open.",
         "Growing: no events arrive, or none are counted. Without lag the producer sends nothing.",
@@ -133,7 +133,7 @@ def _idle() -> Panel:
 
 
 def _rate() -> Panel:
-    words = Words(
+    words = PanelText(
         "Accepted events per second, by type.",
         "As usual at this hour, with all types.",
         "One type is missing: its producer. All fall, lag grows: csq is too slow. All fall, no lag: the producers.",
@@ -144,7 +144,7 @@ def _rate() -> Panel:
 
 
 def _age() -> Panel:
-    words = Words(
+    words = PanelText(
         "Time from an event to its being counted: median and 99th percentile, on a logarithmic axis.",
         "p99 below the dashed limit of the objective; well below a second if producers send at once.",
         "A jump at a restart is the backlog. p99 alone rises: one partition or one producer is late.",
@@ -155,7 +155,7 @@ def _age() -> Panel:
 
 
 def _lag() -> Panel:
-    words = Words(
+    words = PanelText(
         "Unread messages by topic, and partitions that no process reads.",
         "Near zero, with peaks that fall again; no partition unread.",
         "Unread partitions were added after the start: restart csq. Lag grows: see CPU by process below.",
@@ -167,7 +167,7 @@ def _lag() -> Panel:
 
 
 def _dead() -> Panel:
-    words = Words(
+    words = PanelText(
         "Refused records per second, by reason.",
         "None, or a small constant rate from a known producer.",
         "Each reason has a runbook. Each dead letter has topic, partition, offset and field.",
@@ -178,7 +178,7 @@ def _dead() -> Panel:
 
 
 def _repeats() -> Panel:
-    words = Words(
+    words = PanelText(
         "Share of events that were dropped as duplicates, and share that arrived too late to be sorted.",
         f"Duplicates near 1 %, below {goals.declared().thresholds.duplicate_share:.0%}; late near 0.",
         "Duplicates: a producer retries without end. Late: raise order.out_of_order_seconds.",
@@ -196,7 +196,7 @@ def _repeats() -> Panel:
 
 
 def _defects() -> Panel:
-    words = Words(
+    words = PanelText(
         "Defects and losses per second: a stage that failed on an event, records evicted from a full "
         "lane, refused examples and measurements.",
         "All zero.",
@@ -213,7 +213,7 @@ def _defects() -> Panel:
 
 
 def _state() -> Panel:
-    words = Words(
+    words = PanelText(
         "Records of each stage, as a share of its limit.",
         "Constant, below the dashed limit. Conversations and customers grow until as many expire as begin.",
         "Near 1 the oldest are evicted: raise the limit of the stage, or shorten its retention.",
@@ -226,7 +226,7 @@ def _state() -> Panel:
 
 
 def _bytes() -> Panel:
-    words = Words(
+    words = PanelText(
         "Size of the last snapshots of each stage.",
         "Constant once as many records expire as begin.",
         "It grows without end: look at the records of that stage. Larger snapshots and restarts take longer.",
@@ -237,7 +237,7 @@ def _bytes() -> Panel:
 
 
 def _snapshots() -> Panel:
-    words = Words(
+    words = PanelText(
         "Share of the time spent on snapshots, by stage. Events wait meanwhile.",
         f"Below {goals.declared().thresholds.snapshot_time_share:.0%} in total.",
         "Raise state.snapshot_seconds (a restart then repeats more events), or limit the slowest stage.",
@@ -249,7 +249,7 @@ def _snapshots() -> Panel:
 
 
 def _processor() -> Panel:
-    words = Words(
+    words = PanelText(
         "CPU by process, in cores. A process has one worker, so it uses one core at most.",
         "Below 0.8 at the busiest hour.",
         "At 1 with growing lag: add processes. At 1 with falling lag: csq processes a backlog.",
@@ -259,7 +259,7 @@ def _processor() -> Panel:
 
 
 def _memory() -> Panel:
-    words = Words(
+    words = PanelText(
         "Resident memory of each process.",
         "Constant after the first day, except at deployments.",
         "It grows with the state: limit the state. It grows alone: a leak, report it.",
@@ -277,7 +277,7 @@ def _processes() -> Panel:
         Column("Lag", f"sum by (instance) (csq_source_lag_messages{{{PROCESS}}})", COUNT),
         Column("", f"max by (instance, version) (csq_build_info{{{PROCESS}}})", COUNT),
     ]
-    words = Words(
+    words = PanelText(
         "Each process: start, restarts in the time range shown, connection, lag of its partitions, version.",
         "One version, and no restarts except deployments.",
         "Restarts in a loop: read the log before each. Two versions for long: a deployment is incomplete.",

@@ -19,8 +19,8 @@ from grafana.panels import (
     Lines,
     Link,
     Panel,
+    PanelText,
     Query,
-    Words,
     falling,
     heat_map,
     lines,
@@ -100,7 +100,7 @@ def _now() -> Panel:
         Column("Load", f"max by (queue) (csq_agent_load_ratio{{{QUEUE}}})", SHARE, falling(1.0, FULL), 0),
         Column("Arrivals / h", f"sum by (queue) (csq_arrivals_per_hour{{{QUEUE}}})", COUNT, decimals=0),
     ]
-    words = Words(
+    words = PanelText(
         "Each queue now; In time covers the time range shown. Click on a queue to show it alone.",
         "No red figure, and an available agent in each queue with waiting customers.",
         "Begin with the queue whose longest wait is red: look at agents on shift and unassigned conversations.",
@@ -110,7 +110,7 @@ def _now() -> Panel:
 
 
 def _waiting() -> Panel:
-    words = Words(
+    words = PanelText(
         "Customers who wait for a reply, by queue.",
         "As many as usual at this hour; the number follows arrivals.",
         "A steady rise: compare arrivals and agents below, and move agents from a queue with few waits.",
@@ -120,7 +120,7 @@ def _waiting() -> Panel:
 
 
 def _longest() -> Panel:
-    words = Words(
+    words = PanelText(
         "Age of the oldest open wait by queue, over all channels. E-mails wait longer than chats.",
         "Below the dashed limits, at which an alert fires.",
         "A steady rise of one line is one customer without a reply: find the oldest unassigned conversation.",
@@ -131,7 +131,7 @@ def _longest() -> Panel:
 
 
 def _backlog() -> Panel:
-    words = Words(
+    words = PanelText(
         "Open conversations, those without an agent, and customers who wait for a reply.",
         "Unassigned near zero, and open constant over days.",
         "Unassigned grows: assignment fails, or no agent is on shift. Open grows: conversations are not closed.",
@@ -145,7 +145,7 @@ def _backlog() -> Panel:
 
 
 def _reply() -> Panel:
-    words = Words(
+    words = PanelText(
         "Time from the first unanswered message of a round to the reply of an agent: median, 90th and 99th "
         "percentile. Only given replies count.",
         "p90 below the dashed limit of a round.",
@@ -157,7 +157,7 @@ def _reply() -> Panel:
 
 
 def _in_time() -> Panel:
-    words = Words(
+    words = PanelText(
         "Share of rounds answered within their limit. A round is missed at the moment its limit passes.",
         "Above the dashed lines: the objectives of the queue classes.",
         "A fall in one queue: its agents. In all queues at once: the chat tool, or csq does not receive the replies.",
@@ -168,7 +168,7 @@ def _in_time() -> Panel:
 
 
 def _first_response() -> Panel:
-    words = Words(
+    words = PanelText(
         "Time to the first reply of a person in a conversation, since the first message, the hand-off by the bot or "
         "the reopening.",
         "p90 below the dashed limit of the objective.",
@@ -187,7 +187,7 @@ def _forecast() -> Panel:
     def mean(part: str) -> str:
         return f'sum by (queue) (rate(csq_reply_seconds_{part}{{{QUEUE}, responder="human"}}[$__rate_interval]))'
 
-    words = Words(
+    words = PanelText(
         "What was forecast 15 minutes earlier, with its interval, against the reply time that came (a mean). "
         "Choose one queue: with several the mean over the queues is shown.",
         "Four of five observed values lie in the band.",
@@ -206,7 +206,7 @@ def _forecast() -> Panel:
 
 
 def _spread() -> Panel:
-    words = Words(
+    words = PanelText(
         "Number of replies by time (columns) and reply time (rows); darker is more.",
         "One dark band below the limit.",
         "A second band above it is a group of conversations with slower replies: find its channel or queue.",
@@ -216,7 +216,7 @@ def _spread() -> Panel:
 
 
 def _agents() -> Panel:
-    words = Words(
+    words = PanelText(
         "Agents by state, and the number scheduled after shrinkage (dashed; if plans are sent).",
         "Available and busy together near the scheduled number.",
         "Away or offline at a busy hour: ask the shift lead. No data: csq.agent.state_changed is not sent.",
@@ -230,7 +230,7 @@ def _agents() -> Panel:
 
 
 def _load() -> Panel:
-    words = Words(
+    words = PanelText(
         "Chats of the agents on shift, as a share of their chat places, by queue.",
         f"Below {FULL:.0%}; near 100 % each further chat waits.",
         "Near 100 % for long: waits grow. Add agents, or accept fewer chats at a time.",
@@ -241,7 +241,7 @@ def _load() -> Panel:
 
 
 def _arrivals() -> Panel:
-    words = Words(
+    words = PanelText(
         "Conversations that arrive per hour, by queue.",
         "As usual at this hour.",
         "A sudden step has an external cause: a campaign, a failed delivery, an outage of the shop. Find it first.",
@@ -251,7 +251,7 @@ def _arrivals() -> Panel:
 
 
 def _ends() -> Panel:
-    words = Words(
+    words = PanelText(
         "Conversations ended per hour by outcome, and conversations reopened.",
         "Mostly solved. Abandoned: the customer left while waiting.",
         "More abandoned: shorten the waits. More reopened: conversations are closed before they are solved.",
@@ -272,7 +272,7 @@ def _first_contact() -> Panel:
     def of(window: str, more: str = "") -> str:
         return f"sum by (queue) (increase(csq_first_contact_resolutions_total{{{QUEUE}{more}}}[{window}]))"
 
-    words = Words(
+    words = PanelText(
         "Conversations solved for good at first contact, of all whose window (7 days) is over: not reopened, and no "
         "other conversation of the customer. So this looks back by the window.",
         "Stable or rising; 70 to 75 % is usual in shops.",
@@ -285,7 +285,7 @@ def _first_contact() -> Panel:
 
 
 def _handling() -> Panel:
-    words = Words(
+    words = PanelText(
         "Handle time of agents, and time from opening to resolution.",
         "Handle time constant; resolution time not much longer.",
         "Handle time grows: harder questions or slower tools. Resolution alone grows: waits between shifts.",

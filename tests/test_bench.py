@@ -36,7 +36,7 @@ def job(tmp_path):
 
 
 def test_the_stream_is_the_same_each_time_and_has_every_kind_of_event():
-    first, second = list(stream.Shop(texts).events(EVENTS)), list(stream.Shop(texts).events(EVENTS))
+    first, second = list(stream.EventMaker(texts).events(EVENTS)), list(stream.EventMaker(texts).events(EVENTS))
     assert first == second
     decode = msgspec.json.Decoder(AnyEvent).decode
     kinds, broken = Counter(), 0

@@ -13,7 +13,7 @@ from time import thread_time
 import pytest
 
 from bench import hostile
-from bench.hostile import LIMIT_SECONDS, Report, Run, Way, lines, small
+from bench.hostile import LIMIT_SECONDS, HostileRun, Report, Way, lines, small
 from bench.hostile_inputs import CANARY, KINDS, Hostile
 from bench.hostile_texts import BOMBS, MOST, any_text, bomb
 from operators import domain
@@ -54,13 +54,13 @@ def ok(report: Report) -> None:
 
 
 def test_sixteen_thousand_hostile_inputs_do_no_harm() -> None:
-    ok(Run(3, SETTINGS, LIMIT_SECONDS * BUSY).run(16_000))
+    ok(HostileRun(3, SETTINGS, LIMIT_SECONDS * BUSY).run(16_000))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_hundred_thousand_hostile_inputs_do_no_harm() -> None:
-    ok(Run(4, SETTINGS, LIMIT_SECONDS * BUSY).run(100_000))
+    ok(HostileRun(4, SETTINGS, LIMIT_SECONDS * BUSY).run(100_000))
 
 
 def test_hostile_inputs_go_through_the_flow_as_well() -> None:
@@ -88,7 +88,7 @@ def test_a_crash_is_noticed_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
         arrive(self, items, now, held)
 
     monkeypatch.setattr(Intake, "arrive", crash)
-    report = Run(1).run(64)
+    report = HostileRun(1).run(64)
     assert any("ZeroDivisionError: as if" in text for text in report.wrong)
     assert report.became["crash"] == 16
 
@@ -96,13 +96,13 @@ def test_a_crash_is_noticed_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_lost_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     arrive = Intake.arrive
     monkeypatch.setattr(Intake, "arrive", lambda self, items, now, held: arrive(self, items[1:], now, held))
-    assert not Run(1).run(64).balanced()
+    assert not HostileRun(1).run(64).balanced()
 
 
 def test_a_slow_input_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hostile, "TRIES", 1)
     monkeypatch.setattr(hostile, "ROUNDS", 1)
-    report = Run(1, limit_seconds=1e-6).run(16)
+    report = HostileRun(1, limit_seconds=1e-6).run(16)
     assert any(re.search(r"input \d+ \(\w+\) takes \d+\.\d ms", text) for text in report.wrong)
 
 

@@ -473,7 +473,7 @@ def certain(key: tuple[str, str], state: Any, *, exact: bool) -> Any:
         stage["records"] = _without(stage["records"], ConversationRecord, "moods", "satisfaction", "rating")
         stage.pop("turns")
     if step.startswith("csq.customers"):
-        scores = ("mood", "published", "scored", "pending", "at_risk")
+        scores = ("mood", "published", "pending", "at_risk")
         stage["records"] = _without(stage["records"], CustomerRecord, *scores)
     return {**state, "stage": stage}
 

@@ -11,7 +11,8 @@ from bytewax.recovery import RecoveryConfig
 
 from flows.host.cluster.place import ALONE, ProcessPlace
 from flows.settings.model import Settings, State
-from operators.engine.recovery import StoreShape, prepare, stateful_steps
+from operators.engine.fit import StoreShape, stateful_steps
+from operators.engine.recovery import prepare
 from operators.engine.store import StoreError, is_store_error, store_error
 
 

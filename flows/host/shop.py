@@ -14,9 +14,11 @@ import msgspec
 
 from flows.settings.load import load
 from flows.settings.model import Settings
+from operators.connectors.embedded import EmbeddedBroker
 from operators.connectors.kafka.errors import KafkaOutputError
 from operators.connectors.kafka.producer import RecordProducer
-from operators.simulator import Simulator
+from operators.domain.stage.labels import AUTO, LabelsParams
+from operators.simulator import NAMES, Simulator
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +76,36 @@ class Shop(Thread):
             if count % 1000 == 0:
                 producer.poll()
         producer.flush(2)
+
+
+def embedded(settings: Settings) -> tuple[Settings, EmbeddedBroker]:
+    """Start an embedded broker in place of Kafka; return it with settings that name it."""
+    log.warning(
+        "simulated data: kafka.brokers is not set, so csq serves the invented customers of a simulated shop; "
+        "no alert fires on them",
+        extra={"event": "simulated_data"},
+    )
+    broker = EmbeddedBroker([*settings.kafka.topics, *settings.kafka.outputs.by_stream().values()])
+    kafka = msgspec.structs.replace(
+        settings.kafka,
+        brokers=(broker.bootstrap_servers,),
+        batch_size=min(settings.kafka.batch_size, PAST_STEP),
+        librdkafka={"fetch.wait.max.ms": 10, **settings.kafka.librdkafka},  # it answers only after that wait
+    )
+    state = settings.state
+    if state.directory is not None:
+        log.warning(
+            "state.directory is ignored: the embedded broker keeps no events when it stops",
+            extra={"event": "state_ignored"},
+        )
+        state = msgspec.structs.replace(state, directory=None)
+    return msgspec.structs.replace(settings, kafka=kafka, state=state, labels=_shop_names(settings.labels)), broker
+
+
+def _shop_names(labels: LabelsParams) -> LabelsParams:
+    """The settings, with the names of the simulated shop where they say `auto`: its figures are there at once."""
+    names = msgspec.structs.asdict(labels)
+    return LabelsParams(**{key: getattr(NAMES, key) if names[key] == AUTO else names[key] for key in names})
 
 
 def main() -> None:

@@ -46,7 +46,7 @@ class Manifest(Struct):
 
     csq: str
     state: int
-    """Version of the state of all stages together; `recovery.STATE_VERSION`."""
+    """Version of the state of all stages together; `fit.STATE_VERSION`."""
     river: str
     lanes: int
     partitions: int

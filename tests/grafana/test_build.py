@@ -6,9 +6,9 @@ import pytest
 
 from grafana import build, goals
 from grafana.frame import Band, Section, frame
-from grafana.panels import Field, Query, Words, number
+from grafana.panels import Field, PanelText, Query, number
 
-WORDS = Words("It says.", "It is good.", "Do this.")
+WORDS = PanelText("It says.", "It is good.", "Do this.")
 
 
 def test_the_committed_dashboards_are_fresh():

@@ -24,8 +24,8 @@ from flows.settings.closed_sets import labels_of
 from flows.settings.model import Http, Settings
 from operators.documents.load import DocumentError
 from operators.domain.stage.seal import StateDamagedError
+from operators.engine.fit import check as check_fits
 from operators.engine.locks import users_of
-from operators.engine.recovery import check as check_fits
 from operators.engine.store import Manifest, StoreError, partitions, read_manifest
 from operators.metrics.other_names import lines, near_misses, shares
 

@@ -18,8 +18,9 @@ from flows.commands.state.plain_json import from_json, to_json
 from operators.documents.durable import replacing
 from operators.domain.queues.record import StoredQueue
 from operators.domain.stage.seal import StateDamagedError, seal, unseal
+from operators.engine.fit import StoreShape, check_readable
 from operators.engine.locks import in_use, users_of
-from operators.engine.recovery import StoreShape, check_readable, fresh_store
+from operators.engine.recovery import fresh_store
 from operators.engine.refill import Given, refill
 from operators.engine.store import MANIFEST, Manifest, Snap, StoreError, read_manifest, resume_of, snaps_of
 

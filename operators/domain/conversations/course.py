@@ -54,7 +54,7 @@ class ConversationCourse:
         version: Callable[[], int] = lambda: 0,
     ) -> None:
         self.promises = promises
-        self._labels = labels
+        self._queue_at, self._channel_at = labels.queues.at, labels.channels.at
         self._lane_of, self._queue_lane_of = lanes.of, queue_lanes(lanes).of
         self._score_satisfaction = score
         self._attempt = attempt
@@ -133,7 +133,7 @@ class ConversationCourse:
     def _customer_spoke(self, record: ConversationRecord, fact: CustomerSpoke) -> None:
         time, name, polarity = fact.time, fact.name, fact.polarity
         if fact.sentiment is not None:
-            queue, channel = self._labels.queues.at(fact.queue, time), self._labels.channels.at(fact.channel, time)
+            queue, channel = self._queue_at(fact.queue, time), self._channel_at(fact.channel, time)
             self._out.counted["csq_turns_total", (queue, channel, fact.language, fact.sentiment)] += 1
         if polarity is not None:
             record.add_mood(polarity)

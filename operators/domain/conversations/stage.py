@@ -39,7 +39,7 @@ from operators.domain.stage.facts import AgentChanged, AgentsPlanned, Fact, Queu
 from operators.domain.stage.feedback import SENTIMENT_KINDS, mood_of, share_of
 from operators.domain.stage.labels import OTHER, Admitted, Labels
 from operators.domain.stage.promise import Promises
-from operators.domain.stage.stage import Outbox, Port, Stage, check_version
+from operators.domain.stage.stage import Handlers, Outbox, Port, Stage, check_version
 from operators.domain.stage.table import Table
 from operators.domain.time.lanes import Lanes
 from operators.domain.time.timers import MIN_REBUILD, due_timers, set_timers
@@ -105,6 +105,10 @@ class Conversations(Stage):
         self._lanes = lanes
         self._out = Outbox()
         self._course = ConversationCourse(promises, labels, lanes, score_satisfaction, self._out, self.attempt, version)
+        self._others = Handlers(
+            self.name, {RatingGiven: self._rate, AgentChanged: self._forward, AgentsPlanned: self._forward}
+        )
+        """Facts that are not part of the course of a conversation -> what applies them."""
         ledger = TurnLedger(params.turns, params.waiting_labels)
         self._turns = Turns(ledger, self._out)
         self._records = Table[ConversationRecord](ConversationRecord, attrgetter("last_at"))
@@ -155,33 +159,37 @@ class Conversations(Stage):
         role = data.author.role
         if not data.is_public or role == "system":
             return None
-        where = (data.conversation_id, data.customer_id, data.channel, data.queue)
+        conversation_id, customer_id, channel, queue = data.conversation_id, data.customer_id, data.channel, data.queue
         if role == "customer":
-            if reading is None:
-                return CustomerSpoke(time, name, *where, None, question=False, language="", sentiment=None)
-            polarity, sentiment = self._turns.take_one(time, name, data, reading)
-            return CustomerSpoke(time, name, *where, polarity, reading.question, reading.language, sentiment)
+            polarity: float | None = None
+            sentiment: events.Sentiment | None = None
+            question, language = False, ""
+            if reading is not None:
+                polarity, sentiment = self._turns.take_one(time, name, data, reading)
+                question, language = reading.question, reading.language
+            return CustomerSpoke(
+                time, name, conversation_id, customer_id, channel, queue, polarity, question, language, sentiment
+            )
         if role == "agent":
-            return AgentReplied(time, name, *where, None if reading is None else reading.tone)
-        return BotReplied(time, name, *where)
+            tone = None if reading is None else reading.tone
+            return AgentReplied(time, name, conversation_id, customer_id, channel, queue, tone)
+        return BotReplied(time, name, conversation_id, customer_id, channel, queue)
 
     # ---- in the order of event time
 
     def settle(self, facts: Iterable[ConversationFact | RatingGiven | QueueFact]) -> None:
         """Apply facts in the order of event time; a timer that is due before a fact fires before it."""
-        due, handlers = self._timers, self._course.handlers
+        due, handlers, others = self._timers, self._course.handlers, self._others
         hot, limit_of = self._hot, self._course.limit_of
+        fact: Any  # its class says which of its fields there are
         for fact in facts:
             time = fact.time
             if due and due[0][0] < time:
                 self._fire(time)
-            if isinstance(fact, RatingGiven):
-                self._rate(fact)
+            handle = handlers.get(type(fact))
+            if handle is None:
+                others[type(fact)](fact)
                 continue
-            if isinstance(fact, QueueFact):
-                self._forward(fact)
-                continue
-            handle = handlers[type(fact)]
             record = hot.get(fact.conversation_id)
             if (
                 record is None
@@ -321,7 +329,7 @@ class Conversations(Stage):
 
     def fact_types(self) -> tuple[type[Fact], ...]:
         """Return the classes of facts that `settle` takes."""
-        return (*self._course.handlers, RatingGiven, AgentChanged, AgentsPlanned)
+        return (*self._course.handlers, *self._others)
 
     # ---- snapshots
 

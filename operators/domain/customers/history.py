@@ -57,9 +57,8 @@ class AtRisk:
             self._changed = True
 
     def reset(self, segments: Iterable[str]) -> None:
-        """Begin with the segments of the customers who are at risk."""
+        """Begin with the segments of the customers who are at risk, before the first measurement."""
         self._count = Counter(segments)
-        self._changed = True
 
     def measure(self) -> list[Measurement]:
         """Return the numbers, if they have changed since the last call."""
@@ -196,7 +195,9 @@ class CustomerHistory:
     def _churn_reported(self, record: CustomerRecord, fact: facts.ChurnReported) -> None:
         if self._params.label_from != "events":
             return
-        if record.scored is None:
+        if record.scored_at is None or record.published is None:
             self._out.counted["csq_labels_unmatched_total", ("churn",)] += 1
-        else:
-            self.learn(record.scored, churned=fact.churned, time=fact.time)
+            return
+        # Also inputs whose score is not published are learned from: a model that knows little moves no score.
+        _, x = self._churn.score_one(record.numbers(record.scored_at), record.attributes)
+        self.learn((record.scored_at, record.published, x), churned=fact.churned, time=fact.time)

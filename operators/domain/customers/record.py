@@ -39,7 +39,7 @@ LONG_AGO_DAYS = 365.0
 
 
 Score = tuple[float, float, tuple[tuple[float, ...], tuple[str, ...]]]
-"""Time of a customer's last score, the score as published, and the newest inputs (numbers, categories)."""
+"""Time of a score, the score as published, and its inputs (numbers, categories)."""
 
 
 class CustomerRecord(Struct, array_like=True, gc=False):
@@ -66,8 +66,8 @@ class CustomerRecord(Struct, array_like=True, gc=False):
     attributes: dict[str, Any] = {}
     published: float | None = None
     """The churn probability published last."""
-    scored: Score | None = None
-    """What the next label judges (the published score) and is learned with (the inputs of the newest score)."""
+    scored_at: float | None = None
+    """Time of the newest score. Its inputs are not kept: no fact changes the record between a score and a label."""
 
     def fade(self, time: float, half_life_seconds: float) -> None:
         """Fade the sums up to `time`."""
@@ -121,20 +121,10 @@ class CustomerTimes(Struct, array_like=True):
 def packed(record: CustomerRecord) -> CustomerRecord:
     """Write the zeros of a record as integers, a byte instead of nine each; they are decoded as floats."""
     record.sums = [value or 0 for value in record.sums]
-    record.scored, record.pending = _packed(record.scored), _packed(record.pending)
+    if record.pending is not None:
+        time, p, (numbers, categories) = record.pending
+        record.pending = time, p, (tuple(value or 0 for value in numbers), categories)
     return record
-
-
-def _packed(score: Score | None) -> Score | None:
-    if score is None:
-        return None
-    time, p, (numbers, categories) = score
-    return time, p, (tuple(value or 0 for value in numbers), categories)
-
-
-def without_inputs(score: Score | None) -> Score | None:
-    """Return a score without its inputs: a label judges it, and the learner refuses to learn from it."""
-    return None if score is None else (score[0], score[1], ((), ()))
 
 
 def smoothed(mean: float | None, value: float, weight: float) -> float:

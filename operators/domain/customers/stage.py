@@ -1,8 +1,9 @@
 """Customers: moods, waits, orders and complaints of each customer, and the probability that the customer leaves.
 
 A record is a few fading sums and means, dropped after long silence. Churn is scored after a customer's facts, once for
-all facts of a moment; the inputs and the score are kept until the label comes: an event, or, where the shop sends none,
-an order (or no order) within the horizon after the score. Facts come in the order of event time.
+all facts of a moment. A label judges the published score and is learned with the inputs of the newest: it is an event,
+or, where the shop sends none, an order (or no order) within the horizon after the score. Facts come in the order of
+event time.
 """
 
 import heapq
@@ -22,7 +23,6 @@ from operators.domain.customers.record import (
     CustomerRecord,
     CustomerTimes,
     packed,
-    without_inputs,
 )
 from operators.domain.stage.facts import ChurnReported, CustomerFact, Fact, OrderReported
 from operators.domain.stage.labels import Labels
@@ -81,7 +81,7 @@ class Customers(Stage):
                 record = self._add(customer_id, time)
             if time > record.last_at:  # noqa: PLR1730  max() would be a call for every event
                 record.last_at = time
-            if time - record.faded_at >= FADE_EVERY:
+            if time - record.faded_at >= FADE_EVERY and kind is not ChurnReported:  # it takes the inputs as scored
                 record.fade(time, self._half_life)
             earlier = touched.get(customer_id)
             if earlier is not None and (kind in LABELS or time - earlier.time > MOMENT_SECONDS):
@@ -118,10 +118,9 @@ class Customers(Stage):
         if published is None or self._churn.is_news(published, p):
             published = record.published = p
             self._publish(record, fact, p, x)
-        # Also inputs whose score is not published are learned from: a model that knows little moves no score.
-        record.scored = (time, published, x)
+        record.scored_at = time
         if self._params.label_from == "orders" and record.pending is None:
-            record.pending = record.scored
+            record.pending = (time, published, x)
             heapq.heappush(self._timers, (time + self._params.horizon_days * DAY, customer_id, "horizon", ""))
 
     def _publish(self, record: CustomerRecord, fact: CustomerFact, p: float, x: Any) -> None:
@@ -248,4 +247,5 @@ class Customers(Stage):
             record.pending = None  # its horizon would label the score as churned
         if not same_inputs:
             record.attributes = self._churn.declared(record.attributes)
-            record.scored, record.pending = without_inputs(record.scored), without_inputs(record.pending)
+            if record.pending is not None:  # a label judges the score; the learner refuses it without its inputs
+                record.pending = (*record.pending[:2], ((), ()))

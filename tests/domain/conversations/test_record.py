@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.domain.conversations.record import Rounds
+from operators.domain.conversations.record import MAX_MOODS, ConversationRecord, Rounds
 from tests.reference import Reckoned, Step, is_open_after, reckon
 
 LIMIT = 180.0
@@ -120,6 +120,13 @@ def test_a_limit_is_passed_once_and_only_by_the_round_it_was_set_for() -> None:
     rounds.human_said(300.0)
     rounds.customer_said(400.0)
     assert [rounds.limit_passed(0.0), rounds.limit_passed(400.0)] == [False, True]
+
+
+def test_of_a_long_conversation_every_other_mood_is_kept() -> None:
+    record = ConversationRecord("k1", "chat", "orders", 0.0, 0.0, Rounds())
+    for n in range(MAX_MOODS + 1):
+        record.add_mood(float(n))
+    assert record.moods == [*map(float, range(0, MAX_MOODS, 2)), float(MAX_MOODS)]
 
 
 def test_a_wait_of_no_time_is_a_wait() -> None:

@@ -527,6 +527,8 @@ def test_a_label_whose_message_never_comes_is_given_up_and_counted() -> None:
     play(stage, [label("neutral", "m1", 30)], until=DAY)
     stage.advance(DAY + 31)
     assert Seen().take(stage.drain()).count("csq_labels_unmatched_total") == {("other",): 1}
+    stage.advance(DAY + 32)
+    assert Seen().take(stage.drain()).count("csq_labels_unmatched_total") == {}
     assert play(stage, [say("customer", 0, message="m1", reading=reads())]).examples == {}
 
 
@@ -600,6 +602,13 @@ def test_beyond_the_bound_a_late_opening_only_fills_in_what_is_missing() -> None
     seen = play(stage, [step("opened", 10), step("reopened", 70), step("resolved", 80)], until=81 + 15 * DAY)
     assert seen.sent(ConversationEntered) == []
     assert seen.sampled("csq_last_resolution_seconds") == {HERE: [70]}
+
+
+def test_beyond_the_bound_an_older_message_moves_an_opening_that_nothing_else_states() -> None:
+    stage = talks()
+    play(stage, [say("customer", 50)], until=60)
+    seen = play(stage, [say("customer", 20), step("resolved", 70)], until=80)
+    assert seen.sampled("csq_resolution_seconds") == {HERE: [50]}
 
 
 # ---- what is told to customers

@@ -137,6 +137,11 @@ def test_reasons_are_rounded_to_four_digits_and_a_category_counts_however_small_
         ("their mood", 0.2),
     ]
     assert weights.reasons_of(inputs(1.0, 0.2, "gold", "iron")) == []
+    assert by_hand(tin=0.5, iron=0.25, zinc=0.75).reasons_of(inputs(0.0, 0.0, "gold", "tin", "iron", "zinc")) == [
+        ("plan=zinc", 0.75),
+        ("plan=tin", 0.5),
+        ("plan=iron", 0.25),
+    ]
 
 
 def test_a_score_is_the_logistic_function_of_the_sum_of_products() -> None:

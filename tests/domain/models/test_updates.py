@@ -248,6 +248,14 @@ def update(**changes: Any) -> WeightsUpdate:
             f"features of 0..{SPACE - 1} expected, got {SPACE}",
         ),
         (
+            {"features": np.array([5, SPACE], "<i4").tobytes(), "weights": np.zeros(6, "<f4").tobytes()},
+            f"features of 0..{SPACE - 1} expected, got 5 to {SPACE}",
+        ),
+        (
+            {"features": np.array([-1, 5], "<i4").tobytes(), "weights": np.zeros(6, "<f4").tobytes()},
+            f"features of 0..{SPACE - 1} expected, got -1 to 5",
+        ),
+        (
             {"features": np.array([5], "<i4").tobytes(), "weights": np.array([1, np.nan, 0], "<f4").tobytes()},
             "a weight is not finite",
         ),

@@ -158,7 +158,8 @@ def test_a_silence_teaches_nothing() -> None:
 
 def test_there_is_a_wide_forecast_from_the_first_observation_on() -> None:
     forecaster = fresh()
-    forecaster.observe(0.0, 100.0)
+    for seconds in (50.0, 100.0, 150.0):
+        forecaster.observe(0.0, seconds)
     for interval in known(forecaster):
         assert interval.mean == pytest.approx(100.0)
         assert interval.lower < 50.0
@@ -185,6 +186,17 @@ def test_a_changed_horizon_starts_afresh_and_the_others_go_on() -> None:
     changed.restore(forecaster.state())
     assert known(changed)[0] == known(forecaster)[0]
     assert known(changed)[1].mean == pytest.approx(100.0, rel=0.05)
+
+
+def test_a_new_horizon_forecasts_as_far_ahead_of_the_last_closed_bin_as_one_that_was_there() -> None:
+    rising = [(1, math.expm1(3.0 + 0.01 * minute)) for minute in range(300)]
+    forecaster, steady = fresh(), Forecaster(BIN, (1_800.0,), alpha=0.3, share=0.8)
+    feed(forecaster, rising)
+    feed(steady, rising)
+    changed = Forecaster(BIN, (1_800.0,), alpha=0.3, share=0.8)
+    changed.restore(forecaster.state())
+    (forecasts_of_models,) = (row[1:] for row in changed.state()["horizons"][0]["waiting"])
+    assert forecasts_of_models == steady.state()["horizons"][0]["waiting"][-1][1:]
 
 
 def test_bins_of_another_width_start_afresh() -> None:

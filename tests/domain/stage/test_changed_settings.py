@@ -8,7 +8,15 @@ import pytest
 from operators.domain.conversations.stage import Conversations, ConversationsParams
 from operators.domain.customers.params import CustomersParams
 from operators.domain.customers.stage import Customers
-from operators.domain.models.churn import MODEL, ChurnLearner, ChurnParams, ChurnScorer, ChurnWeights
+from operators.domain.models.churn import (
+    INPUTS,
+    MODEL,
+    ChurnInputs,
+    ChurnLearner,
+    ChurnParams,
+    ChurnScorer,
+    ChurnWeights,
+)
 from operators.domain.models.model import RefusedExampleError
 from operators.domain.queues.record import QueuesParams
 from operators.domain.queues.stage import Queues
@@ -67,10 +75,10 @@ def test_a_category_that_is_a_number_now_stops_no_score() -> None:
     stage.settle([PageBrowsed(START + 9 * DAY, "s e3", "k1", None), PageBrowsed(START + 9 * DAY, "s e4", "k2", None)])
     assert stage.failures == 0
     assert [stage._records[who].attributes for who in ("k1", "k2")] == [{}, {}]
-    assert all(stage._records[who].scored[0] == START + 9 * DAY for who in ("k1", "k2"))
+    assert all(stage._records[who].scored_at == START + 9 * DAY for who in ("k1", "k2"))
 
 
-def test_a_label_judges_a_score_whose_inputs_the_settings_have_changed_and_nothing_is_learned_from_them() -> None:
+def test_a_label_of_a_score_from_before_is_learned_with_the_inputs_of_these_settings() -> None:
     before = customers(plan("category"))
     before.settle([GOLD])
     (published,) = Seen().take(before.drain()).published["csq.churn.scored"]
@@ -79,8 +87,21 @@ def test_a_label_judges_a_score_whose_inputs_the_settings_have_changed_and_nothi
         stage.settle([ChurnReported(START + DAY, "s e2", "k1", churned=True)])
         (example,) = Seen().take(stage.drain()).examples["churn"]
         assert (example.published, example.label) == (published["data"]["probability"], True)
-        with pytest.raises(RefusedExampleError, match="0 inputs"):
-            ChurnLearner(now).learn_one(example)
+        assert example.x == ChurnInputs((*example.x.numbers[: len(INPUTS)], *[0.0] * (now == plan("number"))), ())
+        ChurnLearner(now).learn_one(example)
+
+
+def test_a_score_that_waits_for_an_order_is_labelled_and_not_learned_from_where_its_inputs_have_changed() -> None:
+    before = customers(plan("category"), label_from="orders", horizon_days=90.0)
+    before.settle([GOLD])
+    (published,) = Seen().take(before.drain()).published["csq.churn.scored"]
+    now = plan("number")
+    stage = restored(customers(now, label_from="orders", horizon_days=90.0), before)
+    stage.advance(START + 91 * DAY)
+    (example,) = Seen().take(stage.drain()).examples["churn"]
+    assert (example.published, example.label) == (published["data"]["probability"], True)
+    with pytest.raises(RefusedExampleError, match="0 inputs"):
+        ChurnLearner(now).learn_one(example)
 
 
 def test_a_segment_that_the_settings_do_not_name_any_more_is_other() -> None:

@@ -25,8 +25,9 @@ from flows.host.cluster.place import ProcessPlace
 from flows.host.recovery import check_runner, recovery_of, shape_of, store_errors
 from flows.settings.model import Settings
 from operators.domain.stage.seal import StateDamagedError
+from operators.engine.fit import STATE_VERSION, StoreShape, stateful_steps
 from operators.engine.locks import users_of
-from operators.engine.recovery import MAKING, STATE_VERSION, StoreShape, prepare, stateful_steps
+from operators.engine.recovery import MAKING, prepare
 from operators.engine.store import (
     MANIFEST,
     Manifest,
@@ -193,7 +194,7 @@ def test_an_invalid_manifest_is_refused(store: Path) -> None:
 
 def test_two_processes_of_one_name_do_not_share_it(store: Path) -> None:
     code = (
-        "from pathlib import Path; from operators.engine.recovery import StoreShape, prepare; "
+        "from pathlib import Path; from operators.engine.fit import StoreShape; from operators.engine.recovery import prepare; "
         f"prepare(Path({str(store)!r}), StoreShape(4, 2, {STEPS}))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603  our own code

@@ -27,7 +27,7 @@ from operators.domain.stage.labels import Labels, LabelsParams
 from operators.domain.stage.promise import Promises, PromisesParams
 from operators.domain.stage.seal import unseal
 from operators.domain.time.lanes import Lanes
-from operators.engine.recovery import STATE_VERSION
+from operators.engine.fit import STATE_VERSION
 from operators.engine.store import partitions, read_manifest, snaps_of
 from tests.builders import restored, state_of
 from tests.kept import PARTITION, Result, run, settings_for
