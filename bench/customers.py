@@ -109,7 +109,7 @@ def events(number: int, at: float) -> Iterator[bytes]:
         "author": {"role": "customer", "id": customer},
         "text": TEXT.format(number),
     }
-    told: dict[str, object] = {
+    message: dict[str, object] = {
         "message_id": f"{number}-2",
         "author": {"role": "agent", "id": "a1"},
         "text": "It arrives today.",
@@ -117,7 +117,7 @@ def events(number: int, at: float) -> Iterator[bytes]:
     named: tuple[tuple[str, dict[str, object]], ...] = (
         ("conversation.opened", {}),
         ("message.created", asked),
-        ("message.created", told),
+        ("message.created", message),
     )
     for step, (name, data) in enumerate(named):
         stamp = datetime.fromtimestamp(at - SPACING_SECONDS * (1 - step / 4), UTC).isoformat()

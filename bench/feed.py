@@ -40,7 +40,7 @@ class Feeder:
         self.brokers = brokers
         self._process = process
 
-    def tell(self, read: int) -> None:
+    def report(self, read: int) -> None:
         """So many records have been read."""
         if self._process.stdin is not None and self._process.poll() is None:
             self._process.stdin.write(b"%d\n" % read)

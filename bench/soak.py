@@ -345,7 +345,7 @@ class Soak:
     def report(self) -> None:
         """The results, and a last line with the verdict."""
         growth, mean, slope = (size / 2**20 for size in self.memory())
-        told = [
+        lines = [
             (
                 "time",
                 f"{self._lasted / 60:.1f} min at {self.shop.made / self._lasted:,.0f} events/s",
@@ -364,18 +364,18 @@ class Soak:
             ("", f"{self._quantiles(self._pairs(undisturbed=False))}, whenever csq could be asked"),
             ("memory", f"{mean:.0f} MiB, {slope:+.2f} MiB/min in the quiet part, {growth:+.1f} MiB in all of it"),
         ]
-        for name, text in told:
+        for name, text in lines:
             print(f"{name:<19}{text}")
         for text in self.wrong:
             print(f"WRONG: {text}")
         print(f"soak ok: lost {self.lost()}" if not self.wrong else f"soak failed: {len(self.wrong)} things are wrong")
 
     def _quantiles(self, pairs: Iterable[tuple[Sample, Sample]]) -> str:
-        told, chosen = [], list(pairs)
+        lines, chosen = [], list(pairs)
         for q in (0.5, 0.95, 0.99):
             seconds = self.latency(q, chosen)
-            told.append(f"p{q * 100:g} " + ("-" if seconds is None else f"{seconds * 1000:,.0f} ms"))
-        return ", ".join(told)
+            lines.append(f"p{q * 100:g} " + ("-" if seconds is None else f"{seconds * 1000:,.0f} ms"))
+        return ", ".join(lines)
 
 
 def quantile(q: float, buckets: Mapping[tuple[str, ...], float]) -> float | None:

@@ -102,8 +102,8 @@ def test_the_gain_of_a_second_process_is_taken_pair_by_pair():
 
 
 def test_processes_of_one_run_are_taken_together():
-    told = [processes.Told(figures(), 100.0, 102.0), processes.Told(figures(), 100.5, 103.0)]
-    run = processes.together(told)
+    results = [processes.ProcessResult(figures(), 100.0, 102.0), processes.ProcessResult(figures(), 100.5, 103.0)]
+    run = processes.together(results)
     assert (run.events, run.seconds, run.cpu_seconds, run.counted) == (10, 3.0, 2.0, {"csq_events_total": 20})
 
 

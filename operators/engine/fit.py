@@ -53,11 +53,11 @@ def check(folder: Path, manifest: Manifest, shape: StoreShape) -> None:
             "state.directory and fill it with `csq warm-start`"
         )
     if set(manifest.steps) != set(shape.steps):
-        gone, new = sorted(set(manifest.steps) - set(shape.steps)), sorted(set(shape.steps) - set(manifest.steps))
+        removed, added = sorted(set(manifest.steps) - set(shape.steps)), sorted(set(shape.steps) - set(manifest.steps))
         raise StoreMisfitError(
-            f"recovery store {folder}: created for other steps. Only in the store: {_listed(gone)}; only in this flow: "
-            f"{_listed(new)}. A renamed step begins without its state: start csq {manifest.csq}, "
-            "or name an empty state.directory"
+            f"recovery store {folder}: created for other steps. Only in the store: {_listed(removed)}; only in this "
+            f"flow: {_listed(added)}. A renamed step begins without its state: start csq {manifest.csq}, or name an "
+            "empty state.directory"
         )
     if manifest.river != version("river"):
         log.info(

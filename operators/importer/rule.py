@@ -21,7 +21,7 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AnyEvent)
 
 
-class Made(NamedTuple):
+class ImportedEvent(NamedTuple):
     """An event: when it happened (UTC), its type, its JSON."""
 
     time: datetime
@@ -49,7 +49,7 @@ class Rule(NamedTuple):
     parts: tuple[str, ...]
     slots: tuple[_Slot, ...]
 
-    def make(self, cells: Cells) -> Made | None:
+    def make(self, cells: Cells) -> ImportedEvent | None:
         """The event of a row, checked; None if the row does not become one.
 
         Raises:
@@ -67,7 +67,7 @@ class Rule(NamedTuple):
             raise CellError(f"{self.type}: a cell holds bytes that are not text in `file.encoding`") from None
         except msgspec.ValidationError as error:
             raise CellError(f"{self.type}: {_explain(str(error), event)}") from None
-        return Made(cast("datetime", event["time"]), self.type, raw)
+        return ImportedEvent(cast("datetime", event["time"]), self.type, raw)
 
     def _event(self, cells: Cells) -> dict[str, object] | None:
         data: dict[str, object] = {part: {} for part in self.parts}

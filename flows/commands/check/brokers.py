@@ -61,7 +61,7 @@ def check_kafka(settings: Settings) -> Iterator[Finding]:
             return
         yield Finding.ok("brokers", f"{where}: {len(cluster.brokers)} answer, cluster {cluster.cluster_id}")
         yield _credentials(settings)
-        yield from _Asked(settings, admin, consumer, cluster).findings()
+        yield from _ClusterChecks(settings, admin, consumer, cluster).findings()
     finally:
         consumer.close()
 
@@ -103,7 +103,7 @@ def _credentials(settings: Settings) -> Finding:
     return Finding.ok("credentials", how)
 
 
-class _Asked:
+class _ClusterChecks:
     """The questions to a cluster that answers."""
 
     def __init__(self, settings: Settings, admin: AdminClient, consumer: Consumer, cluster: ClusterMetadata) -> None:
@@ -135,10 +135,12 @@ class _Asked:
         if not asked.topic_names:
             return {}
         try:
-            told = self._admin.describe_topics(asked, include_authorized_operations=True, request_timeout=ASK_SECONDS)
+            futures = self._admin.describe_topics(
+                asked, include_authorized_operations=True, request_timeout=ASK_SECONDS
+            )
         except KafkaException:
             return {}
-        found = {topic: _result(future) for topic, future in told.items()}
+        found = {topic: _result(future) for topic, future in futures.items()}
         return {
             topic: set(described.authorized_operations)
             for topic, described in found.items()
@@ -250,10 +252,10 @@ class _Asked:
         """Whether brokers create topics at the first write (`true`, `false`); empty if this user may not know."""
         broker = ConfigResource(ResourceType.BROKER, str(next(iter(self._cluster.brokers))))
         try:
-            told = self._admin.describe_configs([broker], request_timeout=ASK_SECONDS)
+            futures = self._admin.describe_configs([broker], request_timeout=ASK_SECONDS)
         except KafkaException:
             return ""
-        config = _result(told[broker])
+        config = _result(futures[broker])
         entry = config.get("auto.create.topics.enable") if config else None
         return "" if entry is None else str(entry.value)
 

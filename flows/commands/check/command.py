@@ -56,12 +56,12 @@ def _checked(settings: Settings) -> Iterator[Finding]:
 
 def show(found: Iterator[Finding], *, as_json: bool) -> bool:
     """Print the findings, one line each or as one JSON object; whether none has failed."""
-    told = []
+    findings = []
     for finding in found:
-        told.append(finding)
+        findings.append(finding)
         if not as_json:
             click.echo(finding.line())
-    fine = all(finding.status != "fail" for finding in told)
+    fine = all(finding.status != "fail" for finding in findings)
     if as_json:
-        click.echo(json.dumps({"ok": fine, "checks": [finding.entry() for finding in told]}, indent=2))
+        click.echo(json.dumps({"ok": fine, "checks": [finding.entry() for finding in findings]}, indent=2))
     return fine

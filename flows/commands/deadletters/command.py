@@ -17,7 +17,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from flows.commands.deadletters.letters import MEANING, Census, Wanted, iso, parse_since, printable, shown
+from flows.commands.deadletters.letters import MEANING, Census, LetterFilter, iso, parse_since, printable, shown
 from flows.commands.deadletters.redrive import FileTarget, Outcome, Redrive, Target, TopicTarget, judge_one
 from flows.commands.options import config_option, door_of, settings_of
 from flows.commands.rate import RateLimit, rate_option
@@ -277,10 +277,10 @@ def _bar(*, show: bool) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-def _wanted(reasons: tuple[str, ...], since: str | None, source: str | None) -> Wanted:
+def _wanted(reasons: tuple[str, ...], since: str | None, source: str | None) -> LetterFilter:
 
     try:
-        return Wanted(frozenset(reasons), None if since is None else parse_since(since, time.time()), source)
+        return LetterFilter(frozenset(reasons), None if since is None else parse_since(since, time.time()), source)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--since") from None
 

@@ -66,11 +66,11 @@ MEANING: dict[str, tuple[str, str]] = {
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 
-class Wanted(NamedTuple):
+class LetterFilter(NamedTuple):
     """Which letters; without any bound all.
 
     >>> letter = Letter("t:0:1", {"reason": "not_json"}, b"{", 60.0)
-    >>> [Wanted(frozenset(reasons)).takes(letter) for reasons in ((), ("not_json",), ("too_old",))]
+    >>> [LetterFilter(frozenset(reasons)).takes(letter) for reasons in ((), ("not_json",), ("too_old",))]
     [True, True, False]
     """
 
@@ -129,7 +129,7 @@ class Line(NamedTuple):
 class Census:
     """Letters counted by reason, source and hour, the newest `limit` of them, and how many were sent again."""
 
-    def __init__(self, wanted: Wanted, limit: int) -> None:
+    def __init__(self, wanted: LetterFilter, limit: int) -> None:
         self.total = self.taken = 0
         self.reasons: Counter[str] = Counter()
         self.sources: Counter[str] = Counter()

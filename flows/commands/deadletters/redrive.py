@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
-from flows.commands.deadletters.letters import Wanted, iso
+from flows.commands.deadletters.letters import LetterFilter, iso
 from operators.connectors.files.letters import Box, DeadLettersError, Identity, Letter, Receipt
 from operators.connectors.kafka.letters import FROM, MARK
 from operators.connectors.kafka.params import KafkaParams
@@ -195,7 +195,7 @@ class Redrive:
     def __init__(
         self,
         box: Box,
-        wanted: Wanted,
+        wanted: LetterFilter,
         door: Door,
         target: Target | None,
         *,

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from flows.commands.rules.selection import Among, Gauge, Selection
+from flows.commands.rules.selection import Gauge, LabelMatch, Selection
 from operators.domain.stage.labels import OTHER
 
 Share = Annotated[float, Meta(gt=0, lt=1)]
@@ -139,10 +139,10 @@ class Declaration(Struct, frozen=True, forbid_unknown_fields=True):
     slos: dict[str, Slo]
     thresholds: Thresholds
 
-    def queues_of(self, queue_class: str) -> Among:
+    def queues_of(self, queue_class: str) -> LabelMatch:
         """The queues of a class; the class that names `other` also has every queue that no class names."""
         own = self.classes[queue_class].queues
         if OTHER not in own:
-            return Among(own)
+            return LabelMatch(own)
         named = (queue for name, each in self.classes.items() if name != queue_class for queue in each.queues)
-        return Among(tuple(named), others=True)
+        return LabelMatch(tuple(named), others=True)

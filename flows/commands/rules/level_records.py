@@ -24,9 +24,9 @@ def groups(declaration: Declaration) -> list[RuleGroup]:
     ]
 
 
-def received(over: str) -> str:
-    """Records received, per job: `over` wraps each series, as `rate({}[5m])`."""
-    return "\n+\n".join(f"sum by (job) ({over.format(name)})" for name in RECEIVED)
+def received(form: str) -> str:
+    """Records received, per job: `form` wraps each series, as `rate({}[5m])`."""
+    return "\n+\n".join(f"sum by (job) ({form.format(name)})" for name in RECEIVED)
 
 
 def _percentiles(level: str, metric: str, matchers: str, *percents: int) -> Iterator[RecordingRule]:

@@ -21,7 +21,7 @@ from operators.domain.stage.seal import StateDamagedError, seal, unseal
 from operators.engine.fit import StoreShape, check_readable
 from operators.engine.locks import in_use, users_of
 from operators.engine.recovery import fresh_store
-from operators.engine.refill import Given, refill
+from operators.engine.refill import StoredValue, refill
 from operators.engine.store import MANIFEST, Manifest, Snap, StoreError, read_manifest, resume_of, snaps_of
 
 FORMAT = 1
@@ -222,7 +222,7 @@ def _head(file: Path, line: bytes) -> Manifest:
     return manifest
 
 
-def _given(file: Path, lines: IO[bytes]) -> Iterator[Given]:
+def _given(file: Path, lines: IO[bytes]) -> Iterator[StoredValue]:
     for number, line in enumerate(lines, 2):
         try:
             record = msgspec.json.decode(line)
@@ -232,7 +232,7 @@ def _given(file: Path, lines: IO[bytes]) -> Iterator[Given]:
             raise StoreError(
                 f"{file}, line {number}: expected step, key and state, as `csq state export` writes them: {error}"
             ) from None
-        yield Given(step, key, value)
+        yield StoredValue(step, key, value)
 
 
 @state.command()

@@ -42,7 +42,7 @@ Command = Callable[[int, Sequence[str]], list[str]]
 """Number of a process and the addresses of all -> the command that runs it."""
 
 
-class Ended(NamedTuple):
+class ProcessExit(NamedTuple):
     """A process that has ended, and how (`subprocess.Popen.returncode`)."""
 
     process: int
@@ -60,7 +60,7 @@ class Supervisor:
         self._count = count
         self._command = command
         self._stop_seconds = stop_seconds
-        self._events: queue.Queue[Ended | signal.Signals] = queue.Queue()
+        self._events: queue.Queue[ProcessExit | signal.Signals] = queue.Queue()
         self._children: list[_Child] = []
         self._stopping: signal.Signals | None = None
 
@@ -157,7 +157,7 @@ class Supervisor:
         log.info("stopped", extra={"event": "processes_stopped"})
         return 1 if any(codes) else 0
 
-    def _end_the_others(self, first: Ended) -> None:
+    def _end_the_others(self, first: ProcessExit) -> None:
         """Give them time to log, then kill them."""
         deadline = time.monotonic() + LAST_WORDS_SECONDS
         left = self._count - 1
@@ -166,7 +166,7 @@ class Supervisor:
                 event = self._events.get(timeout=max(deadline - time.monotonic(), 0.0))
             except queue.Empty:
                 break
-            if isinstance(event, Ended):
+            if isinstance(event, ProcessExit):
                 left -= 1
                 log.info(
                     "process p%d %s, after p%d had",
@@ -193,14 +193,14 @@ class Supervisor:
         log.info("stopped", extra={"event": "processes_stopped"})
         return True
 
-    def _reason(self, ended: Ended) -> str:
+    def _reason(self, ended: ProcessExit) -> str:
         return f"{how(ended.code)}: {self._children[ended.process].last_words()}"
 
 
 class _Child:
     """One process. Its standard error is forwarded to ours; it ends with the supervisor."""
 
-    def __init__(self, number: int, command: Sequence[str], on_end: Callable[[Ended], None]) -> None:
+    def __init__(self, number: int, command: Sequence[str], on_end: Callable[[ProcessExit], None]) -> None:
         self._number = number
         self._error = ""
         self._line = ""
@@ -232,10 +232,10 @@ class _Child:
         """The last error that it wrote, else its last line."""
         return self._error or self._line or "it wrote nothing"
 
-    def _wait(self, on_end: Callable[[Ended], None]) -> None:
+    def _wait(self, on_end: Callable[[ProcessExit], None]) -> None:
         code = self._process.wait()
         self._reader.join(1.0)  # its last line is part of the reason
-        on_end(Ended(self._number, code))
+        on_end(ProcessExit(self._number, code))
 
     def _read(self, stream: BinaryIO) -> None:
         for raw in stream:

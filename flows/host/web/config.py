@@ -114,7 +114,7 @@ class WebConfig(Struct, frozen=True, forbid_unknown_fields=True):
     basic_auth_users: dict[str, Secret] = {}
 
 
-class Loaded(msgspec.Struct, frozen=True):
+class LoadedConfig(msgspec.Struct, frozen=True):
     """What the server needs of a web configuration."""
 
     tls: ssl.SSLContext | None = None
@@ -146,7 +146,7 @@ class WebConfigFile:
         self._seen = self._stamps()
         self._loaded = self._load()
 
-    def current(self) -> Loaded:
+    def current(self) -> LoadedConfig:
         """The newest valid state. Costs a look at the dates of the files."""
         with self._lock:
             seen = self._stamps()
@@ -156,26 +156,26 @@ class WebConfigFile:
             return self._loaded
 
     def _reload(self) -> None:
-        told = {"path": str(self.path)}
+        fields = {"path": str(self.path)}
         try:
             self._loaded = self._load()
         except DocumentError as error:
             log.error(  # noqa: TRY400 - its text says all, a traceback nothing more
                 "web configuration refused, the old one stays in use: %s",
                 error,
-                extra={"event": "web_config_refused", **told},
+                extra={"event": "web_config_refused", **fields},
             )
         else:
-            log.info("web configuration reloaded", extra={"event": "web_config_reloaded", **told})
+            log.info("web configuration reloaded", extra={"event": "web_config_reloaded", **fields})
 
-    def _load(self) -> Loaded:
+    def _load(self) -> LoadedConfig:
         stamp = _stamp(self.path)
         config, source = _read(self.path)
         tls = config.tls_server_config
         named = [name for name in (tls.cert_file, tls.key_file, tls.client_ca_file) if name]
         self._files = (self.path, *(self.path.parent / name for name in named))
         self._seen = [stamp, *self._stamps()[1:]]  # before they are read: what changes meanwhile is seen next time
-        return Loaded(
+        return LoadedConfig(
             tls=_context(tls, source) if tls.cert_file else None,
             allowed_sans=frozenset(tls.client_allowed_sans),
             users={name: secret.reveal().encode() for name, secret in config.basic_auth_users.items()},

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from flows.host.web.config import Loaded
+from flows.host.web.config import LoadedConfig
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ KEEP_ALIVE_SECONDS: Final = 65
 class ConnectionLimiter:
     """Limits the connections of one server; `current` returns how new ones are secured."""
 
-    def __init__(self, current: Callable[[], Loaded], limit: int = MAX_CONNECTIONS) -> None:
+    def __init__(self, current: Callable[[], LoadedConfig], limit: int = MAX_CONNECTIONS) -> None:
         self.current = current
         self._limit = limit
         self._inside: dict[Connection, None] = {}

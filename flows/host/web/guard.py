@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flows.host.web.auth import BasicAuth
-from flows.host.web.config import Loaded
+from flows.host.web.config import LoadedConfig
 
 HEADERS: Final[Mapping[str, str]] = {
     "Cache-Control": "no-store",
@@ -32,7 +32,7 @@ DETAILS: Final = "csq.details"
 class Guard:
     """ASGI middleware; `current` has the users and the response headers."""
 
-    def __init__(self, app: ASGIApp, current: Callable[[], Loaded]) -> None:
+    def __init__(self, app: ASGIApp, current: Callable[[], LoadedConfig]) -> None:
         self._app = app
         self._current = current
         self._auth = BasicAuth()
@@ -59,7 +59,7 @@ class Guard:
                 )
         await app(scope, receive, send_with_headers)
 
-    async def _authorized(self, headers: Headers, now: Loaded) -> bool:
+    async def _authorized(self, headers: Headers, now: LoadedConfig) -> bool:
         """Whether the request carries a right password, or none is configured."""
         header = headers.get("authorization")
         if not now.users or header is None:

@@ -28,7 +28,7 @@ class Part(NamedTuple):
     questions: NDArray[np.bool_]
 
 
-class _Said(NamedTuple):
+class _WordRun(NamedTuple):
     """The words of some messages behind each other, with what their neighbours do to them."""
 
     words: NDArray[np.uint32]
@@ -40,37 +40,38 @@ class _Said(NamedTuple):
     english: NDArray[np.bool_]
 
 
-def extract(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64], said: int) -> Part:
+def extract(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64], customer_count: int) -> Part:
     """The features of cleaned texts; `codes` says of each whether it is English, other or not declared.
 
-    Of those after the first `said` only `totals` and whether they are English. They are messages of agents, who mention
-    problems and apologise without being unfriendly, so such words do not count.
+        Of those after the first `customer_count` only `totals` and whether they are English.
+    They are messages of agents, who mention
+        problems and apologise without being unfriendly, so such words do not count.
     """
     read = _read(pieces, texts, codes)
-    end = int(read.bounds[said])
+    end = int(read.bounds[customer_count])
     valence = read.valence
     valence[end:][read.flags[end:] & words.MATTER != 0] = 0
     totals = per_message(valence, read.bounds)
-    if not said:
+    if not customer_count:
         return Part([], read.english, totals, np.zeros(0, np.bool_))
-    heard, first, flags, bounds = read.words[:end], read.first[:end], read.flags[:end], read.bounds[: said + 1]
-    message = np.repeat(np.arange(said, dtype=np.uint32), np.diff(bounds))
-    spoken = np.where(read.scope[:end], heard[:, words.NEGATED], heard[:, words.PLAIN])
+    rows, first, flags, bounds = read.words[:end], read.first[:end], read.flags[:end], read.bounds[: customer_count + 1]
+    message = np.repeat(np.arange(customer_count, dtype=np.uint32), np.diff(bounds))
+    hashes = np.where(read.scope[:end], rows[:, words.NEGATED], rows[:, words.PLAIN])
     tops = message << SHIFT
-    pairs = (tops[1:] | fold(mix(spoken[:-1], spoken[1:])))[~first[1:]]
+    pairs = (tops[1:] | fold(mix(hashes[:-1], hashes[1:])))[~first[1:]]
     asks, exclaims = flags & words.QUESTION != 0, flags & words.EXCLAIM != 0
     keys, questions = form(valence[:end], asks, exclaims, bounds)
-    return Part([tops | fold(spoken), pairs, *keys], read.english, totals, questions)
+    return Part([tops | fold(hashes), pairs, *keys], read.english, totals, questions)
 
 
-def _read(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64]) -> _Said:
+def _read(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64]) -> _WordRun:
     at, bounds = _look_up(pieces, texts)
-    said = pieces.memo.words().take(at, axis=0)
-    signed = said.view(np.int32)
+    rows = pieces.memo.words().take(at, axis=0)
+    signed = rows.view(np.int32)
     first = np.zeros(len(at) + 1, np.bool_)
     first[bounds] = True
     first = first[:-1]
-    flags = said[:, words.FLAGS]
+    flags = rows[:, words.FLAGS]
     valence = signed[:, words.VALENCE]
     english = codes == 0
     unsure = codes == UNDECLARED
@@ -82,7 +83,7 @@ def _read(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64]) -> _Sa
         valence = np.where(here, valence, signed[:, words.ELSEWHERE])
     scope = _scope(flags, first)
     valence = _weighed(valence, signed[:, words.BOOST], scope, first)
-    return _Said(said, bounds, first, flags, valence, scope, english)
+    return _WordRun(rows, bounds, first, flags, valence, scope, english)
 
 
 def _look_up(pieces: Pieces, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -105,7 +106,7 @@ def _scope(flags: NDArray[np.uint32], first: NDArray[np.bool_]) -> NDArray[np.bo
     place = np.arange(0, 2 * len(flags), 2)
     event = np.where((flags & words.CLAUSE_END != 0) | first | negator, place + negator, 0)
     last = np.maximum.accumulate(event)
-    scope: NDArray[np.bool_] = (last & 1 != 0) & ~negator & (flags & words.SPOKEN != 0)
+    scope: NDArray[np.bool_] = (last & 1 != 0) & ~negator & (flags & words.WORD != 0)
     return scope
 
 

@@ -20,7 +20,7 @@ from operators.domain.text.language import foreign
 PLAIN, NEGATED, VALENCE, ELSEWHERE, BOOST, FLAGS, FOREIGN = range(7)
 """Columns of a word: its hash; its hash when negated; valence in English and elsewhere, and what it adds to the next
 word's, all in thousandths; flags; `language.foreign`."""
-NEGATOR, CLAUSE_END, SPOKEN, QUESTION, EXCLAIM, MATTER = 1, 2, 4, 8, 16, 32
+NEGATOR, CLAUSE_END, WORD, QUESTION, EXCLAIM, MATTER = 1, 2, 4, 8, 16, 32
 """Flags: turns what follows; ends the scope of a negator; is a word (and not a sign, number, name); has ?; has !; names
 what is talked about and not how."""
 UNIT = 1_000
@@ -47,7 +47,7 @@ _VALENCES = {word: round(valence * UNIT) for word, valence in lexicon.words().it
 _EMOJI = {sign: round(valence * UNIT) for sign, valence in lexicon.emoji().items()}
 _BOOSTS = {word: round(boost * UNIT) for word, boost in lexicon.BOOSTERS.items()}
 _FLAGS = {
-    word: SPOKEN | NEGATOR * (word in lexicon.NEGATORS) | MATTER * (word in lexicon.MATTERS)
+    word: WORD | NEGATOR * (word in lexicon.NEGATORS) | MATTER * (word in lexicon.MATTERS)
     for word in lexicon.NEGATORS | lexicon.MATTERS
 }
 _NOT = crc32(b"not ")
@@ -61,9 +61,9 @@ def take_apart(piece: str) -> list[Word]:
     [1, 3, 1, 2, 1, 5]
     """
     if piece.isalpha() and piece.isascii():
-        return [_spoken(piece)]
+        return [_parse_word(piece)]
     if piece[-1] in _ENDS and piece[:-1].isalpha() and piece.isascii():
-        return [_spoken(piece[:-1]), _sign(piece[-1])]
+        return [_parse_word(piece[:-1]), _sign(piece[-1])]
     smile = _emoticon(piece)
     return [smile] if smile else list(_parts(piece))
 
@@ -72,14 +72,14 @@ def _parts(piece: str) -> Iterator[Word]:
     for match in _PIECE.finditer(piece):
         kind, text = match.lastgroup, match[0]
         if kind == "word":
-            yield _spoken(text)
+            yield _parse_word(text)
         elif kind == "sign":
             yield _sign(text)
         elif kind == "emoji":
             yield _word(text, _EMOJI.get(text, 0), _EMOJI.get(text, 0))
         elif kind == "unspaced":  # Thai, Khmer, Japanese: characters and pairs of neighbours
             for gram in (*text, *map("".join, pairwise(text))):
-                yield _word(gram, flags=SPOKEN)
+                yield _word(gram, flags=WORD)
         else:
             yield _word(text if kind == "mask" else f"<{kind}>")
 
@@ -102,7 +102,7 @@ def _emoticon(piece: str) -> Word | None:
     return _EMOTICONS.get(piece) or _EMOTICONS.get(piece.rstrip(".,!?")) or _EMOTICONS.get(piece.lstrip(".,!?"))
 
 
-def _spoken(text: str) -> Word:
+def _parse_word(text: str) -> Word:
     """A word in lower case, with soooo as soo and don't with its apostrophe, and the valence of any of its forms."""
     low = short = text.lower().replace("\u2019", "'")
     drawn = _LONG_DRAWN.search(low)
@@ -114,7 +114,7 @@ def _spoken(text: str) -> Word:
         valence = _VALENCES.get(_LONG_DRAWN.sub(r"\1", low), 0)
     if valence and len(text) > 1 and text.isupper():
         valence += _LOUDER if valence > 0 else -_LOUDER
-    return _word(short, valence, 0, _BOOSTS.get(bare, 0), _FLAGS.get(bare, SPOKEN))
+    return _word(short, valence, 0, _BOOSTS.get(bare, 0), _FLAGS.get(bare, WORD))
 
 
 def _sign(text: str) -> Word:

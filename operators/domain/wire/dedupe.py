@@ -12,7 +12,7 @@ import numpy as np
 from msgspec import Meta, Struct
 from xxhash import xxh3_64_intdigest
 
-_GONE = -math.inf
+_SUPERSEDED = -math.inf
 """Time of an entry of the queue whose id was added again, further behind."""
 _COMPACT_AT = 4_096
 """Places that have expired at the front of the queue before it is looked at whether they are worth cutting off."""
@@ -64,7 +64,7 @@ class Seen:
         if digest in times:
             if times[digest] >= self._from or digest in self._late:
                 return False
-            self._when[self._ids.index(digest, self._front)] = _GONE
+            self._when[self._ids.index(digest, self._front)] = _SUPERSEDED
         times[digest] = time
         self._ids.append(digest)
         self._when.append(time)
@@ -105,7 +105,7 @@ class Seen:
         )  # entries before the front have expired; some were added again
         known = when >= self._from
         if self._late:
-            known |= (when > _GONE) & np.isin(ids, np.fromiter(self._late, np.uint64, len(self._late)))
+            known |= (when > _SUPERSEDED) & np.isin(ids, np.fromiter(self._late, np.uint64, len(self._late)))
         return ids[known], when[known]
 
     def _make_room(self) -> None:

@@ -66,8 +66,8 @@ def dead_letter(
     headers = [("reason", reason), ("path", detail.partition(":")[0] if detail.startswith("$") else "")]
     headers += [("detail", detail), ("origin", origin), ("position", str(position)), ("csq", RELEASE)]
     if now is not None:
-        told = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
-        headers.append(("time", told.replace("+00:00", "Z")))
+        stamp = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
+        headers.append(("time", stamp.replace("+00:00", "Z")))
     if stage is not None:
         headers.append(("stage", stage))
     return Outgoing(DEADLETTERS, f"{origin}@{position}", raw[:MAX_DEAD_BYTES], tuple(headers))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from flows.commands.deadletters.letters import Wanted
+from flows.commands.deadletters.letters import LetterFilter
 from flows.commands.deadletters.redrive import Redrive
 from flows.commands.main import main
 from flows.commands.rate import RateLimit
@@ -329,7 +329,7 @@ def test_the_rate_bounds_how_many_are_sent_in_a_second(tmp_path: Path) -> None:
         now[0] += seconds
 
     limit = RateLimit(10.0, lambda: now[0], sleep)
-    Redrive(FileBox([str(path)]), Wanted(), STRICT, Noted(), wait=limit.wait).run()
+    Redrive(FileBox([str(path)]), LetterFilter(), STRICT, Noted(), wait=limit.wait).run()
 
     assert sum(pauses) == pytest.approx(2.0)
     assert max(pauses) == pytest.approx(0.1, rel=1e-4)
@@ -337,16 +337,16 @@ def test_the_rate_bounds_how_many_are_sent_in_a_second(tmp_path: Path) -> None:
 
 def test_progress_covers_all_selected_letters(file: Path) -> None:
     told: list[tuple[int, int]] = []
-    Redrive(FileBox([str(file)]), Wanted(), STRICT, None, progress=lambda *now: told.append(now)).run()
+    Redrive(FileBox([str(file)]), LetterFilter(), STRICT, None, progress=lambda *now: told.append(now)).run()
     assert told == [(n, 7) for n in range(1, 8)]
 
 
 def test_after_a_failure_only_what_was_delivered_is_marked(file: Path) -> None:
     with pytest.raises(DeadLettersError, match="not delivered"):
-        Redrive(FileBox([str(file)]), Wanted(), STRICT, Noted(fails_at=2), clock=time.time).run()
+        Redrive(FileBox([str(file)]), LetterFilter(), STRICT, Noted(fails_at=2), clock=time.time).run()
 
     rest = Noted()
-    outcome = Redrive(FileBox([str(file)]), Wanted(), STRICT, rest).run()
+    outcome = Redrive(FileBox([str(file)]), LetterFilter(), STRICT, rest).run()
 
     assert (outcome.earlier, rest.sent) == (2, GOOD[2:])
 
