@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from operators.metrics.catalogue import CATALOGUE
 from operators.metrics.observe import Values
 from tests.servers.kafka import NO_LEADER_YET
-from tests.streams import ENVIRON, NAMES, ROOT, told_apart
+from tests.streams import ENVIRON, NAMES, ROOT, differences
 
 START_SECONDS = 90.0
 """Bound on getting ready; a machine at rest takes some five."""
@@ -121,7 +121,7 @@ class Cluster:
         deadline = time.monotonic() + START_SECONDS
         while differs and time.monotonic() < deadline and self.process.poll() is None:
             values = self.values()
-            differs = told_apart(expected, values, COUNTED)
+            differs = differences(expected, values, COUNTED)
             time.sleep(0.5)
         assert not differs, "\n".join([*differs, self.log()])
         return values

@@ -191,7 +191,7 @@ def family(values: Values, names: Iterable[str]) -> dict[str, dict[tuple[str, ..
     return {name: series for name, series in values.items() if name in wanted}
 
 
-def told_apart(left: Values, right: Values, names: Iterable[str], *, rel: float = 1e-9) -> list[str]:
+def differences(left: Values, right: Values, names: Iterable[str], *, rel: float = 1e-9) -> list[str]:
     """Where two results differ: in a count at all, in a sum of seconds by more than its rounding."""
     ours, theirs = family(left, names), family(right, names)
     found = []

@@ -360,10 +360,10 @@ def test_the_data_source_has_the_interval_of_the_scrapes():
 
 
 def test_promtool_finds_the_scrape_configuration_and_its_rules_valid(prometheus_programs):
-    told = promtool("check", "config", SCRAPE)
+    reported = promtool("check", "config", SCRAPE)
 
-    assert "SUCCESS" in told
-    assert told.count("rules found") == len(list(SCRAPE.parent.glob("*.rules.yaml")))
+    assert "SUCCESS" in reported
+    assert reported.count("rules found") == len(list(SCRAPE.parent.glob("*.rules.yaml")))
 
 
 # ---- monitors for the Prometheus operator

@@ -173,12 +173,12 @@ def test_it_lists_the_gaps_of_a_project_and_leaves_its_files_unchanged(tmp_path:
 
     command = [sys.executable, "-m", "tests.mutants", "--root", tmp_path, "--folder", "shapes", "--processes", "1"]
     environ = {name: value for name, value in os.environ.items() if not name.startswith("COV")}  # it traces by itself
-    told = subprocess.run(  # noqa: S603  our own command
+    reported = subprocess.run(  # noqa: S603  our own command
         [*command, "--tests", "checks", "--tests", "shapes", "--spare", "2"],
         cwd=ROOT, env=environ, capture_output=True, text=True, check=True, timeout=110,
     )  # fmt: skip
 
-    assert told.stdout.splitlines() == [
+    assert reported.stdout.splitlines() == [
         "timed out shapes/rule.py:18",
         "    - points -= 1",
         "    + pass",
@@ -198,5 +198,5 @@ def test_it_lists_the_gaps_of_a_project_and_leaves_its_files_unchanged(tmp_path:
         "    - return points + 1",
         "    + return points + 2",
         "mutants 13, killed 7, survived 4, timed out 2: score 69.2 %",
-    ], told.stderr
+    ], reported.stderr
     assert files == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

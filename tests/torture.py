@@ -430,29 +430,33 @@ def id_of(stream: str, message: Any) -> str:
 def compare(calm: Outcome, tortured: Outcome, *, exact: bool) -> tuple[int, int, list[str]]:
     """How much was lost, how much doubled, and what else differs."""
     lost = doubled = 0
-    told = [*tortured.backwards]
+    reported = [*tortured.backwards]
     for key in sorted(calm.shown.keys() | tortured.shown.keys()):
         if key[0] not in SERVICE:
             continue
         more = tortured.shown.get(key, 0.0) - calm.shown.get(key, 0.0)
         lost, doubled = lost + max(-more, 0.0), doubled + max(more, 0.0)
         if more:
-            told.append(f"{key}: {more:+g}")
+            reported.append(f"{key}: {more:+g}")
     for stream in STREAMS:
         ours, theirs = calm.published[stream], tortured.published[stream]
         if not exact and stream == "csq.churn.scored":  # scored once for all that a tick brings: ticks differ
             continue
         lost, doubled = lost + len(ours.keys() - theirs.keys()), doubled + len(theirs.keys() - ours.keys())
-        told += [f"{stream}: {name} only {where}" for where, names in _apart(ours, theirs).items() for name in names]
+        reported += [
+            f"{stream}: {name} only {where}" for where, names in _apart(ours, theirs).items() for name in names
+        ]
         if exact or stream in {"csq.reply.measured", DEADLETTERS}:
-            told += [f"{stream} {name} differs" for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]]
+            reported += [
+                f"{stream} {name} differs" for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]
+            ]
     for key in sorted(calm.state.keys() | tortured.state.keys()):
         if key[0] != "csq.observe":  # it holds ages and durations; what it counts was compared as shown
             of_both = [certain(key, some.state.get(key), exact=exact) for some in (calm, tortured)]
-            told += differences(*of_both, "/".join(key))
+            reported += differences(*of_both, "/".join(key))
     if not exact:
-        told += [text for key in calm.state if (text := weights_apart(key, calm.state, tortured.state))]
-    return round(lost), round(doubled), told
+        reported += [text for key in calm.state if (text := weights_apart(key, calm.state, tortured.state))]
+    return round(lost), round(doubled), reported
 
 
 def _apart(calm: Mapping[str, bytes], tortured: Mapping[str, bytes]) -> dict[str, list[str]]:
@@ -552,16 +556,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _held(plan: Plan) -> int:
     """Run it and print what came of it; 0 if nothing differs."""
-    lost, doubled, told, outcome = torture(plan)
-    for text in told[:50]:
+    lost, doubled, reported, outcome = torture(plan)
+    for text in reported[:50]:
         print(text)  # noqa: T201  a program
     counted, again = round(taken(outcome.shown)), outcome.repeats
     print(  # noqa: T201  as above
         f"processes {plan.processes}: {counted} records counted, {again} outgoing records repeated, "
-        f"{len(told)} other differences"
+        f"{len(reported)} other differences"
     )
     print(f"lost {lost}, doubled {doubled}, kills {plan.kills}", flush=True)  # noqa: T201  as above
-    return 1 if lost or doubled or told else 0
+    return 1 if lost or doubled or reported else 0
 
 
 if __name__ == "__main__":

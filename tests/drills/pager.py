@@ -35,7 +35,7 @@ class Pager:
 
     def __init__(self) -> None:
         self._notices: list[Notice] = []
-        self._came = Condition()
+        self._received = Condition()
         pager = self
 
         class Taker(BaseHTTPRequestHandler):
@@ -54,22 +54,22 @@ class Pager:
     def take(self, receiver: str, message: dict[str, Any]) -> None:
         """Record every alert of a message."""
         now = time.monotonic()
-        with self._came:
+        with self._received:
             self._notices += [
                 Notice(now, receiver, one["status"], one["labels"], one.get("annotations", {}).get("summary", ""))
                 for one in message["alerts"]
             ]
-            self._came.notify_all()
+            self._received.notify_all()
 
     def notices(self, since: float = 0.0) -> list[Notice]:
         """Notifications at `since` or later."""
-        with self._came:
+        with self._received:
             return [notice for notice in self._notices if notice.at >= since]
 
     def wait(self, holds: Callable[[], bool], seconds: float) -> bool:
         """Wait until `holds` is true, for at most so long; return whether it is."""
-        with self._came:
-            return self._came.wait_for(holds, seconds)
+        with self._received:
+            return self._received.wait_for(holds, seconds)
 
     def __enter__(self) -> Self:
         Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()

@@ -149,7 +149,7 @@ def test_time_waits_for_every_process_behind_which_something_may_come() -> None:
 def test_a_tick_is_handed_on_behind_all_that_happened_until_then() -> None:
     out = list(logic().on_batch([[fact(1.0)], tick(2.0), [fact(3.0)], tick(4.0)])[0])
     order = [value for at, value in out if at in {"seen", "tick"}]
-    assert order == [fact(1.0), 2.0, 2.0, fact(3.0), 4.0, 4.0]  # settled, advanced, told; twice
+    assert order == [fact(1.0), 2.0, 2.0, fact(3.0), 4.0, 4.0]  # settled, advanced, measured; twice
 
 
 def test_the_end_of_the_input_asks_the_stage_for_what_it_held_back() -> None:

@@ -93,9 +93,9 @@ def test_the_summary_is_the_same(expected: dict[str, Any], actual: dict[str, Any
 def test_the_models_are_as_good(expected: dict[str, Any], actual: dict[str, Any]):
     assert expected["summary"]["models"].keys() == actual["summary"]["models"].keys()
     for model, figures in expected["summary"]["models"].items():
-        told = actual["summary"]["models"][model]
-        assert figures.pop("last_fifth") == pytest.approx(told.pop("last_fifth"), rel=1e-5), model
-        assert figures == pytest.approx(told, rel=1e-5), model
+        reported = actual["summary"]["models"][model]
+        assert figures.pop("last_fifth") == pytest.approx(reported.pop("last_fifth"), rel=1e-5), model
+        assert figures == pytest.approx(reported, rel=1e-5), model
 
 
 def test_service_metrics_are_equal(expected: dict[str, Any], actual: dict[str, Any]):

@@ -7,7 +7,7 @@ from flows.settings.load import load
 from operators.domain.stage.promise import PromisesParams, QueuePromise
 from operators.metrics.observe import Values
 from operators.simulator import SimulatorParams, simulate
-from tests.streams import ORIGIN, SERVICE, SETTINGS, deal, raws, run, told_apart
+from tests.streams import ORIGIN, SERVICE, SETTINGS, deal, differences, raws, run
 
 AUTO = load(None, {})
 SHOP = SimulatorParams(events_per_second=4.0, late_share=0.0)
@@ -39,11 +39,11 @@ def test_queues_of_any_name_get_series_of_their_own(whole: Values) -> None:
 @pytest.mark.parametrize("batch_size", [300, 17])
 def test_when_a_name_is_admitted_does_not_depend_on_batches(whole: Values, batch_size: int) -> None:
     other = run({ORIGIN: raws(DELIVERIES)}, settings=AUTO, batch_size=batch_size).values
-    assert told_apart(whole, other, NAMES) == []
+    assert differences(whole, other, NAMES) == []
 
 
 def test_nor_on_how_events_are_dealt_to_partitions(whole: Values) -> None:
-    assert told_apart(whole, run(deal(DELIVERIES, 3), settings=AUTO).values, NAMES) == []
+    assert differences(whole, run(deal(DELIVERIES, 3), settings=AUTO).values, NAMES) == []
 
 
 def test_a_queue_with_a_promise_is_in_from_the_first_event() -> None:

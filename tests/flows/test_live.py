@@ -25,7 +25,7 @@ from operators.metrics.catalogue import CATALOGUE
 from operators.metrics.observe import Values, read
 from operators.simulator import SimulatorParams, simulate
 from tests.letters import consume
-from tests.streams import CSQ, ENVIRON, NOW, ORIGIN, ROOT, SERVICE, SETTINGS, SMOOTHED, event_time, run, told_apart
+from tests.streams import CSQ, ENVIRON, NOW, ORIGIN, ROOT, SERVICE, SETTINGS, SMOOTHED, differences, event_time, run
 
 READY_SECONDS = 30.0
 """What the first run promises: by then every metric has moved."""
@@ -140,7 +140,7 @@ def test_live_measures_what_a_replay_measures():
             for name in ("csq.reply.measured", "csq.turn.scored", DEADLETTERS)
         }
     names = [name for name in (*SERVICE, *SMOOTHED) if name not in WITH_TIME]
-    assert told_apart(expected.values, actual, names) == []
+    assert differences(expected.values, actual, names) == []
     assert actual["csq_late_events_total"][()] == 0
     assert actual["csq_simulated"][()] == 0
     for name in ("csq.reply.measured", DEADLETTERS):

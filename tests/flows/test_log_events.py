@@ -135,13 +135,13 @@ def test_a_run_logs_its_life_cycle_and_no_text_or_id_of_a_customer(tmp_path: Pat
     if level == "warning":
         assert entries == []
         return
-    told = Counter(entry["event"] for entry in entries)
+    reported = Counter(entry["event"] for entry in entries)
     assert [entries[0]["event"], entries[-1]["event"]] == ["start", "stop"]
-    assert told["store_made"] == told["resume_point"] == told["stopping"] == 1
+    assert reported["store_made"] == reported["resume_point"] == reported["stopping"] == 1
     assert entries[-1]["why"] == "SIGTERM"
     assert entries[-1]["events"] == len(good())
     assert entries[-1]["seconds"] > 0
-    assert told.keys() <= explained()
+    assert reported.keys() <= explained()
 
 
 def wait_for_dead_letters(broker: EmbeddedBroker, count: int) -> None:

@@ -37,10 +37,10 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def replayed(paths: Sequence[Path], folder: Path, batch_size: int = 100) -> dict[str, Any]:
     """The summary, but for what passes."""
-    told: list[int] = []
+    reported: list[int] = []
     settings = [str(path) for path in paths]
-    summary = replay(SETTINGS, settings, folder, batch_size=batch_size, now=NOW, progress=told.append)
-    assert told == sorted(told)
+    summary = replay(SETTINGS, settings, folder, batch_size=batch_size, now=NOW, progress=reported.append)
+    assert reported == sorted(reported)
     return {key: value for key, value in summary.items() if key not in {"seconds", "events_per_second"}}
 
 

@@ -83,9 +83,9 @@ def real(prometheus_programs: None, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="module")
-def told(prometheus_programs: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+def reported(prometheus_programs: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """Prometheus over a process with metrics that a healthy one does not have, and their past."""
-    folder = tmp_path_factory.mktemp("told")
+    folder = tmp_path_factory.mktemp("reported")
     remember(folder, past(time.time()))
     with telling(ONCE, AGAIN) as port, scraping(port, folder, at_once=True) as prometheus:
         yield prometheus
@@ -132,10 +132,10 @@ def test_what_can_be_empty_is_valid_in_a_real_run_too(real: Prometheus):
             values(real, asked)  # raises where Prometheus refuses it
 
 
-def test_what_is_empty_in_a_healthy_system_is_filled_when_it_happens(told: Prometheus):
+def test_what_is_empty_in_a_healthy_system_is_filled_when_it_happens(reported: Prometheus):
     queries = [asked for asked in panel_queries() if asked.name in CAN_BE_EMPTY]
 
-    assert not wait_until_filled(told, queries, FILL_SECONDS)
+    assert not wait_until_filled(reported, queries, FILL_SECONDS)
 
 
 def once_scraped(ask: Callable[[], set[T]]) -> set[T]:

@@ -296,6 +296,6 @@ def test_the_folder_holds_dashboards_only():
 
 @every_board
 def test_grafanas_own_model_of_a_dashboard_reads_it_and_loses_nothing(board):
-    told = json.dumps(Dashboard.from_json(board), cls=JSONEncoder)
+    reported = json.dumps(Dashboard.from_json(board), cls=JSONEncoder)
 
-    assert in_sight(json.loads(told)) == board
+    assert in_sight(json.loads(reported)) == board

@@ -52,9 +52,9 @@ class Case:
 @cache
 def beginning_counts() -> bool:
     """Whether a sample at the very beginning of a window lies in it: since Prometheus 3 it does not."""
-    told = promtool("--version")
-    found = re.search(r"version (\d+)", told)
-    assert found, f"promtool --version: {told}"
+    printed = promtool("--version")
+    found = re.search(r"version (\d+)", printed)
+    assert found, f"promtool --version: {printed}"
     return int(found[1]) < 3
 
 
@@ -102,13 +102,13 @@ def check_alert(rule: Rule, cases: Iterable[Case], folder: Path) -> None:
     """Test an alert against its cases with promtool; `ToolError` has the difference.
 
     An alert that asks whether the customers are invented sees that they are not. Its shortest case in which it fires is
-    told again with invented ones, of which it is silent, and with a second process that has real ones, so that it fires.
+    tested again with invented ones, of which it is silent, and with a second process that has real ones, so that it fires.
     """
     if ignores_simulated(rule):
-        told = [_simulated(case, 0) for case in cases]
-        shortest = min((case for case in told if case.firing or case.since), key=_steps)
-        cases = [*told, _silent(_simulated(shortest, 1)), _simulated(shortest, 1, 0)]
-    run(needed(rule, rules()), [_told(rule, case) for case in cases], folder)
+        real = [_simulated(case, 0) for case in cases]
+        shortest = min((case for case in real if case.firing or case.since), key=_steps)
+        cases = [*real, _silent(_simulated(shortest, 1)), _simulated(shortest, 1, 0)]
+    run(needed(rule, rules()), [_tested(rule, case) for case in cases], folder)
 
 
 def ignores_simulated(rule: Rule) -> bool:
@@ -118,11 +118,11 @@ def ignores_simulated(rule: Rule) -> bool:
 
 def _simulated(case: Case, *processes: int) -> Case:
     """The case, with `csq_simulated` of each process."""
-    told = {
+    tested = {
         f'csq_simulated{{job="csq",instance="{name}:1"}}': f"{value}x{_steps(case) + 1}"
         for name, value in zip("ab", processes, strict=False)
     }
-    return replace(case, series={**case.series, **told})
+    return replace(case, series={**case.series, **tested})
 
 
 def _steps(case: Case) -> int:
@@ -141,16 +141,16 @@ def run(chosen: Sequence[Rule], tests: Sequence[dict[str, Any]], folder: Path) -
     for step in sorted({test["interval"] for test in tests}):
         group = {"name": "chosen", "interval": step, "rules": list(chosen)}
         (folder / "rules.yaml").write_text(json.dumps({"groups": [group]}), encoding="utf-8")
-        told = {
+        tested = {
             "rule_files": ["rules.yaml"],
             "evaluation_interval": step,
             "tests": [test for test in tests if test["interval"] == step],
         }
-        (folder / "test.yaml").write_text(json.dumps(told, indent=1), encoding="utf-8")
+        (folder / "test.yaml").write_text(json.dumps(tested, indent=1), encoding="utf-8")
         promtool("test", "rules", folder / "test.yaml")
 
 
-def _told(rule: Rule, case: Case) -> dict[str, Any]:
+def _tested(rule: Rule, case: Case) -> dict[str, Any]:
     moments: dict[float, Sequence[Firing]] = {**dict.fromkeys(case.silent, ()), **case.firing}
     return {
         "name": case.name,
@@ -176,8 +176,8 @@ def _told(rule: Rule, case: Case) -> dict[str, Any]:
 
 
 def _series(name: str, rule: Rule, labels: Mapping[str, str]) -> str:
-    told = {**labels, **rule["labels"], "alertname": rule["alert"], "alertstate": "firing"}
-    return f"{name}{{{', '.join(f'{label}={json.dumps(value)}' for label, value in told.items())}}}"
+    all_labels = {**labels, **rule["labels"], "alertname": rule["alert"], "alertstate": "firing"}
+    return f"{name}{{{', '.join(f'{label}={json.dumps(value)}' for label, value in all_labels.items())}}}"
 
 
 def _expected(rule: Rule, firing: Firing) -> dict[str, Any]:

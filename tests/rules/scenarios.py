@@ -382,7 +382,7 @@ SERVICE = {
             silent=[70 * MINUTE, 89 * MINUTE],
         ),
         Case(
-            "a queue that never told of agents",
+            "a queue without reports of agents",
             MINUTE,
             {
                 f'csq_open_waits{{{CSQ},queue="orders"}}': steps((3, 0, 90)),

@@ -32,9 +32,9 @@ def test_every_rule_file_that_is_built_is_there_and_no_other():
 
 @pytest.mark.usefixtures("prometheus_programs")
 def test_promtool_finds_nothing_to_complain_about():
-    told = promtool("check", "rules", "--lint=all", "--lint-fatal", *RULES)
+    reported = promtool("check", "rules", "--lint=all", "--lint-fatal", *RULES)
 
-    assert sum(map(int, re.findall(r"SUCCESS: (\d+) rules", told))) == len(ALL)
+    assert sum(map(int, re.findall(r"SUCCESS: (\d+) rules", reported))) == len(ALL)
 
 
 @pytest.mark.parametrize("record", sorted({rule["record"] for rule in RECORDS}))
@@ -107,9 +107,9 @@ def test_alerts_with_a_queue_open_the_dashboard_on_it():
 
 
 def test_grafana_has_a_copy_of_every_alert():
-    told = [(rule["data"][0]["model"]["expr"], rule["labels"]) for rule in unescaped(COPIES)]
+    reported = [(rule["data"][0]["model"]["expr"], rule["labels"]) for rule in unescaped(COPIES)]
 
-    assert sorted(told, key=str) == sorted([(rule["expr"], rule["labels"]) for rule in ALERTS], key=str)
+    assert sorted(reported, key=str) == sorted([(rule["expr"], rule["labels"]) for rule in ALERTS], key=str)
 
 
 def unescaped(value):

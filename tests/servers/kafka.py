@@ -112,10 +112,12 @@ def libraries() -> Path:
 
 def _check_java() -> None:
     java = shutil.which("java")
-    told = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr if java else ""  # noqa: S603 - Java, as found
-    version = told.partition('version "')[2].partition(".")[0].strip('"')
+    reported = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr if java else ""  # noqa: S603 - Java, as found
+    version = reported.partition('version "')[2].partition(".")[0].strip('"')
     if not version.isdigit() or int(version) < JAVA:
-        raise UnavailableError(f"Kafka needs Java {JAVA} (Debian: apt install openjdk-17-jre-headless): got {told!r}")
+        raise UnavailableError(
+            f"Kafka needs Java {JAVA} (Debian: apt install openjdk-17-jre-headless): got {reported!r}"
+        )
 
 
 def _fetch(home: Path) -> None:
@@ -397,7 +399,7 @@ class Kafka:
     def _produce(self, records: Iterable[tuple[str, bytes, str | None, int]], settings: Mapping[str, Any]) -> None:
         failed: list[Any] = []
 
-        def told(error: Any, _: Any) -> None:
+        def reported(error: Any, _: Any) -> None:
             if error is not None:
                 failed.append(error)
 
@@ -406,7 +408,7 @@ class Kafka:
         for topic, value, key, partition in records:
             while True:
                 try:
-                    producer.produce(topic, value, key, partition, on_delivery=told)
+                    producer.produce(topic, value, key, partition, on_delivery=reported)
                 except BufferError:
                     producer.poll(0.1)
                 else:
@@ -450,11 +452,13 @@ class Kafka:
 
     def consumer_groups(self, group: str) -> list[dict[str, str]]:
         """What ``kafka-consumer-groups --describe`` prints: a row per partition, by the title of its columns."""
-        told = self._tool(
+        reported = self._tool(
             "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
             *("--bootstrap-server", self.address, "--describe", "--group", group),
         )
-        titles, *rows = [line.split() for line in told.splitlines() if line.strip() and not line.startswith("Consumer")]
+        titles, *rows = [
+            line.split() for line in reported.splitlines() if line.strip() and not line.startswith("Consumer")
+        ]
         return [dict(zip(titles, row, strict=False)) for row in rows]
 
     # How clients get in.

@@ -114,10 +114,10 @@ def amtool(*arguments: str | Path, stdin: str | None = None) -> str:
 def _tool(name: str, arguments: Sequence[str | Path], stdin: str | None) -> str:
     command = [program(name), *map(str, arguments)]
     done = subprocess.run(command, input=stdin or "", capture_output=True, text=True, timeout=120, check=False)  # noqa: S603 - our own command
-    told = done.stdout + done.stderr
+    reported = done.stdout + done.stderr
     if done.returncode:
-        raise ToolError(f"{' '.join([name, *command[1:]])} ended with {done.returncode}:\n{told}")
-    return told
+        raise ToolError(f"{' '.join([name, *command[1:]])} ended with {done.returncode}:\n{reported}")
+    return reported
 
 
 class Server:

@@ -23,7 +23,7 @@ from operators.simulator import SimulatorParams, simulate
 from tests.servers import kcat
 from tests.servers.kafka import PASSWORD, USER, Kafka
 from tests.servers.process import Csq, replayed
-from tests.streams import NOW, SERVICE, event_time, told_apart, write
+from tests.streams import NOW, SERVICE, differences, event_time, write
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -142,7 +142,7 @@ class Stream(msgspec.Struct):
 
     def differences(self, actual: Values) -> list[str]:
         """Where the live run counted otherwise."""
-        return told_apart(self.expected, actual, [name for name in SERVICE if name not in WITH_TIME])
+        return differences(self.expected, actual, [name for name in SERVICE if name not in WITH_TIME])
 
     def published(self, stream: str) -> Counter[bytes]:
         """What the replay published."""
@@ -403,8 +403,8 @@ def test_mistakes_in_tls_settings_are_reported(shop: Shop):
 def test_what_is_fetched_ahead_is_bounded(shop: Shop, monkeypatch: pytest.MonkeyPatch):
     for partition in range(4):
         shop.kafka.produce_to(shop.topic, partition, (b"x" * 10_000 for _ in range(1_500)))
-    told: list[str] = []
-    monkeypatch.setattr(reader, "Consumer", lambda config: Consumer({**config, "stats_cb": told.append}))
+    reported: list[str] = []
+    monkeypatch.setattr(reader, "Consumer", lambda config: Consumer({**config, "stats_cb": reported.append}))
     params = KafkaParams(brokers=(shop.kafka.address,), queue_kbytes=2_000, batch_size=1)
     source = KafkaSource(params, [shop.topic])
     opened = [source.build_part("in", name, None) for name in source.list_parts()]
@@ -415,6 +415,6 @@ def test_what_is_fetched_ahead_is_bounded(shop: Shop, monkeypatch: pytest.Monkey
         part.next_batch()
     for part in opened:
         part.close()
-    partitions = json.loads(told[-1])["topics"][shop.topic]["partitions"].values()
+    partitions = json.loads(reported[-1])["topics"][shop.topic]["partitions"].values()
     waiting = max(partition["fetchq_size"] for partition in partitions)  # all report the one queue that they share
     assert 1_000_000 < waiting < 5_000_000  # of 60 MB

@@ -171,8 +171,9 @@ def test_time_is_reported_only_at_the_end_and_never_ahead_of_the_clock(broker: E
     reading = Reading(KafkaSource(params(address, batch_size=20), [topic]))
     reading.until_ended()
     busy = reading.of(reading.parts[0])
-    told = [i for i, chunk in enumerate(busy) if chunk.read_until is not None]
-    assert sum(len(chunk.values) for chunk in busy[: told[0] + 1]) == 200  # no time is reported before all is handed on
+    times = [i for i, chunk in enumerate(busy) if chunk.read_until is not None]
+    before = busy[: times[0] + 1]  # no time is reported before all is handed on
+    assert sum(len(chunk.values) for chunk in before) == 200
     for part in reading.parts:
         times = [chunk.read_until for chunk in reading.of(part) if chunk.read_until is not None]
         assert times == sorted(times)
@@ -388,10 +389,10 @@ def test_reading_goes_on_by_itself_when_a_frozen_broker_wakes_up(monkeypatch: py
         reading.step()
         process.send_signal(signal.SIGCONT)
         reading.until_ended()
-        told = [chunk.read_until for chunk in reading.chunks if chunk.read_until is not None]
+        times = [chunk.read_until for chunk in reading.chunks if chunk.read_until is not None]
         assert noticed - frozen > 0.5
         assert "no answer" in reason or "timed out" in reason
-        assert [when for when in told if frozen + 0.1 < when < noticed] == []
+        assert [when for when in times if frozen + 0.1 < when < noticed] == []
         reading.until(lambda: source.status.connected)
         produce(address, "events", (2, b"after"))
         reading.until_read(1)
@@ -451,8 +452,8 @@ def test_a_commit_that_fails_is_logged_once_and_ends_nothing(
     for read in (10, 20):
         reading.until_read(read)
         assert reading.parts[0].snapshot() == len(reading.records())
-    (told,) = caplog.messages
-    assert "not committed to the consumer group (kafka.group_id): Broker: Group authorization failed" in told
+    (message,) = caplog.messages
+    assert "not committed to the consumer group (kafka.group_id): Broker: Group authorization failed" in message
     _Denied.denied = False
     reading.until_read(30)
     reading.parts[0].snapshot()
@@ -492,13 +493,13 @@ def test_the_status_knows_where_each_part_stands(broker: EmbeddedBroker) -> None
     address = broker.bootstrap_servers
     topic = new_topic(address, *numbered(2, 10))
     source = KafkaSource(params(address), [topic])
-    heard = [source.status.connected]
+    states = [source.status.connected]
     reading = Reading(source)
-    heard.append(source.status.connected)
+    states.append(source.status.connected)
     reading.until_ended()
     assert source.status.positions == {f"{topic}[0]": 5, f"{topic}[1]": 5, f"{topic}[2]": 0, f"{topic}[3]": 0}
     reading.close()
-    assert [*heard, source.status.connected] == [False, True, False]
+    assert [*states, source.status.connected] == [False, True, False]
 
 
 @pytest.mark.parametrize(

@@ -176,9 +176,9 @@ def shop() -> dict[str, Subject]:
     turns = [value if isinstance(value, Tick) else read(value, vectorizer, weights) for value in arrived]
     said = outputs(lane(build_conversations)(None), turns)
     facts = of_port(said, "customers", up)
-    told = outputs(lane(build_customers)(None), facts)
+    reported = outputs(lane(build_customers)(None), facts)
     examples: dict[str, list[Any]] = {}
-    for at, value in [*said, *told]:
+    for at, value in [*said, *reported]:
         if at == "examples":
             for model, several in value.items():
                 examples.setdefault(model, []).append(several)

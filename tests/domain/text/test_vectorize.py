@@ -86,7 +86,7 @@ def test_another_process_gives_the_same():
 from operators.domain.text.vectorize import Vectorizer, VectorizeParams
 print(Vectorizer(VectorizeParams()).vectorize_many([{text!r}] * 2, [None, "zh"]).tolist())
 """
-    told = subprocess.run(  # noqa: S603 - our own code
+    reported = subprocess.run(  # noqa: S603 - our own code
         [sys.executable, "-c", code],
         capture_output=True,
         check=True,
@@ -95,7 +95,9 @@ print(Vectorizer(VectorizeParams()).vectorize_many([{text!r}] * 2, [None, "zh"])
         cwd=".",
     )
 
-    assert told.stdout.strip() == str(Vectorizer(VectorizeParams()).vectorize_many([text] * 2, [None, "zh"]).tolist())
+    assert reported.stdout.strip() == str(
+        Vectorizer(VectorizeParams()).vectorize_many([text] * 2, [None, "zh"]).tolist()
+    )
 
 
 def test_features_stay_what_they_are_for_stored_weights():

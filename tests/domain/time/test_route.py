@@ -79,8 +79,8 @@ def test_feedback_of_no_conversation_goes_by_its_customer_and_without_one_by_its
         return raw("csq.feedback.submitted", **data)
 
     assert list(lanes_of(router().route_many([chunk(event(conversation_id=None))]))) == [LANES.of("k1")]
-    nobody = event(conversation_id=None, customer_id=None)
-    assert list(lanes_of(router().route_many([chunk(nobody)]))) == [LANES.of("f1")]
+    anonymous = event(conversation_id=None, customer_id=None)
+    assert list(lanes_of(router().route_many([chunk(anonymous)]))) == [LANES.of("f1")]
 
 
 def test_records_keep_their_order_origin_and_position() -> None:
@@ -230,16 +230,16 @@ def test_lanes_hear_the_time_in_turns_though_events_are_never_out_of_order() -> 
 
 
 def test_lanes_hear_the_time_in_turns_and_each_of_them_as_often_as_it_should() -> None:
-    clock, heard = [NOW], dict.fromkeys(LANES.names, NOW)
+    clock, reached = [NOW], dict.fromkeys(LANES.names, NOW)
     here = router(lambda: clock[0], tick_records=math.inf, tick_seconds=8.0)
     here.route_many([chunk(until=NOW)])
     for _ in range(100):
         clock[0] += 1.0
-        told = [lane for lane, _ in here.route_many([chunk(until=clock[0])])]
-        assert len(told) == 8
-        assert all(clock[0] - heard[lane] <= 8.0 for lane in told)
-        heard |= dict.fromkeys(told, clock[0])
-    assert min(heard.values()) == clock[0] - 7.0
+        lanes = [lane for lane, _ in here.route_many([chunk(until=clock[0])])]
+        assert len(lanes) == 8
+        assert all(clock[0] - reached[lane] <= 8.0 for lane in lanes)
+        reached |= dict.fromkeys(lanes, clock[0])
+    assert min(reached.values()) == clock[0] - 7.0
     clock[0] += 60.0
     assert time_of(here.route_many([chunk(until=clock[0])])) == clock[0] - 2.0, "after a pause all of them"
 
@@ -273,20 +273,20 @@ def test_time_never_goes_back_and_never_past_the_clock(arrivals: list[Any]) -> N
     for origin, time, until, later in arrivals:
         clock[0] += later
         values = [] if time is None else [page(START + time)]
-        told = time_of(here.route_many([chunk(*values, origin=origin, until=clock[0] if until == "now" else until)]))
-        if told is not None:
-            assert last < told <= clock[0]
-            last = told
+        now = time_of(here.route_many([chunk(*values, origin=origin, until=clock[0] if until == "now" else until)]))
+        if now is not None:
+            assert last < now <= clock[0]
+            last = now
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 5_000)), min_size=1, max_size=40))
 def test_no_event_of_an_ordered_origin_is_older_than_the_reported_time(arrivals: list[tuple[str, float]]) -> None:
-    here, told, at = router(), -math.inf, {"a": START, "b": START}
+    here, reported, at = router(), -math.inf, {"a": START, "b": START}
     here.route_many([chunk(page(START), origin="a"), chunk(page(START), origin="b")])
     for origin, later in arrivals:
         at[origin] += later
-        assert at[origin] >= told
-        told = time_of(here.route_many([chunk(page(at[origin]), origin=origin)])) or told
+        assert at[origin] >= reported
+        reported = time_of(here.route_many([chunk(page(at[origin]), origin=origin)])) or reported
 
 
 def test_between_two_files_time_keeps_its_slack(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ events:
 
 
 @pytest.fixture(autouse=True)
-def _settings_of_nobody(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _default_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No setting comes from the environment, and logging is left as it was."""
     for name in ("CSQ_HTTP__PORT", "CSQ_LOG__LEVEL"):
         monkeypatch.delenv(name, raising=False)
@@ -91,9 +91,9 @@ def test_help_names_every_command_with_what_it_does(flag: str):
     result = csq(flag)
     assert result.exit_code == 0
     lines = result.stdout.split("Commands:")[1].splitlines()
-    told = {line.split()[0]: line.split()[1:] for line in lines if line.strip()}
-    assert set(COMMANDS) == told.keys()
-    assert all(told.values())
+    reported = {line.split()[0]: line.split()[1:] for line in lines if line.strip()}
+    assert set(COMMANDS) == reported.keys()
+    assert all(reported.values())
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -329,12 +329,12 @@ def test_a_full_disk_is_reported_and_nothing_is_lost(filled: Path, tmp_path: Pat
         "from pathlib import Path; from tests.kept import run, settings_for; from operators.engine.store import StoreError\n"
         f"values = Path({str(GOLDEN)!r}).read_bytes().splitlines()\n"
         f"try: run(values, settings_for(Path({str(folder)!r})))\n"
-        "except StoreError as error: print('told:', error)"
+        "except StoreError as error: print('reported:', error)"
     )
     done = subprocess.run(  # noqa: S603  our own code
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, preexec_fn=limited
     )  # fmt: skip
-    assert "told: recovery store" in done.stdout, done.stderr
+    assert "reported: recovery store" in done.stdout, done.stderr
     assert "the disk is full, or failing. The last whole snapshot is still there" in done.stdout
     resumed, whole = run(events(), settings_for(folder)), run(events(), settings_for(None))
     after = resume_of(folder)

@@ -61,7 +61,7 @@ class TestFile:
 
 class TestMistake:
     @pytest.mark.parametrize(
-        ("text", "told"),
+        ("text", "reported"),
         [
             ("dedupe:\n  window_second: 5", "my.yaml, line 2: dedupe.window_second: unknown key; did you mean `window_seconds`?"),
             ("htpp: {}", "my.yaml, line 1: htpp: unknown key; did you mean `http`?"),
@@ -96,10 +96,10 @@ class TestMistake:
             ("http: {}\nlog: \x07", "my.yaml, line 2: character 7 is not allowed"),
         ],
     )  # fmt: skip
-    def test_in_the_file_is_reported_with_line_path_and_expectation(self, write, text, told):
+    def test_in_the_file_is_reported_with_line_path_and_expectation(self, write, text, reported):
         [line] = mistakes(write(text))
 
-        assert line.startswith(told)
+        assert line.startswith(reported)
 
     def test_all_of_them_are_reported_at_once(self, write):
         found = mistakes(write("http: {port: x}\nlog: {level: 1}\n"), {"CSQ_DEDUPE__WINDOW_SECONDS": "0"})
@@ -150,7 +150,7 @@ class TestEnvironment:
         assert load(None, {"CSQ_HTTP__HOST": "1234"}).http.host == "1234"
 
     @pytest.mark.parametrize(
-        ("name", "value", "told"),
+        ("name", "value", "reported"),
         [
             ("CSQ_HTTP__PROT", "1", "CSQ_HTTP__PROT: http.prot: unknown key; did you mean `port`?"),
             ("CSQ_HTPP__PORT", "1", "CSQ_HTPP__PORT: htpp: unknown key; did you mean `http`?"),
@@ -161,10 +161,10 @@ class TestEnvironment:
             ("CSQ___HTTP", "1", "CSQ___HTTP: unknown key; known are log, http"),
         ],
     )  # fmt: skip
-    def test_a_wrong_variable_is_named(self, name, value, told):
+    def test_a_wrong_variable_is_named(self, name, value, reported):
         [line] = mistakes(None, {name: value})
 
-        assert line.startswith(f"environment variable {told}")
+        assert line.startswith(f"environment variable {reported}")
 
     def test_of_other_programs_and_platforms_is_left_alone(self):
         environ = {
@@ -225,7 +225,7 @@ class TestSecret:
         assert "security.protocol: SSL" in dump(settings)
 
     @pytest.mark.parametrize(
-        ("text", "told"),
+        ("text", "reported"),
         [
             ("sasl.password: {env: NONE}", "kafka.security.sasl.password: environment variable NONE, which contains the secret, is not set"),
             ("sasl.password: {file: none}", "kafka.security.sasl.password: file none, which contains the secret, cannot be read: No such file or directory"),
@@ -234,11 +234,11 @@ class TestSecret:
             ("linger.ms: 5", "kafka.security: `linger.ms` is none of security.*, sasl.*, ssl.*, enable.ssl.*, enable.sasl.*, https.ca.*; move it to kafka.librdkafka"),
         ],
     )  # fmt: skip
-    def test_that_cannot_be_read_is_reported_without_its_content(self, write, text, told):
+    def test_that_cannot_be_read_is_reported_without_its_content(self, write, text, reported):
         [line] = mistakes(write(f"kafka:\n  security: {{{text}}}"))
 
         assert line.startswith("my.yaml, line ")
-        assert line.endswith(told)
+        assert line.endswith(reported)
 
     def test_in_the_wrong_place_is_reported_without_its_content(self, write):
         [line] = mistakes(write("kafka: {security: hunter2}"))

@@ -45,9 +45,9 @@ def checked(folder: Path, settings: Mapping[str, Any]) -> tuple[int, list[str]]:
     path = folder / "csq.yaml"
     path.write_text(yaml.safe_dump(settings), encoding="utf-8")
     done = CliRunner().invoke(main, ["check", "-c", str(path), "--json"])
-    told = json.loads(done.stdout)
-    assert told["ok"] == (done.exit_code == 0)
-    lines = (f"{entry['status']} {entry['check']}: {entry['says']} {entry['todo']}" for entry in told["checks"])
+    reported = json.loads(done.stdout)
+    assert reported["ok"] == (done.exit_code == 0)
+    lines = (f"{entry['status']} {entry['check']}: {entry['says']} {entry['todo']}" for entry in reported["checks"])
     return done.exit_code, [line.strip().replace(f"{folder}/", "") for line in lines]
 
 
@@ -354,7 +354,7 @@ def test_missing_rights_are_reported_by_topic(tmp_path: Path, guarded: Kafka, mo
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("security", "told"),
+    ("security", "reported"),
     [
         ({"sasl.password": "wrong"}, "fail credentials: "),
         ({"ssl.ca.location": ""}, "fail credentials: "),
@@ -362,13 +362,13 @@ def test_missing_rights_are_reported_by_topic(tmp_path: Path, guarded: Kafka, mo
     ],
 )
 def test_wrong_credentials_are_reported_as_such(
-    tmp_path: Path, guarded: Kafka, security: dict[str, str], told: str
+    tmp_path: Path, guarded: Kafka, security: dict[str, str], reported: str
 ) -> None:
     settings = secure(guarded, connect_seconds=6)
     settings["kafka"]["security"] = guarded.secure_config() | security
     code, lines = checked(tmp_path, settings)
     assert code == 1
-    assert lines[-1].startswith(told)
+    assert lines[-1].startswith(reported)
     assert "wrong" not in lines[-1].replace("wrong version", "")
 
 

@@ -336,9 +336,9 @@ def test_the_rate_bounds_how_many_are_sent_in_a_second(tmp_path: Path) -> None:
 
 
 def test_progress_covers_all_selected_letters(file: Path) -> None:
-    told: list[tuple[int, int]] = []
-    Redrive(FileBox([str(file)]), LetterFilter(), STRICT, None, progress=lambda *now: told.append(now)).run()
-    assert told == [(n, 7) for n in range(1, 8)]
+    reported: list[tuple[int, int]] = []
+    Redrive(FileBox([str(file)]), LetterFilter(), STRICT, None, progress=lambda *now: reported.append(now)).run()
+    assert reported == [(n, 7) for n in range(1, 8)]
 
 
 def test_after_a_failure_only_what_was_delivered_is_marked(file: Path) -> None:

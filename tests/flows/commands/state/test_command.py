@@ -15,7 +15,7 @@ from operators.domain.stage.seal import unseal
 from operators.engine.store import partitions, read_manifest, resume_of, snaps_of
 from tests.cli import csq
 from tests.kept import BATCH, run, settings_for
-from tests.streams import NAMES_YAML, ROOT, SERVICE, told_apart
+from tests.streams import NAMES_YAML, ROOT, SERVICE, differences
 
 GOLDEN = ROOT / "tests" / "fixtures" / "golden.jsonl"
 CUT = 19 * BATCH
@@ -72,14 +72,14 @@ def test_a_folder_without_a_store_is_reported(tmp_path: Path) -> None:
 
 
 def test_reading_a_store_runs_no_code_in_it(store: Path, tmp_path: Path) -> None:
-    class Evil:
+    class CodeOnLoad:
         def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
             return Path.touch, (tmp_path / "owned",)
 
     folder = Path(shutil.copytree(store, tmp_path / "store"))
     (path,) = partitions(folder)
     with closing(sqlite3.connect(path)) as part, part:
-        part.execute("UPDATE snaps SET ser_change = ? WHERE step_id = 'csq.kafka'", (pickle.dumps(Evil()),))
+        part.execute("UPDATE snaps SET ser_change = ? WHERE step_id = 'csq.kafka'", (pickle.dumps(CodeOnLoad()),))
     result = csq("state", "show", folder, code=1)
     assert "step csq.kafka, key csq.events[0]: not a snapshot of csq: it names pathlib." in result.stderr
     assert not (tmp_path / "owned").exists()
@@ -104,7 +104,7 @@ def test_an_export_is_plain_lines_and_an_import_resumes_from_them(store: Path, t
     resumed = run(events(), settings_for(fresh, recovery_partitions=3))
     whole = run(events(), settings_for(None))
     names = [name for name in SERVICE if name != "csq_newest_event_timestamp_seconds"]  # a gauge, of what came last
-    assert told_apart(whole.values, resumed.values, names) == []
+    assert differences(whole.values, resumed.values, names) == []
 
 
 def test_an_import_overwrites_nothing(store: Path, tmp_path: Path) -> None:
@@ -118,19 +118,19 @@ def test_an_import_overwrites_nothing(store: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "reported"),
     [
         pytest.param(0, "line 1: not an export of `csq state export`", id="head"),
         pytest.param(3, "line 4: expected step, key and state, as `csq state export` writes them", id="record"),
     ],
 )
-def test_lines_that_are_none_leave_no_store(store: Path, tmp_path: Path, line: int, told: str) -> None:
+def test_lines_that_are_none_leave_no_store(store: Path, tmp_path: Path, line: int, reported: str) -> None:
     file = tmp_path / "state.jsonl"
     csq("state", "export", store, "--out", file)
     lines = file.read_bytes().splitlines(keepends=True)
     lines[line] = b'{"step": 1\n'
     file.write_bytes(b"".join(lines))
-    assert told in csq("state", "import", file, "--recovery", tmp_path / "fresh", code=1).stderr
+    assert reported in csq("state", "import", file, "--recovery", tmp_path / "fresh", code=1).stderr
     assert not (tmp_path / "fresh").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["state.jsonl"]
 
@@ -160,8 +160,8 @@ def test_history_makes_a_store_that_live_running_goes_on_from(tmp_path: Path) ->
     history.write_bytes(b"\n".join(events()[:CUT]) + b"\n")
     config = tmp_path / "csq.yaml"
     config.write_text(f"state: {{lanes: 2, recovery_partitions: 1}}\n{NAMES_YAML}", encoding="utf-8")
-    told = csq("warm-start", history, "--recovery", folder, "-c", config, "--batch", BATCH).stdout
-    assert told.startswith(f"created a recovery store in {folder}: ")
+    reported = csq("warm-start", history, "--recovery", folder, "-c", config, "--batch", BATCH).stdout
+    assert reported.startswith(f"created a recovery store in {folder}: ")
     assert "csq.history" not in {snap.step for snap in snaps_of(folder)}
     assert "csq.kafka" not in {snap.step for snap in snaps_of(folder)}
     rest, whole = run(events()[CUT:], settings), run(events(), settings_for(None))

@@ -15,7 +15,7 @@ from operators.domain.stage.promise import PromisesParams, QueuePromise
 from operators.simulator import SimulatorParams, simulate
 from tests.cli import csq
 from tests.kept import run, settings_for
-from tests.streams import SERVICE, raws, told_apart
+from tests.streams import SERVICE, differences, raws
 
 EVENTS = raws(simulate(SimulatorParams(events_per_second=2.0, late_share=0.0), 1_600)[0])
 CUT = 1_200
@@ -42,7 +42,7 @@ def test_admitted_names_outlive_a_restart_and_every_number_is_the_same(store: Pa
     admitted = stored_labels(store).admitted
     assert admitted.keys() == {"queue", "channel", "segment"}
     resumed = run(EVENTS, settings(store)).values
-    assert told_apart(run(EVENTS, settings(None)).values, resumed, (*SERVICE, "csq_turns_total")) == []
+    assert differences(run(EVENTS, settings(None)).values, resumed, (*SERVICE, "csq_turns_total")) == []
 
 
 def test_the_command_lists_what_was_admitted_and_what_is_in_other(store: Path) -> None:

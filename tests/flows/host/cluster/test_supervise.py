@@ -101,8 +101,8 @@ def supervised(tmp_path: Path) -> Iterator[Callable[..., Supervised]]:
 def test_all_are_started_with_the_addresses_of_all(supervised: Callable[..., Supervised]):
     process = supervised("say(f'{number} knows {addresses}')" + WAIT, count=3)
     process.waiting(3)
-    told = {line.split(" knows ")[1] for line in process.log().splitlines() if " knows " in line}
-    (addresses,) = told
+    reported = {line.split(" knows ")[1] for line in process.log().splitlines() if " knows " in line}
+    (addresses,) = reported
     assert len(set(addresses.split(","))) == 3
 
 

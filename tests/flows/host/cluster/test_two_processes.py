@@ -171,10 +171,10 @@ def test_what_one_process_dies_of_is_logged_whole(kafka: Kafka, topics: Topics, 
         )
     assert "exit code 1: " in found[0]["message"]
     assert f"for topic {topics.output('csq.turn.scored')}" in found[0]["message"]
-    (told, *_) = (entry for entry in cluster.entries() if entry["level"] == "critical")
-    assert told["message"].startswith("step csq.publish failed, all processes stop: Kafka: ")
-    assert "Traceback" in told["exception"]
-    assert "write_batch" in told["exception"] or "snapshot" in told["exception"]
+    (reported, *_) = (entry for entry in cluster.entries() if entry["level"] == "critical")
+    assert reported["message"].startswith("step csq.publish failed, all processes stop: Kafka: ")
+    assert "Traceback" in reported["exception"]
+    assert "write_batch" in reported["exception"] or "snapshot" in reported["exception"]
 
 
 def test_processes_of_several_machines_find_one_another(topics: Topics, shop: Shop):

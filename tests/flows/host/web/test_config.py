@@ -131,10 +131,10 @@ def test_a_mistake_is_reported_with_its_place(folder: Path, text: str, said: str
 
 
 def test_all_mistakes_are_reported_at_once_and_no_hash_is_shown(folder: Path) -> None:
-    told = refused(folder, f"basic_auth_users: {{anna: [{HASH}], bert: hunter2}}\nhttp_server: {{}}\n")
-    assert told.count("line ") == 3
-    assert HASH not in told
-    assert "hunter2" not in told
+    reported = refused(folder, f"basic_auth_users: {{anna: [{HASH}], bert: hunter2}}\nhttp_server: {{}}\n")
+    assert reported.count("line ") == 3
+    assert HASH not in reported
+    assert "hunter2" not in reported
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
