@@ -15,7 +15,7 @@ import yaml
 
 from operators.domain.stage.stage import Measurement
 from tests.grafana.boards import ROOT, Asked, annotation_queries, filled, panel_queries, variable_queries
-from tests.grafana.served import remember, running_csq, scraping, telling
+from tests.grafana.processes import remember, running_csq, scraping, telling
 from tests.servers.prometheus import Prometheus
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]

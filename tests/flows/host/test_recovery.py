@@ -39,7 +39,7 @@ from operators.engine.store import (
     snaps_of,
     write_manifest,
 )
-from tests.kept import BATCH, run, settings_for
+from tests.store_runs import BATCH, run, settings_for
 from tests.streams import CSQ, ENVIRON, ROOT, SETTINGS, with_settings
 
 STEPS = ["csq.intake.lane.stage", "csq.learn.model"]
@@ -326,7 +326,7 @@ def test_a_full_disk_is_reported_and_nothing_is_lost(filled: Path, tmp_path: Pat
     folder = Path(shutil.copytree(filled, tmp_path / "store"))
     before = resume_of(folder)
     code = (
-        "from pathlib import Path; from tests.kept import run, settings_for; from operators.engine.store import StoreError\n"
+        "from pathlib import Path; from tests.store_runs import run, settings_for; from operators.engine.store import StoreError\n"
         f"values = Path({str(GOLDEN)!r}).read_bytes().splitlines()\n"
         f"try: run(values, settings_for(Path({str(folder)!r})))\n"
         "except StoreError as error: print('reported:', error)"

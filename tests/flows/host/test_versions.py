@@ -30,7 +30,7 @@ from operators.domain.time.lanes import Lanes
 from operators.engine.fit import STATE_VERSION
 from operators.engine.store import partitions, read_manifest, snaps_of
 from tests.builders import restored, state_of
-from tests.kept import PARTITION, Result, run, settings_for
+from tests.store_runs import PARTITION, Result, run, settings_for
 from tests.streams import SERVICE, differences
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"

@@ -14,7 +14,7 @@ import pytest
 from operators.domain.stage.seal import unseal
 from operators.engine.store import partitions, read_manifest, resume_of, snaps_of
 from tests.cli import csq
-from tests.kept import BATCH, run, settings_for
+from tests.store_runs import BATCH, run, settings_for
 from tests.streams import NAMES_YAML, ROOT, SERVICE, differences
 
 GOLDEN = ROOT / "tests" / "fixtures" / "golden.jsonl"

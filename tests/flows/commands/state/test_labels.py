@@ -14,7 +14,7 @@ from operators.domain.stage.labels import LabelsParams
 from operators.domain.stage.promise import PromisesParams, QueuePromise
 from operators.simulator import SimulatorParams, simulate
 from tests.cli import csq
-from tests.kept import run, settings_for
+from tests.store_runs import run, settings_for
 from tests.streams import SERVICE, differences, raws
 
 EVENTS = raws(simulate(SimulatorParams(events_per_second=2.0, late_share=0.0), 1_600)[0])
