@@ -1,4 +1,4 @@
-"""Both ways of reading the stream from Kafka: our source, told when to stop, and a bare consumer loop."""
+"""Both ways of reading the stream from Kafka: the source of csq, and a bare consumer loop."""
 
 from collections.abc import Callable, Iterator
 from threading import Event
@@ -14,7 +14,7 @@ WAIT_SECONDS = 0.001
 
 
 class Positions(dict[str, int]):
-    """How far the source has come in each partition; stops it when all records were handed on."""
+    """Progress of the source in each partition; it stops when all records were handed on."""
 
     def __init__(self, total: int, stop: Event, tell: Callable[[int], None]) -> None:
         super().__init__()
@@ -40,10 +40,10 @@ def source(
 
 
 def bare_chunks(params: KafkaParams, topic: str, total: int, tell: Callable[[int], None]) -> Iterator[list[Chunk]]:
-    """What a plain consumer reads, a batch at a time, dealt to its partitions.
+    """Records of a plain consumer, a batch at a time, by partition.
 
     Raises:
-        KafkaException: what the broker says instead of a record.
+        KafkaException: an error of the broker.
     """
     own = {
         "group.id": "csq-bench",

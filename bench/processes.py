@@ -57,7 +57,7 @@ def measure(job: Job, count: int) -> Figures:
     """Run `count` processes over the topic of `job`: time from the first event that any read to the end of all.
 
     Raises:
-        SystemExit: one failed; what it said is on standard error.
+        SystemExit: one failed; its output is on standard error.
     """
     addresses = tuple(free_addresses(count)) if count > 1 else ()
     members = [Member(job, process, addresses) for process in range(count)]
@@ -92,7 +92,7 @@ def together(told: list[Told]) -> Figures:
 
 
 class Ends(dict[str, int]):
-    """Positions of the source; stops it when each of its partitions stands where the topic ended when we began."""
+    """Positions of the source; it stops at the end offsets of the start."""
 
     def __init__(self, ends: dict[str, int], stop: Event) -> None:
         super().__init__()

@@ -125,7 +125,7 @@ def flow(settings: Settings, clock: Callable[[], float], observer: Observer, sin
 
 
 def wire(here: Process, source: Any, observer: Observer, sink: Sink) -> tuple[Dataflow, Quality]:  # noqa: ANN401  any source of chunks
-    """The graph, and what comes out of it."""
+    """The graph, and its output."""
     live = Dataflow("bench")
     out = quality(live, op.input("chunks", live, source), here)
     op.output("observe", out.measured, ObserveSink(observer))

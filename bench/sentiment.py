@@ -51,7 +51,7 @@ def _example(features: bytes, label: str) -> Example:
 
 
 def prequential(vectors: Vectors, labels: Sequence[str]) -> NDArray[np.float64]:
-    """Probabilities of each message, as they stood before its label was learned."""
+    """Probabilities of each message before its label was learned."""
     learner = SentimentLearner(SentimentParams())
     scored = np.empty((len(vectors), len(CLASSES)))
     for place, (vector, label) in enumerate(zip(vectors, labels, strict=True)):

@@ -74,23 +74,23 @@ def replay_process(settings: Settings, now: float, *, tick_records: int) -> Proc
 
 
 def settle_memory() -> None:
-    """What is there at the start stays: the collector need not look at it, and looks less often at what comes.
+    """Exclude the objects of the start from garbage collection, and collect less often.
 
-    Events, turns and facts are plain and die young; looking for cycles among them cost a tenth of the time. River is
-    there from the start: where no learner lives, the first forecast would else import it, and the flow stand still.
+    Events, turns and facts are short-lived and have no cycles; the search for cycles took a tenth of the time. River is
+    imported here: in a process without a learner the first forecast would import it and stop the flow.
     """
     for module in ("linear_model", "optim", "time_series", "utils"):
         import_module(f"river.{module}")
     _keep_pages()
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG_CONTAINERS, 5, 500)  # survivors are traversed once more, and often: no pause is long
+    gc.set_threshold(YOUNG_CONTAINERS, 5, 500)  # survivors are traversed often, so no pause is long
 
 
 def _keep_pages() -> None:
     """Let glibc keep freed memory; otherwise it maps new pages for each large value, which the kernel fills with zeros.
 
-    Large values are snapshots, hundreds at a time, while the flow stands still; that was a third of it.
+    Large values are snapshots, hundreds at a time, while the flow is stopped; mapping took a third of that time.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other libraries have none
     if mallopt is not None:

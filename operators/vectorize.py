@@ -18,7 +18,7 @@ from operators.domain.wire.events import Message, MessageCreated
 def vectorize(
     step_id: str, up: KeyedStream[list[Arrived] | Tick], params: VectorizeParams
 ) -> KeyedStream[Vectored | Tick]:
-    """Read the texts of a whole batch at once.
+    """Vectorize the texts of a whole batch at once.
 
     In: lists of (time, name, event), and ticks, keyed by lane. Out: the events with what was read in them, and ticks,
     keyed by lane. A pure step: no key is looked at, no state is kept but a memo of words, on which no result depends.
@@ -47,7 +47,7 @@ def vectorize(
 
 
 def _find(events: list[Arrived], said: list[Message], replied: list[Message]) -> tuple[list[int], list[int]]:
-    """Where customers and agents speak in public; their messages are added to `said` and `replied`."""
+    """Add the public messages of customers to `said`, those of agents to `replied`."""
     customers: list[int] = []
     agents: list[int] = []
     for place, (_, _, event) in enumerate(events):

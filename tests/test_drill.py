@@ -113,11 +113,11 @@ def test_every_drill_is_held_once():
         assert len({(known[name].by, known[name].long_by) for name in lane}) == 1
 
 
-# What is expected is held against what came.
+# Expected and received notifications are compared.
 
 
 class Given(Pager):
-    """A pager without a server: what came is given."""
+    """A pager without a server, with given notifications."""
 
     def __init__(self, notices: Sequence[Notice]) -> None:
         self._notices = list(notices)
@@ -125,7 +125,7 @@ class Given(Pager):
 
 
 class Told:
-    """Stands for a watch whose notices are given."""
+    """A watch with given notices."""
 
     def __init__(self, *notices: Notice) -> None:
         self.pager = Given(notices)
@@ -139,7 +139,7 @@ class Told:
 
 
 class Living:
-    """Stands for a csq that runs."""
+    """A csq that runs."""
 
     class csq:  # noqa: N801 - the name of the attribute
         class process:  # noqa: N801 - the name of the attribute
@@ -213,13 +213,13 @@ def test_where_nothing_is_inhibited_the_drill_fails(monkeypatch):
         outcome(FIRING)._wait_for_held()
 
 
-def test_an_alert_that_nobody_expected_fails():
+def test_an_unexpected_alert_fails():
     other = FIRING._replace(labels={"alertname": "CsqStalled"})
     with pytest.raises(DrillError, match=r"expected nothing beside CsqReplyBurn, came CsqStalled"):
         outcome(FIRING, RESOLVED, other)._check_others(4.0)
 
 
-def test_a_follow_up_that_is_told_although_it_is_inhibited_fails():
+def test_a_notification_of_an_inhibited_alert_fails():
     ticket = PAGE | {"severity": "ticket"}
     held = ((Held(11.0, 20.0), ticket),)
     outcome(FIRING, RESOLVED, FIRING._replace(at=9.0, labels=ticket), held=held)._check_others(4.0)

@@ -1,4 +1,4 @@
-"""The house rules that no other tool holds."""
+"""Rules of the project that no other tool checks."""
 
 import ast
 import re
@@ -57,7 +57,7 @@ def test_every_skip_carries_its_reason():
 
 
 @pytest.mark.parametrize("path", [*SOURCES, *TEXTS], ids=name)
-def test_no_file_names_a_folder_of_somebody_s_machine(path):
+def test_no_file_names_a_folder_of_a_developers_machine(path):
     try:
         text = read(path)
     except UnicodeDecodeError:
@@ -99,7 +99,7 @@ def test_importing_a_package_imports_nothing_else(package):
 
 
 @pytest.mark.parametrize("package", ["flows", "operators"])
-def test_a_package_tells_type_checkers_that_it_is_typed(package):
+def test_a_package_is_marked_as_typed(package):
     assert (ROOT / package / "py.typed").exists()
 
 

@@ -1,4 +1,4 @@
-"""The tool for mutation tests: which changes it makes, and what it says of a project whose tests have known gaps."""
+"""The tool for mutation tests: its changes, and its report on a project whose tests have known gaps."""
 
 import ast
 import os
@@ -165,7 +165,7 @@ TOY = {
 
 
 @pytest.mark.slow
-def test_it_tells_the_gaps_of_a_project_and_leaves_its_files_alone(tmp_path: Path) -> None:
+def test_it_lists_the_gaps_of_a_project_and_leaves_its_files_unchanged(tmp_path: Path) -> None:
     for name, text in TOY.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(dedent(text).lstrip())

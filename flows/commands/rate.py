@@ -11,7 +11,7 @@ rate_option = click.option(
 
 
 class RateLimit:
-    """Bounds a rate over its whole run; a pause is made up for afterwards.
+    """Limits the average rate since the first event; after a pause events pass faster until it is reached.
 
     Args:
         per_second: events per second; `None` is no limit.

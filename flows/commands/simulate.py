@@ -22,7 +22,7 @@ from operators.simulator import Scenario, Simulator
 def simulate(
     *, scenario: str | None, seed: int | None, events: int, out: Path | None, books: Path | None, config: Path | None
 ) -> None:
-    """Write the events of a simulated shop as JSON lines; --books also writes what truly happened."""
+    """Write the events of a simulated shop as JSON lines, and with --books the ground truth."""
     settings = settings_of(config)
     chosen = {"scenario": scenario, "seed": seed}
     params = msgspec.structs.replace(

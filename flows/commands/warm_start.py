@@ -26,7 +26,7 @@ from operators.engine.store import StoreError
 @batch_option
 @config_option
 def warm_start(files: tuple[str, ...], *, recovery: Path, batch: int, config: Path | None) -> None:
-    """Replay history (JSON lines, plain or .gz) into a new recovery store, from which `csq run` goes on."""
+    """Replay history (JSON lines, plain or .gz) into a new recovery store, from which `csq run` resumes."""
     settings = settings_of(config)
     logs.start("warning")
     for path in files:

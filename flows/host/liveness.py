@@ -1,8 +1,8 @@
-"""Liveness: whether the worker's loop still turns, whatever Kafka does, and snapshots that hold the flow up.
+"""Liveness: whether the worker's loop runs, independent of Kafka, and a log line for slow snapshots.
 
 The flow has a second input beside Kafka, `HeartbeatSource`, without data. The worker's loop asks it several times a
-second. While it is not asked, something holds the whole loop up: a step that does not return, or the end of an epoch
-that waits for its snapshots.
+second. If it is not asked, the loop is blocked: by a step that does not return, or by the snapshots at the end of an
+epoch.
 """
 
 import logging

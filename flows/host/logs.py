@@ -13,7 +13,7 @@ from typing import Any, Final, TextIO
 import msgspec
 
 NEVER: Final = frozenset({"text", "comment", "query", "raw", "value", "payload"})
-"""Fields that may hold text of a customer."""
+"""Fields that may contain text of a customer."""
 WHO: Final = frozenset({"customer", "customer_id", "conversation", "conversation_id", "agent_id", "message_id"})
 """Fields that identify a person; written at level debug only."""
 
@@ -25,7 +25,7 @@ def start(level: str, stream: TextIO | None = None, process: str | None = None) 
     """Send all messages of at least `level` (debug, info, warning, error) to `stream`, by default standard error.
 
     `process` is the name of this process among several, a field of each line. A second call replaces the first.
-    Warnings of Python come through the logs too.
+    Warnings of Python are logged too.
     """
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)

@@ -43,7 +43,7 @@ twice, anchors and tags are refused.
 
 
 def default_yaml(kind: type[Struct]) -> str:
-    r"""A commented file that holds every default of `kind`.
+    r"""A commented file with every default of `kind`.
 
     >>> from typing import Annotated
     >>> class Order(Struct, frozen=True):
@@ -66,7 +66,7 @@ def markdown(kind: type[Struct]) -> str:
 
 
 def main(kind: type[Struct], arguments: list[str] | None = None) -> None:
-    """Write the generated files, or say which are stale; from the root of the project."""
+    """Write the generated files, or list the stale ones; run it in the root of the project."""
     parser = argparse.ArgumentParser(
         prog="python -m flows.settings.model", description="The files made from the settings."
     )

@@ -1,7 +1,7 @@
 """Settings: one YAML file and the environment become one frozen `Settings`, or an error that lists every mistake.
 
-Each stage declares its own `Params` beside its maths; here they are gathered, one line each. Defaults, ranges and the
-reasons for them stand only there: ``config/default.yaml`` and ``docs/settings.md`` are written from them::
+Each stage declares its own `Params` in its package; `Settings` has a line for each. Defaults, ranges and their reasons
+are declared only there: ``config/default.yaml`` and ``docs/settings.md`` are written from them::
 
     python -m flows.settings --write
 """
@@ -36,7 +36,7 @@ SHOWN = (
     "sasl.username",
     "ssl.ca.location",
 )
-"""Those that are no secret and that one wants to see."""
+"""Keys that are not secret and are shown."""
 
 
 class Log(Struct, frozen=True, forbid_unknown_fields=True):
@@ -152,7 +152,7 @@ class Kafka(KafkaParams, frozen=True, forbid_unknown_fields=True, kw_only=True):
                 )
 
     def client_config(self, own: Mapping[str, Any]) -> dict[str, Any]:
-        """As its base class, with what security needs; the result holds the secrets, never print it."""
+        """As its base class, with the security settings. The result contains secrets; do not print it."""
         return super().client_config(own) | {key: secret.reveal() for key, secret in self.security.items()}
 
 

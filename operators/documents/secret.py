@@ -35,7 +35,7 @@ class Secret:
 
 
 def read_secret(kind: type, value: object, environ: Mapping[str, str] = os.environ) -> Secret:
-    """A secret from what the settings say: the text itself, `{file: PATH}` or `{env: NAME}`.
+    """A secret of the settings: the text itself, `{file: PATH}` or `{env: NAME}`.
 
     The last line break of a file is not part of the secret. Numbers and booleans become the text that librdkafka reads.
 

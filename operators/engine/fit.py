@@ -1,7 +1,7 @@
 """What a recovery store was made for, compared with what the flow of this start needs.
 
-Bytewax would start anything on any store: a step with another name begins empty, and lanes that moved lose their
-records, both silently. So a manifest lies beside the store (``csq.json``), and is compared before Bytewax opens it.
+Bytewax starts any flow on any store: a renamed step begins without state, and lanes that moved lose their records, both
+silently. So a manifest (``csq.json``) is compared before Bytewax opens the store.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""Making and holding a recovery store of Bytewax: made at the first start, checked (``fit.py``), never overwritten."""
+"""The recovery store of Bytewax: created at the first start, checked at every start (``fit.py``), never overwritten."""
 
 import errno
 import getpass
@@ -37,7 +37,7 @@ MAKING = "making"
 """Name of a file that exists while a store is made: a store beside it was never used."""
 
 PAGE_BYTES = 65_536
-"""Page size of a partition's file, SQLite's maximum. The flow stands still while snapshots, which are large values, are
+"""Page size of a partition's file, SQLite's maximum. The flow is stopped while snapshots, which are large values, are
 written; SQLite's usual pages of 4 KiB double its time. A store with other pages is used as it is."""
 
 

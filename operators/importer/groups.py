@@ -1,4 +1,4 @@
-"""Groups: what a row can only learn from the other rows of its conversation.
+"""Groups: values of a row that depend on the other rows of its conversation.
 
 An export of replies names the message that each answers, not the conversation; an export of updates holds states, not
 changes. A group joins such rows and gives each the root's id, its position, cells of the row before and first cells.

@@ -1,4 +1,4 @@
-"""The plan: a whole mapping, read from its file, checked, and compiled so that a row becomes its events."""
+"""The plan: a mapping, read from its file, checked, and compiled to convert rows to events."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -36,7 +36,7 @@ def load_mapping(path: Path) -> Mapping:
     """The mapping in the YAML file `path`, checked as far as it can be without the data.
 
     Raises:
-        DocumentError: with every mistake of its shape, or the first of what it says of events, times and columns.
+        DocumentError: with all mistakes of its structure, or the first mistake about events, times and columns.
     """
     source = read_source(path, "a mapping such as those in config/imports (docs/importing.md)")
     mapping = source.build(Mapping)
@@ -60,7 +60,7 @@ def compile_mapping(mapping: Mapping) -> Plan:
     """The plan of `mapping`.
 
     Raises:
-        MappingError: names the path of the key, what came and what was expected.
+        MappingError: with the path of the key, the value and the expectation.
     """
     check_file(mapping.file)
     columns = Columns(derived_columns(mapping.group))

@@ -1,7 +1,7 @@
 """Rows of a file: decompress, decode, cut into records, pick the columns; each bad record is refused by itself.
 
-A quote that is never closed would swallow the rest of the file. So a record that is no CSV is given up after its first
-line, and reading goes on with the second.
+A quote that is never closed would swallow the rest of the file. So of a record that is not CSV only the first line is
+skipped, and reading continues with the second.
 """
 
 import csv
@@ -21,7 +21,7 @@ from operators.importer.errors import FileError, MappingError, one_of, shown
 from operators.importer.mapping import File
 
 Refuse = Callable[[int, str], None]
-"""Told the line and what is wrong with a row."""
+"""Called with the line and the mistake of a bad row."""
 
 _GZIP = b"\x1f\x8b"
 
@@ -102,13 +102,13 @@ class _Lines:
         return line
 
     def retreat(self) -> None:
-        """Take all lines of the record but the first once more."""
+        """Read all lines of the record but the first again."""
         self._again.extendleft(reversed(self.record[1:]))
         self.number -= len(self.record) - 1
 
 
 class _Refusing:
-    """Lines, and whom to tell of the bad ones."""
+    """Lines, and the report of bad ones."""
 
     def __init__(self, lines: _Lines, refuse: Refuse) -> None:
         self.lines = lines

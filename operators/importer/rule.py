@@ -53,7 +53,7 @@ class Rule(NamedTuple):
         """The event of a row, checked; None if the row does not become one.
 
         Raises:
-            CellError: says which field, what came, what was expected.
+            CellError: with the field, the value and the expectation.
         """
         if not self.applies(cells):
             return None
@@ -96,7 +96,7 @@ class Rule(NamedTuple):
 
 
 def _explain(message: str, event: object) -> str:
-    """What msgspec expected, and the value that came."""
+    """What msgspec expected, and the value."""
     if (found := _PATH.search(message)) is None:
         return message
     for key in found[1].split("."):
@@ -120,10 +120,10 @@ def shared_data(mapping: Mapping, event: Event) -> Values:
 
 
 def compile_rule(mapping: Mapping, event: Event, names: Names, path: str) -> Rule:
-    """The rule of `event`, which stands at `path` of the mapping.
+    """The rule of `event`, at `path` of the mapping.
 
     Raises:
-        MappingError: names the path of the key, what came and what was expected.
+        MappingError: with the path of the key, the value and the expectation.
     """
     fields = event_types().get(event.type)
     if fields is None:

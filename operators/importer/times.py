@@ -17,7 +17,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"[-+]?[0-9]{1,15}(\.[0-9]{1,9})?")
 _OFFSET = re.compile(r"([-+])([01][0-9]):?([0-5][0-9])")
 _CACHED = 4096
-"""Texts remembered per time: the events of a row, and rows of the same moment, are parsed once."""
+"""Texts cached per time: the events of a row, and rows of the same moment, are parsed once."""
 
 
 def compile_times(times: Mapping[str, Time], columns: Columns) -> dict[str, Moment]:

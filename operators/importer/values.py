@@ -13,7 +13,7 @@ from operators.importer.mapping import Scalar, Value, When
 from operators.importer.schema import Kind, Target
 
 Get = Callable[[Cells], object]
-"""A field's value: None when there is none, SKIP when there is to be no event; raises CellError."""
+"""A field's value: None if it is absent, SKIP to omit the event; raises CellError."""
 SKIP: Literal["skip"] = "skip"
 """Compared by identity: no cell is this object."""
 
@@ -125,7 +125,7 @@ def constant(value: Scalar, target: Target, kind: Kind, path: str) -> object:
 
 
 class _Answer(NamedTuple):
-    """What to do with a cell that says nothing; `get` is called with the complaint to raise otherwise."""
+    """What to do with a cell without a value; `get` is called with the complaint to raise otherwise."""
 
     skip: bool
     default: object
@@ -183,7 +183,7 @@ def _origin(value: Value, columns: Columns, path: str) -> tuple[Read, str]:
 
 
 def compile_when(conditions: tuple[When, ...], columns: Columns, path: str) -> Callable[[Cells], bool]:
-    """Whether all `conditions` hold."""
+    """Whether all `conditions` are true."""
     tests = [_test(when, columns, f"{path}[{index}]") for index, when in enumerate(conditions)]
     return lambda cells: all(test(cells) for test in tests)
 

@@ -37,7 +37,7 @@ def import_file(
 ) -> ImportSummary:
     """Write the events that `mapping` makes of the file `path` to `out`; the same file gives the same bytes.
 
-    `report` gets one message per bad row: file, line, what came, what was expected. `limit`: only so many rows. What
+    `report` gets one message per bad row: file, line, value, expectation. `limit`: maximum number of rows. What
     was written before an exception stays in `out`.
 
     Raises:

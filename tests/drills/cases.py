@@ -1,4 +1,4 @@
-"""The drills: what happens, who has to be told, and what must not be told because it follows from it."""
+"""The drills: fault, expected notification, and alerts that must be inhibited."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ Act = Callable[[Ground], None]
 
 
 def shop(scenario: Scenario) -> Act:
-    """Let the shop change to a scenario."""
+    """Change the scenario of the shop."""
     return lambda ground: ground.shop.change(scenario)
 
 
@@ -28,22 +28,22 @@ def start_broker(ground: Ground) -> None:
 
 @dataclass(frozen=True)
 class Drill:
-    """One cause, and what is expected of those who watch."""
+    """One fault, and the expected notifications."""
 
     name: str
     cause: str
     by: float
-    """How many times faster the shop lives and the rules look."""
+    """Factor by which the shop and the evaluation of rules are faster."""
     begin: Act
     end: Act
     alert: str
     labels: dict[str, frozenset[str]]
-    """What every notice of the alert has to say: label to the values that are right."""
+    """Labels of every notification of the alert, with their correct values."""
     receiver: str
     held: frozenset[str] = frozenset()
     """Follow-ups of which at least one has to be kept back; empty: nothing follows."""
     beside: frozenset[str] = frozenset()
-    """Other alerts that are right, too: what happens is as it is."""
+    """Other alerts that may notify."""
     within_seconds: float = 60.0
     """Wall time from the cause to the notice."""
     long_by: float = field(default=0.0)
@@ -107,7 +107,7 @@ DRILLS = (
         labels=_is(severity="page", team="platform", slo="dead-letters"),
         receiver="page-platform",
         held=frozenset({"CsqDeadLettersBurn"}),
-        # The shop goes on meanwhile: customers of its smallest queue abandon, as on any day.
+        # The shop continues meanwhile: customers of its smallest queue abandon, as on any day.
         beside=frozenset({"CsqDeadLetterSurge", "CsqAbandonmentBurn"}),
         within_seconds=90,
     ),
@@ -135,7 +135,7 @@ DRILLS = (
         labels=_is(severity="page", team="platform"),
         receiver="page-platform",
         held=frozenset({"CsqStalled"}),
-        beside=frozenset({"CsqFreshnessBurn"}),  # once it is back: what was waiting to be sent is counted late
+        beside=frozenset({"CsqFreshnessBurn"}),  # after the recovery waiting events are counted late
         within_seconds=60,
         real_kafka=True,
     ),

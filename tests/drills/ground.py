@@ -17,7 +17,7 @@ from tests.streams import SETTINGS
 
 TOPIC = "csq.events"
 AGENT_LOAD = 0.65
-"""A day on which nothing happens by itself: with fewer agents a smaller shop has trouble enough without a drill."""
+"""A day without faults: a smaller shop with fewer agents has alerts without a drill."""
 READY_SECONDS = 90.0
 FETCH_MILLISECONDS = 25
 OPEN_SECONDS = 5_400.0
@@ -32,7 +32,7 @@ before its first labels no model is any good, and the alerts say so."""
 
 
 def settings(brokers: str, by: float) -> dict[str, Any]:
-    """Csq as it comes, but that its limits of waiting and of disorder are shorter by the same factor as the shop's day."""
+    """Default settings, with limits of waits and of disorder that are shorter by the factor of the shop's day."""
     usual = Settings()
     # Kafka answers a fetch as soon as there is something, the embedded broker when its time is over.
     client = {"fetch.wait.max.ms": FETCH_MILLISECONDS} | reconnecting(by)
@@ -48,15 +48,15 @@ def settings(brokers: str, by: float) -> dict[str, Any]:
 
 
 STOPPED = Event()
-"""Set when the drills are given up: whatever waits ends, and stops its servers."""
+"""Set when the drills are aborted: all waits end, and servers are stopped."""
 
 
 class StoppedError(RuntimeError):
-    """The drills were given up."""
+    """The drills were aborted."""
 
 
 def go_on() -> None:
-    """Raise where the drills were given up."""
+    """Raise if the drills were aborted."""
     if STOPPED.is_set():
         raise StoppedError("the drills were given up")
 

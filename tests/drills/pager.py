@@ -1,4 +1,4 @@
-"""The pager of a drill: a web server that takes what Alertmanager sends to any of its receivers, and remembers when."""
+"""The pager of a drill: a web server that records the notifications of Alertmanager with their times."""
 
 import json
 import time
@@ -12,7 +12,7 @@ class Notice(NamedTuple):
     """One alert in one message of Alertmanager."""
 
     at: float
-    """When it came, by `time.monotonic`."""
+    """Time of arrival, by `time.monotonic`."""
     receiver: str
     status: str
     """firing or resolved."""
@@ -46,13 +46,13 @@ class Pager:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Say nothing: the drill prints what came."""
+                """No access log: the drill prints the notifications."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Taker)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def take(self, receiver: str, message: dict[str, Any]) -> None:
-        """Remember every alert of a message."""
+        """Record every alert of a message."""
         now = time.monotonic()
         with self._came:
             self._notices += [
@@ -62,12 +62,12 @@ class Pager:
             self._came.notify_all()
 
     def notices(self, since: float = 0.0) -> list[Notice]:
-        """What has come at `since` or later."""
+        """Notifications at `since` or later."""
         with self._came:
             return [notice for notice in self._notices if notice.at >= since]
 
     def wait(self, holds: Callable[[], bool], seconds: float) -> bool:
-        """Wait until something came that makes it hold, for at most so long; whether it does."""
+        """Wait until `holds` is true, for at most so long; return whether it is."""
         with self._came:
             return self._came.wait_for(holds, seconds)
 

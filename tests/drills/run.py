@@ -23,12 +23,12 @@ LATE_SECONDS = 1.0
 
 
 class DrillError(Exception):
-    """What was expected, and what came."""
+    """What was expected, and what happened."""
 
 
 @dataclass
 class Row:
-    """What came of a drill; times are wall seconds, `None` where it never came."""
+    """The result of a drill; times are wall seconds, `None` if there was no notification."""
 
     drill: Drill
     labels: list[Labels] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Row:
 
 
 def held_drill(drill: Drill, ground: Ground, folder: Path) -> Row:
-    """Hold one drill over a csq that is healthy."""
+    """Run one drill with a healthy csq."""
     row = Row(drill)
     try:
         with Watch(ground.target, folder, drill.by, drill.long_by or drill.by) as watch:
@@ -123,7 +123,7 @@ class _Run:
             raise DrillError(f"expected one of {names} to be inhibited, got {told(self._watch.firing())} firing")
 
     def _check_still_firing(self, since: float) -> None:
-        """Whoever is told of an end has to be able to believe it: the cause still lasts."""
+        """The alert must not resolve while the fault lasts."""
         if "firing" not in self._last_statuses(since).values():
             raise DrillError(f"expected {self._drill.alert} to fire as long as the cause lasts, it was resolved before")
 
@@ -155,7 +155,7 @@ class _Run:
             raise DrillError(f"expected nothing beside {drill.alert}, came {told([one.labels for one in wrong])}")
         for one in notices:
             times = watch.held.get(one.identity, ())
-            # What was on its way when it was first seen to be kept back may still come.
+            # A notification that was being sent when the alert was first inhibited may still arrive.
             if one.status == "firing" and any(held.since + 2 * LOOK_SECONDS < one.at < held.until for held in times):
                 raise DrillError(f"expected {told([one.labels])} to be inhibited, but it was told")
 
@@ -177,7 +177,7 @@ class _Run:
         return {dict(identity)["alertname"] for identity in self._watch.held}
 
     def _until(self, holds: Callable[[], bool], seconds: float) -> bool:
-        """Look at what is kept back, time and again, until `holds`."""
+        """Poll the inhibited alerts until `holds`."""
         deadline = time.monotonic() + seconds
         while not holds():
             if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""What came of the drills, as text."""
+"""The results of the drills, as text."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ first notice."""
 
 
 def table(rows: Sequence[Row]) -> str:
-    """A line per drill, then what went wrong."""
+    """A line per drill, then the failures."""
     cells = [HEAD, *(_cells(row) for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(HEAD))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
@@ -62,7 +62,7 @@ def _seconds(seconds: float | None) -> str:
 
 
 def span(seconds: float) -> str:
-    """Seconds for people.
+    """Seconds as text.
 
     >>> span(42.4), span(600), span(9_000)
     ('42 s', '10 min', '2.5 h')

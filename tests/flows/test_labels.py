@@ -1,4 +1,4 @@
-"""Names that the settings do not know: admitted by event time alone, whatever the batches; what stays out is named."""
+"""Names that are not in the settings: admission depends on event time alone; other names are reported."""
 
 import msgspec
 import pytest

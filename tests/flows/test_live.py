@@ -1,4 +1,4 @@
-"""Live running: the same numbers as a replay, and a process that behaves: metrics, health, logs, signals."""
+"""Live running: the same numbers as a replay, and metrics, health, logs and signals of the process."""
 
 import json
 import re
@@ -76,7 +76,7 @@ class Recorded:
         self.live = Live(msgspec.structs.replace(SETTINGS, kafka=kafka, http=http), clock=self.clock)
 
     def clock(self) -> float:
-        """A wall clock that stood a little behind the last event when the process began."""
+        """A wall clock that was a little before the last event when the process began."""
         return time.time() + self._ahead
 
     def run(self) -> Values:
@@ -104,7 +104,7 @@ class Recorded:
 
 
 def taken(values: Values) -> float:
-    """How many records have come through the door, or not."""
+    """Number of records that were accepted or refused."""
     names = ("csq_events_total", "csq_duplicates_total", "csq_dead_letters_total")
     return sum(sum(values[name].values()) for name in names)
 
@@ -127,8 +127,8 @@ def last_event(time_: float) -> tuple[str, bytes]:
 @pytest.mark.usefixtures("_signals")
 def test_live_measures_what_a_replay_measures():
     deliveries, books = simulate(SimulatorParams(events_per_second=4.0, broken_share=0.02), 3_000)
-    # An event of the future has a test of its own (test_order.py). The last event comes when all waits are missed, so
-    # that it does not matter how long after it the live clock stands.
+    # An event of the future has its own test (test_order.py). The last event is after the end of all waits, so the time
+    # between it and the live clock does not matter.
     last = books.clock + 7_200.0
     values = [(some.key, some.raw) for some in deliveries if (event_time(some.raw) or 0.0) < NOW] + [last_event(last)]
     expected = run({ORIGIN: [value for _, value in values]})
@@ -167,13 +167,13 @@ class Started:
         return self._log.read_text(encoding="utf-8")
 
     def url(self) -> str:
-        """Where it says that it serves."""
+        """The address in its log."""
         found = self.until(lambda: re.search(r"http://[\w.:]+", self.log()), 30.0)
         assert found, self.log()
         return found[0]
 
     def until(self, holds: Callable[[], object], seconds: float) -> object:
-        """What `holds` gave, once it gave something, or the last it gave."""
+        """The first true result of `holds`, or the last result."""
         deadline = time.monotonic() + seconds
         while not (found := holds()) and time.monotonic() < deadline and self.process.poll() is None:
             time.sleep(0.2)

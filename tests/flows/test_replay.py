@@ -88,7 +88,7 @@ def test_no_text_of_a_customer_leaves_but_in_dead_letters(events: Path, tmp_path
         assert [text for text in long if text in written or json.dumps(text.decode()).encode()[1:-1] in written] == []
 
 
-def test_twice_the_same_bytes_whatever_the_seed_of_pythons_hashes(events: Path, tmp_path: Path):
+def test_the_bytes_are_the_same_for_any_seed_of_pythons_hashes(events: Path, tmp_path: Path):
     folders = [tmp_path / str(seed) for seed in (1, 2)]
     running = [
         subprocess.Popen(  # noqa: S603  our own command

@@ -1,6 +1,7 @@
 """Every query of the dashboards and alerts on a real Prometheus that scraped a real csq: none fails, none is empty.
 
-What can be empty in a healthy system is listed with what fills it, and a second run, told of just that, fills it.
+Queries that may be empty in a healthy system are listed with the metrics that fill them; a second run has these
+metrics.
 """
 
 import math
@@ -74,7 +75,7 @@ def past(now: float) -> Iterator[tuple[str, list[tuple[float, float]]]]:
 
 @pytest.fixture(scope="module")
 def real(prometheus_programs: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """Prometheus over `csq run`, once its shop has come to the present."""
+    """Prometheus over `csq run`, once its shop has reached the present."""
     folder = tmp_path_factory.mktemp("real")
     with running_csq(folder / "csq.log") as port, scraping(port, folder) as prometheus:
         prometheus.wait_for("time() - csq_newest_event_timestamp_seconds < 5", READY_SECONDS)
@@ -83,7 +84,7 @@ def real(prometheus_programs: None, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="module")
 def told(prometheus_programs: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """Prometheus over a process that tells what a healthy one does not, with a past."""
+    """Prometheus over a process with metrics that a healthy one does not have, and their past."""
     folder = tmp_path_factory.mktemp("told")
     remember(folder, past(time.time()))
     with telling(ONCE, AGAIN) as port, scraping(port, folder, at_once=True) as prometheus:

@@ -1,4 +1,4 @@
-"""Imports: what a mapping may declare, what it makes of rows, and what is said about bad ones."""
+"""Imports: mappings, the events of rows, and reports of bad rows."""
 
 import gzip
 import io
@@ -60,7 +60,7 @@ events:
 
 
 class Result(NamedTuple):
-    """What an import wrote, said and counted."""
+    """Events, reports and counts of an import."""
 
     events: list[dict[str, Any]]
     said: list[str]
@@ -91,7 +91,7 @@ def complaint(folder: Path, mapping: str) -> str:
 
 
 def bad(folder: Path, mapping: str, content: str | bytes) -> list[str]:
-    """What was said of bad rows, from the line number on."""
+    """Reports of bad rows, from the line number on."""
     return [text.removeprefix(f"{folder / 'x.csv'}:") for text in run(folder, mapping, content).said]
 
 
@@ -127,7 +127,7 @@ def test_a_row_becomes_an_event_in_its_envelope(tmp_path: Path) -> None:
     )
 
 
-def test_gzip_is_recognised_whatever_the_name(tmp_path: Path) -> None:
+def test_gzip_is_recognised_under_any_name(tmp_path: Path) -> None:
     plain = run(tmp_path, MESSAGE, HEADER + GOOD)
     assert run(tmp_path, MESSAGE, gzip.compress((HEADER + GOOD).encode())) == plain
 
@@ -770,7 +770,7 @@ def test_any_text_in_a_mapping_raises_nothing_but_what_is_declared(text: str, pl
         mapping_of(Path(folder), MESSAGE.replace(place, text))
 
 
-# --- what the guide says, and the mappings that come with csq
+# --- the guide, and the mappings included in csq
 
 
 def test_the_example_of_the_guide_gives_what_the_guide_says(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Unit tests for rules: what comes in, when an alert is silent and when it fires, told to the real promtool.
+"""Unit tests for rules: input series, and when an alert is silent and when it fires, for the real promtool.
 
 A `Case` is tested against the committed rule files, cut down to one alert and the records it is made from, in the order
 in which they depend on one another: so that a case sees nothing but its own alert, and takes a second.
@@ -28,7 +28,7 @@ Rule = dict[str, Any]
 
 @dataclass(frozen=True)
 class Firing:
-    """An alert that fires: its labels beside those of the rule, and its value as people read it."""
+    """An alert that fires: its labels beside those of the rule, and its value as text."""
 
     labels: Mapping[str, str]
     value: str
@@ -38,7 +38,7 @@ class Firing:
 
 @dataclass(frozen=True)
 class Case:
-    """What comes in every `step` (series to values), and what is to be seen at which time; times are seconds."""
+    """Input every `step` (series to values), and expectations by time; times are seconds."""
 
     name: str
     step: int
@@ -46,7 +46,7 @@ class Case:
     silent: Sequence[float] = ()
     firing: Mapping[float, Sequence[Firing]] = field(default_factory=dict)
     since: Mapping[float, Sequence[Mapping[str, str]]] = field(default_factory=dict)
-    """Moments at which it fires, whatever its value: the labels beside those of the rule."""
+    """Moments at which it fires, with any value: the labels beside those of the rule."""
 
 
 @cache
@@ -99,7 +99,7 @@ def rendered(text: str, labels: Mapping[str, str], value: str) -> str:
 
 
 def check_alert(rule: Rule, cases: Iterable[Case], folder: Path) -> None:
-    """Let promtool hold an alert against its cases; `ToolError` says what it saw instead.
+    """Test an alert against its cases with promtool; `ToolError` has the difference.
 
     An alert that asks whether the customers are invented sees that they are not. Its shortest case in which it fires is
     told again with invented ones, of which it is silent, and with a second process that has real ones, so that it fires.
@@ -117,7 +117,7 @@ def ignores_simulated(rule: Rule) -> bool:
 
 
 def _simulated(case: Case, *processes: int) -> Case:
-    """The case, where each process says whether it serves a simulated shop."""
+    """The case, with `csq_simulated` of each process."""
     told = {
         f'csq_simulated{{job="csq",instance="{name}:1"}}': f"{value}x{_steps(case) + 1}"
         for name, value in zip("ab", processes, strict=False)

@@ -8,7 +8,7 @@ from tests.rules.scenarios import CSQ, HOUR, MINUTE, OTHER, counted, steps
 
 
 class Recorded(NamedTuple):
-    """Series that come in every `step` seconds; after `at` seconds the record has these samples, by labels, and no other."""
+    """Input series every `step` seconds; after `at` seconds the record has these samples, by labels, and no other."""
 
     series: Mapping[str, str]
     at: int

@@ -1,6 +1,6 @@
-"""The cases of every alert beside the burn rates, by name and, where there are several of a name, by class.
+"""The cases of every alert other than the burn rates, by name, and by class if there are several of a name.
 
-No moment lies within a step of where a window begins: Prometheus 2 and 3 cut there in different ways.
+No moment is within a step of the begin of a window: Prometheus 2 and 3 differ there.
 """
 
 from tests.rules.promtool import Case, Firing

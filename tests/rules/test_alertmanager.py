@@ -27,13 +27,13 @@ RECEIVERS = {
     ("ticket", "service"): "ticket-service",
     ("ticket", "data"): "ticket-data",
 }
-"""Who is told, by severity and team."""
+"""Receiver by severity and team."""
 
 pytestmark = pytest.mark.usefixtures("prometheus_programs")
 
 
 def labels_of(rule: dict[str, Any]) -> dict[str, str]:
-    """The labels of an alert, with those that its texts speak of."""
+    """The labels of an alert, with those in its texts."""
     text = " ".join(rule["annotations"].values())
     named = {label: value for label, value in LABELS.items() if f"$labels.{label}" in text}
     return {"job": "csq", **named, **rule["labels"], "alertname": rule["alert"]}
@@ -71,7 +71,7 @@ def test_only_customer_service_is_mute_in_closed_hours():
     assert muted == {"page-service", "ticket-service"}
 
 
-def test_every_receiver_is_used_and_tells_when_it_is_over():
+def test_every_receiver_is_used_and_sends_resolved_alerts():
     assert {receiver["name"] for receiver in SETTINGS["receivers"]} == set(RECEIVERS.values())
     for receiver in SETTINGS["receivers"]:
         for told in [*receiver.get("slack_configs", ()), *receiver.get("email_configs", ())]:

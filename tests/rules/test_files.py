@@ -1,4 +1,4 @@
-"""The committed rule files: fresh, valid, named as the conventions want, and in terms that people understand."""
+"""The committed rule files: up to date, valid, named by the conventions, with clear texts."""
 
 import re
 
@@ -127,7 +127,7 @@ def test_every_dollar_is_escaped_from_the_expansion_of_grafana():
     assert re.findall(r"(?<!\$)\$(?!\$)", text.replace("$$", "")) == []
 
 
-def test_a_copy_fires_on_any_value_and_tells_the_query_s():
+def test_a_copy_fires_on_any_value_and_shows_that_of_the_query():
     for rule in unescaped(COPIES):
         query, number, fires = rule["data"]
         assert (rule["condition"], fires["model"]["expression"]) == (fires["refId"], number["refId"])

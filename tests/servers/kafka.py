@@ -38,7 +38,7 @@ START_SECONDS = 60.0
 """Bound on the first answer; it takes 4 s on a machine at rest."""
 STOP_SECONDS = 30.0
 ANSWER_SECONDS = 20.0
-"""Bound on what an administrator asks."""
+"""Time limit of administrative requests."""
 
 NO_LEADER_YET = frozenset(
     {
@@ -144,7 +144,7 @@ def _fetch(home: Path) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Some ports of the loopback that nobody listens on."""
+    """Free ports of the loopback."""
     held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [server.getsockname()[1] for server in held]
     for server in held:
@@ -186,7 +186,7 @@ class Kafka:
         java = ["java", "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
         command = [*java, "-cp", f"{self._home}/*", "kafka.Kafka", str(self.folder / "server.properties")]
         if shutil.which("setpriv") and threading.current_thread() is threading.main_thread():
-            command = ["setpriv", "--pdeathsig", "KILL", *command]  # whoever is killed leaves no broker behind
+            command = ["setpriv", "--pdeathsig", "KILL", *command]  # a killed test leaves no broker behind
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)  # noqa: S603 - our own command
         try:
@@ -204,15 +204,15 @@ class Kafka:
         self._end(signal.SIGKILL)
 
     def freeze(self) -> None:
-        """Let it hold still: connections stay open, nothing is answered."""
+        """Freeze it: connections stay open, requests get no answer."""
         self._running().send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a frozen one go on."""
+        """Resume a frozen one."""
         self._running().send_signal(signal.SIGCONT)
 
     def mend(self) -> None:
-        """Let it run and answer again, whatever was done to it."""
+        """Make it run and answer again after any fault."""
         if self._process is None or self._process.poll() is not None:
             self.start()
         else:

@@ -1,4 +1,4 @@
-"""kcat, which writes to Kafka from a shell: a producer that is none of ours, as an operator would use it.
+"""kcat, which writes to Kafka from a shell: an independent producer, as an operator would use it.
 
 The program of the PATH; where it is not installed, Debian's package and the libraries it needs are fetched once into
 `presence.CACHE`.
@@ -26,7 +26,7 @@ def produce(address: str, topic: str, records: Iterable[tuple[str, bytes]]) -> N
 
     Raises:
         UnavailableError: as `program`.
-        AssertionError: kcat failed; the text is what it said.
+        AssertionError: kcat failed; the text is its output.
     """
     told = b"".join(key.encode() + KEY_END + value + RECORD_END for key, value in records)
     ends = [option + end.decode() for option, end in (("-K", KEY_END), ("-D", RECORD_END))]

@@ -1,7 +1,7 @@
-"""What `csq check` asks the brokers: whether they answer, let us in, have the topics, and let us read and write them.
+"""Checks of the brokers: whether they answer, accept the credentials, and have the topics with the needed rights.
 
-Only questions: what a user may do is told by the brokers themselves, and the newest record of each partition is read
-without any group knowing of it.
+They change nothing. The brokers report the rights of the user, and the newest record of each partition is read without
+a consumer group.
 """
 
 import time
@@ -37,7 +37,7 @@ OPEN = ("", "plaintext", "sasl_plaintext")
 
 
 def check_kafka(settings: Settings) -> Iterator[Finding]:
-    """Everything that can be asked; what makes the rest pointless ends it."""
+    """All findings about the brokers; a failure without which nothing else can be checked is the last."""
     if not settings.kafka.brokers:
         says = "kafka.brokers is not set: csq run would serve the invented customers of a simulated shop."
         yield Finding.warn("brokers", says, "Set it, as [127.0.0.1:9092].")
@@ -67,13 +67,13 @@ def check_kafka(settings: Settings) -> Iterator[Finding]:
 
 
 def _connect(admin: AdminClient, trouble: list[KafkaError], seconds: float) -> ClusterMetadata | KafkaError:
-    """What the cluster says of itself; the error when it says nothing, or at once when it refuses us."""
+    """The metadata of the cluster, or the error; a refused client is an error at once."""
     deadline = time.monotonic() + seconds
     while True:
         try:
             return admin.list_topics(timeout=0.5)  # of all topics: asking for one would make it
         except KafkaException as error:
-            admin.poll(0)  # calls error_cb, which knows more than "timed out"
+            admin.poll(0)  # calls error_cb, whose errors are more precise than "timed out"
             if time.monotonic() > deadline or any(refusal(cause) for cause in trouble):
                 last: KafkaError = error.args[0]
                 return last
@@ -130,7 +130,7 @@ class _Asked:
             yield self._output(topic, allowed, by_themselves)
 
     def _allowed(self, topics: Sequence[str]) -> dict[str, set[AclOperation]]:
-        """What this user may do to the topics that are there; a topic is missing where the brokers do not say."""
+        """Rights of this user by existing topic; a topic whose rights the brokers do not report is missing."""
         asked = TopicCollection([topic for topic in dict.fromkeys(topics) if topic in self._cluster.topics])
         if not asked.topic_names:
             return {}
@@ -161,7 +161,7 @@ class _Asked:
         return None
 
     def _read(self, topics: Sequence[str]) -> Iterator[Finding]:
-        """Whether each partition gives its newest record, or says that it is empty."""
+        """Whether the newest record of each partition can be read."""
         if not topics:
             return
         parts = [TopicPartition(topic, n) for topic in topics for n in sorted(self._cluster.topics[topic].partitions)]
@@ -247,7 +247,7 @@ class _Asked:
                 )
 
     def _makes_topics(self) -> str:
-        """`true` where brokers make a topic that somebody writes to, `false`, or nothing where we may not know."""
+        """Whether brokers create topics at the first write (`true`, `false`); empty if this user may not know."""
         broker = ConfigResource(ResourceType.BROKER, str(next(iter(self._cluster.brokers))))
         try:
             told = self._admin.describe_configs([broker], request_timeout=ASK_SECONDS)
@@ -261,7 +261,7 @@ class _Asked:
 def _take(
     message: Message, waiting: dict[str, TopicPartition], newest: dict[str, float], failed: dict[str, str]
 ) -> None:
-    """Note what a partition said; errors of the connection are tried again by librdkafka."""
+    """Note the answer of a partition; librdkafka retries after errors of the connection."""
     topic, partition = message.topic(), message.partition()
     if topic is None or partition is None:
         return
@@ -273,7 +273,7 @@ def _take(
     waiting.pop(name, None)
 
 
-def _result(future: "Future[Any]") -> Any:  # noqa: ANN401 - whatever was asked for
+def _result(future: "Future[Any]") -> Any:  # noqa: ANN401 - the type of the answer depends on the request
     """The answer; `None` where there is none."""
     with suppress(KafkaException, FutureTimeoutError):
         return future.result(ASK_SECONDS + 1)
@@ -281,7 +281,7 @@ def _result(future: "Future[Any]") -> Any:  # noqa: ANN401 - whatever was asked 
 
 
 def _age(seconds: float) -> str:
-    """How long ago, in the largest unit that says something.
+    """An age in its largest whole unit.
 
     >>> _age(90), _age(7200), _age(-5)
     ('90 s ago', '2 h ago', '5 s in the future')

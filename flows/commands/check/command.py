@@ -33,7 +33,7 @@ def check(config: Path | None, *, as_json: bool) -> None:
 
 
 def findings(config: Path | None, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Each finding as soon as it is made; the slow ones, which ask brokers, come last."""
+    """Yield each finding at once; the slow ones, about brokers, are last."""
     try:
         settings = load(config, environ)
     except DocumentError as error:

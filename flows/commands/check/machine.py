@@ -30,9 +30,9 @@ from operators.engine.store import Manifest, StoreError, partitions, read_manife
 from operators.metrics.other_names import lines, near_misses, shares
 
 EXPIRY_DAYS: Final = 14
-"""A certificate that ends sooner is told."""
+"""A warning is given for a certificate that expires sooner."""
 LOW_BYTES: Final = 1 << 30
-"""Free space of the state directory below which it is told: room for a store of a million customers, and its backup."""
+"""A warning is given if less space is free: a store of a million customers and its backup need as much."""
 FULL_BYTES: Final = 50 << 20
 """Free space below which no store can be made."""
 TIME_ERROR: Final = 5
@@ -118,7 +118,7 @@ def check_port(http: Http) -> Finding:
 
 
 def _csq_answers(http: Http) -> bool:
-    """Ask for a page that only csq has in these words."""
+    """Whether csq answers at this address: its page has these words."""
     answer = ask(http.host, http.port, "/readyz")
     return answer is not None and answer[1].startswith(("ready\n", "not ready"))
 
@@ -244,7 +244,7 @@ def _now() -> str:
 
 
 def _is_disciplined() -> bool | None:
-    """What the kernel knows of its clock (adjtimex, asking only); `None` where there is no such call."""
+    """Whether the kernel clock is synchronised (adjtimex, read only); `None` if the system has no such call."""
     if not sys.platform.startswith("linux"):
         return None
     asked = ctypes.create_string_buffer(512)  # struct timex of zeros: modes 0 changes nothing

@@ -47,10 +47,10 @@ source_option = click.option("--source", help="Only letters whose event has this
 
 
 def with_clear_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Report errors whose text says what to do as `Error: ...` with exit code 1."""
+    """Report errors meant for the user as `Error: ...` with exit code 1."""
 
     @wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever click hands over
+    def wrapped(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - arguments of any click command
         try:
             return command(*args, **kwargs)
         except (DeadLettersError, KafkaOutputError) as error:

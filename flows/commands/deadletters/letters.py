@@ -236,7 +236,7 @@ def iso(time: float) -> str:
 
 
 def printable(text: str) -> str:
-    r"""What may be shown on a terminal: controls, marks of direction and the like become escapes.
+    r"""Text that is safe on a terminal: control characters and direction marks are escaped.
 
     >>> printable("plain \x1b[31m \u202e end")
     'plain \\x1b[31m \\u202e end'

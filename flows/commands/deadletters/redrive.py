@@ -34,7 +34,7 @@ class Target(Protocol):
     """Where events are sent to."""
 
     def name_of(self, letter: Letter) -> str:
-        """Topic or file that the event of this letter goes to."""
+        """Topic or file to which the event of this letter is sent."""
 
     def send(self, letter: Letter, event: AnyEvent, times: int, delivered: Callable[[], None]) -> None:
         """Send it; `delivered` is called, then or during `flush`, once it is there."""
@@ -44,9 +44,10 @@ class Target(Protocol):
 
 
 class TopicTarget:
-    """The topic that a letter's event was read from, and the same partition, which the producer had chosen.
+    """The topic and partition from which the event of a letter was read.
 
-    What was read from a file goes to the only input topic, by the key that events have (conversation, else customer).
+    An event that was read from a file goes to the only input topic, with the key of events (conversation, else
+    customer).
     """
 
     def __init__(self, params: KafkaParams, topics: Sequence[str], to: str | None) -> None:
@@ -97,7 +98,7 @@ class FileTarget:
         return str(self._path)
 
     def send(self, letter: Letter, event: AnyEvent, times: int, delivered: Callable[[], None]) -> None:  # noqa: ARG002 - a line has no headers
-        """Write it on one line: outside of strings JSON may hold line breaks, inside it may not."""
+        """Write it on one line: JSON may have line breaks outside of strings only."""
         if self._file is None:
             self._file = self._open()
         with self._failing():
@@ -171,7 +172,7 @@ class Outcome:
     left: Counter[str] = field(default_factory=Counter)
     """Why letters would fail again -> how many."""
     examples: dict[str, str] = field(default_factory=dict)
-    """Why -> where the first of them lies."""
+    """Reason -> place of the first such letter."""
     to: Counter[str] = field(default_factory=Counter)
     """Topic or file -> how many."""
 
@@ -215,7 +216,7 @@ class Redrive:
         self._delivered: list[Receipt] = []
 
     def run(self) -> Outcome:
-        """Read all once for the receipts, which lie behind their letters, and once more to send.
+        """Read all letters twice: for the receipts, which follow their letters, and to send.
 
         Raises:
             DeadLettersError: something cannot be read or written; what was delivered until then is noted.
@@ -238,7 +239,7 @@ class Redrive:
             if isinstance(letter, Receipt) or not self._wanted.takes(letter):
                 continue
             done += 1
-            self.outcome.wanted = max(self.outcome.wanted, done)  # more may have come since the first look
+            self.outcome.wanted = max(self.outcome.wanted, done)  # more may have arrived since the first pass
             self._progress(done, self.outcome.wanted)
             event = self._judge(letter)
             if event is None:

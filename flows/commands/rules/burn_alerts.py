@@ -8,7 +8,7 @@ from flows.commands.rules.slo_records import ERRORS, EVENTS, derived, identity
 
 SECONDS = 30
 FOR_PART = 5
-"""An alert waits for this part of its shortest window: one bad evaluation is none."""
+"""`for` of an alert as a part of its shortest window, so that one bad evaluation does not fire it."""
 
 
 def name_of(slo: str) -> str:

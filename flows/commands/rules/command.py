@@ -17,7 +17,7 @@ from flows.settings.config_folder import config_folder
 from operators.documents.load import DocumentError
 
 WIDTH = 200
-"""Columns where no terminal says how many there are."""
+"""Columns of the output without a terminal."""
 
 
 def _default_slo() -> Path:
@@ -56,7 +56,7 @@ def _declared(slo: Path, config: Path | None) -> Declaration:
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), default=Path("config/slo.yaml"))
 @config_option
 def init(file: Path, config: Path | None) -> None:
-    """Write objectives to start from: those of csq, with the queues that the settings name (config/slo.yaml)."""
+    """Write a first file of objectives: those of csq, with the queues of the settings (config/slo.yaml)."""
     settings = settings_of(config)
     if file.exists():
         raise click.ClickException(f"{file}: exists already and is not overwritten; name another file")
@@ -73,7 +73,7 @@ def init(file: Path, config: Path | None) -> None:
 @root_option
 @config_option
 def build(slo: Path, root: Path, config: Path | None) -> None:
-    """Write every generated file anew; queues and other labels are those of the settings."""
+    """Write all generated files; queues and other labels are those of the settings."""
     declaration = _declared(slo, config)
     try:
         changed = write(declaration, root)
@@ -90,7 +90,7 @@ def build(slo: Path, root: Path, config: Path | None) -> None:
 @root_option
 @config_option
 def check(slo: Path, root: Path, config: Path | None) -> None:
-    """Fail when a generated file is not what the declaration says."""
+    """Fail if a generated file is stale."""
     declaration = _declared(slo, config)
     for note in disagreements(declaration, settings_of(config)):
         click.echo(f"note: {note}", err=True)
@@ -106,7 +106,7 @@ def check(slo: Path, root: Path, config: Path | None) -> None:
 @slo_option
 @config_option
 def list_command(slo: Path, config: Path | None) -> None:
-    """Show every alert: severity, team, after how long, and what it says."""
+    """List the alerts: severity, team, duration before they fire, and summary."""
     table = Table("alert", "severity", "class", "team", "after", "says", box=None, pad_edge=False)
     for alert in alerts(_declared(slo, config)):
         wait = span(alert.for_seconds) if alert.for_seconds else "at once"

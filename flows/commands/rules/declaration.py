@@ -47,7 +47,7 @@ class QueueClass(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Burn(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which share of the budget, gone within a window, is worth an alert."""
+    """The share of the budget whose use within a window fires an alert."""
 
     budget_share: Share
     hours: Annotated[float, Meta(gt=0)]
@@ -75,7 +75,7 @@ class Slo(Struct, frozen=True, forbid_unknown_fields=True):
     labels: Annotated[dict[str, str], Meta(description="Further labels of its alerts.")] = {}
 
     def __post_init__(self) -> None:
-        """One way to say what is good, one to say how much of it is promised."""
+        """Exactly one way to count good events, and exactly one way to set the objective."""
         if (self.objective is None) != bool(self.objectives):
             raise ValueError("give either `objective`, or `objectives` per queue class")
         if self.gauge is not None:
@@ -100,7 +100,7 @@ class Slo(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Thresholds(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the alerts beside the burn rates compare with."""
+    """Thresholds of the alerts other than those on burn rates."""
 
     down_for_seconds: Seconds
     broker_lost_for_seconds: Seconds

@@ -73,7 +73,7 @@ class Selection(Struct, frozen=True, forbid_unknown_fields=True):
         return self.name + selector({label: values for label, values in matchers.items() if values != ALL})
 
     def parts(self) -> dict[str, Among]:
-        """Further values of labels; none of a selection as it is declared."""
+        """Further values of labels; empty for a selection as declared."""
         return {}
 
 
@@ -88,7 +88,7 @@ class PromisedPart(Selection, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def all_of(cls, selection: Selection, promises: PromisesParams) -> tuple[Selection, ...]:
-        """What stands for a selection once the promises are known: itself, or a part for each limit.
+        """The selection with promises inserted: itself, or a part for each limit.
 
         >>> promises = PromisesParams(queues={"billing": QueuePromise(limit_seconds=60.0)})
         >>> parts = PromisedPart.all_of(Selection("csq_reply_seconds", within_seconds="promise"), promises)
@@ -114,7 +114,7 @@ ALL = Among((), others=True)
 
 
 def _among(found: list[str | None], queues: tuple[str, ...]) -> Among:
-    """The queues that were found; `None` stands for all that have no promise of their own."""
+    """The queues that were found; `None` is every queue without a promise of its own."""
     if None in found:
         return Among(tuple(queue for queue in queues if queue not in found), others=True)
     return Among(tuple(queue for queue in found if queue is not None))

@@ -21,7 +21,7 @@ def remaining(slo: Slo) -> str:
 
 
 def below(gauge: Gauge) -> str:
-    """The name of the record that says whether a gauge is below its bound."""
+    """The name of the record that is 1 while a gauge is below its bound."""
     return f"slo:{gauge.metric}:below_bool"
 
 
@@ -103,7 +103,7 @@ def _errors(slo: Slo, chosen: dict[str, Among], by: str, window: str, labels: di
 
 
 def _budget(slo: Slo, labels: dict[str, str], objective: float) -> Iterator[tuple[float, RecordingRule]]:
-    """The whole window is summed from its hours: exact, and a thousandth of the work of the raw series."""
+    """The window is summed from its hours: exact, with a thousandth of the work of the raw series."""
     seconds, chosen = slo.window_days * 86_400, selector(_ones(labels))
     hours = f"[{slo.window}:1h]"
     events = f"sum_over_time({EVENTS}1h{chosen}{hours})"

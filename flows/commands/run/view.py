@@ -107,10 +107,10 @@ class _Change:
 
 
 def bound_of(q: float, buckets: Mapping[Labels, float]) -> float | None:
-    """The bound of the bucket that a quantile lies in, from cumulative buckets (bound last in the labels).
+    """The upper bound of the bucket of a quantile, from cumulative buckets (bound last in the labels).
 
-    `inf` beyond the last bound, `None` without observations. Nothing is interpolated: where the bounds are 5 minutes
-    and an hour, a straight line between them names ages that no event can have.
+    `inf` beyond the last bound, `None` without observations. It does not interpolate: between bounds of 5 minutes and
+    an hour the result would be an age that no event has.
 
     >>> bound_of(0.5, {("1.0",): 10, ("2.0",): 30, ("+Inf",): 30})
     2.0
@@ -258,7 +258,7 @@ def _queues(now: Values, most: int) -> Table:
 
 
 def _queue_names(now: Values) -> list[str]:
-    """Every queue; `other` only if something came for it."""
+    """Every queue; `other` only if it has events."""
     names = {name for (name,) in (*now.get("csq_open_waits", {}), *now.get("csq_conversations_open", {}))}
     rounds = _by_first(now.get("csq_reply_rounds_total", {}))
     if not (now.get("csq_open_waits", {}).get((OTHER,)) or sum(rounds.get(OTHER, {}).values())):
@@ -333,7 +333,7 @@ _SIMULATED = Text(
 
 
 def _addresses(urls: Mapping[str, str]) -> Text:
-    """Write the first address whole, of the others what differs; terminals that know links open each."""
+    """Write the first address in full and the different part of the others, each as a link."""
     line = Text("csq", "bold", no_wrap=True, overflow="ellipsis")
     base = ""
     for url in urls.values():

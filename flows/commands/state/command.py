@@ -31,10 +31,10 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def with_clear_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Report errors whose text says what to do as `Error: ...` with exit code 1."""
+    """Report errors meant for the user as `Error: ...` with exit code 1."""
 
     @wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401  whatever click hands over
+    def wrapped(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401  arguments of any click command
         try:
             command(*args, **kwargs)
         except (StoreError, StateDamagedError) as error:

@@ -11,7 +11,7 @@ REPLIES = "csq_reply_seconds"
 
 
 class StoredLabels(NamedTuple):
-    """What a store holds about names."""
+    """The names in a store: admitted, and measured as `other`."""
 
     admitted: dict[str, dict[str, float]]
     """Label -> name -> since when it has series of its own (event time, POSIX seconds)."""

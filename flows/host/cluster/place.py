@@ -8,7 +8,7 @@ from operators.connectors.kafka.sink import PARTS
 
 
 class ClusterError(Exception):
-    """The processes do not fit together; the text says what to do."""
+    """The number or addresses of the processes are wrong; the text says what to do."""
 
 
 class PeerLostError(Exception):

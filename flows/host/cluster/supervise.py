@@ -1,8 +1,8 @@
-"""The supervisor of the processes of one machine: starts them, and restarts all of them when one has died.
+"""The supervisor of the processes of one machine: it starts them, and restarts all of them when one exits.
 
-When a process dies the others cannot continue without its lanes. So all are stopped, the reason is logged, and all
-start again from the last snapshot, after a pause that grows with each death in a row. After an error that a restart
-does not fix, such as wrong settings, nothing is started again.
+When a process exits the others cannot continue without its lanes. So all are stopped, the reason is logged, and all
+start again from the last snapshot, after a pause that grows with each exit in a row. After an error that a restart does
+not fix, such as wrong settings, nothing is started again.
 """
 
 import logging
@@ -122,7 +122,7 @@ class Supervisor:
         return None
 
     def _stop(self) -> int:
-        """Let all finish what they have read; kill those that are left after the time limit, or at a second signal."""
+        """Stop all processes, which finish what they have read; a time limit or a second signal kills the rest."""
         log.info("stopping %d processes; a second signal aborts", self._count, extra={"event": "processes_stopping"})
         for child in self._children:
             child.signal(signal.SIGTERM)
@@ -188,7 +188,7 @@ class Supervisor:
                 event = self._events.get(timeout=max(deadline - time.monotonic(), 0.0))
             except queue.Empty:
                 return False
-            if isinstance(event, signal.Signals):  # else one that was killed, and is gone now
+            if isinstance(event, signal.Signals):  # else the exit of a killed process
                 self._stopping = event
         log.info("stopped", extra={"event": "processes_stopped"})
         return True
@@ -198,7 +198,7 @@ class Supervisor:
 
 
 class _Child:
-    """One process. What it writes to standard error goes to ours; it ends when we do."""
+    """One process. Its standard error is forwarded to ours; it ends with the supervisor."""
 
     def __init__(self, number: int, command: Sequence[str], on_end: Callable[[Ended], None]) -> None:
         self._number = number
@@ -288,7 +288,7 @@ def free_addresses(count: int) -> list[str]:
 
 
 def end_with_parent() -> None:
-    """End this process as soon as its supervisor has ended, in whatever way.
+    """End this process as soon as its supervisor has ended, even by a kill.
 
     The parent holds the other end of our standard input and never writes to it.
     """

@@ -1,6 +1,6 @@
 """The web configuration: TLS, client certificates, passwords and headers of `/metrics`, in a file of its own.
 
-It is the file that Prometheus' exporters take as ``--web.config.file``, so one file serves csq and its neighbours::
+It has the format of ``--web.config.file`` of the Prometheus exporters::
 
     tls_server_config:
       cert_file: server.crt
@@ -8,7 +8,7 @@ It is the file that Prometheus' exporters take as ``--web.config.file``, so one 
     basic_auth_users:
       prometheus: $2y$10$...
 
-Whoever renews a certificate or changes a password need not restart anything: `WebConfigFile` sees it.
+Changed certificates and passwords need no restart: `WebConfigFile` reloads them.
 """
 
 import logging
@@ -74,7 +74,7 @@ class TlsServer(Struct, frozen=True, forbid_unknown_fields=True):
     prefer_server_cipher_suites: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse what would let in others than was meant."""
+        """Refuse settings that would admit more clients than intended."""
         given = any(getattr(self, field.name) != field.default for field in msgspec.structs.fields(self))
         if missing := [key for key in ("cert_file", "key_file") if given and not getattr(self, key)]:
             raise ValueError(f"key `{missing[0]}` is missing")
@@ -92,7 +92,7 @@ class TlsServer(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HttpServer(Struct, frozen=True, forbid_unknown_fields=True):
-    """`http_server_config`. HTTP/1.1 is spoken whatever `http2` says: every client of HTTP/2 takes it."""
+    """`http_server_config`. The server uses HTTP/1.1 with any value of `http2`; clients of HTTP/2 support it."""
 
     http2: bool = True
     headers: dict[str, str] = {}
@@ -107,7 +107,7 @@ class HttpServer(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WebConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the file says."""
+    """Contents of the file."""
 
     tls_server_config: TlsServer = TlsServer()
     http_server_config: HttpServer = HttpServer()
@@ -122,7 +122,7 @@ class Loaded(msgspec.Struct, frozen=True):
     allowed_sans: frozenset[str] = frozenset()
     """Names, one of which a client's certificate must carry; empty: any."""
     users: Mapping[str, bytes] = {}
-    """User to bcrypt hash; empty: nobody is asked."""
+    """User to bcrypt hash; empty: no authentication."""
     headers: Mapping[str, str] = {}
     """Set in each answer."""
     certificate: Path | None = None
@@ -130,10 +130,10 @@ class Loaded(msgspec.Struct, frozen=True):
 
 
 class WebConfigFile:
-    """A web configuration on disk; `current` is what it, and the certificates it names, say now.
+    """A web configuration on disk; `current` has its present contents and those of its certificates.
 
-    What cannot be used after a change is logged once, and what was valid before stays in force: a certificate that is
-    half written shuts nobody out. Safe in several threads.
+    An invalid change is logged once, and the last valid configuration stays in use, also while a certificate is being
+    written. Safe in several threads.
 
     Raises:
         DocumentError: the file cannot be used as it is at the start.
@@ -202,8 +202,8 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 
 
 def _read(path: Path) -> tuple[WebConfig, Source]:
-    source = read_source(path, "a web configuration as Prometheus' exporters take it")
-    if source.data.get("basic_auth_users", 0) is None:  # its last line was commented out: nobody meant to open the door
+    source = read_source(path, "a web configuration in the format of the Prometheus exporters")
+    if source.data.get("basic_auth_users", 0) is None:  # all users commented out: that must not disable authentication
         raise source.error([Problem(("basic_auth_users",), "has no user; remove the key")])
     return source.build(WebConfig, _hash), source
 

@@ -57,7 +57,7 @@ class ConnectionLimiter:
         self._inside[connection] = None
         if len(self._inside) > self._limit:
             waiting = [other for other in self._inside if other.waits_for is not Wait.ANSWER]
-            # A client that was answered before is more likely to be the scraper than one that never asked.
+            # A client that was answered before is more likely to be the scraper than one without a request.
             min(waiting, key=lambda other: (other.answered, other.since), default=connection).end()
 
     def forget(self, connection: "Connection") -> None:
@@ -137,7 +137,7 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; the first of a request start the clock for its head."""
-        if not self._begun:  # they came with the last of the handshake
+        if not self._begun:  # they arrived with the end of the handshake
             self._early += data
             if len(self._early) > EARLY_BYTES:
                 self.end()

@@ -21,7 +21,7 @@ HEADERS: Final[Mapping[str, str]] = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-"""In each answer, unless the web configuration says otherwise."""
+"""Headers of each answer, unless the web configuration sets them."""
 
 PROBES: Final = frozenset({"/healthz", "/readyz"})
 """Paths that answer without a password."""
@@ -30,7 +30,7 @@ DETAILS: Final = "csq.details"
 
 
 class Guard:
-    """An ASGI app before another; `current` says who may ask and which headers go out."""
+    """ASGI middleware; `current` has the users and the response headers."""
 
     def __init__(self, app: ASGIApp, current: Callable[[], Loaded]) -> None:
         self._app = app
@@ -38,7 +38,7 @@ class Guard:
         self._auth = BasicAuth()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or let the app answer."""
+        """Answer, or pass the request to the app."""
         now = self._current()
 
         async def send_with_headers(message: Message) -> None:

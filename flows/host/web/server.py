@@ -87,7 +87,7 @@ def application(
 
 
 class WebServer:
-    """An ASGI app on uvicorn in a daemon thread. Port 0 takes any free port; `url` knows which one.
+    """An ASGI app on uvicorn in a daemon thread. Port 0 takes a free port; `url` contains it.
 
     A web configuration adds TLS and passwords, and is read again when it changes.
     """

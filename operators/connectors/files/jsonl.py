@@ -148,7 +148,7 @@ class _Lines(StatefulSourcePartition[Chunk, int]):
 
 
 def dead_letter_line(record: Outgoing) -> bytes:
-    """A dead letter as one line: the headers, and the raw bytes as text, or in base64 where they are none.
+    """A dead letter as one line: the headers, and the raw bytes as text, or in base64 if they are not text.
 
     Without the time: a replay of the same file gives the same bytes, whenever it is made.
     """

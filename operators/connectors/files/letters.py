@@ -68,7 +68,7 @@ class Letter(NamedTuple):
         return (topic, int(number)) if bracket and number.isdecimal() else None
 
     def is_raw(self) -> bool:
-        """Whether it holds the event as it was read, and not what a stage saw."""
+        """Whether the value is the event as it was read, not the input of a stage."""
         return "stage" not in self.headers
 
     def is_cut(self) -> bool:
@@ -119,7 +119,7 @@ class Receipt(msgspec.Struct, frozen=True):
     to: str
     """Topic or file."""
     place: str
-    """Where the letter lies."""
+    """Place of the letter."""
 
     @property
     def identity(self) -> Identity:

@@ -83,7 +83,7 @@ class ModelsReader:
     """
 
     def __init__(self, params: KafkaParams, topic: str) -> None:
-        """Ask where the topic ends.
+        """Return the end offset of the topic.
 
         Raises:
             KafkaInputError: the brokers do not answer.

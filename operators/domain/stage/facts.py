@@ -1,4 +1,4 @@
-"""Facts: what happened, as stages tell one another.
+"""Facts: the messages between stages.
 
 A fact is a small frozen struct, one class per thing that happened. A stage dispatches on the class. The fields `time`
 (event time, POSIX seconds) and `name` (``"source id"`` of the event that caused it) come first in all of them: facts

@@ -20,7 +20,7 @@ _TURNED = round(NEGATED * UNIT)
 
 
 class Part(NamedTuple):
-    """What the words of some messages come to. `keys` are message << 18 | feature, in any order, with repeats."""
+    """Features of the words of some messages. `keys` are message << 18 | feature, in any order, with repeats."""
 
     keys: list[NDArray[np.uint32]]
     english: NDArray[np.bool_]
@@ -43,8 +43,8 @@ class _Said(NamedTuple):
 def extract(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64], said: int) -> Part:
     """The features of cleaned texts; `codes` says of each whether it is English, other or not declared.
 
-    Of those behind the first `said` only how they say it: `totals`, and whether they are English. They are an agent's:
-    who serves others speaks of problems, and is sorry about them, without being unfriendly, so such words do not count.
+    Of those after the first `said` only `totals` and whether they are English. They are messages of agents, who mention
+    problems and apologise without being unfriendly, so such words do not count.
     """
     read = _read(pieces, texts, codes)
     end = int(read.bounds[said])
@@ -86,7 +86,7 @@ def _read(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64]) -> _Sa
 
 
 def _look_up(pieces: Pieces, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where the words of all texts stand in the memo, and where in that each text begins."""
+    """Rows of the words of all texts in the memo, and the first of each text."""
     rows, bounds = pieces.rows(texts)
     known = pieces.memo.bounds()
     begins = known.take(rows)
@@ -97,7 +97,7 @@ def _look_up(pieces: Pieces, texts: Sequence[str]) -> tuple[NDArray[np.int64], N
 
 
 def _scope(flags: NDArray[np.uint32], first: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which words stand behind a negator, before the end of the clause or of the message."""
+    """Which words follow a negator, before the end of the clause or of the message."""
     negator: NDArray[np.bool_] = flags & words.NEGATOR != 0
     if not negator.any():
         return negator

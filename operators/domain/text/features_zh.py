@@ -23,7 +23,7 @@ _ENDS = ("吗", "呢", "么")
 
 
 class Part(NamedTuple):
-    """What some Chinese messages come to. `keys` are message << 18 | feature, in any order, with repeats."""
+    """Features of some Chinese messages. `keys` are message << 18 | feature, in any order, with repeats."""
 
     keys: list[NDArray[np.uint32]]
     totals: NDArray[np.int64]

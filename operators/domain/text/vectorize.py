@@ -83,7 +83,7 @@ class Vectorizer:
         return Vectors.joined([vectors for vectors, _ in parts]), [tone for _, tones in parts for tone in tones]
 
     def _codes(self, texts: Sequence[str], languages: Sequence[str | None]) -> NDArray[np.int64]:
-        """The number of each text's language, as far as its tag and its script tell."""
+        """The number of each text's language, from its tag and its script."""
         tags = self._tags
         told = [tags[tag] for tag in languages]
         if UNDECLARED in told:

@@ -1,4 +1,4 @@
-"""The Kafka key of an event: all events of a conversation lie in one partition, in their order."""
+"""The Kafka key of an event: all events of a conversation are in one partition, in order."""
 
 from typing import Any
 

@@ -47,7 +47,7 @@ def source(*paths: Path, batch_size: int = 3, ready: bool = True, told: list[int
 
 @given(parts=BYTES, block=st.integers(1, 9))
 @example(parts=[b"a", b"\r\n"], block=2)
-def test_lines_are_the_same_whatever_the_size_of_the_blocks(parts: list[bytes], block: int):
+def test_lines_are_the_same_for_any_size_of_the_blocks(parts: list[bytes], block: int):
     data = b"".join(parts)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jsonl, "BLOCK", block)

@@ -63,7 +63,7 @@ def test_a_word_that_holds_a_good_or_bad_one_is_taken_whole():
     assert tone("快递到了") == tone("好像") == tone("没关系") == 0
 
 
-def test_a_full_memo_begins_anew_and_gives_the_same():
+def test_a_full_memo_is_cleared_and_gives_the_same():
     texts = [f"word{chr(97 + n % 26)}{chr(97 + n // 26 % 26)}{chr(97 + n // 676)} is good" for n in range(3_000)]
     small, large = Vectorizer(VectorizeParams(memo_entries=1_000)), Vectorizer(VectorizeParams())
     pieces = [small.vectorize_many(texts[at : at + 100], [None] * 100) for at in range(0, 3_000, 100)]

@@ -1,4 +1,4 @@
-"""Route deals raw bytes to lanes and says how far event time has come."""
+"""Route distributes raw bytes over lanes and reports the progress of event time."""
 
 import json
 import math
@@ -41,7 +41,7 @@ def lanes_of(routed: list[Any]) -> dict[str, list[bytes]]:
 
 
 def time_of(routed: list[Any]) -> float | None:
-    """The time that was told; every lane must have been told the same, after its records."""
+    """The reported time; every lane must have got the same, after its records."""
     ticks = [(lane, value) for lane, value in routed if isinstance(value, Tick)]
     if not ticks:
         return None
@@ -168,7 +168,7 @@ def test_an_origin_of_which_no_time_is_known_holds_time_back() -> None:
     assert time_of(here.route_many([chunk(until=NOW, origin="b")])) == START - 2
 
 
-def test_an_origin_that_has_ended_holds_nobody_back() -> None:
+def test_an_origin_that_has_ended_delays_no_other() -> None:
     here = router()
     assert (
         time_of(here.route_many([chunk(page(START), origin="a", until=END), chunk(page(START + 50), origin="b")]))
@@ -185,7 +185,7 @@ def test_at_the_end_of_all_input_the_clock_stops_at_the_last_event() -> None:
     assert time_of(here.route_many([chunk(until=END)])) is None
 
 
-def test_at_the_end_the_clock_stops_at_the_last_event_though_a_late_one_came_after_it() -> None:
+def test_at_the_end_the_clock_stops_at_the_last_event_despite_a_late_one_after_it() -> None:
     assert time_of(router().route_many([chunk(page(START + 9), page(START + 7), until=END)])) == START + 9
 
 
@@ -249,7 +249,7 @@ def test_a_tick_says_for_which_share_of_the_readers_it_speaks() -> None:
     assert routed[-1][1] == Tick("p1", START - 2, 2, 5)
 
 
-def test_a_process_without_partitions_says_nothing_and_holds_nobody_back() -> None:
+def test_a_process_without_partitions_sends_no_tick_and_delays_no_other() -> None:
     idle, busy = router(origin="p0", parts=lambda: 1), router(origin="p1", parts=lambda: 1)
     assert idle.route_many([]) == []
     mark = Watermark()
@@ -280,7 +280,7 @@ def test_time_never_goes_back_and_never_past_the_clock(arrivals: list[Any]) -> N
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 5_000)), min_size=1, max_size=40))
-def test_no_event_of_an_ordered_origin_comes_behind_the_time_that_was_told(arrivals: list[tuple[str, float]]) -> None:
+def test_no_event_of_an_ordered_origin_is_older_than_the_reported_time(arrivals: list[tuple[str, float]]) -> None:
     here, told, at = router(), -math.inf, {"a": START, "b": START}
     here.route_many([chunk(page(START), origin="a"), chunk(page(START), origin="b")])
     for origin, later in arrivals:

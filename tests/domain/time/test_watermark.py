@@ -1,4 +1,4 @@
-"""Time has come as far as the one who is farthest behind, and it never goes back."""
+"""The watermark is the minimum of the origins, and it never goes back."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,7 +37,7 @@ def test_time_is_the_least_that_all_said_and_never_goes_back(said: list[tuple[st
         last = mark.reached
 
 
-# Lanes of one process: each hears the same ticks, but its own go through one after the other, in any interleaving.
+# Lanes of one process: each gets the same ticks in order, in any interleaving.
 LANES = st.integers(1, 5).flatmap(
     lambda lanes: st.tuples(
         st.just(lanes), st.lists(st.tuples(st.integers(0, lanes - 1), st.floats(0.0, 20.0)), max_size=60)

@@ -1,4 +1,4 @@
-"""The command `csq`: what it prints, what it writes, and what it says when something is wrong."""
+"""The command `csq`: its output, files and error messages."""
 
 import gzip
 import json
@@ -118,7 +118,7 @@ def test_no_command_and_unknown_ones_are_usage_errors():
 # Replay.
 
 
-def test_replay_tells_people_counts_waits_models_and_the_folder(events: Path, tmp_path: Path):
+def test_replay_prints_counts_waits_models_and_the_folder(events: Path, tmp_path: Path):
     result = csq("replay", events, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
     for part in ("events in", "reply_seconds", "first_response_seconds", "sentiment/en", "dead letters"):
@@ -177,7 +177,7 @@ def test_replay_of_a_folder_says_so(tmp_path: Path):
     refused(csq("replay", tmp_path, "--out", tmp_path / "out"), 1, str(tmp_path), "Is a directory")
 
 
-def test_replay_of_a_gz_that_is_none_says_so(tmp_path: Path):
+def test_replay_of_an_invalid_gz_says_so(tmp_path: Path):
     (tmp_path / "events.jsonl.gz").write_bytes(b'{"plain": "text"}\n')
     refused(csq("replay", tmp_path / "events.jsonl.gz", "--out", tmp_path / "out"), 1, "events.jsonl.gz", "gzip")
 
@@ -262,7 +262,7 @@ def test_simulate_into_replay_through_a_pipe(tmp_path: Path):
     assert (books.events, books.dead_letters) == (summary["events"], summary["dead_letters"])
 
 
-def test_simulate_ends_quietly_when_nobody_reads_on():
+def test_simulate_ends_without_an_error_when_its_reader_has_ended():
     with subprocess.Popen(  # noqa: S603  our own command
         [*CSQ, "simulate", "--events", "20000"],
         cwd=ROOT,

@@ -71,7 +71,7 @@ def test_a_compressed_file_and_standard_input_go_to_the_topic_that_is_named(
     assert sorted(m.value() for m in consume(broker.bootstrap_servers, topic)) == sorted(EVENTS)
 
 
-def test_bad_lines_are_reported_with_their_place_what_came_and_what_was_expected_and_skipped(
+def test_bad_lines_are_skipped_and_reported_with_place_value_and_expectation(
     broker: EmbeddedBroker, topic: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "mixed.jsonl"

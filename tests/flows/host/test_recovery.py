@@ -1,4 +1,4 @@
-"""The recovery store: made once, never overwritten, refused where it does not fit, and told clearly when it fails."""
+"""The recovery store: created once, never overwritten, refused if it does not fit, with clear errors."""
 
 import os
 import resource
@@ -129,7 +129,7 @@ def test_on_several_machines_process_0_keeps_it(tmp_path: Path) -> None:
     assert users_of(tmp_path) == ["p1"]
 
 
-# ---- refused where it does not fit
+# ---- refused if it does not fit
 
 
 def test_other_lanes_are_refused(store: Path) -> None:
@@ -181,12 +181,12 @@ def test_numbers_of_another_river_are_refused_and_those_of_a_patch_go_on(
         prepare(store, SHAPE)
 
 
-def test_another_number_of_partitions_is_told_and_left_out(store: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_another_number_of_partitions_is_reported_and_ignored(store: Path, caplog: pytest.LogCaptureFixture) -> None:
     prepare(store, StoreShape(4, 7, STEPS))
     assert "has 2 and keeps them" in caplog.text
 
 
-def test_a_manifest_that_is_none_is_refused(store: Path) -> None:
+def test_an_invalid_manifest_is_refused(store: Path) -> None:
     (store / MANIFEST).write_text("{}", encoding="utf-8")
     with pytest.raises(StoreError, match=r"csq\.json: not a manifest of a recovery store: .*`csq`"):
         prepare(store, SHAPE)
@@ -217,7 +217,7 @@ def test_the_runner_of_bytewax_must_store_where_the_settings_say(tmp_path: Path)
 
 
 def test_what_a_killed_run_stored_of_an_unfinished_epoch_is_dropped(filled: Path, tmp_path: Path) -> None:
-    """Bytewax leaves it there and counts on from the same epoch: whatever no one wakes in it would be resumed from."""
+    """Bytewax keeps it and continues from the same epoch: state that no step reads would be resumed from."""
     folder = Path(shutil.copytree(filled, tmp_path / "store"))
     settings, resume = settings_for(folder), resume_of(folder)
     assert resume is not None
@@ -260,7 +260,7 @@ def flipped(path: Path, at: Callable[[int], bool]) -> None:
     path.write_bytes(content)
 
 
-def test_a_store_with_damaged_pages_is_told_with_the_way_out(filled: Path, tmp_path: Path) -> None:
+def test_a_store_with_damaged_pages_is_reported_with_the_remedy(filled: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(filled, tmp_path / "store"))
     flipped(folder / "part-0.sqlite3", lambda place: place % 997 == 0)
     with pytest.raises(
@@ -269,14 +269,14 @@ def test_a_store_with_damaged_pages_is_told_with_the_way_out(filled: Path, tmp_p
         run(events(), settings_for(folder))
 
 
-def test_a_file_that_is_no_database_is_told(filled: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_reported(filled: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(filled, tmp_path / "store"))
     flipped(folder / "part-0.sqlite3", lambda place: place < 16)
     with pytest.raises(StoreError, match="the store is damaged"):
         run(events(), settings_for(folder))
 
 
-def test_a_flipped_byte_that_sqlite_does_not_see_is_told(filled: Path, tmp_path: Path) -> None:
+def test_a_flipped_byte_that_sqlite_does_not_see_is_reported(filled: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(filled, tmp_path / "store"))
     (path,) = partitions(folder)
     with closing(sqlite3.connect(path)) as part, part:
@@ -290,14 +290,14 @@ def test_a_flipped_byte_that_sqlite_does_not_see_is_told(filled: Path, tmp_path:
     assert "recovery state of stage customers is damaged: its checksum does not match" in str(at)
 
 
-def test_a_path_that_is_a_file_is_told(tmp_path: Path) -> None:
+def test_a_path_that_is_a_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("mine", encoding="utf-8")
     with pytest.raises(StoreError, match=r"cannot be written: File exists .*state\.directory names a directory that"):
         prepare(tmp_path / "store", SHAPE)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_directory_of_somebody_else_is_told(tmp_path: Path) -> None:
+def test_a_directory_of_another_user_is_reported(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(
         StoreError, match=r"cannot be written: Permission denied .*csq|state\.directory names a directory"
@@ -305,7 +305,7 @@ def test_a_directory_of_somebody_else_is_told(tmp_path: Path) -> None:
         prepare(tmp_path / "store", SHAPE)
 
 
-def test_a_read_only_partition_is_told(filled: Path) -> None:
+def test_a_read_only_partition_is_reported(filled: Path) -> None:
     error = RuntimeError(
         'SqliteFailure(Error { code: ReadOnly, extended_code: 8 }, Some("attempt to write a readonly"))'
     )
@@ -321,8 +321,8 @@ def limited() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
 
-def test_a_full_disk_is_told_and_nothing_is_lost(filled: Path, tmp_path: Path) -> None:
-    """A limit on the size of files stands for a disk that is full: no file grows beyond it."""
+def test_a_full_disk_is_reported_and_nothing_is_lost(filled: Path, tmp_path: Path) -> None:
+    """A limit on the size of files simulates a full disk: no file grows beyond it."""
     folder = Path(shutil.copytree(filled, tmp_path / "store"))
     before = resume_of(folder)
     code = (

@@ -1,4 +1,4 @@
-"""The settings: one file and the environment, strict, and every mistake told with its place."""
+"""The settings: one file and the environment, strict, and every mistake with its place."""
 
 from pathlib import Path
 from textwrap import dedent
@@ -96,12 +96,12 @@ class TestMistake:
             ("http: {}\nlog: \x07", "my.yaml, line 2: character 7 is not allowed"),
         ],
     )  # fmt: skip
-    def test_in_the_file_is_told_with_line_path_and_what_was_expected(self, write, text, told):
+    def test_in_the_file_is_reported_with_line_path_and_expectation(self, write, text, told):
         [line] = mistakes(write(text))
 
         assert line.startswith(told)
 
-    def test_all_of_them_are_told_at_once(self, write):
+    def test_all_of_them_are_reported_at_once(self, write):
         found = mistakes(write("http: {port: x}\nlog: {level: 1}\n"), {"CSQ_DEDUPE__WINDOW_SECONDS": "0"})
 
         assert found == [
@@ -125,7 +125,7 @@ class TestMistake:
         assert mistakes(path)[0].startswith("my.yaml: cannot be read: it is not UTF-8 text")
 
     @given(st.text(max_size=200))
-    def test_whatever_the_text_is_it_becomes_settings_or_a_told_mistake(self, tmp_path_factory, text):
+    def test_any_text_becomes_settings_or_a_reported_mistake(self, tmp_path_factory, text):
         path = tmp_path_factory.mktemp("any") / "my.yaml"
         path.write_text(text, encoding="utf-8", errors="replace")
         try:
@@ -234,13 +234,13 @@ class TestSecret:
             ("linger.ms: 5", "kafka.security: `linger.ms` is none of security.*, sasl.*, ssl.*, enable.ssl.*, enable.sasl.*, https.ca.*; move it to kafka.librdkafka"),
         ],
     )  # fmt: skip
-    def test_that_cannot_be_read_is_told_without_showing_it(self, write, text, told):
+    def test_that_cannot_be_read_is_reported_without_its_content(self, write, text, told):
         [line] = mistakes(write(f"kafka:\n  security: {{{text}}}"))
 
         assert line.startswith("my.yaml, line ")
         assert line.endswith(told)
 
-    def test_in_the_wrong_place_is_told_without_showing_it(self, write):
+    def test_in_the_wrong_place_is_reported_without_its_content(self, write):
         [line] = mistakes(write("kafka: {security: hunter2}"))
         assert (
             line

@@ -1,4 +1,4 @@
-"""`csq check` finds what would stop csq here, says what to do, and changes nothing."""
+"""`csq check` finds what would stop csq, says what to do, and changes nothing."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def about(check: str, lines: list[str]) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The embedded broker never answers some questions, and nobody else listens to this machine's clock."""
+    """The embedded broker does not answer some requests, and the clock of this machine may not be synchronised."""
     monkeypatch.setattr(brokers, "ASK_SECONDS", 1.0)
     monkeypatch.setattr(probe, "ANSWER_SECONDS", 0.5)
     monkeypatch.setattr(machine, "_is_disciplined", lambda: True)
@@ -67,7 +67,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def free_port() -> int:
-    """Of a port that somebody had a moment ago, so nobody has it now."""
+    """A port that was just released, so it is free."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         return int(server.getsockname()[1])
 
@@ -113,7 +113,7 @@ def test_for_a_person_each_finding_is_a_line(tmp_path: Path) -> None:
     )
 
 
-def test_wrong_settings_are_all_told_and_nothing_else_is_checked(tmp_path: Path) -> None:
+def test_wrong_settings_are_all_reported_and_nothing_else_is_checked(tmp_path: Path) -> None:
     code, lines = checked(tmp_path, {"http": {"prot": 1}, "state": {"lanes": 0}})
     assert code == 1
     assert [line.partition(": got")[0] for line in lines] == [
@@ -133,7 +133,7 @@ def test_a_broker_that_does_not_answer_is_named(tmp_path: Path) -> None:
     assert "Check kafka.brokers and the network" in lines[-1]
 
 
-def test_settings_that_librdkafka_refuses_are_told(tmp_path: Path) -> None:
+def test_settings_that_librdkafka_refuses_are_reported(tmp_path: Path) -> None:
     code, lines = checked(tmp_path, {"kafka": {"brokers": ["127.0.0.1:1"], "security": {"security.protocol": "none"}}})
     assert code == 1
     assert lines[-1].startswith("fail brokers: librdkafka refuses the settings: ")
@@ -166,14 +166,14 @@ def web(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_web_configuration_is_read_and_its_certificate_s_end_told(tmp_path: Path, web: Path) -> None:
+def test_a_web_configuration_is_read_and_the_end_of_its_certificate_reported(tmp_path: Path, web: Path) -> None:
     _, lines = checked(tmp_path, {"http": {"web_config_file": str(web)}})
     assert about("web", lines)[0] == "ok web: web.yaml: no passwords, TLS"
     assert about("web", lines)[1].startswith("ok web: the certificate in server.pem ends on ")
 
 
 @pytest.mark.parametrize(("days", "status", "says"), [(5, "warn", "ends on"), (-5, "fail", "has ended on")])
-def test_a_certificate_that_ends_soon_is_told(tmp_path: Path, web: Path, days: int, status: str, says: str) -> None:
+def test_a_certificate_that_ends_soon_is_reported(tmp_path: Path, web: Path, days: int, status: str, says: str) -> None:
     issued = trustme.CA().issue_cert(
         "127.0.0.1",
         not_before=datetime.now(UTC) - timedelta(days=30),
@@ -185,7 +185,7 @@ def test_a_certificate_that_ends_soon_is_told(tmp_path: Path, web: Path, days: i
     assert about("web", lines)[1].startswith(f"{status} web: the certificate in server.pem {says} ")
 
 
-def test_what_is_wrong_in_a_web_configuration_is_told(tmp_path: Path, web: Path) -> None:
+def test_what_is_wrong_in_a_web_configuration_is_reported(tmp_path: Path, web: Path) -> None:
     web.write_text("tls_server_config: {cert_file: none.pem, key_file: none.pem}\n")
     code, lines = checked(tmp_path, {"http": {"web_config_file": str(web)}})
     assert code == 1
@@ -194,7 +194,7 @@ def test_what_is_wrong_in_a_web_configuration_is_told(tmp_path: Path, web: Path)
     )
 
 
-def test_metrics_that_anybody_may_read_are_told(tmp_path: Path) -> None:
+def test_metrics_open_to_every_client_are_reported(tmp_path: Path) -> None:
     code, lines = checked(tmp_path, {"http": {"host": "0.0.0.0"}})  # noqa: S104 - the one that is warned of
     assert code == 0
     assert about("web", lines)[0].startswith("warn web: no http.web_config_file, and http.host is 0.0.0.0")
@@ -203,7 +203,7 @@ def test_metrics_that_anybody_may_read_are_told(tmp_path: Path) -> None:
 # Port.
 
 
-def test_a_port_that_another_has_is_told(tmp_path: Path) -> None:
+def test_a_port_that_another_has_is_reported(tmp_path: Path) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as other:
         port = other.getsockname()[1]
         code, lines = checked(tmp_path, {"http": {"port": port}})
@@ -251,7 +251,7 @@ def test_a_store_is_described_and_one_that_does_not_fit_refused(tmp_path: Path) 
     assert "partitions without csq.json" in about("state", lines)[1]
 
 
-def test_a_state_directory_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_state_directory_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     code, lines = checked(tmp_path, {"state": {"directory": str(tmp_path / "file" / "state")}})
     assert code == 1
@@ -259,14 +259,14 @@ def test_a_state_directory_that_cannot_be_written_is_told(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("free", "status"), [(10 << 20, "fail"), (500 << 20, "warn"), (2 << 30, "ok")])
-def test_too_little_room_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, status: str) -> None:
+def test_too_little_room_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, status: str) -> None:
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
     _, lines = checked(tmp_path, {"state": {"directory": str(tmp_path)}})
     assert about("state", lines)[0].startswith(f"{status} state: ")
 
 
 @pytest.mark.parametrize(("disciplined", "line"), [(True, "ok clock"), (False, "warn clock"), (None, "ok clock")])
-def test_a_clock_that_nothing_synchronises_is_told(
+def test_a_clock_that_is_not_synchronised_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disciplined: bool | None, line: str
 ) -> None:
     monkeypatch.setattr(machine, "_is_disciplined", lambda: disciplined)
@@ -274,7 +274,7 @@ def test_a_clock_that_nothing_synchronises_is_told(
     assert about("clock", lines)[0].startswith(line)
 
 
-def test_a_file_system_with_another_time_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_with_another_time_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.stat
     ahead = 300.0
 
@@ -326,9 +326,7 @@ def secure(kafka: Kafka, **other: Any) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_what_a_user_may_not_do_is_told_topic_by_topic(
-    tmp_path: Path, guarded: Kafka, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_rights_are_reported_by_topic(tmp_path: Path, guarded: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(brokers, "ASK_SECONDS", 5.0)
     before = {topic: guarded.ends(topic) for topic in OUTPUTS[:2]}
     code, lines = checked(tmp_path, secure(guarded, topics=["csq.events", "others", "hidden"], group_id="csq"))
@@ -363,7 +361,7 @@ def test_what_a_user_may_not_do_is_told_topic_by_topic(
         ({"security.protocol": "sasl_plaintext"}, "fail brokers: "),
     ],
 )
-def test_wrong_credentials_are_told_as_such(
+def test_wrong_credentials_are_reported_as_such(
     tmp_path: Path, guarded: Kafka, security: dict[str, str], told: str
 ) -> None:
     settings = secure(guarded, connect_seconds=6)
@@ -375,7 +373,7 @@ def test_wrong_credentials_are_told_as_such(
 
 
 @pytest.mark.slow
-def test_topics_that_nobody_makes_fail_where_the_brokers_say_so(
+def test_missing_topics_fail_if_the_brokers_create_none(
     tmp_path: Path, guarded: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(brokers, "ASK_SECONDS", 5.0)

@@ -1,4 +1,4 @@
-"""`csq deadletters list` and `show`: what was refused, where it came from, what to do; on files and on the topic."""
+"""`csq deadletters list` and `show`, on files and on the topic."""
 
 import json
 import re
@@ -160,7 +160,7 @@ def test_a_letter_is_shown_with_its_origin_its_bytes_and_what_to_do(file: Path) 
     assert '"severity": 9' in shown
 
 
-def test_a_letter_that_would_be_let_in_now_says_so(file: Path) -> None:
+def test_a_letter_that_is_accepted_now_says_so(file: Path) -> None:
     assert "would be accepted; csq deadletters redrive sends it" in told(csq("show", f"{file}:3"))
 
 
@@ -193,7 +193,7 @@ def test_long_bytes_are_cut_on_the_screen_only(file: Path) -> None:
     assert csq("show", f"{file}:4", "--raw").stdout_bytes == CUT.value
 
 
-# ---- what goes wrong
+# ---- errors
 
 
 def test_neither_file_nor_brokers_is_an_error_that_says_what_to_name() -> None:

@@ -21,7 +21,7 @@ WORKBOOK = (Burn(0.02, 1, "page"), Burn(0.05, 6, "page"), Burn(0.1, 24, "ticket"
 
 
 def refused(folder: Path, *changes: tuple[str, str]) -> str:
-    """What is said of the committed file after some changes."""
+    """The message about the committed file after some changes."""
     text = TEXT
     for old, new in changes:
         assert old in text
@@ -61,7 +61,7 @@ REFUSED = [
     ("objective: 0.65", "objectives: {urgent: 0.6}\n    objective: 0.65", "slos.csat: give either `objective`, or `objectives` per queue class"),
     ("hours: 1,", "hours: 0,", "burns[0].hours: got 0, expected a number above 0"),
 ]  # fmt: skip
-"""What is changed, into what, and what is said of it."""
+"""Text, its replacement, and the message."""
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_the_line_is_that_of_the_mistake(tmp_path):
     assert refused(tmp_path, ("within_seconds: promise", "within_seconds: 7")).startswith(f"slo.yaml, line {line}: ")
 
 
-def test_every_mistake_is_told_at_once(tmp_path):
+def test_all_mistakes_are_reported_at_once(tmp_path):
     told = refused(tmp_path, ("within_seconds: promise", "within_seconds: 7"), ("outcome: [missed]", "outcome: [lost]"))
 
     assert len(told.split("\n")) == 2
@@ -211,7 +211,7 @@ def test_list_names_every_alert_with_its_severity():
         assert words in " ".join(told.split())
 
 
-def test_a_wrong_declaration_is_told_without_a_traceback(tmp_path):
+def test_a_wrong_declaration_is_reported_without_a_traceback(tmp_path):
     (tmp_path / "slo.yaml").write_text(TEXT.replace("within_seconds: promise", "within_seconds: 7"), encoding="utf-8")
 
     code, told = run("check", "--slo", str(tmp_path / "slo.yaml"))

@@ -30,7 +30,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store after half of the golden stream; for reading."""
     folder = tmp_path_factory.mktemp("state") / "store"
     run(events(), settings_for(folder), until=CUT)
-    return Path(shutil.copytree(folder, folder.with_name("free")))  # nobody holds the copy
+    return Path(shutil.copytree(folder, folder.with_name("free")))  # no process holds the copy
 
 
 def held(folder: Path) -> list[Any]:
@@ -44,7 +44,7 @@ def held(folder: Path) -> list[Any]:
 # ---- show
 
 
-def test_show_tells_what_is_there(store: Path) -> None:
+def test_show_prints_the_content(store: Path) -> None:
     shown = json.loads(csq("state", "show", store, "--json").stdout)
     assert (shown["lanes"], shown["partitions"], shown["state_version"]) == (2, 1, 3)
     assert (shown["csq"], shown["river"]) == (read_manifest(store).csq, read_manifest(store).river)  # type: ignore[union-attr]  # it has one
@@ -66,12 +66,12 @@ def test_show_makes_a_table_for_people(store: Path) -> None:
     assert f"csq.events[0]  next offset {CUT}" in shown
 
 
-def test_a_folder_without_a_store_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_a_store_is_reported(tmp_path: Path) -> None:
     result = csq("state", "show", tmp_path, code=1)
     assert "there is no recovery store here (csq.json is missing); name the state.directory" in result.stderr
 
 
-def test_reading_a_store_runs_no_code_of_somebody(store: Path, tmp_path: Path) -> None:
+def test_reading_a_store_runs_no_code_in_it(store: Path, tmp_path: Path) -> None:
     class Evil:
         def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
             return Path.touch, (tmp_path / "owned",)
@@ -165,7 +165,7 @@ def test_history_makes_a_store_that_live_running_goes_on_from(tmp_path: Path) ->
     assert "csq.history" not in {snap.step for snap in snaps_of(folder)}
     assert "csq.kafka" not in {snap.step for snap in snaps_of(folder)}
     rest, whole = run(events()[CUT:], settings), run(events(), settings_for(None))
-    first = run(events()[:CUT], settings_for(None))  # as history ends: nothing more will come
+    first = run(events()[:CUT], settings_for(None))  # as history ends: no more events
     replies = "csq.reply.measured"
     assert whole.published[replies] - first.published[replies] == rest.published[replies]
     assert sum(rest.values["csq_events_total"].values()) > 0
@@ -185,7 +185,7 @@ def test_a_warm_start_overwrites_nothing(store: Path) -> None:
 
 def test_repeats_across_the_stop_are_still_repeats(store: Path, tmp_path: Path) -> None:
     settings = settings_for(Path(shutil.copytree(store, tmp_path / "store")))
-    again = [*events()[:CUT], *events()[:CUT]]  # as if a producer sent everything once more
+    again = [*events()[:CUT], *events()[:CUT]]  # as if a producer sent everything again
     resumed = run(again, settings)
     whole = run(again, settings_for(None))
     assert resumed.values["csq_duplicates_total"] == whole.values["csq_duplicates_total"]

@@ -1,4 +1,4 @@
-"""Which process of how many: what is understood, what is refused, and what the refusal says."""
+"""The place of a process in a cluster: valid and refused options."""
 
 import os
 import subprocess
