@@ -19,7 +19,7 @@ from operators.domain.text.words import UNIT, Pieces
 _TURNED = round(NEGATED * UNIT)
 
 
-class Part(NamedTuple):
+class TextPart(NamedTuple):
     """Features of the words of some messages. `keys` are message << 18 | feature, in any order, with repeats."""
 
     keys: list[NDArray[np.uint32]]
@@ -40,7 +40,7 @@ class _Said(NamedTuple):
     english: NDArray[np.bool_]
 
 
-def extract(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64], said: int) -> Part:
+def extract(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64], said: int) -> TextPart:
     """The features of cleaned texts; `codes` says of each whether it is English, other or not declared.
 
     Of those after the first `said` only `totals` and whether they are English. They are messages of agents, who mention
@@ -52,7 +52,7 @@ def extract(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64], said
     valence[end:][read.flags[end:] & words.MATTER != 0] = 0
     totals = per_message(valence, read.bounds)
     if not said:
-        return Part([], read.english, totals, np.zeros(0, np.bool_))
+        return TextPart([], read.english, totals, np.zeros(0, np.bool_))
     heard, first, flags, bounds = read.words[:end], read.first[:end], read.flags[:end], read.bounds[: said + 1]
     message = np.repeat(np.arange(said, dtype=np.uint32), np.diff(bounds))
     spoken = np.where(read.scope[:end], heard[:, words.NEGATED], heard[:, words.PLAIN])
@@ -60,7 +60,7 @@ def extract(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64], said
     pairs = (tops[1:] | fold(mix(spoken[:-1], spoken[1:])))[~first[1:]]
     asks, exclaims = flags & words.QUESTION != 0, flags & words.EXCLAIM != 0
     keys, questions = form(valence[:end], asks, exclaims, bounds)
-    return Part([tops | fold(spoken), pairs, *keys], read.english, totals, questions)
+    return TextPart([tops | fold(spoken), pairs, *keys], read.english, totals, questions)
 
 
 def _read(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64]) -> _Said:
