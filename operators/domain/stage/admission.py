@@ -1,37 +1,40 @@
 """Admission: decides which names get series of their own, in one place for all processes.
 
-A name is admitted when `CONVERSATIONS` conversations (for a segment: customers) had it on one day (UTC) of event time,
-as long as its label has fewer names than its bound. A conversation counts from its earliest event of that day. So per
-name and day the stage keeps those conversations whose earliest events come first, as many as admit the name. Which they
-are depends neither on the order of sightings nor on how events were grouped into them, and a sighting that comes twice
-changes nothing. When event time passes the last of these events the name is admitted. Where names compete for the last
-places of a label, that event decides, by its time and name.
+A name is admitted when `CONVERSATIONS` conversations (for a segment: customers) had it within `WINDOW_HOURS` of event
+time, as long as its label has fewer names than its bound. The window moves in whole hours: it is the hour of an event
+and the 23 before it. A conversation counts from its earliest event in the window. Per name and hour the stage keeps the
+conversations whose earliest events come first, as many as admit a name: where an hour has more of them, these decide
+already. Which they are depends neither on the order of sightings nor on how events were grouped into them, and a
+sighting that comes twice changes nothing. When event time passes the last of these events the name is admitted. Where
+names compete for the last places of a label, that event decides, by its time and name.
 
 Other lanes must know of an admission before they pass it. So time is cut into steps, a name holds from the end of the
 step after the one in which it was admitted, and the stage hands out a *lease*: the moment up to which nothing can be
 admitted any more. Lanes settle nothing beyond the lease, which is one to two steps ahead of the time that was reached,
 so they do not wait for it.
 
-With more than `MOST_NAMES` names of a label and day, the first of them are kept. Sightings of a day that is over are
-counted only.
+Of more than `MOST_NAMES` names of a label those that came first are kept. Sightings older than the window are only
+counted.
 """
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args
 
 from msgspec import Raw, Struct, msgpack
 
-from operators.domain.stage.facts import Fact, NameSeen
-from operators.domain.stage.labels import Admitted, Labels
-from operators.domain.stage.sightings import NameOnDay, day_of
+from operators.domain.stage import sightings
+from operators.domain.stage.facts import Fact, Moment, NameSeen
+from operators.domain.stage.labels import Admitted, Label, Labels
+from operators.domain.stage.sightings import HourOfName, hour_of
 from operators.domain.stage.stage import Handlers, Outbox, Port, Stage, check_version
 
 KEY = "labels"
 """The one key of the stage."""
 STEP_SECONDS = 60.0
 MOST_NAMES = 1_000
-"""Names of a label that are counted, and names and days that may still be admitted."""
+"""Names of a label that are counted, and that may still be admitted."""
+WINDOW_HOURS = 24
 
 
 class NameCount(Struct, array_like=True):
@@ -47,7 +50,7 @@ class StoredAdmission(Struct):
 
     admitted: list[Admitted]
     names: dict[str, dict[str, NameCount]]
-    days: list[NameOnDay]
+    hours: dict[Label, dict[str, dict[float, HourOfName]]]
     reached: float
 
 
@@ -70,7 +73,12 @@ class Admission(Stage):
         self._labels = labels
         self._admitted: list[Admitted] = []
         self._names: dict[str, dict[str, NameCount]] = {label: {} for label in labels.of}
-        self._days: dict[str, dict[tuple[str, float], NameOnDay]] = {label: {} for label in labels.of}
+        self._hours: dict[Label, dict[str, dict[float, HourOfName]]] = {label: {} for label in get_args(Label)}
+        """Label -> name -> hour -> conversations; of names that may be admitted, for the hours of the window."""
+        self._changed: set[tuple[Label, str]] = set()
+        """Labels and names with sightings since their last event was looked for."""
+        self._complete: dict[tuple[Label, str], Moment] = {}
+        """Label and name -> the event that makes their conversations enough."""
         self._is_open = any(values.is_open for values in labels.of.values())
         self._reached = -math.inf
         self._told_lease: float | None = None
@@ -91,15 +99,16 @@ class Admission(Stage):
         if fact.value in values.since:  # it was admitted since the lane reported it
             return
         self._count(fact)
-        day, days = day_of(fact.time), self._days[fact.label]
-        if fact.firsts and day >= day_of(self._reached) and values.admits(fact.value):
-            each = days.get((fact.value, day))
-            if each is None:
-                each = days[fact.value, day] = NameOnDay(fact.label, fact.value, day)
-            for subject, moment in fact.firsts.items():
-                each.add(subject, moment)
-            if len(days) > MOST_NAMES:
-                self._make_room(days, sorted(days, key=lambda key: min(days[key].firsts.values()), reverse=True))
+        hour = hour_of(fact.time)
+        if not fact.firsts or hour <= hour_of(self._reached) - WINDOW_HOURS or not values.admits(fact.value):
+            return
+        names = self._hours[fact.label]
+        of_hour = names.setdefault(fact.value, {}).setdefault(hour, HourOfName())
+        for subject, moment in fact.firsts.items():
+            of_hour.add(subject, moment)
+        self._changed.add((fact.label, fact.value))
+        if len(names) > MOST_NAMES:
+            self._make_room(names, sorted(names, key=lambda value: _first(names[value]), reverse=True))
 
     def _count(self, fact: NameSeen) -> None:
         names = self._names[fact.label]
@@ -126,19 +135,19 @@ class Admission(Stage):
 
         Nothing that happened until `now` can come any more.
         """
-        is_new_day = day_of(now) > day_of(self._reached)
-        complete = [
-            (each.complete, each)
-            for days in self._days.values()
-            for each in days.values()
-            if each.complete is not None and each.complete[0] <= now
-        ]
-        complete.sort(key=lambda pair: pair[0])
-        for (time, _), each in complete:
-            if self._labels.of[each.label].admits(each.value):
-                self._admit(Admitted(each.label, each.value, max(_after(time), self._lease())))
+        is_new_hour = hour_of(now) > hour_of(self._reached)
+        for label, value in self._changed:
+            last = _last(self._hours[label].get(value, {}))
+            if last is not None:
+                self._complete[label, value] = last
+        self._changed.clear()
+        due = sorted((last, label, value) for (label, value), last in self._complete.items() if last[0] <= now)
+        for (time, _), label, value in due:
+            del self._complete[label, value]
+            if self._labels.of[label].admits(value):
+                self._admit(Admitted(label, value, max(_after(time), self._lease())))
         self._reached = max(self._reached, now)
-        if complete or is_new_day:
+        if due or is_new_hour:
             self._drop_decided()
 
     def _admit(self, admitted: Admitted) -> None:
@@ -148,13 +157,15 @@ class Admission(Stage):
         self._names[admitted.label].pop(admitted.value, None)
 
     def _drop_decided(self) -> None:
-        """Drop what cannot admit a name any more: the day is over, the name is admitted, the label has no room."""
-        today = day_of(self._reached)
-        for label, days in self._days.items():
-            values = self._labels.of[label]
-            self._days[label] = {
-                key: each for key, each in days.items() if each.day >= today and values.admits(each.value)
-            }
+        """Drop what cannot admit a name any more: hours before the window, names that are in or have no room."""
+        first = hour_of(self._reached) - WINDOW_HOURS
+        for label, names in self._hours.items():
+            admits = self._labels.of[label].admits
+            for value in list(names):
+                names[value] = {hour: of_hour for hour, of_hour in names[value].items() if hour > first}
+                if not names[value] or not admits(value):
+                    del names[value]
+                    self._complete.pop((label, value), None)
 
     def _lease(self) -> float:
         return _after(self._reached) if self._is_open else math.inf
@@ -183,8 +194,8 @@ class Admission(Stage):
         return out + self._out.drain()
 
     def entries(self) -> int:
-        """Return how many names are admitted, counted, or may be admitted on a day."""
-        return len(self._admitted) + sum(map(len, self._names.values())) + sum(map(len, self._days.values()))
+        """Return how many names are admitted, counted, or may be admitted."""
+        return len(self._admitted) + sum(map(len, self._names.values())) + sum(map(len, self._hours.values()))
 
     def limit(self) -> int:
         """Return how many these may be."""
@@ -198,7 +209,7 @@ class Admission(Stage):
             "v": self.version,
             "admitted": self._admitted,
             "names": self._names,
-            "days": [each for days in self._days.values() for each in days.values()],
+            "hours": self._hours,
             "reached": self._reached,
         }
 
@@ -208,13 +219,34 @@ class Admission(Stage):
         state = msgpack.decode(stored, type=StoredAdmission)
         self._reached = state.reached
         self._names.update(state.names)
-        for each in state.days:
-            self._days[each.label][each.value, each.day] = each
+        self._hours.update(state.hours)
+        self._changed.update((label, value) for label, names in state.hours.items() for value in names)
         for admitted in state.admitted:
             if self._labels.of[admitted.label].is_open:
                 self._admit(admitted)
         self._drop_decided()
         self._has_news = True
+
+
+def _first(hours: dict[float, HourOfName]) -> Moment:
+    """The earliest event of a name."""
+    return min(moment for of_hour in hours.values() for moment in of_hour.firsts.values())
+
+
+def _last(hours: dict[float, HourOfName]) -> Moment | None:
+    """The event that makes the conversations of a name enough; `None` while they are too few."""
+    enough = sightings.CONVERSATIONS
+    if sum(len(of_hour.firsts) for of_hour in hours.values()) < enough:
+        return None
+    for end in sorted(hours):
+        firsts: dict[str, Moment] = {}
+        for hour, of_hour in hours.items():
+            if end - WINDOW_HOURS < hour <= end:
+                for subject, moment in of_hour.firsts.items():
+                    firsts[subject] = min(moment, firsts.get(subject, moment))
+        if len(firsts) >= enough:
+            return sorted(firsts.values())[enough - 1]
+    return None
 
 
 def _after(time: float) -> float:

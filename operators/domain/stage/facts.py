@@ -206,7 +206,7 @@ Moment = tuple[float, str]
 
 
 class NameSeen(Fact, frozen=True):
-    """So many `events` of one day had a name without series of its own; `time` and `name` are those of the first.
+    """So many `events` of one hour had a name without series of its own; `time` and `name` are those of the first.
 
     `firsts` are the conversations (customers) whose earliest events come first, with these events: as many as decide on
     the admission of the name; none if it cannot be admitted.

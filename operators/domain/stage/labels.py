@@ -28,15 +28,15 @@ class LabelsParams(Struct, frozen=True, forbid_unknown_fields=True):
     queues: Annotated[
         Choice,
         Meta(
-            description="Queues by their names in the events. auto: a queue is admitted after 20 conversations on one "
-            "day (UTC), up to 20 queues. A list admits no others. Queues under `promises` are always in."
+            description="Queues by their names in the events. auto: a queue is admitted after 20 conversations within "
+            "24 hours, up to 20 queues. A list admits no others. Queues under `promises` are always in."
         ),
     ] = AUTO
     channels: Annotated[
         Choice, Meta(description="Channels, as `queues`; up to 10. Channels under `promises` are always in.")
     ] = AUTO
     segments: Annotated[
-        Choice, Meta(description="Customer segments, as `queues`, after 20 customers on one day (UTC); up to 10.")
+        Choice, Meta(description="Customer segments, as `queues`, after 20 customers within 24 hours; up to 10.")
     ] = AUTO
 
 

@@ -1,7 +1,7 @@
 """Sightings: names without series of their own, collected from the events of one lane and one batch.
 
-Per name and day (UTC) of event time a sighting has the number of events and the conversations with the earliest ones,
-as many as decide on an admission (``admission.py``). Later conversations of the day cannot change it, so their events
+Per name and hour of event time a sighting has the number of events and the conversations with the earliest ones, as
+many as admit a name (``admission.py``). Later conversations of the hour cannot change the admission, so their events
 are only counted. Nothing is remembered from one batch to the next: a conversation may be reported again.
 """
 
@@ -14,34 +14,30 @@ from operators.domain.stage.facts import Moment, NameSeen
 from operators.domain.stage.labels import Label, LabelValues
 
 CONVERSATIONS = 20
-"""Conversations (customers) of one day that admit a name."""
-DAY_SECONDS = 86_400.0
+"""Conversations (customers) within 24 hours that admit a name."""
+HOUR_SECONDS = 3_600.0
 
 
-class NameOnDay(Struct, array_like=True):
-    """The conversations (customers) that had a name on a day: those with the earliest events, as many as admit it.
+class HourOfName(Struct, array_like=True):
+    """The conversations (customers) that had a name in one hour: those with the earliest events, as many as admit it.
 
     Which these are depends neither on the order of `add` nor on how often the same event is added.
 
-    >>> orders = NameOnDay("queue", "orders", 0.0)
+    >>> orders = HourOfName()
     >>> for number in range(30, 0, -1):
     ...     orders.add(f"c{number}", (float(number), "e"))
-    >>> len(orders.firsts), orders.complete
+    >>> len(orders.firsts), orders.last
     (20, (20.0, 'e'))
     """
 
-    label: Label
-    value: str
-    day: float
-    """Whole days since 1970."""
     firsts: dict[str, Moment] = {}
     """Conversation -> its earliest event."""
-    complete: Moment | None = None
-    """The last of these events, once they are as many as admit the name."""
+    last: Moment | None = None
+    """The last of these events, once they are as many as admit a name."""
 
     def add(self, subject: str, moment: Moment) -> None:
         """Add an event of a conversation."""
-        if self.complete is not None and moment > self.complete:
+        if self.last is not None and moment > self.last:
             return
         firsts = self.firsts
         known = firsts.get(subject)
@@ -51,23 +47,24 @@ class NameOnDay(Struct, array_like=True):
         if len(firsts) > CONVERSATIONS:
             del firsts[max(firsts, key=firsts.__getitem__)]
         if len(firsts) == CONVERSATIONS:
-            self.complete = max(firsts.values())
+            self.last = max(firsts.values())
 
 
-def day_of(time: float) -> float:
-    """Return the day of `time` (POSIX seconds) as whole days since 1970."""
-    return time // DAY_SECONDS if time > -math.inf else time
+def hour_of(time: float) -> float:
+    """Return the hour of `time` (POSIX seconds) as whole hours since 1970."""
+    return time // HOUR_SECONDS if time > -math.inf else time
 
 
 class NameSighting(Struct):
-    """A name in one batch. Events between `after` and `before` (POSIX seconds) decide nothing and are only counted."""
+    """A name in one batch and hour. Events between `after` and `before` (POSIX seconds) are only counted."""
 
     first: Moment
-    on_day: NameOnDay
+    hour: float
+    of_hour: HourOfName
     after: float = math.inf
-    """Time of the last event that decides; that of a name that cannot be admitted is before all others."""
+    """Time of the last event that decides on an admission; before all events for a name that cannot be admitted."""
     before: float = math.inf
-    """The end of the day."""
+    """The end of the hour."""
     events: int = 0
 
 
@@ -85,11 +82,13 @@ class LabelSightings:
         self._values = values
         self._subject = subject
         self._names: dict[str, NameSighting] = {}
-        self._other_days: list[NameSighting] = []
+        """Name -> its sighting in the hour of its last event."""
+        self._others: dict[tuple[str, float], NameSighting] = {}
+        """Name and hour -> its sightings in other hours."""
 
     def of(self, batch: list[tuple[float, str, Any]]) -> list[NameSeen]:
         """Return the sightings in a batch of (time, name, event), in any order."""
-        known, names, label = self._values.since, self._names, self._label
+        known, names, others, label = self._values.since, self._names, self._others, self._label
         for time, name, event in batch:
             value = getattr(event.data, label)
             seen = names.get(value)
@@ -97,25 +96,35 @@ class LabelSightings:
                 seen.events += 1
             elif value not in known:
                 self._see(value, getattr(event.data, self._subject), (time, name))
-        found = [*self._other_days, *names.values()]
-        self._other_days.clear()
+        found = [*((value, seen) for (value, _), seen in others.items()), *names.items()]
+        others.clear()
         names.clear()
-        return [NameSeen(*one.first, label, one.on_day.value, one.events, one.on_day.firsts) for one in found]
+        return [NameSeen(*seen.first, label, value, seen.events, seen.of_hour.firsts) for value, seen in found]
 
     def _see(self, value: str, subject: str, moment: Moment) -> None:
         """Take an event that may be among those that decide."""
-        seen, day = self._names.get(value), day_of(moment[0])
-        if seen is None or seen.on_day.day != day:
-            if seen is not None:
-                self._other_days.append(seen)
-            seen = self._names[value] = NameSighting(moment, NameOnDay(self._label, value, day))
-            if self._values.admits(value):
-                seen.before = (day + 1) * DAY_SECONDS
-            else:
-                seen.after = -math.inf
+        seen = self._sighting(value, moment)
         seen.events += 1
         if seen.after > -math.inf:
             seen.first = min(seen.first, moment)
-            seen.on_day.add(subject, moment)
-            if seen.on_day.complete is not None:
-                seen.after = seen.on_day.complete[0]
+            seen.of_hour.add(subject, moment)
+            if seen.of_hour.last is not None:
+                seen.after = seen.of_hour.last[0]
+
+    def _sighting(self, value: str, moment: Moment) -> NameSighting:
+        """The sighting of a name in the hour of an event; all hours are one for a name that cannot be admitted."""
+        seen = self._names.get(value)
+        if not self._values.admits(value):
+            if seen is None:
+                seen = self._names[value] = NameSighting(moment, math.inf, HourOfName(), after=-math.inf)
+            return seen
+        hour = hour_of(moment[0])
+        if seen is not None and seen.hour == hour:
+            return seen
+        if seen is not None:
+            self._others[value, seen.hour] = seen
+        other = self._others.pop((value, hour), None)
+        if other is None:
+            other = NameSighting(moment, hour, HourOfName(), before=(hour + 1) * HOUR_SECONDS)
+        self._names[value] = other
+        return other

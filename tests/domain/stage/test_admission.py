@@ -1,7 +1,6 @@
 """Which names are admitted, from when on, and what is remembered of them."""
 
 import math
-from collections import defaultdict
 from random import Random
 from typing import Any, NamedTuple
 
@@ -10,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.domain.stage import sightings as sightings_module
-from operators.domain.stage.admission import MOST_NAMES, STEP_SECONDS, Admission
+from operators.domain.stage.admission import MOST_NAMES, STEP_SECONDS, WINDOW_HOURS, Admission
 from operators.domain.stage.facts import NameSeen
 from operators.domain.stage.intake import Intake, IntakeParams
 from operators.domain.stage.labels import BOUNDS, Admitted, Label, Labels, LabelsParams
-from operators.domain.stage.sightings import CONVERSATIONS, DAY_SECONDS, LabelSightings
+from operators.domain.stage.sightings import CONVERSATIONS, HOUR_SECONDS, LabelSightings
 from operators.domain.time.lanes import Lanes
 from operators.domain.wire.dedupe import DedupeParams
 from operators.domain.wire.events import Conversation
@@ -57,23 +56,50 @@ def test_a_conversation_counts_once() -> None:
     assert "admitted" not in settled(stage, facts)
 
 
-def test_conversations_of_different_days_do_not_add_up() -> None:
-    half = CONVERSATIONS // 2
-    evening, morning = sightings("rare", half, start=DAY_SECONDS - half), sightings("often", half, start=DAY_SECONDS)
-    night = [
-        *sightings("rare", half, start=DAY_SECONDS),
-        *sightings("often", half, start=DAY_SECONDS + 50.0, first=half),
+def test_conversations_add_up_over_24_hours_and_no_longer() -> None:
+    half, last_hour = CONVERSATIONS // 2, 23 * HOUR_SECONDS
+    facts = [
+        *sightings("often", half),
+        *sightings("rare", half),
+        *sightings("often", half, start=last_hour, first=half),
+        *sightings("rare", half, start=last_hour + HOUR_SECONDS, first=half),
     ]
-    [admitted] = settled(Admission(auto()), evening + morning + night)["admitted"]
-    assert admitted.value == "often"
+    [admitted] = settled(Admission(auto()), facts)["admitted"]
+    assert admitted == Admitted("queue", "often", last_hour + 120.0)
 
 
-def test_a_sighting_of_a_day_that_is_over_is_only_counted() -> None:
+def test_a_conversation_that_goes_on_counts_in_every_window() -> None:
     stage = Admission(auto())
-    stage.advance(DAY_SECONDS)
+    start, goes_on = sightings("VIP", CONVERSATIONS - 1), sightings("VIP", CONVERSATIONS - 1, start=30 * HOUR_SECONDS)
+    assert "admitted" not in settled(stage, start + goes_on)
+    [admitted] = settled(stage, [seen("VIP", 40 * HOUR_SECONDS, "one more")])["admitted"]
+    assert admitted.since == 40 * HOUR_SECONDS + 120.0
+
+
+def test_a_sighting_older_than_the_window_is_only_counted() -> None:
+    stage = Admission(auto())
+    stage.advance(24 * HOUR_SECONDS)
     found = settled(stage, sightings("VIP", CONVERSATIONS))
     assert "admitted" not in found
     assert found["seen"]["queue"] == {"VIP": CONVERSATIONS}
+    assert stage.entries() == 1
+
+
+def test_of_too_many_names_those_that_came_first_may_still_be_admitted() -> None:
+    stage = Admission(auto())
+    first = sightings("early", CONVERSATIONS - 1)
+    found = settled(stage, first + [seen(f"order-{n}", 100.0 + n, "c") for n in range(MOST_NAMES)])
+    assert stage.entries() == 2 * (MOST_NAMES + 1 - MOST_NAMES // 8)
+    assert {labels: n for _, labels, n in found["measured"]} == {("labels",): 2 * (MOST_NAMES // 8)}
+    [admitted] = settled(stage, [seen("early", 2_000.0, "one more")])["admitted"]
+    assert admitted.value == "early"
+
+
+def test_a_lease_and_what_was_seen_are_handed_out_once() -> None:
+    stage = Admission(auto())
+    assert "lease" not in drained(stage)
+    assert {"lease", "seen"} <= settled(stage, [seen("VIP", 10.0, "c1")]).keys()
+    assert drained(stage) == {}
 
 
 def test_what_time_has_not_passed_is_not_admitted_yet() -> None:
@@ -162,7 +188,7 @@ class Event(NamedTuple):
 
 FEW, PLACES = 3, 2
 """Conversations that admit a name, and names that are admitted, in this test."""
-TIMES = [day * DAY_SECONDS + at for day in range(2) for at in (0.0, 1.0, 2.0, 59.0, 60.0, 4_000.0, DAY_SECONDS - 1.0)]
+TIMES = [hour * HOUR_SECONDS + at for hour in (0, 1, 12, 23, 24, 25, 50) for at in (0.0, 1.0, 60.0, HOUR_SECONDS - 1.0)]
 EVENTS = st.lists(
     st.tuples(st.sampled_from(TIMES), st.sampled_from("abc"), st.integers(0, 7)), min_size=20, max_size=80
 )
@@ -171,11 +197,12 @@ EVENTS = st.lists(
 def expected_of(events: list[Event]) -> list[Admitted]:
     """The definition, applied to all events at once."""
     admitted: dict[str, Admitted] = {}
-    talks: defaultdict[tuple[str, float], set[str]] = defaultdict(set)
+    came: list[tuple[float, str, str]] = []
     for time, _, queue, talk in sorted(events):
-        had = talks[queue, time // DAY_SECONDS]
-        had.add(talk)
-        if len(had) == FEW and len(admitted) < PLACES:
+        hour = time // HOUR_SECONDS
+        came.append((hour, queue, talk))
+        talks = {known for at, where, known in came if where == queue and at > hour - WINDOW_HOURS}
+        if len(talks) >= FEW and len(admitted) < PLACES:
             admitted.setdefault(queue, Admitted("queue", queue, (time // STEP_SECONDS + 2) * STEP_SECONDS))
     return list(admitted.values())
 
