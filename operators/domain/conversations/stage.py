@@ -89,7 +89,7 @@ class Conversations(Stage):
     """The conversations of one lane."""
 
     name = "conversations"
-    version = 3
+    version = 4
 
     def __init__(
         self,
@@ -192,11 +192,11 @@ class Conversations(Stage):
                 continue
             record = hot.get(fact.conversation_id)
             if (
-                record is None
-                or record.queue != fact.queue
-                or time < record.opened_at
+                record is None  # noqa: PLR1714  the tuple would be made for every event
+                or record.queue_name != fact.queue
+                or record.queue == OTHER  # it may have been admitted, or there was only a rating so far
                 or record.channel == OTHER
-                or not record.seen
+                or time < record.opened_at
             ):
                 record = self._record(fact)
             if time > record.last_at:  # noqa: PLR1730  max() would be a call for every event
@@ -224,20 +224,25 @@ class Conversations(Stage):
         if record is None:
             channel = self._channels.at(fact.channel, time)
             record = ConversationRecord(fact.customer_id, channel, queue, time, time, Rounds())
+            record.channel_name, record.queue_name = fact.channel, fact.queue
             self._add(conversation_id, record)
             self._course.begin(record, fact)
         elif not record.seen:  # so far there was only a rating
             record.seen, record.open, record.opened_at = True, True, time
             record.customer_id, record.queue = fact.customer_id, queue
             record.channel = self._channels.at(fact.channel, time)
+            record.channel_name, record.queue_name = fact.channel, fact.queue
             self._course.begin(record, fact)
         else:
-            if record.channel == OTHER:  # it may have been admitted
-                record.channel = self._channels.at(fact.channel, time)
+            channel = self._channels.at(fact.channel, time) if record.channel == OTHER else OTHER
+            if channel != OTHER:  # it was admitted since
+                record.channel, record.channel_name = channel, fact.channel
             if not record.opening_known and time < record.opened_at:
                 record.opened_at = time
-            if queue != record.queue and time >= record.last_at:  # what comes late does not move it back
-                self._course.move(record, fact, queue)
+            if time >= record.last_at:  # what comes late does not move it back
+                record.queue_name = fact.queue
+                if queue != record.queue:
+                    self._course.move(record, fact, queue)
         return record
 
     def _rate(self, fact: RatingGiven) -> None:
