@@ -180,7 +180,7 @@ class Conversations(Stage):
     def settle(self, facts: Iterable[ConversationFact | RatingGiven | QueueFact]) -> None:
         """Apply facts in the order of event time; a timer that is due before a fact fires before it."""
         due, handlers, others = self._timers, self._course.handlers, self._others
-        hot, limit_of = self._hot, self._course.limit_of
+        hot, limit_of, queues, channels = self._hot, self._course.limit_of, self._queues.since, self._channels.since
         fact: Any  # its class says which of its fields there are
         for fact in facts:
             time = fact.time
@@ -192,11 +192,11 @@ class Conversations(Stage):
                 continue
             record = hot.get(fact.conversation_id)
             if (
-                record is None  # noqa: PLR1714  the tuple would be made for every event
+                record is None
                 or record.queue_name != fact.queue
-                or record.queue == OTHER  # it may have been admitted, or there was only a rating so far
-                or record.channel == OTHER
                 or time < record.opened_at
+                or (record.queue == OTHER and fact.queue in queues)  # it was admitted
+                or (record.channel == OTHER and fact.channel in channels)
             ):
                 record = self._record(fact)
             if time > record.last_at:  # noqa: PLR1730  max() would be a call for every event
