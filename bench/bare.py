@@ -7,6 +7,7 @@ are the objects that the flow uses, called without it.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from itertools import chain
 from time import thread_time
 from typing import Any
 
@@ -58,11 +59,14 @@ class Ordered:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
+        self.sent: list[Fact] = []
+        """Facts of other stages that it has not taken yet."""
         self.held: list[Fact] = []
 
     def take(self, items: Iterable[Any], now: float) -> None:
-        """Take what arrived."""
-        self.stage.arrive(items, now, self.held)
+        """Take what arrived, and what other stages sent."""
+        self.stage.arrive(chain(self.sent, items), now, self.held)
+        self.sent = []
 
     def advance(self, until: float) -> None:
         """Settle the facts before `until`, in order, and advance the stage."""
@@ -220,7 +224,7 @@ class Bare:
                     self._gathered[port] += value
                 case "labels" | "customers" | "queues":
                     for facts in value.values():  # of the one lane, or of the one key of labels
-                        self._ordered[port].held += facts
+                        self._ordered[port].sent += facts
                 case "examples":
                     for model, examples in value.items():
                         self._examples[model] += examples

@@ -29,7 +29,7 @@ from flows.host.life import Life
 from flows.host.liveness import HeartbeatSource, LivenessClock
 from flows.host.readiness import Readiness
 from flows.host.recovery import check_runner, recovery_of, runner_seconds, store_errors
-from flows.host.shop import PAST_STEP, Shop, embedded
+from flows.host.shop import PAST_STEP, ShopThread, embedded
 from flows.host.signals import Signals
 from flows.host.web.config import web_config_of
 from flows.host.web.server import WebServer, application
@@ -113,7 +113,7 @@ class Live:
         secured = web_config_of(settings.http.web_config_file)
         port = settings.http.port and settings.http.port + place.process  # 0 takes a free one, for each
         self.web = WebServer(app, settings.http.host, port, secured)
-        self.shop = Shop(settings, self.stop, clock=clock) if self.broker is not None else None
+        self.shop = ShopThread(settings, self.stop, clock=clock) if self.broker is not None else None
         self.life = Life(settings, self.registry)
         self._why, self._failed = "the input ended", False
 

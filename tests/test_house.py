@@ -3,6 +3,7 @@
 import ast
 import re
 import tomllib
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,19 @@ def test_every_skip_carries_its_reason():
         for node in ast.walk(ast.parse(read(path))):
             if isinstance(node, ast.Attribute) and ast.unparse(node) in {"pytest.mark.skip", "pytest.mark.xfail"}:
                 assert "reason=" in read(path).split("\n")[node.lineno - 1], f"{name(path)}:{node.lineno}: no reason"
+
+
+def test_a_class_name_means_one_thing():
+    """A traceback or an import names the class without its module."""
+    places: defaultdict[str, list[str]] = defaultdict(list)
+    for path in SOURCES + sorted((ROOT / "grafana").rglob("*.py")):
+        if path.is_relative_to(ROOT / "tests"):
+            continue
+        for node in ast.parse(read(path)).body:
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(f"{name(path)}:{node.lineno}")
+
+    assert {known: where for known, where in places.items() if len(where) > 1} == {}
 
 
 @pytest.mark.parametrize("path", [*SOURCES, *TEXTS], ids=name)

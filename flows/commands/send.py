@@ -26,7 +26,7 @@ SHOWN = 80
 """Characters of a bad line that are shown."""
 
 
-class Line(NamedTuple):
+class SentLine(NamedTuple):
     """A line that is not empty, and where it is: `FILE:LINE`."""
 
     place: str
@@ -97,7 +97,7 @@ class Sending:
         self._limit = limit
         self._strict = strict
 
-    def take(self, line: Line) -> None:
+    def take(self, line: SentLine) -> None:
         """Send a line, or report it.
 
         Raises:
@@ -146,13 +146,13 @@ def _sender(settings: Settings, topic: str) -> Sender:
     return Sender(kafka)
 
 
-def _lines(files: tuple[str, ...]) -> Iterator[Line]:
+def _lines(files: tuple[str, ...]) -> Iterator[SentLine]:
     for path in files:
         try:
             with open_input(path) as file:
                 for number, raw in enumerate(read_lines(file), 1):
                     if raw:
-                        yield Line(f"{path}:{number}", raw)
+                        yield SentLine(f"{path}:{number}", raw)
         except (OSError, EOFError, zlib.error) as error:
             why = getattr(error, "strerror", None) or error
             raise click.ClickException(

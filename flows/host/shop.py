@@ -29,7 +29,7 @@ PAST_STEP = 1_000
 """Records of that past that are read in one batch, so that their labels are learned before the next batch is scored."""
 
 
-class Shop(Thread):
+class ShopThread(Thread):
     """Writes until `stop` is set; `is_present` is set when its past is written.
 
     Reading should begin after that: event time of a partition that was read to its end is the wall clock, and further
@@ -103,7 +103,7 @@ def embedded(settings: Settings) -> tuple[Settings, EmbeddedBroker]:
 
 
 def _shop_names(labels: LabelsParams) -> LabelsParams:
-    """The settings, with the names of the simulated shop where they say `auto`: its figures are there at once."""
+    """The settings, with the names of the simulated shop instead of `auto`, so that its figures exist at once."""
     names = msgspec.structs.asdict(labels)
     return LabelsParams(**{key: getattr(NAMES, key) if names[key] == AUTO else names[key] for key in names})
 
@@ -116,7 +116,7 @@ def main() -> None:
     stop = Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
-    shop = Shop(settings, stop, past_seconds=0.0)
+    shop = ShopThread(settings, stop, past_seconds=0.0)
     shop.start()
     shop.join()
     if shop.has_failed:

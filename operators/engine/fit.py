@@ -1,7 +1,7 @@
 """Compares the manifest of a recovery store with the flow of this start.
 
 Bytewax starts any flow on any store: a renamed step begins without state, and lanes that moved lose their records, both
-silently. So the manifest (``csq.json``) is compared before Bytewax opens the store.
+silently. So a manifest (``csq.json``) is compared before Bytewax opens the store.
 """
 
 import logging
@@ -16,7 +16,7 @@ from operators.engine.store import Manifest, StoreMisfitError
 
 log = logging.getLogger(__name__)
 
-STATE_VERSION = 3
+STATE_VERSION = 4
 """Version of the state of all stages together; it rises when a stage changes its state, or a step its name."""
 READABLE_STATES = frozenset({STATE_VERSION})
 """State versions that this release resumes from."""

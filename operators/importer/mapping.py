@@ -147,7 +147,7 @@ class Group(_Strict, frozen=True, kw_only=True):
     """New column -> its origin."""
 
 
-class Event(_Strict, frozen=True, kw_only=True):
+class EventMapping(_Strict, frozen=True, kw_only=True):
     """One event that a row may become."""
 
     type: str
@@ -171,7 +171,7 @@ class Mapping(_Strict, frozen=True, kw_only=True):
     """Rows that do not meet all of these become nothing."""
     data: Values = {}
     """Fields for every event that has them and does not set them itself."""
-    events: tuple[Event, ...]
+    events: tuple[EventMapping, ...]
     sort: Literal["file", "time"] = "file"
     """By time: everything is read before the first event is written."""
 

@@ -12,7 +12,7 @@ from operators.importer.errors import MappingError
 from operators.importer.groups import Grouping, compile_group, derived_columns
 from operators.importer.mapping import Mapping
 from operators.importer.rows import check_file
-from operators.importer.rule import ImportedEvent, Names, Rule, compile_rule, shared_data
+from operators.importer.rule import Names, Rule, RuleResult, compile_rule, shared_data
 from operators.importer.times import compile_times
 from operators.importer.values import compile_when
 
@@ -25,7 +25,7 @@ class Plan(NamedTuple):
     applies: Callable[[Cells], bool]
     rules: tuple[Rule, ...]
 
-    def make(self, cells: Cells) -> list[ImportedEvent]:
+    def make(self, cells: Cells) -> list[RuleResult]:
         """All events of a row, in the order of the mapping: all are good, or CellError is raised."""
         if not self.applies(cells):
             return []

@@ -10,7 +10,7 @@ from operators.importer.errors import CellError, RowError
 from operators.importer.mapping import Mapping
 from operators.importer.plan import Plan, compile_mapping
 from operators.importer.rows import read_rows
-from operators.importer.rule import ImportedEvent
+from operators.importer.rule import RuleResult
 
 
 class ImportSummary(NamedTuple):
@@ -78,7 +78,7 @@ class _Ledger:
         self._report(f"{self._path}:{line}: {message}")
 
 
-def _made(mapping: Mapping, plan: Plan, path: Path, limit: int | None, ledger: _Ledger) -> Iterator[ImportedEvent]:
+def _made(mapping: Mapping, plan: Plan, path: Path, limit: int | None, ledger: _Ledger) -> Iterator[RuleResult]:
     """The events, row by row as in the file: a stable sort by time then orders by time, row, event of the row."""
     rows = read_rows(path, mapping.file, plan.columns, limit, ledger.refuse)
     for row in rows if plan.grouping is None else plan.grouping.derive(rows, ledger.refuse):

@@ -295,7 +295,7 @@ class Observer(Collector):
             self._refuse("wrong_value", (_AGE, (), None), str(error))
 
     def _refuse(self, reason: str, measurement: object, why: str) -> None:
-        """Count a defect and log the first of its kind; label values stay out of the log, they may be anybody's."""
+        """Count a defect and log the first of its kind; label values are not logged, they may be ids of customers."""
         name = str(measurement[0]) if isinstance(measurement, tuple) and measurement else type(measurement).__name__
         message = f"{reason}: measurement of {name!r}: {why}"
         if self._strict:

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from flows.commands.deadletters.letters import MEANING, Census, LetterFilter, iso, parse_since, printable, shown
-from flows.commands.deadletters.redrive import FileTarget, Outcome, Redrive, Target, TopicTarget, judge_one
+from flows.commands.deadletters.redrive import FileTarget, Outcome, Redrive, RedriveTarget, TopicTarget, judge_one
 from flows.commands.options import config_option, door_of, settings_of
 from flows.commands.rate import RateLimit, rate_option
 from flows.settings.model import Settings
@@ -235,7 +235,7 @@ def redrive(
             "the settings name no brokers (kafka.brokers) to send to: name settings with -c, or a file with --out"
         )
     with ExitStack() as stack:
-        target: Target | None = None
+        target: RedriveTarget | None = None
         if not dry_run and out is not None:
             file = FileTarget(out)
             stack.callback(file.close)

@@ -113,7 +113,7 @@ def parse_since(text: str, now: float) -> float:
     return time.timestamp()
 
 
-class Line(NamedTuple):
+class LetterLine(NamedTuple):
     """A letter in a list: the newest are kept, and no raw bytes with them."""
 
     time: float | None
@@ -137,7 +137,7 @@ class Census:
         self.receipts: dict[Identity, Receipt] = {}
         self._wanted = wanted
         self._limit = limit
-        self._newest: list[tuple[float, int, Line]] = []
+        self._newest: list[tuple[float, int, LetterLine]] = []
 
     def take(self, found: Iterable[Letter | Receipt]) -> "Census":
         """Count all that was found."""
@@ -158,7 +158,7 @@ class Census:
         self.hours[hour_of(time)] += 1
         if self._limit:
             at = float("-inf") if time is None else time
-            line = Line(
+            line = LetterLine(
                 time,
                 letter.place,
                 printable(letter.id),
@@ -173,7 +173,7 @@ class Census:
             else:
                 heapq.heappushpop(self._newest, entry)
 
-    def newest(self) -> list[Line]:
+    def newest(self) -> list[LetterLine]:
         """The newest letters, newest first."""
         return [line for _, _, line in sorted(self._newest, reverse=True)]
 

@@ -30,7 +30,7 @@ NOTED_SECONDS = 1.0
 """Receipts are written after so many events, or so long."""
 
 
-class Target(Protocol):
+class RedriveTarget(Protocol):
     """Where events are sent to."""
 
     def name_of(self, letter: Letter) -> str:
@@ -197,7 +197,7 @@ class Redrive:
         box: Box,
         wanted: LetterFilter,
         door: Door,
-        target: Target | None,
+        target: RedriveTarget | None,
         *,
         again: bool = False,
         wait: Callable[[], None] = lambda: None,

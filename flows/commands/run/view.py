@@ -77,7 +77,7 @@ Seen = Mapping[str, Mapping[str, int]]
 NOTHING_SEEN: Seen = {}
 
 
-class Reading(NamedTuple):
+class ViewReading(NamedTuple):
     """The values of a registry at a moment (POSIX seconds)."""
 
     at: float
@@ -87,7 +87,7 @@ class Reading(NamedTuple):
 class _Change:
     """What was added between two readings."""
 
-    def __init__(self, now: Reading, before: Reading) -> None:
+    def __init__(self, now: ViewReading, before: ViewReading) -> None:
         self._now, self._before = now.values, before.values
         self.seconds = now.at - before.at
 
@@ -197,7 +197,7 @@ def _facts(pairs: Iterable[tuple[str, str, str]]) -> Text:
     return line
 
 
-def _head(now: Reading, recent: _Change, minute: _Change) -> RenderableType:
+def _head(now: ViewReading, recent: _Change, minute: _Change) -> RenderableType:
     values = now.values
     newest = next(iter(values.get("csq_newest_event_timestamp_seconds", {}).values()), None)
     ages = minute.of("csq_event_age_seconds_bucket")
@@ -370,7 +370,7 @@ class View:
 
 
 def render(
-    now: Reading, recent: Reading, minute: Reading, urls: Mapping[str, str], seen: Seen = NOTHING_SEEN
+    now: ViewReading, recent: ViewReading, minute: ViewReading, urls: Mapping[str, str], seen: Seen = NOTHING_SEEN
 ) -> RenderableType:
     """Draw the view.
 
@@ -381,7 +381,7 @@ def render(
         urls: names and addresses to open.
         seen: label -> names measured as `other` -> events with them.
     """
-    start = Reading(0.0, {})
+    start = ViewReading(0.0, {})
     past_minute = _Change(now, minute)
     marked = any(now.values.get("csq_simulated", {}).values())
     title = Group(_SIMULATED, _addresses(urls)) if marked else _addresses(urls)
@@ -419,14 +419,14 @@ class LiveView:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._registry, self._urls, self._seen, self._clock = registry, urls, seen, clock
-        self._readings: deque[Reading] = deque(maxlen=round(MIX_SECONDS / UPDATE_SECONDS) + 1)
+        self._readings: deque[ViewReading] = deque(maxlen=round(MIX_SECONDS / UPDATE_SECONDS) + 1)
         self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="csq-view", daemon=True)
 
     def draw(self) -> RenderableType:
         """Take a reading and draw it."""
-        now = Reading(self._clock(), read(self._registry, SHOWN))
+        now = ViewReading(self._clock(), read(self._registry, SHOWN))
         self._readings.append(now)
         recent = self._readings[max(0, len(self._readings) - 1 - round(RATE_SECONDS / UPDATE_SECONDS))]
         return render(now, recent, self._readings[0], self._urls, self._seen())

@@ -81,12 +81,12 @@ class JsonlSource(FixedPartitionedSource[Chunk, int]):
         """Files are read one after the other: one part."""
         return ["files"]
 
-    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> "_Lines":
+    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> "_FilesPart":
         """Open nothing yet."""
-        return _Lines(self._paths, self._batch_size, self._ready, self._progress, resume_state or 0)
+        return _FilesPart(self._paths, self._batch_size, self._ready, self._progress, resume_state or 0)
 
 
-class _Lines(StatefulSourcePartition[Chunk, int]):
+class _FilesPart(StatefulSourcePartition[Chunk, int]):
     def __init__(
         self,
         paths: Sequence[str],

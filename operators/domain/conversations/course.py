@@ -195,7 +195,7 @@ class ConversationCourse:
         outcome: Literal["met", "missed"] | None,
     ) -> None:
         limit = self.limit_of(record)
-        where = (conversation_id, record.customer_id, record.queue, record.channel)
+        where = (conversation_id, record.customer_id, record.queue_name, record.channel_name)
         data = ReplyMeasured(*where, responder, reply, first, limit, outcome)
         self._out.published.append(publish(data, name, time, conversation_id))
 
@@ -302,7 +302,7 @@ class ConversationCourse:
         score, parts = self._score_satisfaction(**inputs)
         if score is None:
             return
-        where = (fact.conversation_id, record.customer_id, record.queue, record.channel)
+        where = (fact.conversation_id, record.customer_id, record.queue_name, record.channel_name)
         data = SatisfactionScored(*where, score, parts, record.mood_shift(), record.outcome, self._version())
         self._out.published.append(publish(data, fact.name, fact.time, fact.conversation_id))
         record.satisfaction = (score, list(parts.values()), fact.time)

@@ -89,7 +89,7 @@ class Conversations(Stage):
     """The conversations of one lane."""
 
     name = "conversations"
-    version = 3
+    version = 4
 
     def __init__(
         self,
@@ -180,7 +180,7 @@ class Conversations(Stage):
     def settle(self, facts: Iterable[ConversationFact | RatingGiven | QueueFact]) -> None:
         """Apply facts in the order of event time; a timer that is due before a fact fires before it."""
         due, handlers, others = self._timers, self._course.handlers, self._others
-        hot, limit_of = self._hot, self._course.limit_of
+        hot, limit_of, queues, channels = self._hot, self._course.limit_of, self._queues.since, self._channels.since
         fact: Any  # its class says which of its fields there are
         for fact in facts:
             time = fact.time
@@ -193,10 +193,10 @@ class Conversations(Stage):
             record = hot.get(fact.conversation_id)
             if (
                 record is None
-                or record.queue != fact.queue
+                or record.queue_name != fact.queue
                 or time < record.opened_at
-                or record.channel == OTHER
-                or not record.seen
+                or (record.queue == OTHER and fact.queue in queues)  # it was admitted
+                or (record.channel == OTHER and fact.channel in channels)
             ):
                 record = self._record(fact)
             if time > record.last_at:  # noqa: PLR1730  max() would be a call for every event
@@ -224,20 +224,25 @@ class Conversations(Stage):
         if record is None:
             channel = self._channels.at(fact.channel, time)
             record = ConversationRecord(fact.customer_id, channel, queue, time, time, Rounds())
+            record.channel_name, record.queue_name = fact.channel, fact.queue
             self._add(conversation_id, record)
             self._course.begin(record, fact)
         elif not record.seen:  # so far there was only a rating
             record.seen, record.open, record.opened_at = True, True, time
             record.customer_id, record.queue = fact.customer_id, queue
             record.channel = self._channels.at(fact.channel, time)
+            record.channel_name, record.queue_name = fact.channel, fact.queue
             self._course.begin(record, fact)
         else:
-            if record.channel == OTHER:  # it may have been admitted
-                record.channel = self._channels.at(fact.channel, time)
+            channel = self._channels.at(fact.channel, time) if record.channel == OTHER else OTHER
+            if channel != OTHER:  # it was admitted since
+                record.channel, record.channel_name = channel, fact.channel
             if not record.opening_known and time < record.opened_at:
                 record.opened_at = time
-            if queue != record.queue and time >= record.last_at:  # what comes late does not move it back
-                self._course.move(record, fact, queue)
+            if time >= record.last_at:  # what comes late does not move it back
+                record.queue_name = fact.queue
+                if queue != record.queue:
+                    self._course.move(record, fact, queue)
         return record
 
     def _rate(self, fact: RatingGiven) -> None:

@@ -201,9 +201,18 @@ class AgentsPlanned(QueueFact, frozen=True):
 # ---- of a label, for the stage that admits names
 
 
+Moment = tuple[float, str]
+"""Event time (POSIX seconds) and ``"source id"`` of an event."""
+
+
 class NameSeen(Fact, frozen=True):
-    """An event of `subject` (a conversation or customer) had a name without series of its own."""
+    """So many `events` of one hour had a name without series of its own; `time` and `name` are those of the first.
+
+    `firsts` are the conversations (customers) whose earliest events come first, with these events: as many as decide on
+    the admission of the name; none if it cannot be admitted.
+    """
 
     label: Label
     value: str
-    subject: str
+    events: int
+    firsts: dict[str, Moment]

@@ -12,8 +12,9 @@ from typing import Annotated, Any
 from msgspec import Meta, Raw, Struct, msgpack
 
 from operators.domain.stage.admission import KEY
-from operators.domain.stage.facts import Fact, NameSeen
-from operators.domain.stage.labels import Label, Labels
+from operators.domain.stage.facts import Fact
+from operators.domain.stage.labels import Labels
+from operators.domain.stage.sightings import LabelSightings
 from operators.domain.stage.stage import Outbox, Port, Stage, check_version
 from operators.domain.wire import decode, dedupe
 from operators.domain.wire.events import OF_CONVERSATIONS, TYPE_OF, AnyEvent, CustomerUpdated
@@ -58,20 +59,24 @@ class Intake(Stage):
         self._seen = dedupe.Seen(window)
         self._now = -math.inf
         self._events: list[Arrived] = []
+        self._of_conversations: list[Arrived] = []
+        self._of_customers: list[Arrived] = []
+        """Events of customers whose segment has no series; above, of conversations with such a queue or channel."""
         self._out = Outbox()
         self._labels = labels
-        self._names_seen = self._out.to["labels"]
+        self._queues = LabelSightings("queue", labels.queues, "conversation_id")
+        self._channels = LabelSightings("channel", labels.channels, "conversation_id")
+        self._segments = LabelSightings("segment", labels.segments, "customer_id")
 
     def arrive(self, items: Iterable[tuple[bytes, str, int]], now: float, held: list[Fact]) -> None:
         """Decode raw records (value, origin, position); nothing here depends on the order of time."""
         queues, channels, segments = (values.since for values in self._labels.of.values())
-        decode_one, is_new, arrived, counted = self._door.decode_one, self._seen.add, self._events, self._out.counted
+        decode_one, is_new, counted = self._door.decode_one, self._seen.add, self._out.counted
+        arrived, of_conversations = self._events, self._of_conversations
         for raw, origin, position in items:
             decoded = decode_one(raw, now)
             if isinstance(decoded, decode.Refusal):
-                counted["csq_dead_letters_total", (decoded.reason,)] += 1
-                letter = dead_letter(raw, decoded.reason, decoded.detail, origin, position, now=now)
-                self._out.published.append(letter)
+                self._refuse(decoded, raw, origin, position, now)
                 continue
             time, event = decoded
             source = event.source
@@ -81,21 +86,20 @@ class Intake(Stage):
                 continue
             if time < self._now:
                 counted["csq_late_events_total", ()] += 1
-            arrived.append((time, name, event))
+            arrival = (time, name, event)
+            arrived.append(arrival)
             kind = type(event)
             data: Any = event.data
             if kind in OF_CONVERSATIONS:
                 if data.queue not in queues or data.channel not in channels:
-                    self._report_names(time, name, data)
+                    of_conversations.append(arrival)
             elif kind is CustomerUpdated and data.segment is not None and data.segment not in segments:
-                self._names_seen[KEY].append(NameSeen(time, name, "segment", data.segment, data.customer_id))
+                self._of_customers.append(arrival)
 
-    def _report_names(self, time: float, name: str, data: Any) -> None:
-        """Report a conversation whose queue or channel has no series of its own."""
-        names: tuple[tuple[Label, str], ...] = (("queue", data.queue), ("channel", data.channel))
-        for label, value in names:
-            if value not in self._labels.of[label].since:
-                self._names_seen[KEY].append(NameSeen(time, name, label, value, data.conversation_id))
+    def _refuse(self, refusal: decode.Refusal, raw: bytes, origin: str, position: int, now: float) -> None:
+        self._out.counted["csq_dead_letters_total", (refusal.reason,)] += 1
+        letter = dead_letter(raw, refusal.reason, refusal.detail, origin, position, now=now)
+        self._out.published.append(letter)
 
     def advance(self, now: float) -> None:
         """Set event time to `now`; ids older than the window are forgotten."""
@@ -111,8 +115,18 @@ class Intake(Stage):
                 counted[_COUNTER_OF[kind]] += count
             self._out.measured.append(("csq_event_age_seconds", (), list(map(_TIME, arrived))))
             self._events = []
+            self._report_names()
             return [("events", arrived), *self._out.drain()]
         return self._out.drain()
+
+    def _report_names(self) -> None:
+        """Report names without series of their own."""
+        talks, customers = self._of_conversations, self._of_customers
+        for sightings, arrived in ((self._queues, talks), (self._channels, talks), (self._segments, customers)):
+            if arrived:
+                self._out.to["labels"][KEY] += sightings.of(arrived)
+        talks.clear()
+        customers.clear()
 
     def entries(self) -> int:
         """Return how many ids are remembered."""

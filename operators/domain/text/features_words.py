@@ -19,7 +19,7 @@ from operators.domain.text.words import UNIT, Pieces
 _TURNED = round(NEGATED * UNIT)
 
 
-class Part(NamedTuple):
+class TextPart(NamedTuple):
     """Features of the words of some messages. `keys` are message << 18 | feature, in any order, with repeats."""
 
     keys: list[NDArray[np.uint32]]
@@ -40,12 +40,11 @@ class _WordRun(NamedTuple):
     english: NDArray[np.bool_]
 
 
-def extract(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64], customer_count: int) -> Part:
+def extract(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64], customer_count: int) -> TextPart:
     """The features of cleaned texts; `codes` says of each whether it is English, other or not declared.
 
-        Of those after the first `customer_count` only `totals` and whether they are English.
-    They are messages of agents, who mention
-        problems and apologise without being unfriendly, so such words do not count.
+    Of those after the first `customer_count` only `totals` and whether they are English. They are messages of agents,
+    who mention problems and apologise without being unfriendly, so such words do not count.
     """
     read = _read(pieces, texts, codes)
     end = int(read.bounds[customer_count])
@@ -53,7 +52,7 @@ def extract(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64], cust
     valence[end:][read.flags[end:] & words.MATTER != 0] = 0
     totals = per_message(valence, read.bounds)
     if not customer_count:
-        return Part([], read.english, totals, np.zeros(0, np.bool_))
+        return TextPart([], read.english, totals, np.zeros(0, np.bool_))
     rows, first, flags, bounds = read.words[:end], read.first[:end], read.flags[:end], read.bounds[: customer_count + 1]
     message = np.repeat(np.arange(customer_count, dtype=np.uint32), np.diff(bounds))
     hashes = np.where(read.scope[:end], rows[:, words.NEGATED], rows[:, words.PLAIN])
@@ -61,7 +60,7 @@ def extract(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64], cust
     pairs = (tops[1:] | fold(mix(hashes[:-1], hashes[1:])))[~first[1:]]
     asks, exclaims = flags & words.QUESTION != 0, flags & words.EXCLAIM != 0
     keys, questions = form(valence[:end], asks, exclaims, bounds)
-    return Part([tops | fold(hashes), pairs, *keys], read.english, totals, questions)
+    return TextPart([tops | fold(hashes), pairs, *keys], read.english, totals, questions)
 
 
 def _read(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64]) -> _WordRun:

@@ -192,6 +192,20 @@ def test_boosters_and_capitals_strengthen():
     assert tone("good") < tone("very good") < tone("VERY GOOD")
     assert tone("kinda good") < tone("good")
     assert tone("好") < tone("非常好")
+    assert tone("失望") < tone("比较失望") < 0
+
+
+def test_in_chinese_texts_latin_letters_have_no_case_and_emoji_count():
+    def features(text):
+        return set(vector(text, "zh").indices().tolist())
+
+    assert features("订单ABYZ很好吃") == features("订单abyz很好吃")
+    assert len(features("好吃😡") - features("好吃")) > 1  # the sign, and the pair with the character before it
+    assert len(features("好吃⁉") - features("好吃")) > 1
+
+
+def test_a_negation_that_begins_a_chinese_message_turns_what_follows():
+    assert tone("没好吃") < 0 < tone("好吃")
 
 
 def test_a_word_that_is_bad_in_english_only_says_nothing_elsewhere():

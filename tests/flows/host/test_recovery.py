@@ -89,7 +89,7 @@ def test_the_first_start_makes_it_for_its_owner_alone(store: Path) -> None:
 
 def test_a_new_store_has_large_pages_and_one_of_before_keeps_its_own(store: Path, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
-    shutil.copytree(ROOT / "tests" / "fixtures" / "store-0.1.0-3", kept)
+    shutil.copytree(ROOT / "tests" / "fixtures" / f"store-0.1.0-{STATE_VERSION}", kept)
     run(GOLDEN.read_bytes().splitlines(), settings_for(kept), until=320)
     sizes = []
     for path in [*partitions(store), *partitions(kept)]:
@@ -101,7 +101,7 @@ def test_a_new_store_has_large_pages_and_one_of_before_keeps_its_own(store: Path
 def test_a_store_of_an_older_state_is_refused(store: Path) -> None:
     changed(store, state=STATE_VERSION - 1)
     with pytest.raises(
-        StoreMisfitError, match=r"with state version 2, .*reads 3\. The store is older: start csq .*empty"
+        StoreMisfitError, match=r"with state version 3, .*reads 4\. The store is older: start csq .*empty"
     ):
         prepare(store, SHAPE)
 
@@ -150,7 +150,7 @@ def test_other_steps_are_refused_by_name(store: Path) -> None:
 def test_a_store_of_a_newer_release_is_refused(store: Path) -> None:
     changed(store, state=STATE_VERSION + 1, csq="9.0.0")
     with pytest.raises(
-        StoreMisfitError, match=r"written by csq 9\.0\.0 with state version 4, .*reads 3\. .*start csq 9\.0\.0"
+        StoreMisfitError, match=r"written by csq 9\.0\.0 with state version 5, .*reads 4\. .*start csq 9\.0\.0"
     ):
         prepare(store, SHAPE)
 

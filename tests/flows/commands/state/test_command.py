@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from operators.domain.stage.seal import unseal
+from operators.engine.recovery import STATE_VERSION
 from operators.engine.store import partitions, read_manifest, resume_of, snaps_of
 from tests.cli import csq
 from tests.store_runs import BATCH, run, settings_for
@@ -46,7 +47,7 @@ def held(folder: Path) -> list[Any]:
 
 def test_show_prints_the_content(store: Path) -> None:
     shown = json.loads(csq("state", "show", store, "--json").stdout)
-    assert (shown["lanes"], shown["partitions"], shown["state_version"]) == (2, 1, 3)
+    assert (shown["lanes"], shown["partitions"], shown["state_version"]) == (2, 1, STATE_VERSION)
     assert (shown["csq"], shown["river"]) == (read_manifest(store).csq, read_manifest(store).river)  # type: ignore[union-attr]  # it has one
     assert shown["positions"] == {"csq.events[0]": CUT}
     assert 0 <= shown["age_seconds"] < 600
@@ -139,9 +140,11 @@ def test_an_export_of_a_newer_release_is_refused(store: Path, tmp_path: Path) ->
     file = tmp_path / "state.jsonl"
     csq("state", "export", store, "--out", file)
     head, rest = file.read_text(encoding="utf-8").split("\n", 1)
-    file.write_text(head.replace('"state":3', '"state":4') + "\n" + rest, encoding="utf-8")
+    file.write_text(
+        head.replace(f'"state":{STATE_VERSION}', f'"state":{STATE_VERSION + 1}') + "\n" + rest, encoding="utf-8"
+    )
     result = csq("state", "import", file, "--recovery", tmp_path / "fresh", code=1)
-    assert "with state version 4" in result.stderr
+    assert f"with state version {STATE_VERSION + 1}" in result.stderr
 
 
 def test_a_store_in_use_is_not_exported(store: Path, tmp_path: Path) -> None:

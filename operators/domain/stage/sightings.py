@@ -1,0 +1,130 @@
+"""Sightings: names without series of their own, collected from the events of one lane and one batch.
+
+Per name and hour of event time a sighting has the number of events and the conversations with the earliest ones, as
+many as admit a name (``admission.py``). Later conversations of the hour cannot change the admission, so their events
+are only counted. Nothing is remembered from one batch to the next: a conversation may be reported again.
+"""
+
+import math
+from typing import Any
+
+from msgspec import Struct
+
+from operators.domain.stage.facts import Moment, NameSeen
+from operators.domain.stage.labels import Label, LabelValues
+
+CONVERSATIONS = 20
+"""Conversations (customers) within 24 hours that admit a name."""
+HOUR_SECONDS = 3_600.0
+
+
+class HourOfName(Struct, array_like=True):
+    """The conversations (customers) that had a name in one hour: those with the earliest events, as many as admit it.
+
+    Which these are depends neither on the order of `add` nor on how often the same event is added.
+
+    >>> orders = HourOfName()
+    >>> for number in range(30, 0, -1):
+    ...     orders.add(f"c{number}", (float(number), "e"))
+    >>> len(orders.firsts), orders.last
+    (20, (20.0, 'e'))
+    """
+
+    firsts: dict[str, Moment] = {}
+    """Conversation -> its earliest event."""
+    last: Moment | None = None
+    """The last of these events, once they are as many as admit a name."""
+
+    def add(self, subject: str, moment: Moment) -> None:
+        """Add an event of a conversation."""
+        if self.last is not None and moment > self.last:
+            return
+        firsts = self.firsts
+        known = firsts.get(subject)
+        if known is not None and known <= moment:
+            return
+        firsts[subject] = moment
+        if len(firsts) > CONVERSATIONS:
+            del firsts[max(firsts, key=firsts.__getitem__)]
+        if len(firsts) == CONVERSATIONS:
+            self.last = max(firsts.values())
+
+
+def hour_of(time: float) -> float:
+    """Return the hour of `time` (POSIX seconds) as whole hours since 1970."""
+    return time // HOUR_SECONDS if time > -math.inf else time
+
+
+class NameSighting(Struct):
+    """A name in one batch and hour. Events between `after` and `before` (POSIX seconds) are only counted."""
+
+    first: Moment
+    hour: float
+    of_hour: HourOfName
+    after: float = math.inf
+    """Time of the last event that decides on an admission; before all events for a name that cannot be admitted."""
+    before: float = math.inf
+    """The end of the hour."""
+    events: int = 0
+
+
+class LabelSightings:
+    """Finds the sightings of one label in the events of a batch.
+
+    Args:
+        label: the label; the field of an event's data that holds the name is called alike.
+        values: the names that are in.
+        subject: the field of an event's data that names the conversation (customer).
+    """
+
+    def __init__(self, label: Label, values: LabelValues, subject: str) -> None:
+        self._label: Label = label
+        self._values = values
+        self._subject = subject
+        self._names: dict[str, NameSighting] = {}
+        """Name -> its sighting in the hour of its last event."""
+        self._others: dict[tuple[str, float], NameSighting] = {}
+        """Name and hour -> its sightings in other hours."""
+
+    def of(self, batch: list[tuple[float, str, Any]]) -> list[NameSeen]:
+        """Return the sightings in a batch of (time, name, event), in any order."""
+        known, names, others, label = self._values.since, self._names, self._others, self._label
+        for time, name, event in batch:
+            value = getattr(event.data, label)
+            seen = names.get(value)
+            if seen is not None and seen.after < time < seen.before:  # as most are: no call for these
+                seen.events += 1
+            elif value not in known:
+                self._see(value, getattr(event.data, self._subject), (time, name))
+        found = [*((value, seen) for (value, _), seen in others.items()), *names.items()]
+        others.clear()
+        names.clear()
+        return [NameSeen(*seen.first, label, value, seen.events, seen.of_hour.firsts) for value, seen in found]
+
+    def _see(self, value: str, subject: str, moment: Moment) -> None:
+        """Take an event that may be among those that decide."""
+        seen = self._sighting(value, moment)
+        seen.events += 1
+        if seen.after > -math.inf:
+            seen.first = min(seen.first, moment)
+            seen.of_hour.add(subject, moment)
+            if seen.of_hour.last is not None:
+                seen.after = seen.of_hour.last[0]
+
+    def _sighting(self, value: str, moment: Moment) -> NameSighting:
+        """The sighting of a name in the hour of an event; all hours are one for a name that cannot be admitted."""
+        seen = self._names.get(value)
+        if not self._values.admits(value):
+            if seen is None:
+                seen = self._names[value] = NameSighting(moment, math.inf, HourOfName(), after=-math.inf)
+            return seen
+        hour = hour_of(moment[0])
+        if seen is not None and seen.hour == hour:
+            return seen
+        if seen is not None:
+            self._others[value, seen.hour] = seen
+        other = self._others.pop((value, hour), None)
+        if other is None:
+            other = NameSighting(moment, hour, HourOfName(), before=(hour + 1) * HOUR_SECONDS)
+        self._names[value] = other
+        return other
