@@ -133,7 +133,8 @@ class ConversationCourse:
     def _customer_spoke(self, record: ConversationRecord, fact: CustomerSpoke) -> None:
         time, name, polarity = fact.time, fact.name, fact.polarity
         if fact.sentiment is not None:
-            queue, channel = self._queue_at(fact.queue, time), self._channel_at(fact.channel, time)
+            queue = record.queue if fact.queue == record.queue_name else self._queue_at(fact.queue, time)
+            channel = record.channel if fact.channel == record.channel_name else self._channel_at(fact.channel, time)
             self._out.counted["csq_turns_total", (queue, channel, fact.language, fact.sentiment)] += 1
         if polarity is not None:
             record.add_mood(polarity)
