@@ -42,7 +42,7 @@ def hold(drills: Sequence[Drill], folder: Path) -> list[Row]:
     """Run the drills of a lane, one after the other, with one csq and one shop."""
     kafka = any(drill.real_kafka for drill in drills)
     try:
-        with Ground(folder, drills[0].by, drills[0].events_per_second, real_kafka=kafka) as ground:
+        with Ground(folder, drills[0].by, drills[0].shop_params, real_kafka=kafka) as ground:
             return [held_drill(drill, ground, folder / drill.name.replace(" ", "-")) for drill in drills]
     except (AssertionError, RuntimeError) as error:
         return [Row(drill, failed=f"the drill could not begin: {error}") for drill in drills]
