@@ -138,7 +138,9 @@ class ConversationCourse:
             self._out.counted["csq_turns_total", (queue, channel, fact.language, fact.sentiment)] += 1
         if polarity is not None:
             record.add_mood(polarity)
-        self._to_customer(facts.MessageRead(time, name, record.customer_id, polarity, fact.question))
+        customer_id = record.customer_id  # no call of `_to_customer` for each message
+        read = facts.MessageRead(time, name, customer_id, polarity, fact.question)
+        self._for_customers[self._lane_of(customer_id)].append(read)
         if record.rounds.customer_said(time):
             record.waiting_name = name
             record.round_count += 1
