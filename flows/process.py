@@ -22,8 +22,8 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of mallopt(3)."""
 YOUNG_CONTAINERS = 200_000
 """Containers allocated and not yet freed before the collector traverses them. A batch of 16,000 events holds more than
-50,000 in flight, which each collection traverses in vain: with 20,000 that took 5 % of the CPU time. The pause grows with
-the number; with 200,000 it is 10 to 30 ms."""
+50,000 in flight, which each collection traverses in vain: with 20,000 that took 5 % of the CPU time. The pause grows
+with the number; with 200,000 it is 10 to 30 ms."""
 
 
 def observer_of(
