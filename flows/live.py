@@ -78,7 +78,7 @@ class Live:
             settings, self.broker = embedded(settings)
         self.settings = settings
         self.clock = LivenessClock(clock)
-        self.epochs = Epochs(settings.state.snapshot_seconds, place.processes)
+        self.epochs = Epochs(settings.state.snapshot_seconds, place.processes, work=lambda: self.clock.readings)
         self.here = live_process(
             settings,
             self.clock,
@@ -104,7 +104,7 @@ class Live:
             known_topics=known_topics(settings.state.directory),
             epochs=self.epochs,
             outputs=settings.kafka.outputs.by_stream().values(),
-            clock=self.clock,
+            clock=self.clock.now,  # no sign of life, and no work of a stage
         )
         self.source.status.on_change = self.observe_source
         self.observe_source(self.source.status)

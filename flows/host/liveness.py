@@ -1,8 +1,8 @@
 """Liveness: whether the worker's loop still turns, whatever Kafka does, and snapshots that hold the flow up.
 
-The flow has a second input beside Kafka, `HeartbeatSource`, without data. The worker's loop asks it several times a
-second. While it is not asked, something holds the whole loop up: a step that does not return, or the end of an epoch
-that waits for its snapshots.
+The flow has a second input beside Kafka, `HeartbeatSource`, without data. The worker's loop asks it in each round of
+looks at its inputs. While it is not asked, something holds the whole loop up: a step that does not return, or the end
+of an epoch that waits for its snapshots.
 """
 
 import logging
@@ -16,11 +16,12 @@ from typing import Final
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from operators.connectors.kafka.sink import PARTS
-from operators.engine.epochs import Epochs
+from operators.engine.epochs import ALWAYS_DUE, Epochs
 
 log = logging.getLogger(__name__)
 
-BEAT_SECONDS: Final = 0.25
+REST_SECONDS: Final = 0.001
+"""Rest of a process that reads no partition: what other processes send it waits for so long at most."""
 PULSE: Final = "pulse"
 """Name of this input among those whose epochs end together."""
 SLOW_SHARE: Final = 0.2
@@ -40,12 +41,15 @@ class LivenessClock:
     """
 
     def __init__(self, clock: Callable[[], float] = time.time, stopwatch: Callable[[], float] = time.monotonic) -> None:
+        self.readings = 0
+        """Readings so far; the stages read it with each batch."""
         self._clock = clock
         self._stopwatch = stopwatch
         self._beat: float | None = None
 
     def __call__(self) -> float:
         """POSIX seconds."""
+        self.readings += 1
         self.beat()
         return self._clock()
 
@@ -102,11 +106,13 @@ class HeartbeatPartition(StatefulSourcePartition[None, None]):
                 extra={"event": "snapshot_slow", "seconds": round(took, 1)},
             )
         self._epoch_ended = False
+        if not self._epochs.rests_elsewhere:
+            time.sleep(self._epochs.rest_seconds(REST_SECONDS))
         return []
 
-    def next_awake(self) -> datetime | None:
-        """After `BEAT_SECONDS`; at the end of an epoch with all inputs."""
-        return self._epochs.awake(PULSE, BEAT_SECONDS)
+    def next_awake(self) -> datetime:
+        """At once; the process rests in `next_batch`, here or in that of Kafka's partitions."""
+        return ALWAYS_DUE
 
     def snapshot(self) -> None:
         """Note that an epoch ends."""

@@ -24,7 +24,7 @@ from operators.connectors.kafka.partition import PartitionBuffer
 from operators.connectors.kafka.reader import Reader
 from operators.connectors.kafka.status import BrokerWatch, SourceStatus
 from operators.domain.time.route import Chunk
-from operators.engine.epochs import Epochs
+from operators.engine.epochs import ALWAYS_DUE, Epochs
 from operators.engine.store import stored_keys
 
 STEP = "csq.kafka"
@@ -135,6 +135,7 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
             stop=self._stop,
             status=self.status,
             clock=self._clock,
+            epochs=self._epochs,
         )
 
     def _config(self) -> dict[str, Any]:
@@ -191,10 +192,15 @@ class KafkaSourcePart(StatefulSourcePartition[Chunk, int]):
 
     def next_batch(self) -> list[Chunk]:
         """One chunk, or nothing."""
-        reader, buffer = self._reader, self._buffer
-        if reader.stop.is_set():
+        if self._reader.stop.is_set():
             raise StopIteration
         self._epochs.looked(self.name)
+        if chunks := self._chunks():
+            self._epochs.handed_on()
+        return chunks
+
+    def _chunks(self) -> list[Chunk]:
+        reader, buffer = self._reader, self._buffer
         if not buffer.announced:
             buffer.announced = True
             return [Chunk(self.name, None, [], [])]
@@ -226,10 +232,9 @@ class KafkaSourcePart(StatefulSourcePartition[Chunk, int]):
         self._next_tick = time.monotonic() + self._reader.tick_seconds
         return self._read_until
 
-    def next_awake(self) -> datetime | None:
-        """At once while records are buffered, else at the next poll; at the end of an epoch with all inputs."""
-        at_once = self._buffer.values or not self._buffer.announced
-        return self._epochs.awake(self.name, 0.0 if at_once else self._reader.rest_seconds())
+    def next_awake(self) -> datetime:
+        """At once: the reader rests for all inputs."""
+        return ALWAYS_DUE
 
     def snapshot(self) -> int:
         """The next offset to hand on; it is also committed to the consumer group, if there is one.
