@@ -45,6 +45,7 @@ from operators.connectors.kafka.sink import KafkaSink
 from operators.connectors.kafka.source import KafkaSource, known_topics
 from operators.connectors.kafka.status import SourceStatus
 from operators.domain.stage.stage import Measurement
+from operators.domain.time.steady import HOLD_SECONDS
 from operators.engine.checkpoints import begin_beside
 from operators.engine.epochs import Epochs
 from operators.engine.failures import StepFailures
@@ -77,7 +78,7 @@ class Live:
         if not settings.kafka.brokers:
             settings, self.broker = embedded(settings)
         self.settings = settings
-        self.clock = LivenessClock(clock)
+        self.clock = LivenessClock(clock, on_jump=self.observe_jump)
         self.epochs = Epochs(settings.state.snapshot_seconds, place.processes, work=lambda: self.clock.readings)
         self.here = live_process(
             settings,
@@ -86,6 +87,7 @@ class Live:
             place=place,
             parts=self._parts if place.processes > 1 else None,
             tick_records=math.inf if self.broker is None else PAST_STEP,
+            latest=self.clock.latest,
         )
         self.readiness = Readiness(self.here.models, self.stop, settings.kafka.delivery_seconds)
         self.registry: CollectorRegistry
@@ -113,7 +115,7 @@ class Live:
         secured = web_config_of(settings.http.web_config_file)
         port = settings.http.port and settings.http.port + place.process  # 0 takes a free one, for each
         self.web = WebServer(app, settings.http.host, port, secured)
-        self.shop = Shop(settings, self.stop, clock=clock) if self.broker is not None else None
+        self.shop = Shop(settings, self.stop, clock=self.clock.now) if self.broker is not None else None
         self.life = Life(settings, self.registry)
         self._why, self._failed = "the input ended", False
 
@@ -141,6 +143,20 @@ class Live:
             measured.append(("csq_source_lag_messages", (topic, str(partition)), lag))
         measured += [("csq_source_partitions_unread", (topic,), count) for topic, count in status.unread.items()]
         self.observer.record(measured)
+
+    def observe_jump(self, seconds: float) -> None:
+        """Log and count a step of the wall clock."""
+        direction = "forward" if seconds > 0 else "backward"
+        self.observer.record([("csq_clock_jumps_total", (direction,), 1)])
+        log.warning(
+            "the wall clock was set %s by %.1f s: event time goes on with the monotonic clock, and follows if that "
+            "holds for %g s%s",
+            direction,
+            abs(seconds),
+            HOLD_SECONDS,
+            "" if seconds > 0 else "; the next snapshot is late by as much",
+            extra={"event": "clock_jumped", "seconds": round(seconds, 1), "direction": direction},
+        )
 
     def flow(self) -> Dataflow:
         """Kafka, the graph, metrics and Kafka."""

@@ -16,6 +16,7 @@ from typing import Final
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from operators.connectors.kafka.sink import PARTS
+from operators.domain.time.steady import SteadyClock
 from operators.engine.epochs import ALWAYS_DUE, Epochs
 
 log = logging.getLogger(__name__)
@@ -33,28 +34,42 @@ QUIET_SECONDS: Final = 60.0
 
 
 class LivenessClock:
-    """The wall clock of the flow; each reading counts as a sign of life.
+    """The clock of the flow; each reading counts as a sign of life.
 
     Args:
-        clock: POSIX seconds.
+        wall: POSIX seconds.
         stopwatch: monotonic seconds.
+        on_jump: called with the seconds of each step of the wall clock.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.time, stopwatch: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        wall: Callable[[], float] = time.time,
+        stopwatch: Callable[[], float] = time.monotonic,
+        on_jump: Callable[[float], None] = lambda _: None,
+    ) -> None:
         self.readings = 0
         """Readings so far; the stages read it with each batch."""
-        self._clock = clock
+        self._wall = wall
+        self._clock = SteadyClock(wall, stopwatch, on_jump)
         self._stopwatch = stopwatch
         self._beat: float | None = None
 
     def __call__(self) -> float:
-        """POSIX seconds."""
+        """POSIX seconds by the steady clock."""
         self.readings += 1
         self.beat()
         return self._clock()
 
+    def latest(self) -> float:
+        """POSIX seconds by the clock that is ahead: an event is in the future only if it is so by both.
+
+        After a machine was suspended the steady clock is behind for a minute, and events are not.
+        """
+        return max(self(), self._wall())
+
     def now(self) -> float:
-        """POSIX seconds, for threads beside the flow: reading them is no sign of life."""
+        """POSIX seconds by the steady clock, for threads beside the flow: reading them is no sign of life."""
         return self._clock()
 
     def beat(self) -> None:
@@ -107,6 +122,7 @@ class HeartbeatPartition(StatefulSourcePartition[None, None]):
             )
         self._epoch_ended = False
         if not self._epochs.rests_elsewhere:
+            self._alive.now()  # notices a step; Kafka's reader does so elsewhere
             time.sleep(self._epochs.rest_seconds(REST_SECONDS))
         return []
 

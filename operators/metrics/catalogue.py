@@ -181,6 +181,12 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
             "Partitions added to a topic after the start; the next start reads them from their beginning.",
             SOURCE,
         ),
+        _counter(
+            "csq_clock_jumps_total",
+            "steps",
+            "Steps of the wall clock by more than half a second against the monotonic clock.",
+            Label("direction", ("forward", "backward")),
+        ),
     ),
     "Replies and resolutions": (
         _histogram(
