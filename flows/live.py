@@ -62,7 +62,7 @@ processes one may have to wait as long for another's records to be delivered, to
 
 
 class Live:
-    """One live process: its source, web server and sinks; `run` returns after a stop."""
+    """One live process: its source, web server and sinks; `run` returns after a stop, or when `restarts` is set."""
 
     def __init__(self, settings: Settings, place: ProcessPlace = ALONE, clock: Callable[[], float] = time.time) -> None:
         """Create everything; connects to no external broker yet.
@@ -74,6 +74,10 @@ class Live:
         self.place = place
         self.stop = threading.Event()
         self.failures = StepFailures()
+        self._why, self._failed = "the input ended", False
+        self.restarts = False
+        """Whether `run` has ended only because partitions were added: Bytewax fixes those of a source at the start."""
+        self._may_restart = False
         self.broker: EmbeddedBroker | None = None
         if not settings.kafka.brokers:
             settings, self.broker = embedded(settings)
@@ -117,7 +121,6 @@ class Live:
         self.web = WebServer(app, settings.http.host, port, secured)
         self.shop = Shop(settings, self.stop, clock=self.clock.now) if self.broker is not None else None
         self.life = Life(settings, self.registry)
-        self._why, self._failed = "the input ended", False
 
     def obstacles(self) -> list[str]:
         """Reasons why the process is not ready."""
@@ -142,7 +145,12 @@ class Live:
             topic, partition = topic_and_partition(name)
             measured.append(("csq_source_lag_messages", (topic, str(partition)), lag))
         measured += [("csq_source_partitions_unread", (topic,), count) for topic, count in status.unread.items()]
+        measured += [("csq_time_held_seconds", (why,), seconds) for why, seconds in status.held_seconds.items()]
         self.observer.record(measured)
+        if any(status.unread.values()) and self._may_restart and not self.stop.is_set():
+            self._why, self.restarts = "new partitions", True
+            log.info("stopping to start again with the new partitions", extra={"event": "restarting"})
+            self.stop.set()
 
     def observe_jump(self, seconds: float) -> None:
         """Log and count a step of the wall clock."""
@@ -227,6 +235,7 @@ class Live:
             epoch = timedelta(seconds=self.settings.state.snapshot_seconds)
             flow = self.flow()
             recovery = self.recovery(flow)
+            self._may_restart = recovery is not None and self.place.processes == 1
             addresses = list(self.place.addresses)
             with store_errors(self.settings):
                 cluster_main(flow, addresses, self.place.process, epoch_interval=epoch, recovery_config=recovery)
@@ -262,7 +271,9 @@ class Live:
 
     def on_signal(self, number: signal.Signals) -> None:
         """Stop reading; at a second signal end at once."""
-        if self.stop.is_set():  # the second signal
+        if self.restarts:
+            self.restarts = False
+        elif self.stop.is_set():  # the second signal
             os._exit(128 + number)
         self._why = number.name
         log.info("stopping on %s; a second signal aborts", number.name, extra={"event": "stopping", "why": number.name})

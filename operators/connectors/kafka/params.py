@@ -48,9 +48,18 @@ class KafkaParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     refresh_seconds: Annotated[
         float,
         Meta(
-            description="s between looks for new partitions; the log and "
-            "csq_source_partitions_unread show them, the next start reads them from their beginning",
+            description="s between looks for new partitions, which are read from their beginning after a restart: by "
+            "itself where one process has a state.directory, else by you; csq_source_partitions_unread shows them",
             gt=0,
+        ),
+    ] = 5.0
+    hold_seconds: Annotated[
+        float,
+        Meta(
+            description="s for which event time does not pass what cannot be read yet (an open transaction, a "
+            "partition that was added), so that no round is missed whose reply is already there; then it goes on. "
+            "Longer than the longest transaction of the producers; timers are late by as much meanwhile",
+            ge=0,
         ),
     ] = 60.0
     group_id: Annotated[

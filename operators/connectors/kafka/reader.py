@@ -26,7 +26,7 @@ from operators.connectors.kafka.errors import (
 )
 from operators.connectors.kafka.params import OnExpired
 from operators.connectors.kafka.partition import PartitionBuffer
-from operators.connectors.kafka.status import SourceStatus, silence_seconds
+from operators.connectors.kafka.status import SourceStatus, reports
 from operators.engine.epochs import Epochs
 
 LOG = logging.getLogger(__name__)
@@ -66,6 +66,7 @@ class Reader:
         status: gets positions and the end of reading.
         clock: POSIX seconds.
         epochs: says when the process may rest.
+        hold_seconds: for how long event time does not pass what cannot be read yet.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Reader:
         status: SourceStatus,
         clock: Callable[[], float],
         epochs: Epochs,
+        hold_seconds: float,
     ) -> None:
         self.batch_size = batch_size
         self.tick_seconds = tick_seconds
@@ -94,6 +96,7 @@ class Reader:
         self.consumer = Consumer({**config, **callbacks})
         self._clock = clock
         self._epochs = epochs
+        self._hold_seconds = hold_seconds
         epochs.rests_elsewhere = True
         self._on_expired = on_expired
         self._ready = ready
@@ -275,10 +278,31 @@ class Reader:
     def _on_statistics(self, statistics: str) -> None:
         """Note, inside `consume`, when each broker last answered; the statistics are younger than `drained_at`."""
         self._wake_at = monotonic() + OVERDUE_SECONDS + self.tick_seconds
-        if self.drained_at is not None:
-            for where, silent in silence_seconds(statistics).items():
-                if (partition := self._partitions.get(where)) is not None:
-                    partition.answered_at = self.drained_at - silent
+        if self.drained_at is None:
+            return
+        for where, report in reports(statistics).items():
+            if (partition := self._partitions.get(where)) is not None:
+                partition.answered_at = self.drained_at - report.silent
+                partition.visible.observe(partition.answered_at, high=report.high, stable=report.stable)
+        self.status.held_seconds = {
+            "open_transaction": max(map(self._behind, self._partitions.values()), default=0.0),
+            "unread_partition": self._clock() - self._all_read_at() if any(self.status.unread.values()) else 0.0,
+        }
+
+    def _behind(self, partition: PartitionBuffer) -> float:
+        until, answered_at = partition.visible.until, partition.answered_at
+        return 0.0 if until is None or answered_at is None else max(answered_at - until, 0.0)
+
+    def _all_read_at(self) -> float:
+        at = self.status.all_read_at
+        return self._clock() if at is None else at
+
+    def visible_until(self, partition: PartitionBuffer, now: float) -> float:
+        """Up to when nothing is invisible, of what is known at `now`; `hold_seconds` before `now` at the earliest."""
+        until = now if partition.visible.until is None or not self._behind(partition) else partition.visible.until
+        if any(self.status.unread.values()):
+            until = min(until, self._all_read_at())
+        return max(min(until, now), now - self._hold_seconds)
 
     def _wake_librdkafka(self, now: float) -> None:
         """Wake librdkafka's main thread when statistics are overdue.

@@ -58,8 +58,9 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
     The first chunk of each part is empty and announces the part. Nothing is read before all parts of this process have
     been announced and `ready` returns True. Once `stop` is set all parts end; records that were read ahead are not
     handed on, and the stored offsets reflect that. While a partition is at its end, an empty chunk reports the time
-    every `tick_seconds`, as long as the brokers answer. A partition with new records at every look never reaches its
-    end; its events carry the time.
+    every `tick_seconds`, as long as the brokers answer. That time does not pass what cannot be read yet, records of an
+    open transaction and of partitions that were added, for up to `KafkaParams.hold_seconds`. A partition with new
+    records at every look never reaches its end; its events carry the time.
 
     Args:
         params: connection and reading.
@@ -112,7 +113,9 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
         with self._lock:
             if self._watch is None:
                 config, refresh = self._params.client_config({}), self._params.refresh_seconds
-                self._watch = BrokerWatch(config, self._topics, parts, self._outputs, self.status, self._stop, refresh)
+                self._watch = BrokerWatch(
+                    config, self._topics, parts, self._outputs, self.status, self._stop, refresh, self._clock
+                )
         return parts
 
     def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> "KafkaSourcePart":
@@ -136,6 +139,7 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
             status=self.status,
             clock=self._clock,
             epochs=self._epochs,
+            hold_seconds=self._params.hold_seconds,
         )
 
     def _config(self) -> dict[str, Any]:
@@ -228,7 +232,8 @@ class KafkaSourcePart(StatefulSourcePartition[Chunk, int]):
         drained_at, answered_at = self._reader.drained_at, self._buffer.answered_at
         if drained_at is None or answered_at is None:
             return None
-        self._read_until = max(self._read_until, min(drained_at, answered_at))
+        read_until = self._reader.visible_until(self._buffer, min(drained_at, answered_at))
+        self._read_until = max(self._read_until, read_until)
         self._next_tick = time.monotonic() + self._reader.tick_seconds
         return self._read_until
 

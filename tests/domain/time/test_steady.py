@@ -111,3 +111,13 @@ def test_whatever_steps_the_wall_clock_makes(moves: list[tuple[float, float]]) -
     behind = clocks.steady() - (clocks.monotonic + clocks.ahead)
     clocks.wait(abs(behind) / SLEW + 2.0, 30.0)
     assert clocks.steady() == pytest.approx(clocks.monotonic + clocks.ahead, abs=1e-3)  # catches up
+
+
+@pytest.mark.parametrize("rate", [-1e-5, 1e-5])
+def test_a_clock_that_smears_a_leap_second_is_followed_without_a_jump(rate: float) -> None:
+    clocks = Clocks()
+    for _ in range(8_640):
+        clocks.step(10.0 * rate)
+        clocks.wait(10.0, 10.0)
+    assert clocks.steady() == pytest.approx(clocks.monotonic + clocks.ahead, abs=0.001)
+    assert clocks.jumps == []
