@@ -45,6 +45,7 @@ from operators.connectors.kafka.sink import KafkaSink
 from operators.connectors.kafka.source import KafkaSource, known_topics
 from operators.connectors.kafka.status import SourceStatus
 from operators.domain.stage.stage import Measurement
+from operators.domain.time.steady import HOLD_SECONDS
 from operators.engine.checkpoints import begin_beside
 from operators.engine.epochs import Epochs
 from operators.engine.failures import StepFailures
@@ -61,7 +62,7 @@ processes, one may wait as long for another to deliver its records."""
 
 
 class Live:
-    """One live process: its source, web server and sinks; `run` returns after a stop."""
+    """One live process: its source, web server and sinks; `run` returns after a stop, or when `restarts` is set."""
 
     def __init__(self, settings: Settings, place: ProcessPlace = ALONE, clock: Callable[[], float] = time.time) -> None:
         """Create everything; connects to no external broker yet.
@@ -73,12 +74,16 @@ class Live:
         self.place = place
         self.stop = threading.Event()
         self.failures = StepFailures()
+        self._why, self._failed = "the input ended", False
+        self.restarts = False
+        """Whether `run` has ended only because partitions were added: Bytewax fixes those of a source at the start."""
+        self._may_restart = False
         self.broker: EmbeddedBroker | None = None
         if not settings.kafka.brokers:
             settings, self.broker = embedded(settings)
         self.settings = settings
-        self.clock = LivenessClock(clock)
-        self.epochs = Epochs(settings.state.snapshot_seconds, place.processes)
+        self.clock = LivenessClock(clock, on_jump=self.observe_jump)
+        self.epochs = Epochs(settings.state.snapshot_seconds, place.processes, work=lambda: self.clock.readings)
         self.here = live_process(
             settings,
             self.clock,
@@ -86,6 +91,7 @@ class Live:
             place=place,
             parts=self._parts if place.processes > 1 else None,
             tick_records=math.inf if self.broker is None else PAST_STEP,
+            latest=self.clock.latest,
         )
         self.readiness = Readiness(self.here.models, self.stop, settings.kafka.delivery_seconds)
         self.registry: CollectorRegistry
@@ -104,7 +110,7 @@ class Live:
             known_topics=known_topics(settings.state.directory),
             epochs=self.epochs,
             outputs=settings.kafka.outputs.by_stream().values(),
-            clock=self.clock,
+            clock=self.clock.now,  # no sign of life, and no work of a stage
         )
         self.source.status.on_change = self.observe_source
         self.observe_source(self.source.status)
@@ -113,9 +119,8 @@ class Live:
         secured = web_config_of(settings.http.web_config_file)
         port = settings.http.port and settings.http.port + place.process  # 0 takes a free one, for each
         self.web = WebServer(app, settings.http.host, port, secured)
-        self.shop = ShopThread(settings, self.stop, clock=clock) if self.broker is not None else None
+        self.shop = ShopThread(settings, self.stop, clock=self.clock.now) if self.broker is not None else None
         self.life = Life(settings, self.registry)
-        self._why, self._failed = "the input ended", False
 
     def obstacles(self) -> list[str]:
         """Reasons why the process is not ready."""
@@ -140,7 +145,26 @@ class Live:
             topic, partition = topic_and_partition(name)
             measured.append(("csq_source_lag_messages", (topic, str(partition)), lag))
         measured += [("csq_source_partitions_unread", (topic,), count) for topic, count in status.unread.items()]
+        measured += [("csq_time_held_seconds", (why,), seconds) for why, seconds in status.held_seconds.items()]
         self.observer.record(measured)
+        if any(status.unread.values()) and self._may_restart and not self.stop.is_set():
+            self._why, self.restarts = "new partitions", True
+            log.info("stopping to start again with the new partitions", extra={"event": "restarting"})
+            self.stop.set()
+
+    def observe_jump(self, seconds: float) -> None:
+        """Log and count a step of the wall clock."""
+        direction = "forward" if seconds > 0 else "backward"
+        self.observer.record([("csq_clock_jumps_total", (direction,), 1)])
+        log.warning(
+            "the wall clock was set %s by %.1f s: event time goes on with the monotonic clock, and follows if that "
+            "holds for %g s%s",
+            direction,
+            abs(seconds),
+            HOLD_SECONDS,
+            "" if seconds > 0 else "; the next snapshot is late by as much",
+            extra={"event": "clock_jumped", "seconds": round(seconds, 1), "direction": direction},
+        )
 
     def flow(self) -> Dataflow:
         """Kafka, the graph, metrics and Kafka."""
@@ -211,6 +235,7 @@ class Live:
             epoch = timedelta(seconds=self.settings.state.snapshot_seconds)
             flow = self.flow()
             recovery = self.recovery(flow)
+            self._may_restart = recovery is not None and self.place.processes == 1
             addresses = list(self.place.addresses)
             with store_errors(self.settings):
                 cluster_main(flow, addresses, self.place.process, epoch_interval=epoch, recovery_config=recovery)
@@ -246,7 +271,9 @@ class Live:
 
     def on_signal(self, number: signal.Signals) -> None:
         """Stop reading; at a second signal end at once."""
-        if self.stop.is_set():  # the second signal
+        if self.restarts:
+            self.restarts = False
+        elif self.stop.is_set():  # the second signal
             os._exit(128 + number)
         self._why = number.name
         log.info("stopping on %s; a second signal aborts", number.name, extra={"event": "stopping", "why": number.name})

@@ -1,8 +1,8 @@
 """Liveness: whether the worker's loop runs, independent of Kafka, and a log line for slow snapshots.
 
-The flow has a second input beside Kafka, `HeartbeatSource`, without data. The worker's loop asks it several times a
-second. If it is not asked, the loop is blocked: by a step that does not return, or by the snapshots at the end of an
-epoch.
+The flow has a second input beside Kafka, `HeartbeatSource`, without data. The worker's loop asks it in each round of
+looks at its inputs. While it is not asked, something holds the whole loop up: a step that does not return, or the end
+of an epoch that waits for its snapshots.
 """
 
 import logging
@@ -16,11 +16,13 @@ from typing import Final
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from operators.connectors.kafka.sink import PARTS
-from operators.engine.epochs import Epochs
+from operators.domain.time.steady import SteadyClock
+from operators.engine.epochs import ALWAYS_DUE, Epochs
 
 log = logging.getLogger(__name__)
 
-BEAT_SECONDS: Final = 0.25
+REST_SECONDS: Final = 0.001
+"""Rest of a process that reads no partition: what other processes send it waits for so long at most."""
 PULSE: Final = "pulse"
 """Name of this input among those whose epochs end together."""
 SLOW_SHARE: Final = 0.2
@@ -32,25 +34,42 @@ QUIET_SECONDS: Final = 60.0
 
 
 class LivenessClock:
-    """The wall clock of the flow; each reading counts as a sign of life.
+    """The clock of the flow; each reading counts as a sign of life.
 
     Args:
-        clock: POSIX seconds.
+        wall: POSIX seconds.
         stopwatch: monotonic seconds.
+        on_jump: called with the seconds of each step of the wall clock.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.time, stopwatch: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(
+        self,
+        wall: Callable[[], float] = time.time,
+        stopwatch: Callable[[], float] = time.monotonic,
+        on_jump: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        self.readings = 0
+        """Readings so far; the stages read it with each batch."""
+        self._wall = wall
+        self._clock = SteadyClock(wall, stopwatch, on_jump)
         self._stopwatch = stopwatch
         self._beat: float | None = None
 
     def __call__(self) -> float:
-        """POSIX seconds."""
+        """POSIX seconds by the steady clock."""
+        self.readings += 1
         self.beat()
         return self._clock()
 
+    def latest(self) -> float:
+        """POSIX seconds by the clock that is ahead: an event is in the future only if it is so by both.
+
+        After a machine was suspended the steady clock is behind for a minute, and events are not.
+        """
+        return max(self(), self._wall())
+
     def now(self) -> float:
-        """POSIX seconds, for threads beside the flow: reading them is no sign of life."""
+        """POSIX seconds by the steady clock, for threads beside the flow: reading them is no sign of life."""
         return self._clock()
 
     def beat(self) -> None:
@@ -102,11 +121,14 @@ class HeartbeatPartition(StatefulSourcePartition[None, None]):
                 extra={"event": "snapshot_slow", "seconds": round(took, 1)},
             )
         self._epoch_ended = False
+        if not self._epochs.rests_elsewhere:
+            self._alive.now()  # notices a step; Kafka's reader does so elsewhere
+            time.sleep(self._epochs.rest_seconds(REST_SECONDS))
         return []
 
-    def next_awake(self) -> datetime | None:
-        """After `BEAT_SECONDS`; at the end of an epoch with all inputs."""
-        return self._epochs.awake(PULSE, BEAT_SECONDS)
+    def next_awake(self) -> datetime:
+        """At once; the process rests in `next_batch`, here or in that of Kafka's partitions."""
+        return ALWAYS_DUE
 
     def snapshot(self) -> None:
         """Note that an epoch ends."""

@@ -43,6 +43,8 @@ MOVES_RARELY = {
     "csq_snapshot_duration_seconds": "without a recovery store there are no snapshots",
     "csq_state_bytes": "as above",
     "csq_source_lag_messages": "the simulated shop is read as fast as it writes",
+    "csq_clock_jumps_total": "no clock steps",
+    "csq_time_held_seconds": "the shop writes no transactions, and all of its partitions are read",
     "csq_source_partitions_unread": "the embedded broker gets no new partitions",
 }
 WITH_TIME = {

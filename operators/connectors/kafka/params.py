@@ -48,9 +48,19 @@ class KafkaParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     refresh_seconds: Annotated[
         float,
         Meta(
-            description="seconds between checks for new partitions; the log and "
-            "csq_source_partitions_unread show them, the next start reads them from their beginning",
+            description="seconds between checks for new partitions. One process with a state.directory restarts its "
+            "flow and reads them from their beginning; others read them after the next start. "
+            "csq_source_partitions_unread shows them",
             gt=0,
+        ),
+    ] = 5.0
+    hold_seconds: Annotated[
+        float,
+        Meta(
+            description="seconds for which event time waits for what cannot be read yet (an open transaction, a new "
+            "partition), so that no round is missed whose reply is already in the topic; then it goes on. Set it "
+            "longer than the longest transaction of the producers; timers are late by as much",
+            ge=0,
         ),
     ] = 60.0
     group_id: Annotated[

@@ -24,7 +24,7 @@ from operators.connectors.kafka.partition import PartitionBuffer
 from operators.connectors.kafka.reader import Reader
 from operators.connectors.kafka.status import BrokerWatch, SourceStatus
 from operators.domain.time.route import Chunk
-from operators.engine.epochs import Epochs
+from operators.engine.epochs import ALWAYS_DUE, Epochs
 from operators.engine.store import stored_keys
 
 STEP = "csq.kafka"
@@ -59,8 +59,9 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
     The first chunk of each part is empty and announces the part. Nothing is read before all parts of this process have
     been announced and `ready` returns True. Once `stop` is set all parts end; records that were read ahead are not
     handed on, and the stored offsets reflect that. While a partition is at its end, an empty chunk reports the time
-    every `tick_seconds`, as long as the brokers answer. A partition with new records at every look never reaches its
-    end; its events carry the time.
+    every `tick_seconds`, as long as the brokers answer. That time does not pass what cannot be read yet, records of an
+    open transaction and of partitions that were added, for up to `KafkaParams.hold_seconds`. A partition with new
+    records at every look never reaches its end; its events carry the time.
 
     Args:
         params: connection and reading.
@@ -113,7 +114,9 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
         with self._lock:
             if self._watch is None:
                 config, refresh = self._params.client_config({}), self._params.refresh_seconds
-                self._watch = BrokerWatch(config, self._topics, parts, self._outputs, self.status, self._stop, refresh)
+                self._watch = BrokerWatch(
+                    config, self._topics, parts, self._outputs, self.status, self._stop, refresh, self._clock
+                )
         return parts
 
     def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> "KafkaSourcePart":
@@ -136,6 +139,8 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
             stop=self._stop,
             status=self.status,
             clock=self._clock,
+            epochs=self._epochs,
+            hold_seconds=self._params.hold_seconds,
         )
 
     def _config(self) -> dict[str, Any]:
@@ -192,10 +197,15 @@ class KafkaSourcePart(StatefulSourcePartition[Chunk, int]):
 
     def next_batch(self) -> list[Chunk]:
         """One chunk, or nothing."""
-        reader, buffer = self._reader, self._buffer
-        if reader.stop.is_set():
+        if self._reader.stop.is_set():
             raise StopIteration
         self._epochs.looked(self.name)
+        if chunks := self._chunks():
+            self._epochs.handed_on()
+        return chunks
+
+    def _chunks(self) -> list[Chunk]:
+        reader, buffer = self._reader, self._buffer
         if not buffer.announced:
             buffer.announced = True
             return [Chunk(self.name, None, [], [])]
@@ -223,14 +233,14 @@ class KafkaSourcePart(StatefulSourcePartition[Chunk, int]):
         drained_at, answered_at = self._reader.drained_at, self._buffer.answered_at
         if drained_at is None or answered_at is None:
             return None
-        self._read_until = max(self._read_until, min(drained_at, answered_at))
+        read_until = self._reader.visible_until(self._buffer, min(drained_at, answered_at))
+        self._read_until = max(self._read_until, read_until)
         self._next_tick = time.monotonic() + self._reader.tick_seconds
         return self._read_until
 
-    def next_awake(self) -> datetime | None:
-        """At once while records are buffered, else at the next poll; at the end of an epoch with all inputs."""
-        at_once = self._buffer.values or not self._buffer.announced
-        return self._epochs.awake(self.name, 0.0 if at_once else self._reader.rest_seconds())
+    def next_awake(self) -> datetime:
+        """At once: the reader rests for all inputs."""
+        return ALWAYS_DUE
 
     def snapshot(self) -> int:
         """The next offset to hand on; it is also committed to the consumer group, if there is one.
