@@ -6,6 +6,7 @@ are only counted. Nothing is remembered from one batch to the next: a conversati
 """
 
 import math
+from operator import attrgetter
 from typing import Any
 
 from msgspec import Struct
@@ -56,15 +57,14 @@ def hour_of(time: float) -> float:
 
 
 class NameSighting(Struct):
-    """A name in one batch and hour. Events between `after` and `before` (POSIX seconds) are only counted."""
+    """A name in one batch and hour, `begin` to `end` (POSIX seconds). Events after `last` are only counted."""
 
     first: Moment
-    hour: float
-    of_hour: HourOfName
-    after: float = math.inf
+    begin: float
+    end: float
+    last: float
     """Time of the last event that decides on an admission; before all events for a name that cannot be admitted."""
-    before: float = math.inf
-    """The end of the hour."""
+    of_hour: HourOfName
     events: int = 0
 
 
@@ -80,51 +80,56 @@ class LabelSightings:
     def __init__(self, label: Label, values: LabelValues, subject: str) -> None:
         self._label: Label = label
         self._values = values
-        self._subject = subject
+        self._name_of, self._subject_of = attrgetter(f"data.{label}"), attrgetter(f"data.{subject}")
         self._names: dict[str, NameSighting] = {}
         """Name -> its sighting in the hour of its last event."""
         self._others: dict[tuple[str, float], NameSighting] = {}
-        """Name and hour -> its sightings in other hours."""
+        """Name and begin of an hour -> its sightings in other hours."""
 
     def of(self, batch: list[tuple[float, str, Any]]) -> list[NameSeen]:
         """Return the sightings in a batch of (time, name, event), in any order."""
-        known, names, others, label = self._values.since, self._names, self._others, self._label
+        known, names, others = self._values.since, self._names, self._others
+        name_of, subject_of = self._name_of, self._subject_of
         for time, name, event in batch:
-            value = getattr(event.data, label)
+            value = name_of(event)
             seen = names.get(value)
-            if seen is not None and seen.after < time < seen.before:  # as most are: no call for these
-                seen.events += 1
-            elif value not in known:
-                self._see(value, getattr(event.data, self._subject), (time, name))
+            if seen is None or not seen.begin <= time < seen.end:
+                if value in known:
+                    continue
+                seen = self._sighting(value, seen, (time, name))
+            seen.events += 1
+            if time <= seen.last:
+                subject = subject_of(event)
+                first = seen.of_hour.firsts.get(subject)
+                if first is None or time <= first[0]:
+                    self._add(seen, subject, (time, name))
         found = [*((value, seen) for (value, _), seen in others.items()), *names.items()]
         others.clear()
         names.clear()
-        return [NameSeen(*seen.first, label, value, seen.events, seen.of_hour.firsts) for value, seen in found]
+        return [NameSeen(*seen.first, self._label, value, seen.events, seen.of_hour.firsts) for value, seen in found]
 
-    def _see(self, value: str, subject: str, moment: Moment) -> None:
-        """Take an event that may be among those that decide."""
-        seen = self._sighting(value, moment)
-        seen.events += 1
-        if seen.after > -math.inf:
-            seen.first = min(seen.first, moment)
-            seen.of_hour.add(subject, moment)
-            if seen.of_hour.last is not None:
-                seen.after = seen.of_hour.last[0]
-
-    def _sighting(self, value: str, moment: Moment) -> NameSighting:
-        """The sighting of a name in the hour of an event; all hours are one for a name that cannot be admitted."""
-        seen = self._names.get(value)
+    def _sighting(self, value: str, current: NameSighting | None, moment: Moment) -> NameSighting:
+        """Make the sighting of a name in the hour of an event the current one."""
         if not self._values.admits(value):
-            if seen is None:
-                seen = self._names[value] = NameSighting(moment, math.inf, HourOfName(), after=-math.inf)
-            return seen
-        hour = hour_of(moment[0])
-        if seen is not None and seen.hour == hour:
-            return seen
-        if seen is not None:
-            self._others[value, seen.hour] = seen
-        other = self._others.pop((value, hour), None)
-        if other is None:
-            other = NameSighting(moment, hour, HourOfName(), before=(hour + 1) * HOUR_SECONDS)
-        self._names[value] = other
-        return other
+            found = NameSighting(moment, -math.inf, math.inf, -math.inf, HourOfName())
+        else:
+            begin = hour_of(moment[0]) * HOUR_SECONDS
+            other = self._others.pop((value, begin), None)
+            found = (
+                other
+                if other is not None
+                else NameSighting(moment, begin, begin + HOUR_SECONDS, math.inf, HourOfName())
+            )
+        if current is not None:
+            self._others[value, current.begin] = current
+        self._names[value] = found
+        return found
+
+    @staticmethod
+    def _add(seen: NameSighting, subject: str, moment: Moment) -> None:
+        """Add an event that may be among those that decide."""
+        seen.first = min(seen.first, moment)
+        of_hour = seen.of_hour
+        of_hour.add(subject, moment)
+        if of_hour.last is not None:
+            seen.last = of_hour.last[0]
