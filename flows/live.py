@@ -145,7 +145,9 @@ class Live:
             topic, partition = topic_and_partition(name)
             measured.append(("csq_source_lag_messages", (topic, str(partition)), lag))
         measured += [("csq_source_partitions_unread", (topic,), count) for topic, count in status.unread.items()]
-        measured += [("csq_time_held_seconds", (why,), seconds) for why, seconds in status.held_seconds.items()]
+        held = status.held_seconds
+        measured += [("csq_time_held_seconds", (why,), seconds) for why, seconds in held.items()]
+        self.observer.held_seconds = min(max(held.values(), default=0.0), self.settings.kafka.hold_seconds)
         self.observer.record(measured)
         if any(status.unread.values()) and self._may_restart and not self.stop.is_set():
             self._why, self.restarts = "new partitions", True

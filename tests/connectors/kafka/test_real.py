@@ -251,7 +251,7 @@ def test_a_missing_output_topic_is_named_by_readyz_and_nothing_is_read_before_it
     shop.produce([message(n) for n in range(50)])
     outputs = {key: shop.output(name) for name, key in OUTPUTS.items()} | {"churn_scored": f"{shop.topic}.later"}
     with shop.start(outputs=outputs) as csq:
-        csq.until(lambda: "output topic" in csq.get("/readyz")[1])
+        csq.until(lambda: f"output topic {shop.topic}" in csq.get("/readyz")[1])  # not that none was asked for yet
         status, text = csq.get("/readyz")
         assert status == 503
         assert f"Kafka: output topic {shop.topic}.later: Broker: Unknown topic or partition. Create it" in text
