@@ -16,6 +16,7 @@ import msgspec
 from bytewax.recovery import init_db_dir
 
 from operators.documents.durable import sync_folder
+from operators.engine.checks import check_file
 from operators.engine.fit import STATE_VERSION, StoreShape, check
 from operators.engine.locks import hold, locked
 from operators.engine.store import (
@@ -174,10 +175,10 @@ def _found(folder: Path) -> Manifest | None:
 
 
 def _resume(folder: Path, manifest: Manifest) -> None:
-    """Log where the run resumes, and delete the snapshots of an epoch that a killed run did not finish.
+    """Check every file, and log where the run resumes.
 
-    Bytewax keeps them and continues with the same epoch. A key without events in that epoch would keep the state of the
-    killed run, ahead of all others; after a second kill Bytewax would resume from it, and events would be lost.
+    Raises:
+        StoreMisfitError, StateDamagedError: as `check_file`.
     """
     resume = resume_of(folder)
     if resume is None:
@@ -186,7 +187,7 @@ def _resume(folder: Path, manifest: Manifest) -> None:
     for path in partitions(folder):
         try:
             with closing(sqlite3.connect(path)) as part, part:
-                part.execute("DELETE FROM snaps WHERE snap_epoch >= ?", (resume.epoch,))
+                check_file(part, path, resume.epoch)
         except sqlite3.Error as error:
             raise store_error(error, folder) from error
     log.info(

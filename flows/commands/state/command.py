@@ -15,11 +15,13 @@ from rich.table import Table
 
 from flows.commands.state.labels import drop_label, stored_labels
 from flows.commands.state.plain_json import from_json, to_json
+from operators.connectors.kafka.params import SOURCE_STEP
 from operators.documents.durable import replacing
 from operators.domain.queues.record import StoredQueue
 from operators.domain.stage.seal import StateDamagedError, seal, unseal
 from operators.engine.fit import StoreShape, check_readable
 from operators.engine.locks import in_use, users_of
+from operators.engine.positions import position_of
 from operators.engine.recovery import fresh_store
 from operators.engine.refill import Given, refill
 from operators.engine.store import MANIFEST, Manifest, Snap, StoreError, read_manifest, resume_of, snaps_of
@@ -98,8 +100,8 @@ def _shown(folder: Path) -> dict[str, Any]:
     sums: dict[str, _Sum] = {}
     positions: dict[str, int] = {}
     for snap in snaps_of(folder):
-        if isinstance(snap.value, int):
-            positions[snap.key] = snap.value
+        if snap.value and snap.step == SOURCE_STEP:
+            positions[snap.key] = position_of(snap.value, snap.key)
         elif snap.value:
             sums.setdefault(snap.step.split(".")[1], _Sum()).add(snap, snap.value)
     newest = max((each.newest for each in sums.values()), default=None)
@@ -177,7 +179,7 @@ def export_to(file: IO[bytes], folder: Path, manifest: Manifest) -> int:
 
 def _line(snap: Snap) -> dict[str, object]:
     where = {"step": snap.step, "key": snap.key}
-    if isinstance(snap.value, bytes) and snap.value:
+    if snap.value:
         return {**where, "state": to_json(unseal(snap.value, f"{snap.step}, key {snap.key}"))}
     return {**where, "value": to_json(snap.value)}
 

@@ -11,6 +11,9 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+SOURCE_STEP = "csq.kafka"
+"""Full name of the source's step in `flows/live.py`; public, like all step names."""
+
 Start = Literal["earliest", "latest"] | float
 """Where a partition without a stored position begins: its oldest record, its end, or a time (POSIX seconds)."""
 
