@@ -16,7 +16,7 @@ _HEADERS: Final = (13, 16, 7)
 
 
 class RecordFormError(ValueError):
-    """csq did not write this record."""
+    """this record was not written by csq."""
 
 
 def content_of(record: bytes) -> bytes | None:
@@ -27,7 +27,7 @@ def content_of(record: bytes) -> bytes | None:
     (b'sealed', None)
     >>> content_of(pickle.dumps(17))
     Traceback (most recent call last):
-    RecordFormError: csq did not write this record: it holds something else than bytes or nothing...
+    RecordFormError: this record was not written by csq: it holds something else than bytes or nothing...
 
     Raises:
         RecordFormError: it holds something else.
@@ -39,7 +39,7 @@ def content_of(record: bytes) -> bytes | None:
         if size >= 0 and record.startswith(_header(size)) and len(_header(size)) == begin and record.endswith(_END):
             return record[begin : -len(_END)]
     raise RecordFormError(
-        "csq did not write this record: it holds something else than bytes or nothing, and was not read, because a "
+        "this record was not written by csq: it holds something else than bytes or nothing, and was not read, because a "
         "pickle can run code"
     )
 

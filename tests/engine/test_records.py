@@ -32,7 +32,7 @@ def test_it_is_what_pickle_writes_and_gives_back_what_was_pickled(content: bytes
 @example(Code())
 def test_other_values_are_refused(value: object) -> None:
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        with pytest.raises(RecordFormError, match="csq did not write this record"):
+        with pytest.raises(RecordFormError, match="this record was not written by csq"):
             content_of(pickle.dumps(value, protocol))
 
 

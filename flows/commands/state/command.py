@@ -132,13 +132,19 @@ def _shown(folder: Path) -> dict[str, Any]:
 
 
 def _records(sealed: bytes, where: str) -> int:
-    """Records in the snapshot of one key; a model is one."""
-    held = unseal(sealed, where).get("stage")
-    match held:
+    """What the snapshot of one key counts in `csq_state_entries`: records and held facts; a model is one."""
+    state = unseal(sealed, where)
+    return _of_stage(state.get("stage")) + len(state.get("held", ()))
+
+
+def _of_stage(stage: Any) -> int:  # noqa: ANN401  what a stage stores
+    match stage:
         case {"seen": {"ids": bytes(ids)}}:
             return len(ids) // 8
         case {"records": dict(records)}:
             return len(records)
+        case {"admitted": list(admitted), "names": dict(names)}:
+            return len(admitted) + sum(map(len, names.values()))
         case {"queues": dict(queues)}:
             stored = msgspec.convert(queues, dict[str, StoredQueue]).values()
             return sum(1 + len(q.conversations) + len(q.waits) + len(q.agents) + len(q.plans) for q in stored)

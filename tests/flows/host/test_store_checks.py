@@ -66,10 +66,10 @@ def test_code_in_a_store_is_refused_and_not_run(store: Path, tmp_path: Path) -> 
         for part in parts:
             part.execute(POSITION, (pickle.dumps(Touch(ran)),))
     with pytest.raises(
-        StoreMisfitError, match=r"step csq\.kafka, key csq\.events\[0\]: csq did not write this record.*Put"
+        StoreMisfitError, match=r"step csq\.kafka, key csq\.events\[0\]: this record was not written by csq.*Put"
     ):
         run(events(), settings(store))
-    with pytest.raises(StoreMisfitError, match="csq did not write this record"):
+    with pytest.raises(StoreMisfitError, match="this record was not written by csq"):
         list(snaps_of(store))
     assert not ran.exists()
 
@@ -78,7 +78,7 @@ def test_a_position_without_a_checksum_is_refused(store: Path) -> None:
     with each(store) as parts:
         for part in parts:
             part.execute(POSITION, (pickle.dumps(17),))
-    with pytest.raises(StoreMisfitError, match="csq did not write this record"):
+    with pytest.raises(StoreMisfitError, match="this record was not written by csq"):
         run(events(), settings(store))
 
 

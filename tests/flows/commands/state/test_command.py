@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from operators.domain.stage.seal import unseal
+from operators.engine.fit import STATE_VERSION
 from operators.engine.store import partitions, read_manifest, resume_of, snaps_of
 from tests.cli import csq
 from tests.kept import BATCH, run, settings_for
@@ -46,7 +47,7 @@ def held(folder: Path) -> list[Any]:
 
 def test_show_tells_what_is_there(store: Path) -> None:
     shown = json.loads(csq("state", "show", store, "--json").stdout)
-    assert (shown["lanes"], shown["partitions"], shown["state_version"]) == (2, 1, 3)
+    assert (shown["lanes"], shown["partitions"], shown["state_version"]) == (2, 1, STATE_VERSION)
     assert (shown["csq"], shown["river"]) == (read_manifest(store).csq, read_manifest(store).river)  # type: ignore[union-attr]  # it has one
     assert shown["positions"] == {"csq.events[0]": CUT}
     assert 0 <= shown["age_seconds"] < 600
@@ -55,8 +56,19 @@ def test_show_tells_what_is_there(store: Path) -> None:
     assert stages["intake"]["keys"] == 2
     taken = run(events(), settings_for(None), until=CUT).values["csq_events_total"]
     assert stages["intake"]["records"] == sum(taken.values())
-    assert all(stage["records"] > 0 and stage["bytes"] > 0 for stage in stages.values())
+    assert all(stage["records"] >= 0 and stage["bytes"] > 0 for stage in stages.values())
     assert shown["in_use_by"] is None
+
+
+@pytest.mark.parametrize("until", [4 * BATCH, CUT])
+def test_show_counts_what_the_metric_counts(tmp_path: Path, until: int) -> None:
+    settings = settings_for(tmp_path / "store")
+    values = run(events(), settings, until=until).values
+    held = values["csq_held_facts"]
+    assert sum(held.values()) > 0
+    shown = json.loads(csq("state", "show", tmp_path / "store", "--json").stdout)
+    stored = {(stage["stage"],): stage["records"] for stage in shown["stages"] if stage["stage"] != "observe"}
+    assert stored == values["csq_state_entries"]
 
 
 def test_show_makes_a_table_for_people(store: Path) -> None:
@@ -81,7 +93,7 @@ def test_reading_a_store_runs_no_code_of_somebody(store: Path, tmp_path: Path) -
     with closing(sqlite3.connect(path)) as part, part:
         part.execute("UPDATE snaps SET ser_change = ? WHERE step_id = 'csq.kafka'", (pickle.dumps(Evil()),))
     result = csq("state", "show", folder, code=1)
-    assert "step csq.kafka, key csq.events[0]: this is no snapshot of csq: it names pathlib." in result.stderr
+    assert "step csq.kafka, key csq.events[0]: this record was not written by csq" in result.stderr
     assert not (tmp_path / "owned").exists()
 
 
@@ -139,7 +151,9 @@ def test_an_export_of_a_newer_release_is_refused(store: Path, tmp_path: Path) ->
     file = tmp_path / "state.jsonl"
     csq("state", "export", store, "--out", file)
     head, rest = file.read_text(encoding="utf-8").split("\n", 1)
-    file.write_text(head.replace('"state":3', '"state":4') + "\n" + rest, encoding="utf-8")
+    file.write_text(
+        head.replace(f'"state":{STATE_VERSION}', f'"state":{STATE_VERSION + 1}') + "\n" + rest, encoding="utf-8"
+    )
     result = csq("state", "import", file, "--recovery", tmp_path / "fresh", code=1)
     assert "with state version 4" in result.stderr
 
