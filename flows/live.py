@@ -48,6 +48,7 @@ from operators.domain.stage.stage import Measurement
 from operators.engine.checkpoints import begin_beside
 from operators.engine.epochs import Epochs
 from operators.engine.failures import StepFailures
+from operators.engine.recovery import StoreRun
 from operators.engine.store import partitions
 from operators.follow import FollowSource, follow
 from operators.metrics.journal import Journal
@@ -73,6 +74,8 @@ class Live:
         self.place = place
         self.stop = threading.Event()
         self.failures = StepFailures()
+        self.store_run: StoreRun | None = None
+        """This run of the recovery store, once it is open."""
         self.broker: EmbeddedBroker | None = None
         if not settings.kafka.brokers:
             settings, self.broker = embedded(settings)
@@ -148,9 +151,10 @@ class Live:
         live = Dataflow("csq")
         chunks = op.input("kafka", live, self.source)
         place, seconds = self.place, self.settings.state.snapshot_seconds
-        op.input(
-            "pulse", live, HeartbeatSource(self.clock, self.stop, seconds, place.process, place.processes, self.epochs)
+        pulse = HeartbeatSource(
+            self.clock, self.stop, seconds, place.process, place.processes, self.epochs, lambda: self.store_run
         )
+        op.input("pulse", live, pulse)
         out = quality(live, chunks, self.here)
         self._observe(out.measured)
         outgoing = op.key_on("by_process", out.published, self._own)
@@ -229,10 +233,13 @@ class Live:
 
     def recovery(self, flow: Dataflow) -> RecoveryConfig | None:
         """The store to resume from, made or checked before Bytewax opens it; process 0 sees to all of it."""
-        recovery = recovery_of(self.settings, flow, self.place)
-        if self.settings.state.directory is not None and self.place.process == 0:
+        store = recovery_of(self.settings, flow, self.place)
+        if store is None or self.settings.state.directory is None:
+            return None
+        self.store_run = store.run
+        if self.place.process == 0:
             begin_beside(partitions(Path(self.settings.state.directory)))
-        return recovery
+        return store.config
 
     def _raise_cause(self, error: BaseException) -> None:
         """Raise what truly happened, where Bytewax has lost it."""

@@ -18,6 +18,7 @@ from flows.process import observer_of, replay_process
 from flows.quality import quality
 from flows.settings.model import Settings
 from operators.domain.time.route import END, Chunk
+from operators.engine.generation import stamp
 from operators.engine.positions import kept_position, position_of
 from operators.metrics.observe import KeptObserveSink, Values, read
 from operators.metrics.summary import TakeSink
@@ -90,6 +91,10 @@ def run(values: Sequence[bytes], settings: Settings, *, until: int | None = None
     out = quality(flow, op.input("kafka", flow, Recorded(values, until, here.models.complete)), here)
     op.output("observe", op.key_on("measured_by", out.measured, lambda _: "p0"), KeptObserveSink(observer))
     op.output("take_published", out.published, TakeSink(take))
+    store = recovery_of(settings, flow)
     with store_errors(settings):
-        cluster_main(flow, [], 0, epoch_interval=timedelta(0), recovery_config=recovery_of(settings, flow))
+        config = None if store is None else store.config
+        cluster_main(flow, [], 0, epoch_interval=timedelta(0), recovery_config=config)
+    if store is not None:
+        stamp(Path(store.config.db_dir), store.run.marks, store.run.name)
     return Result(dict(published), read(registry))

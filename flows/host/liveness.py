@@ -17,6 +17,8 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from operators.connectors.kafka.sink import PARTS
 from operators.engine.epochs import Epochs
+from operators.engine.generation import mark_of
+from operators.engine.recovery import StoreRun
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +64,7 @@ class LivenessClock:
         return 0.0 if self._beat is None else self._stopwatch() - self._beat
 
 
-class HeartbeatPartition(StatefulSourcePartition[None, None]):
+class HeartbeatPartition(StatefulSourcePartition[None, bytes | None]):
     """The heartbeat of one process. State: none; being asked for a snapshot marks the end of an epoch.
 
     Args:
@@ -114,16 +116,53 @@ class HeartbeatPartition(StatefulSourcePartition[None, None]):
         self._epoch_ended = True
 
 
-class HeartbeatSource(FixedPartitionedSource[None, None]):
-    """One heartbeat per process, until `stop` is set.
+class MarkPartition(StatefulSourcePartition[None, bytes | None]):
+    """Stores the mark of one file of the recovery store at the end of each epoch, until `stop` is set.
+
+    Args:
+        mark: what it stores (``operators/engine/generation.py``).
+        stop: ends it.
+        epochs: shared with the other inputs of the process.
+    """
+
+    def __init__(self, mark: bytes, stop: Event, epochs: Epochs) -> None:
+        self._mark = mark
+        self._stop = stop
+        self._epochs = epochs
+
+    def next_batch(self) -> list[None]:
+        """Hand on nothing."""
+        if self._stop.is_set():
+            raise StopIteration
+        return []
+
+    def next_awake(self) -> datetime | None:
+        """As the heartbeat."""
+        return self._epochs.awake(PULSE, BEAT_SECONDS)
+
+    def snapshot(self) -> bytes:
+        """The mark."""
+        return self._mark
+
+
+class HeartbeatSource(FixedPartitionedSource[None, bytes | None]):
+    """One heartbeat per process, until `stop` is set; process 0 has a part for each file of the recovery store too.
 
     The names of the parts do not depend on the number of processes, as in `KafkaSink`: the recovery store holds them,
     and Bytewax refuses a name that no process has.
     """
 
     def __init__(
-        self, alive: LivenessClock, stop: Event, snapshot_seconds: float, process: int, processes: int, epochs: Epochs
+        self,
+        alive: LivenessClock,
+        stop: Event,
+        snapshot_seconds: float,
+        process: int,
+        processes: int,
+        epochs: Epochs,
+        run: Callable[[], StoreRun | None] = lambda: None,
     ) -> None:
+        self._run = run
         self._epochs = epochs
         self._alive = alive
         self._stop = stop
@@ -133,16 +172,26 @@ class HeartbeatSource(FixedPartitionedSource[None, None]):
 
     def list_parts(self) -> list[str]:
         """Names of the parts of this process."""
-        return [f"{n:02d}" for n in range(self._process, PARTS, self._processes)]
+        run = self._run()
+        marks = [] if run is None else list(run.marks.values())
+        return [*(f"{n:02d}" for n in range(self._process, PARTS, self._processes)), *marks]
 
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> "HeartbeatPartition | EmptyPartition":  # noqa: ARG002 - Bytewax names them
-        """The heartbeat is the first part; the others end at once."""
+    def build_part(
+        self,
+        step_id: str,  # noqa: ARG002 - Bytewax names it
+        for_part: str,
+        resume_state: bytes | None,  # noqa: ARG002 - as above
+    ) -> StatefulSourcePartition[None, bytes | None]:
+        """The heartbeat is the first part, marks have names of their own; the others end at once."""
+        run = self._run()
+        if run is not None and for_part in run.marks.values():
+            return MarkPartition(mark_of(run.name), self._stop, self._epochs)
         if for_part != f"{self._process:02d}":
             return EmptyPartition()
         return HeartbeatPartition(self._alive, self._stop, self._snapshot_seconds, time.monotonic, self._epochs)
 
 
-class EmptyPartition(StatefulSourcePartition[None, None]):
+class EmptyPartition(StatefulSourcePartition[None, bytes | None]):
     """A part that ends at once."""
 
     def next_batch(self) -> list[None]:

@@ -16,7 +16,7 @@ _HEADERS: Final = (13, 16, 7)
 
 
 class RecordFormError(ValueError):
-    """this record was not written by csq."""
+    """A record was not written by csq."""
 
 
 def content_of(record: bytes) -> bytes | None:
@@ -39,7 +39,7 @@ def content_of(record: bytes) -> bytes | None:
         if size >= 0 and record.startswith(_header(size)) and len(_header(size)) == begin and record.endswith(_END):
             return record[begin : -len(_END)]
     raise RecordFormError(
-        "this record was not written by csq: it holds something else than bytes or nothing, and was not read, because a "
+        "this record was not written by csq: it holds something else than bytes or nothing. It was not read, because a "
         "pickle can run code"
     )
 

@@ -4,13 +4,15 @@ import errno
 import getpass
 import logging
 import os
+import secrets
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Final, NamedTuple
 
 import msgspec
 from bytewax.recovery import init_db_dir
@@ -18,6 +20,7 @@ from bytewax.recovery import init_db_dir
 from operators.documents.durable import sync_folder
 from operators.engine.checks import check_file
 from operators.engine.fit import STATE_VERSION, StoreShape, check
+from operators.engine.generation import agreed_epoch, place_marks, set_back, stamp
 from operators.engine.locks import hold, locked
 from operators.engine.store import (
     MANIFEST,
@@ -37,12 +40,31 @@ log = logging.getLogger(__name__)
 MAKING = "making"
 """Name of a file that exists while a store is made: a store beside it was never used."""
 
+FIRST: Final = "p0"
+"""Name of the process that checks the store, and marks it."""
+
 PAGE_BYTES = 65_536
 """Page size of a partition's file, SQLite's maximum. The flow stands still while snapshots, which are large values, are
 written; SQLite's usual pages of 4 KiB double its time. A store with other pages is used as it is."""
 
 
-def prepare(folder: Path, shape: StoreShape, process: str = "p0", *, keeps: bool = True) -> None:
+class StoreRun(NamedTuple):
+    """The present run of a store; only its first process knows the previous one and the marks."""
+
+    name: str
+    """16 hexadecimal digits, by chance."""
+    previous: str = ""
+    """The run before; empty for the first one."""
+    marks: Mapping[str, str] = {}
+    """File -> name of its mark."""
+
+
+def new_run() -> str:
+    """Make a name for a run."""
+    return secrets.token_hex(8)
+
+
+def prepare(folder: Path, shape: StoreShape, process: str = FIRST, *, keeps: bool = True) -> StoreRun:
     """Make the store, or check that the existing one fits, and lock it for this process.
 
     Args:
@@ -53,22 +75,22 @@ def prepare(folder: Path, shape: StoreShape, process: str = "p0", *, keeps: bool
 
     Raises:
         StoreError: the store cannot be made or read, is in use, or was made for something else.
+        StateDamagedError: a checksum in it does not match.
     """
+    run = StoreRun(new_run())
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not keeps:
             hold(folder, process)
-            return
+            return run
         with locked(folder):  # processes of a cluster start side by side
+            hold(folder, process)
             manifest = _found(folder)
             if manifest is None:
-                make(folder, shape)
+                manifest = make(folder, shape)
             else:
                 check(folder, manifest, shape)
-                ours = {"csq": version("csq"), "state": STATE_VERSION, "river": version("river")}
-                write_manifest(folder, msgspec.structs.replace(manifest, **ours))  # older releases must not start on it
-                _resume(folder, manifest)
-        hold(folder, process)
+            return run if process != FIRST else _take_over(folder, manifest, run)
     except OSError as error:
         raise cannot_write(folder, error) from error
 
@@ -84,8 +106,8 @@ def cannot_write(folder: Path, error: OSError) -> StoreError:
     )
 
 
-def make(folder: Path, shape: StoreShape) -> None:
-    """Make an empty store.
+def make(folder: Path, shape: StoreShape, run: str = "") -> Manifest:
+    """Make an empty store; `run` names the run that it continues.
 
     Raises:
         StoreError: SQLite or Bytewax cannot write it.
@@ -100,25 +122,28 @@ def make(folder: Path, shape: StoreShape) -> None:
         init_db_dir(folder, shape.partitions)
         for path in partitions(folder):
             path.chmod(0o600)
+        marks = place_marks(folder)
+        for path in partitions(folder):
             _with_large_pages(path)
     except (RuntimeError, sqlite3.Error) as error:
         raise store_error(error, folder) from error
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    write_manifest(
-        folder,
-        Manifest(
-            version("csq"),
-            STATE_VERSION,
-            version("river"),
-            shape.lanes,
-            shape.partitions,
-            sorted(shape.steps),
-            now,
-        ),
+    manifest = Manifest(
+        version("csq"),
+        STATE_VERSION,
+        version("river"),
+        shape.lanes,
+        shape.partitions,
+        sorted(shape.steps),
+        now,
+        marks,
+        run,
     )
+    write_manifest(folder, manifest)
     marker.unlink()
     sync_folder(folder)
     log.info("made a recovery store in %s", folder, extra={"event": "store_made"})
+    return manifest
 
 
 def _with_large_pages(path: Path) -> None:
@@ -131,8 +156,10 @@ def _with_large_pages(path: Path) -> None:
 
 
 @contextmanager
-def fresh_store(folder: Path, shape: StoreShape) -> Iterator[Path]:
+def fresh_store(folder: Path, shape: StoreShape, run: str = "") -> Iterator[Path]:
     """A new store to be filled, in a temporary directory; it becomes `folder` when the block ends without an error.
+
+    `run` names the run that it continues; without it the store begins a history of its own.
 
     Raises:
         StoreError: `folder` exists and is not empty, or it cannot be written.
@@ -146,8 +173,9 @@ def fresh_store(folder: Path, shape: StoreShape) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.absolute().parent) as beside:
             fresh = Path(beside) / "store"
             fresh.mkdir(mode=0o700)
-            make(fresh, shape)
+            made = make(fresh, shape, run)
             yield fresh
+            stamp(fresh, made.marks, run)
             fresh.replace(folder)
             sync_folder(folder.absolute().parent)
     except OSError as error:
@@ -174,28 +202,39 @@ def _found(folder: Path) -> Manifest | None:
     return manifest
 
 
+def _take_over(folder: Path, manifest: Manifest, run: StoreRun) -> StoreRun:
+    """Check the store, and write down that this run uses it; older releases must not start on it then."""
+    _resume(folder, manifest)
+    ours = {"csq": version("csq"), "state": STATE_VERSION, "river": version("river"), "run": run.name}
+    write_manifest(folder, msgspec.structs.replace(manifest, **ours))
+    return StoreRun(run.name, manifest.run, manifest.marks)
+
+
 def _resume(folder: Path, manifest: Manifest) -> None:
     """Check every file, and log where the run resumes.
 
     Raises:
-        StoreMisfitError, StateDamagedError: as `check_file`.
+        StoreMisfitError, StateDamagedError: as `agreed_epoch` and `check_file`.
     """
     resume = resume_of(folder)
     if resume is None:
         log.info("the recovery store in %s is empty", folder, extra={"event": "store_empty"})
         return
+    epoch = agreed_epoch(folder, manifest.marks, resume)
     for path in partitions(folder):
         try:
             with closing(sqlite3.connect(path)) as part, part:
-                check_file(part, path, resume.epoch)
+                check_file(part, path, epoch)
+                if epoch < resume.epoch:
+                    set_back(part, resume, epoch)
         except sqlite3.Error as error:
             raise store_error(error, folder) from error
     log.info(
         "resuming from %s: epoch %d, written by csq %s",
         folder,
-        resume.epoch,
+        epoch,
         manifest.csq,
-        extra={"event": "store_resumed", "epoch": resume.epoch},
+        extra={"event": "store_resumed", "epoch": epoch},
     )
 
 

@@ -52,6 +52,10 @@ class Manifest(Struct):
     steps: list[str]
     """Full names of the steps that keep state."""
     made_at: str
+    marks: dict[str, str] = {}
+    """File -> name of its mark (``generation.py``)."""
+    run: str = ""
+    """Name of the run that used it last: 16 hexadecimal digits."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,12 @@ class Resume:
     """Where the next run begins."""
 
     runs: int
+    """Number of this run."""
     epoch: int
     workers: int
+    """Of the last run."""
+    began: int
+    """Epoch at which the last run began."""
 
 
 class Snap(NamedTuple):
@@ -124,7 +132,9 @@ def resume_of(folder: Path) -> Resume | None:
     if not runs:
         return None
     run, workers, began = max(runs)
-    return Resume(run + 1, min(max(fronts.get((run, worker), began), began) for worker in range(workers)), workers)
+    return Resume(
+        run + 1, min(max(fronts.get((run, worker), began), began) for worker in range(workers)), workers, began
+    )
 
 
 def snaps_of(folder: Path) -> Iterator[Snap]:

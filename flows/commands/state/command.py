@@ -19,6 +19,7 @@ from operators.connectors.kafka.params import SOURCE_STEP
 from operators.documents.durable import replacing
 from operators.domain.queues.record import StoredQueue
 from operators.domain.stage.seal import StateDamagedError, seal, unseal
+from operators.engine import generation
 from operators.engine.fit import StoreShape, check_readable
 from operators.engine.locks import in_use, users_of
 from operators.engine.positions import position_of
@@ -102,7 +103,7 @@ def _shown(folder: Path) -> dict[str, Any]:
     for snap in snaps_of(folder):
         if snap.value and snap.step == SOURCE_STEP:
             positions[snap.key] = position_of(snap.value, snap.key)
-        elif snap.value:
+        elif snap.value and snap.step != generation.STEP:
             sums.setdefault(snap.step.split(".")[1], _Sum()).add(snap, snap.value)
     newest = max((each.newest for each in sums.values()), default=None)
     return {
@@ -178,7 +179,8 @@ def export_to(file: IO[bytes], folder: Path, manifest: Manifest) -> int:
     """
     head = {_HEAD: FORMAT, "manifest": msgspec.to_builtins(manifest)}
     file.write(msgspec.json.encode(head) + b"\n")
-    lines = sorted(msgspec.json.encode(line) for line in map(_line, snaps_of(folder)))
+    found = (snap for snap in snaps_of(folder) if snap.step != generation.STEP)  # a new store has marks of its own
+    lines = sorted(msgspec.json.encode(line) for line in map(_line, found))
     file.writelines(line + b"\n" for line in lines)
     return len(lines)
 
@@ -206,7 +208,7 @@ def import_command(file: Path, *, recovery: Path, partitions: int | None) -> Non
         with file.open("rb") as lines:
             manifest = _head(file, lines.readline())
             shape = StoreShape(manifest.lanes, partitions or manifest.partitions, manifest.steps)
-            with fresh_store(recovery, shape) as folder:
+            with fresh_store(recovery, shape, manifest.run) as folder:
                 refill(folder, _given(file, lines))
     except OSError as error:
         raise click.ClickException(f"{file}: cannot be read: {error.strerror}; expected an export of csq") from None

@@ -13,6 +13,7 @@ import pytest
 
 from operators.domain.stage.seal import unseal
 from operators.engine.fit import STATE_VERSION
+from operators.engine.generation import STEP
 from operators.engine.store import partitions, read_manifest, resume_of, snaps_of
 from tests.cli import csq
 from tests.kept import BATCH, run, settings_for
@@ -35,8 +36,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def held(folder: Path) -> list[Any]:
-    """Every snapshot, as data: the same table may be written in one way or another."""
-    found = [(snap.step, snap.key, snap.value) for snap in snaps_of(folder)]
+    """Every snapshot but for marks, as data: the same table may be written in one way or another."""
+    found = [(snap.step, snap.key, snap.value) for snap in snaps_of(folder) if snap.step != STEP]
     return sorted(
         [step, key, unseal(value, step) if isinstance(value, bytes) and value else value] for step, key, value in found
     )
@@ -155,7 +156,7 @@ def test_an_export_of_a_newer_release_is_refused(store: Path, tmp_path: Path) ->
         head.replace(f'"state":{STATE_VERSION}', f'"state":{STATE_VERSION + 1}') + "\n" + rest, encoding="utf-8"
     )
     result = csq("state", "import", file, "--recovery", tmp_path / "fresh", code=1)
-    assert "with state version 4" in result.stderr
+    assert f"with state version {STATE_VERSION + 1}" in result.stderr
 
 
 def test_a_store_in_use_is_not_exported(store: Path, tmp_path: Path) -> None:
