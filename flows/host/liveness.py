@@ -129,6 +129,7 @@ class MarkPartition(StatefulSourcePartition[None, bytes | None]):
         self._mark = mark
         self._stop = stop
         self._epochs = epochs
+        epochs.begin(PULSE)  # Bytewax builds parts in any order
 
     def next_batch(self) -> list[None]:
         """Hand on nothing."""
