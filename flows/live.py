@@ -31,6 +31,7 @@ from flows.host.readiness import Readiness
 from flows.host.recovery import check_runner, recovery_of, runner_seconds, store_errors
 from flows.host.shop import PAST_STEP, Shop, embedded
 from flows.host.signals import Signals
+from flows.host.store_watch import StoreWatch
 from flows.host.web.config import web_config_of
 from flows.host.web.server import WebServer, application
 from flows.process import add_process_metrics, live_process, observer_of, settle_memory
@@ -48,7 +49,6 @@ from operators.domain.stage.stage import Measurement
 from operators.engine.checkpoints import begin_beside
 from operators.engine.epochs import Epochs
 from operators.engine.failures import StepFailures
-from operators.engine.recovery import StoreRun
 from operators.engine.store import partitions
 from operators.follow import FollowSource, follow
 from operators.metrics.journal import Journal
@@ -74,8 +74,7 @@ class Live:
         self.place = place
         self.stop = threading.Event()
         self.failures = StepFailures()
-        self.store_run: StoreRun | None = None
-        """This run of the recovery store, once it is open."""
+        self.store = StoreWatch(self.stop.set)
         self.broker: EmbeddedBroker | None = None
         if not settings.kafka.brokers:
             settings, self.broker = embedded(settings)
@@ -122,7 +121,7 @@ class Live:
 
     def obstacles(self) -> list[str]:
         """Reasons why the process is not ready."""
-        return self.readiness.obstacles(self.source.status)
+        return [*self.store.obstacles(), *self.readiness.obstacles(self.source.status)]
 
     def is_ready(self) -> bool:
         """Whether reading may begin: models are loaded, output topics exist, a simulated shop has written its past.
@@ -151,9 +150,7 @@ class Live:
         live = Dataflow("csq")
         chunks = op.input("kafka", live, self.source)
         place, seconds = self.place, self.settings.state.snapshot_seconds
-        pulse = HeartbeatSource(
-            self.clock, self.stop, seconds, place.process, place.processes, self.epochs, lambda: self.store_run
-        )
+        pulse = HeartbeatSource(self.clock, self.stop, seconds, place.process, place.processes, self.epochs, self.store)
         op.input("pulse", live, pulse)
         out = quality(live, chunks, self.here)
         self._observe(out.measured)
@@ -213,17 +210,20 @@ class Live:
         on_start()
         try:
             epoch = timedelta(seconds=self.settings.state.snapshot_seconds)
+            self.store.ends_in_order = self.place.processes == 1
             flow = self.flow()
             recovery = self.recovery(flow)
             addresses = list(self.place.addresses)
             with store_errors(self.settings):
                 cluster_main(flow, addresses, self.place.process, epoch_interval=epoch, recovery_config=recovery)
+            self.store.raise_lost()
         except BaseException as error:  # a panic of Bytewax is no Exception
             self._why, self._failed = cause_of(error), True
             self._raise_cause(error)
             raise
         finally:
             self.stop.set()
+            self.store.end()
             self.web.stop()
             if self.shop is not None:
                 self.shop.join()
@@ -236,13 +236,14 @@ class Live:
         store = recovery_of(self.settings, flow, self.place)
         if store is None or self.settings.state.directory is None:
             return None
-        self.store_run = store.run
+        self.store.begin(Path(self.settings.state.directory), store.run)
         if self.place.process == 0:
             begin_beside(partitions(Path(self.settings.state.directory)))
         return store.config
 
     def _raise_cause(self, error: BaseException) -> None:
         """Raise what truly happened, where Bytewax has lost it."""
+        self.store.raise_lost()
         if self.failures.first is not None:
             raise self.failures.first from None
         if type(error).__name__ == "PanicException":  # Bytewax does not export it

@@ -15,10 +15,10 @@ from typing import Final
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
+from flows.host.store_watch import StoreWatch
 from operators.connectors.kafka.sink import PARTS
 from operators.engine.epochs import Epochs
 from operators.engine.generation import mark_of
-from operators.engine.recovery import StoreRun
 
 log = logging.getLogger(__name__)
 
@@ -123,16 +123,19 @@ class MarkPartition(StatefulSourcePartition[None, bytes | None]):
         mark: what it stores (``operators/engine/generation.py``).
         stop: ends it.
         epochs: shared with the other inputs of the process.
+        watch: says whether the store may be written, at each look and before each snapshot.
     """
 
-    def __init__(self, mark: bytes, stop: Event, epochs: Epochs) -> None:
+    def __init__(self, mark: bytes, stop: Event, epochs: Epochs, watch: StoreWatch) -> None:
         self._mark = mark
+        self._watch = watch
         self._stop = stop
         self._epochs = epochs
         epochs.begin(PULSE)  # Bytewax builds parts in any order
 
     def next_batch(self) -> list[None]:
         """Hand on nothing."""
+        self._watch.look()
         if self._stop.is_set():
             raise StopIteration
         return []
@@ -142,7 +145,8 @@ class MarkPartition(StatefulSourcePartition[None, bytes | None]):
         return self._epochs.awake(PULSE, BEAT_SECONDS)
 
     def snapshot(self) -> bytes:
-        """The mark."""
+        """The mark. An error of the watch ends the flow before the stages store anything of this epoch."""
+        self._watch.check()
         return self._mark
 
 
@@ -161,9 +165,9 @@ class HeartbeatSource(FixedPartitionedSource[None, bytes | None]):
         process: int,
         processes: int,
         epochs: Epochs,
-        run: Callable[[], StoreRun | None] = lambda: None,
+        store: StoreWatch | None = None,
     ) -> None:
-        self._run = run
+        self._store = store
         self._epochs = epochs
         self._alive = alive
         self._stop = stop
@@ -173,8 +177,7 @@ class HeartbeatSource(FixedPartitionedSource[None, bytes | None]):
 
     def list_parts(self) -> list[str]:
         """Names of the parts of this process."""
-        run = self._run()
-        marks = [] if run is None else list(run.marks.values())
+        marks = [] if self._store is None else self._store.run.marks.values()
         return [*(f"{n:02d}" for n in range(self._process, PARTS, self._processes)), *marks]
 
     def build_part(
@@ -184,9 +187,9 @@ class HeartbeatSource(FixedPartitionedSource[None, bytes | None]):
         resume_state: bytes | None,  # noqa: ARG002 - as above
     ) -> StatefulSourcePartition[None, bytes | None]:
         """The heartbeat is the first part, marks have names of their own; the others end at once."""
-        run = self._run()
-        if run is not None and for_part in run.marks.values():
-            return MarkPartition(mark_of(run.name), self._stop, self._epochs)
+        store = self._store
+        if store is not None and for_part in store.run.marks.values():
+            return MarkPartition(mark_of(store.run.name), self._stop, self._epochs, store)
         if for_part != f"{self._process:02d}":
             return EmptyPartition()
         return HeartbeatPartition(self._alive, self._stop, self._snapshot_seconds, time.monotonic, self._epochs)

@@ -21,6 +21,7 @@ from operators.documents.durable import sync_folder
 from operators.engine.checks import check_file
 from operators.engine.fit import STATE_VERSION, StoreShape, check
 from operators.engine.generation import agreed_epoch, place_marks, set_back, stamp
+from operators.engine.lease import take_lease
 from operators.engine.locks import hold, locked
 from operators.engine.store import (
     MANIFEST,
@@ -85,6 +86,8 @@ def prepare(folder: Path, shape: StoreShape, process: str = FIRST, *, keeps: boo
             return run
         with locked(folder):  # processes of a cluster start side by side
             hold(folder, process)
+            if process == FIRST:
+                take_lease(folder, run.name)
             manifest = _found(folder)
             if manifest is None:
                 manifest = make(folder, shape)

@@ -21,6 +21,7 @@ from operators.domain.queues.record import StoredQueue
 from operators.domain.stage.seal import StateDamagedError, seal, unseal
 from operators.engine import generation
 from operators.engine.fit import StoreShape, check_readable
+from operators.engine.lease import is_renewed
 from operators.engine.locks import in_use, users_of
 from operators.engine.positions import position_of
 from operators.engine.recovery import fresh_store
@@ -160,9 +161,7 @@ def _of_stage(stage: Any) -> int:  # noqa: ANN401  what a stage stores
 def export(directory: Path, *, out: Path) -> None:
     """Write a store as JSON lines: a head, then a line for each step and key. csq must not run on it."""
     manifest = _manifest(directory)
-    users = users_of(directory)
-    if users:
-        raise in_use(directory, ", ".join(users))
+    _refuse_used(directory)
     try:
         with replacing(out) as file:
             lines = export_to(file, directory, manifest)
@@ -250,8 +249,7 @@ def labels(directory: Path, *, drop: tuple[str, str] | None, as_json: bool) -> N
     """List the queues, channels and segments that were admitted, and those measured as `other`."""
     _manifest(directory)
     if drop is not None:
-        if users := users_of(directory):
-            raise in_use(directory, ", ".join(users))
+        _refuse_used(directory)
         drop_label(directory, *drop)
         click.echo(f"dropped {drop[0]} {drop[1]!r}; it may be admitted again", err=True)
     found = stored_labels(directory)
@@ -266,6 +264,14 @@ def labels(directory: Path, *, drop: tuple[str, str] | None, as_json: bool) -> N
         for name, count in sorted(seen.items(), key=lambda each: (-each[1], each[0])):
             table.add_row(label, name, "", f"{count:,}")
     Console().print(table)
+
+
+def _refuse_used(folder: Path) -> None:
+    """Refuse a store that csq uses, on this machine or another."""
+    if users := users_of(folder):
+        raise in_use(folder, ", ".join(users))
+    if is_renewed(folder):
+        raise in_use(folder, "on another machine")
 
 
 def _manifest(folder: Path) -> Manifest:
