@@ -40,6 +40,7 @@ from flows.settings.load import load
 from flows.settings.model import Settings
 from operators.connectors.embedded import EmbeddedBroker
 from operators.connectors.kafka.connect import partitions_of
+from operators.connectors.kafka.fence import OutputFence
 from operators.connectors.kafka.models_topic import ModelsReader, ModelsSink, ensure
 from operators.connectors.kafka.params import topic_and_partition
 from operators.connectors.kafka.sink import KafkaSink
@@ -49,6 +50,7 @@ from operators.domain.stage.stage import Measurement
 from operators.engine.checkpoints import begin_beside
 from operators.engine.epochs import Epochs
 from operators.engine.failures import StepFailures
+from operators.engine.recovery import new_run
 from operators.engine.store import partitions
 from operators.follow import FollowSource, follow
 from operators.metrics.journal import Journal
@@ -74,7 +76,7 @@ class Live:
         self.place = place
         self.stop = threading.Event()
         self.failures = StepFailures()
-        self.store = StoreWatch(self.stop.set)
+        self.store = StoreWatch(self.stop.set, new_run())
         self.broker: EmbeddedBroker | None = None
         if not settings.kafka.brokers:
             settings, self.broker = embedded(settings)
@@ -118,6 +120,7 @@ class Live:
         self.shop = Shop(settings, self.stop, clock=clock) if self.broker is not None else None
         self.life = Life(settings, self.registry)
         self._why, self._failed = "the input ended", False
+        self._fenced = False
 
     def obstacles(self) -> list[str]:
         """Reasons why the process is not ready."""
@@ -127,13 +130,25 @@ class Live:
         """Whether reading may begin: models are loaded, output topics exist, a simulated shop has written its past.
 
         Raises:
-            KafkaOutputError: an output topic does not exist after `kafka.delivery_seconds`.
+            KafkaOutputError: an output topic does not exist after `kafka.delivery_seconds`, or another deployment
+                writes to one.
         """
         has_past = self.shop is None or self.shop.is_present.is_set()
         if has_past and self.readiness.may_read(self.source.status):
+            self._fence_outputs()
             self.life.resume(self.source.status.positions, self.here.models)
             return True
         return False
+
+    def _fence_outputs(self) -> None:
+        """Before the first record is read: refuse outputs of another deployment, and begin to watch them."""
+        run, kafka = self.store.run, self.settings.kafka
+        if self._fenced or not run.marks:  # without a store a restart looks like another deployment
+            return
+        self._fenced = True
+        fence = OutputFence(kafka, kafka.outputs.by_stream().values(), run.name, run.earlier, self.clock.now)
+        if fence.check():
+            fence.watch(self.stop, self.store.lose)
 
     def observe_source(self, status: SourceStatus) -> None:
         """Record the metrics of the source: connection, lag, partitions that are not read."""
@@ -156,7 +171,12 @@ class Live:
         self._observe(out.measured)
         outgoing = op.key_on("by_process", out.published, self._own)
         sink = KafkaSink(
-            kafka, kafka.outputs.by_stream(), process=place.process, processes=place.processes, beat=self.clock.beat
+            kafka,
+            kafka.outputs.by_stream(),
+            process=place.process,
+            processes=place.processes,
+            beat=self.clock.beat,
+            run=lambda: self.store.run.name if place.process == 0 else "",
         )
         op.output("publish", outgoing, sink)
         if place.processes > 1:

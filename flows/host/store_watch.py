@@ -1,4 +1,4 @@
-"""What a live process does when it loses its recovery store: not ready, a loud log, an end with the reason."""
+"""What a live process does when it loses its store or shares its outputs: not ready, a loud log, a stop."""
 
 import logging
 from collections.abc import Callable
@@ -20,13 +20,14 @@ class StoreWatch:
 
     Args:
         stop: called when the store is lost.
+        run: name of this run as long as no store is open.
     """
 
-    def __init__(self, stop: Callable[[], None]) -> None:
-        self.run = StoreRun("")
-        """This run of the store; without marks as long as it is not open, and in all processes but the first."""
-        self.lost: StoreError | None = None
-        """Why the store is lost."""
+    def __init__(self, stop: Callable[[], None], run: str = "") -> None:
+        self.run = StoreRun(run)
+        """The present run; without marks as long as no store is open, and in all processes but the first."""
+        self.lost: Exception | None = None
+        """Why the process may not go on."""
         self.ends_in_order = False
         """Whether `stop` ends the process."""
         self._stop = stop
@@ -36,7 +37,7 @@ class StoreWatch:
         """Watch a store that was opened."""
         self.run = run
         if run.marks:
-            self._guard = StoreGuard(folder, run.name, self._lose)
+            self._guard = StoreGuard(folder, run.name, self.lose)
 
     def end(self) -> None:
         """Stop watching, and give the store back."""
@@ -63,11 +64,16 @@ class StoreWatch:
             try:
                 self._guard.check()
             except StoreError as error:
-                self._lose(error)
+                self.lose(error)
         self.look()
 
-    def _lose(self, error: StoreError) -> None:
-        if self.lost is None:
-            self.lost = error
+    def lose(self, error: Exception) -> None:
+        """Note and log why the process may not go on, and stop it; further reasons are left out."""
+        if self.lost is not None:
+            return
+        self.lost = error
+        if isinstance(error, StoreError):
             log.critical("%s", error, extra={"event": "store_lost"})
-            self._stop()
+        else:
+            log.critical("%s", error, extra={"event": "outputs_shared"})
+        self._stop()

@@ -7,7 +7,7 @@ import os
 import secrets
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -44,6 +44,9 @@ MAKING = "making"
 FIRST: Final = "p0"
 """Name of the process that checks the store, and marks it."""
 
+MOST_RUNS: Final = 100
+"""Runs that a store remembers: more than can start within `kafka.fence_seconds`."""
+
 PAGE_BYTES = 65_536
 """Page size of a partition's file, SQLite's maximum. The flow stands still while snapshots, which are large values, are
 written; SQLite's usual pages of 4 KiB double its time. A store with other pages is used as it is."""
@@ -54,8 +57,8 @@ class StoreRun(NamedTuple):
 
     name: str
     """16 hexadecimal digits, by chance."""
-    previous: str = ""
-    """The run before; empty for the first one."""
+    earlier: Sequence[str] = ()
+    """The last runs before it."""
     marks: Mapping[str, str] = {}
     """File -> name of its mark."""
 
@@ -109,8 +112,8 @@ def cannot_write(folder: Path, error: OSError) -> StoreError:
     )
 
 
-def make(folder: Path, shape: StoreShape, run: str = "") -> Manifest:
-    """Make an empty store; `run` names the run that it continues.
+def make(folder: Path, shape: StoreShape, runs: Sequence[str] = ()) -> Manifest:
+    """Make an empty store; `runs` names the runs that it continues.
 
     Raises:
         StoreError: SQLite or Bytewax cannot write it.
@@ -140,7 +143,7 @@ def make(folder: Path, shape: StoreShape, run: str = "") -> Manifest:
         sorted(shape.steps),
         now,
         marks,
-        run,
+        list(runs),
     )
     write_manifest(folder, manifest)
     marker.unlink()
@@ -159,10 +162,10 @@ def _with_large_pages(path: Path) -> None:
 
 
 @contextmanager
-def fresh_store(folder: Path, shape: StoreShape, run: str = "") -> Iterator[Path]:
+def fresh_store(folder: Path, shape: StoreShape, runs: Sequence[str] = ()) -> Iterator[Path]:
     """A new store to be filled, in a temporary directory; it becomes `folder` when the block ends without an error.
 
-    `run` names the run that it continues; without it the store begins a history of its own.
+    `runs` names the runs that it continues; without them the store begins a history of its own.
 
     Raises:
         StoreError: `folder` exists and is not empty, or it cannot be written.
@@ -176,9 +179,9 @@ def fresh_store(folder: Path, shape: StoreShape, run: str = "") -> Iterator[Path
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.absolute().parent) as beside:
             fresh = Path(beside) / "store"
             fresh.mkdir(mode=0o700)
-            made = make(fresh, shape, run)
+            made = make(fresh, shape, runs)
             yield fresh
-            stamp(fresh, made.marks, run)
+            stamp(fresh, made.marks, made.runs[-1] if made.runs else "")
             fresh.replace(folder)
             sync_folder(folder.absolute().parent)
     except OSError as error:
@@ -208,9 +211,10 @@ def _found(folder: Path) -> Manifest | None:
 def _take_over(folder: Path, manifest: Manifest, run: StoreRun) -> StoreRun:
     """Check the store, and write down that this run uses it; older releases must not start on it then."""
     _resume(folder, manifest)
-    ours = {"csq": version("csq"), "state": STATE_VERSION, "river": version("river"), "run": run.name}
-    write_manifest(folder, msgspec.structs.replace(manifest, **ours))
-    return StoreRun(run.name, manifest.run, manifest.marks)
+    ours = {"csq": version("csq"), "state": STATE_VERSION, "river": version("river")}
+    runs = [*manifest.runs, run.name][-MOST_RUNS:]
+    write_manifest(folder, msgspec.structs.replace(manifest, **ours, runs=runs))
+    return StoreRun(run.name, manifest.runs, manifest.marks)
 
 
 def _resume(folder: Path, manifest: Manifest) -> None:

@@ -54,8 +54,8 @@ class Manifest(Struct):
     made_at: str
     marks: dict[str, str] = {}
     """File -> name of its mark (``generation.py``)."""
-    run: str = ""
-    """Name of the run that used it last: 16 hexadecimal digits."""
+    runs: list[str] = []
+    """Names of the last runs, newest last: 16 hexadecimal digits each."""
 
 
 @dataclass(frozen=True)

@@ -207,7 +207,7 @@ def import_command(file: Path, *, recovery: Path, partitions: int | None) -> Non
         with file.open("rb") as lines:
             manifest = _head(file, lines.readline())
             shape = StoreShape(manifest.lanes, partitions or manifest.partitions, manifest.steps)
-            with fresh_store(recovery, shape, manifest.run) as folder:
+            with fresh_store(recovery, shape, manifest.runs) as folder:
                 refill(folder, _given(file, lines))
     except OSError as error:
         raise click.ClickException(f"{file}: cannot be read: {error.strerror}; expected an export of csq") from None

@@ -92,6 +92,16 @@ class KafkaParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
             gt=0,
         ),
     ] = 120.0
+    fence_seconds: Annotated[
+        float,
+        Meta(
+            description="s within which a record of another deployment in an output topic keeps csq from starting: two "
+            "would publish everything twice; 0 for one start that is meant to replace the other, which then stops. "
+            "Only with state.directory",
+            ge=0,
+            le=3_600,
+        ),
+    ] = 60.0
     librdkafka: Annotated[
         dict[str, str | int | float | bool],
         Meta(description="further settings of librdkafka by their own names: security.protocol, sasl.*, ssl.*, ..."),
