@@ -31,6 +31,7 @@ from flows.host.readiness import Readiness
 from flows.host.recovery import check_runner, recovery_of, runner_seconds, store_errors
 from flows.host.shop import PAST_STEP, ShopThread, embedded
 from flows.host.signals import Signals
+from flows.host.store_watch import StoreWatch
 from flows.host.web.config import web_config_of
 from flows.host.web.server import WebServer, application
 from flows.process import add_process_metrics, live_process, observer_of, settle_memory
@@ -39,6 +40,7 @@ from flows.settings.load import load
 from flows.settings.model import Settings
 from operators.connectors.embedded import EmbeddedBroker
 from operators.connectors.kafka.connect import partitions_of
+from operators.connectors.kafka.fence import OutputFence
 from operators.connectors.kafka.models_topic import ModelsReader, ModelsSink, ensure
 from operators.connectors.kafka.params import topic_and_partition
 from operators.connectors.kafka.sink import KafkaSink
@@ -49,6 +51,7 @@ from operators.domain.time.steady import HOLD_SECONDS
 from operators.engine.checkpoints import begin_beside
 from operators.engine.epochs import Epochs
 from operators.engine.failures import StepFailures
+from operators.engine.recovery import new_run
 from operators.engine.store import partitions
 from operators.follow import FollowSource, follow
 from operators.metrics.journal import Journal
@@ -75,6 +78,8 @@ class Live:
         self.stop = threading.Event()
         self.failures = StepFailures()
         self._why, self._failed = "the input ended", False
+        self.store = StoreWatch(self.stop.set, new_run())
+        self._fenced = False
         self.restarts = False
         """Whether `run` has ended only because partitions were added: Bytewax fixes those of a source at the start."""
         self._may_restart = False
@@ -124,19 +129,31 @@ class Live:
 
     def obstacles(self) -> list[str]:
         """Reasons why the process is not ready."""
-        return self.readiness.obstacles(self.source.status)
+        return [*self.store.obstacles(), *self.readiness.obstacles(self.source.status)]
 
     def is_ready(self) -> bool:
         """Whether reading may begin: models are loaded, output topics exist, a simulated shop has written its past.
 
         Raises:
-            KafkaOutputError: an output topic does not exist after `kafka.delivery_seconds`.
+            KafkaOutputError: an output topic does not exist after `kafka.delivery_seconds`, or another deployment
+                writes to one.
         """
         has_past = self.shop is None or self.shop.is_present.is_set()
         if has_past and self.readiness.may_read(self.source.status):
+            self._fence_outputs()
             self.life.resume(self.source.status.positions, self.here.models)
             return True
         return False
+
+    def _fence_outputs(self) -> None:
+        """Before the first record is read: refuse outputs of another deployment, and begin to watch them."""
+        run, kafka = self.store.run, self.settings.kafka
+        if self._fenced or not run.marks:  # without a store a restart looks like another deployment
+            return
+        self._fenced = True
+        fence = OutputFence(kafka, kafka.outputs.by_stream().values(), run.name, run.earlier, self.clock.now)
+        if fence.check():
+            fence.watch(self.stop, self.store.lose)
 
     def observe_source(self, status: SourceStatus) -> None:
         """Record the metrics of the source: connection, lag, partitions that are not read."""
@@ -174,14 +191,18 @@ class Live:
         live = Dataflow("csq")
         chunks = op.input("kafka", live, self.source)
         place, seconds = self.place, self.settings.state.snapshot_seconds
-        op.input(
-            "pulse", live, HeartbeatSource(self.clock, self.stop, seconds, place.process, place.processes, self.epochs)
-        )
+        pulse = HeartbeatSource(self.clock, self.stop, seconds, place.process, place.processes, self.epochs, self.store)
+        op.input("pulse", live, pulse)
         out = quality(live, chunks, self.here)
         self._observe(out.measured)
         outgoing = op.key_on("by_process", out.published, self._own)
         sink = KafkaSink(
-            kafka, kafka.outputs.by_stream(), process=place.process, processes=place.processes, beat=self.clock.beat
+            kafka,
+            kafka.outputs.by_stream(),
+            process=place.process,
+            processes=place.processes,
+            beat=self.clock.beat,
+            run=lambda: self.store.run.name if place.process == 0 else "",
         )
         op.output("publish", outgoing, sink)
         if place.processes > 1:
@@ -235,18 +256,22 @@ class Live:
         on_start()
         try:
             epoch = timedelta(seconds=self.settings.state.snapshot_seconds)
+            self.store.ends_in_order = self.place.processes == 1
             flow = self.flow()
             recovery = self.recovery(flow)
             self._may_restart = recovery is not None and self.place.processes == 1
             addresses = list(self.place.addresses)
             with store_errors(self.settings):
                 cluster_main(flow, addresses, self.place.process, epoch_interval=epoch, recovery_config=recovery)
+            self.store.check()  # a restart in place on a store that is gone would begin with an empty one
+            self.store.raise_lost()
         except BaseException as error:  # a panic of Bytewax is no Exception
             self._why, self._failed = cause_of(error), True
             self._raise_cause(error)
             raise
         finally:
             self.stop.set()
+            self.store.end()
             self.web.stop()
             if self.shop is not None:
                 self.shop.join()
@@ -256,13 +281,17 @@ class Live:
 
     def recovery(self, flow: Dataflow) -> RecoveryConfig | None:
         """The store to resume from, made or checked before Bytewax opens it; process 0 sees to all of it."""
-        recovery = recovery_of(self.settings, flow, self.place)
-        if self.settings.state.directory is not None and self.place.process == 0:
+        store = recovery_of(self.settings, flow, self.place)
+        if store is None or self.settings.state.directory is None:
+            return None
+        self.store.begin(Path(self.settings.state.directory), store.run)
+        if self.place.process == 0:
             begin_beside(partitions(Path(self.settings.state.directory)))
-        return recovery
+        return store.config
 
     def _raise_cause(self, error: BaseException) -> None:
         """Raise the original error if Bytewax has lost it."""
+        self.store.raise_lost()
         if self.failures.first is not None:
             raise self.failures.first from None
         if type(error).__name__ == "PanicException":  # Bytewax does not export it

@@ -423,7 +423,7 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
         ),
     ),
     "Process": (
-        _sum("csq_state_entries", "records", "Records that a stage holds.", STAGE),
+        _sum("csq_state_entries", "records", "Records that a stage holds, and facts that it holds back.", STAGE),
         _sum("csq_state_entries_limit", "records", "Maximum number of records of a stage.", STAGE),
         _sum("csq_state_bytes", "bytes", "Size of the last snapshot of a stage.", STAGE),
         _counter("csq_state_evicted_total", "records", "Records dropped because a lane had reached its limit.", STAGE),

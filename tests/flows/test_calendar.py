@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from operators.metrics.observe import Values
-from tests.streams import ORIGIN, SERVICE, run, told_apart
+from tests.streams import ORIGIN, SERVICE, differences, run
 
 BERLIN = ZoneInfo("Europe/Berlin")
 SPRING, AUTUMN = datetime(2026, 3, 29, 1, tzinfo=UTC), datetime(2026, 10, 25, 1, tzinfo=UTC)
@@ -60,7 +60,7 @@ def test_local_times_with_their_offsets_are_measured_as_in_utc(change: datetime)
     start, seconds = change.timestamp() - 3_600.0, 7_200.0
     local, universal = hours_of(start, seconds, BERLIN), hours_of(start, seconds, UTC)
     check(local, seconds)
-    assert told_apart(local, universal, SERVICE) == []
+    assert differences(local, universal, SERVICE) == []
 
 
 @pytest.mark.parametrize("rate", [-SMEAR, SMEAR])

@@ -11,6 +11,9 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+SOURCE_STEP = "csq.kafka"
+"""Full name of the source's step in `flows/live.py`; public, like all step names."""
+
 Start = Literal["earliest", "latest"] | float
 """Where a partition without a stored position begins: its oldest record, its end, or a time (POSIX seconds)."""
 
@@ -103,6 +106,16 @@ class KafkaParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
             gt=0,
         ),
     ] = 120.0
+    fence_seconds: Annotated[
+        float,
+        Meta(
+            description="seconds for which a record of another deployment in an output topic prevents a start: two "
+            "would publish everything twice; 0 for one start that replaces the other, which then stops. Only with "
+            "state.directory",
+            ge=0,
+            le=3_600,
+        ),
+    ] = 60.0
     librdkafka: Annotated[
         dict[str, str | int | float | bool],
         Meta(description="further settings of librdkafka by their own names: security.protocol, sasl.*, ssl.*, ..."),

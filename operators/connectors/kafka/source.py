@@ -2,7 +2,7 @@
 
 In: records of Kafka, of which only value and offset are used. Out: `Chunk`, with values of one partition each. Key: one
 Bytewax part per partition, `topic[n]`; Bytewax spreads the parts over the processes. State of a part: the next offset
-to hand on, a number. On resume: reading continues exactly there. `KafkaParams.start` applies only to partitions without
+to hand on, sealed. On resume: reading continues exactly there. `KafkaParams.start` applies only to partitions without
 a state, so to the first start and to new partitions.
 """
 
@@ -19,16 +19,14 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
 
 from operators.connectors.kafka.connect import partitions_of
 from operators.connectors.kafka.errors import KafkaInputError
-from operators.connectors.kafka.params import KafkaParams, part_name, topic_and_partition
+from operators.connectors.kafka.params import SOURCE_STEP, KafkaParams, part_name, topic_and_partition
 from operators.connectors.kafka.partition import PartitionBuffer
 from operators.connectors.kafka.reader import Reader
 from operators.connectors.kafka.status import BrokerWatch, SourceStatus
 from operators.domain.time.route import Chunk
 from operators.engine.epochs import ALWAYS_DUE, Epochs
+from operators.engine.positions import kept_position, position_of
 from operators.engine.store import stored_keys
-
-STEP = "csq.kafka"
-"""Full name of the source's step in `flows/live.py`; public, like all step names."""
 
 MIN_MESSAGE_BYTES = 1_000_000
 """`message.max.bytes` of librdkafka, which refuses a smaller bound on a fetch."""
@@ -44,7 +42,7 @@ COMMIT_AGAIN_SECONDS = 3_600.0
 week."""
 
 
-def known_topics(folder: str | None, step_id: str = STEP) -> frozenset[str]:
+def known_topics(folder: str | None, step_id: str = SOURCE_STEP) -> frozenset[str]:
     """Topics with a stored position in a recovery store: a partition of theirs without one is new.
 
     Empty where there is no store, or where it cannot be read: the resume reports that, with what to do.
@@ -53,7 +51,7 @@ def known_topics(folder: str | None, step_id: str = STEP) -> frozenset[str]:
     return frozenset(topic_and_partition(name)[0] for name in names)
 
 
-class KafkaSource(FixedPartitionedSource[Chunk, int]):
+class KafkaSource(FixedPartitionedSource[Chunk, bytes]):
     """Reads `topics`; one object serves one execution of a dataflow.
 
     The first chunk of each part is empty and announces the part. Nothing is read before all parts of this process have
@@ -119,13 +117,16 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
                 )
         return parts
 
-    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> "KafkaSourcePart":
+    def build_part(self, step_id: str, for_part: str, resume_state: bytes | None) -> "KafkaSourcePart":
         """Read a partition in this process, from the stored offset or from the configured start."""
         topic, number = topic_and_partition(for_part)
         with self._lock:
             if self._reader is None:
                 self._reader = self._new_reader()
-        position = self._start(self._reader, topic, number) if resume_state is None else resume_state
+        if resume_state is None:
+            position = self._start(self._reader, topic, number)
+        else:
+            position = position_of(resume_state, for_part)
         return KafkaSourcePart(self._reader, PartitionBuffer(topic, number, position, self.status), self._epochs)
 
     def _new_reader(self) -> Reader:
@@ -180,7 +181,7 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
             ) from error
 
 
-class KafkaSourcePart(StatefulSourcePartition[Chunk, int]):
+class KafkaSourcePart(StatefulSourcePartition[Chunk, bytes]):
     """One partition: hands on what the reader has buffered. State: the next offset to hand on."""
 
     def __init__(self, reader: Reader, buffer: PartitionBuffer, epochs: Epochs) -> None:
@@ -242,8 +243,8 @@ class KafkaSourcePart(StatefulSourcePartition[Chunk, int]):
         """At once: the reader rests for all inputs."""
         return ALWAYS_DUE
 
-    def snapshot(self) -> int:
-        """The next offset to hand on; it is also committed to the consumer group, if there is one.
+    def snapshot(self) -> bytes:
+        """The next offset to hand on, sealed; it is also committed to the consumer group, if there is one.
 
         A committed position was handed to the flow, in the epoch that now ends. The flow may still be busy with it, and
         after a crash the store may resume earlier: lag tools use the group, resuming uses the store.
@@ -255,7 +256,7 @@ class KafkaSourcePart(StatefulSourcePartition[Chunk, int]):
             if position != self._committed or now > self._commit_at:
                 self._committed, self._commit_at = position, now + COMMIT_AGAIN_SECONDS
                 self._reader.commit(self._buffer)
-        return position
+        return kept_position(position)
 
     def close(self) -> None:
         """Leave the reader; the last part closes the consumer."""
