@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.host.liveness import HeartbeatSource, LivenessClock
+from flows.host.store_watch import StoreWatch
 from operators.engine.epochs import (
     ALWAYS_DUE,
     LOOK_SECONDS,
@@ -28,6 +29,7 @@ from operators.engine.epochs import (
     QUIET_ROUNDS,
     Epochs,
 )
+from operators.engine.recovery import StoreRun
 
 SECONDS = 3.1
 REST_SECONDS = 0.005
@@ -257,12 +259,15 @@ class Noted(Epochs):
 
 def test_in_bytewax_the_inputs_of_a_process_end_their_epochs_in_one_round(tmp_path: Path) -> None:
     over, epochs = threading.Event(), Noted()
+    watch = StoreWatch(over.set)
+    watch.run = StoreRun("ours", (), {"part-0.sqlite3": "mark-0", "part-1.sqlite3": "mark-7"})
     flow = Dataflow("both")
     op.output("out", op.input("steady", flow, Steady(epochs, 5.0, over)), TestingSink([]))
-    op.input("pulse", flow, HeartbeatSource(LivenessClock(), over, 1.0, 0, 1, epochs))
+    op.input("pulse", flow, HeartbeatSource(LivenessClock(), over, 1.0, 0, 1, epochs, watch))
     init_db_dir(tmp_path, 1)  # without a store nobody waits for the pulse, which hands on nothing
     recovery = RecoveryConfig(str(tmp_path))
     cluster_main(flow, [], 0, epoch_interval=timedelta(seconds=EPOCH_SECONDS), recovery_config=recovery)
-    apart = [abs(one - other) for one, other in zip(epochs.at["steady"], epochs.at["pulse"], strict=False)]
+    assert set(epochs.at) == {"steady", "pulse", "mark-0", "mark-7"}
+    apart = [max(ends) - min(ends) for ends in zip(*epochs.at.values(), strict=False)]
     assert len(apart) >= 4
     assert median(apart) < 0.02, apart
