@@ -164,8 +164,8 @@ def resume(customers: int, folder: Path, began: float) -> RestartFigures:
     op.output("observe", out.measured, ObserveSink(observer))
     op.output("drop", out.published, TakeSink(lambda _: None))
     settle_memory()
-    epoch = timedelta(seconds=EPOCH_SECONDS)
-    cluster_main(flow, [], 0, epoch_interval=epoch, recovery_config=recovery_of(settings, flow))
+    epoch, store = timedelta(seconds=EPOCH_SECONDS), recovery_of(settings, flow)
+    cluster_main(flow, [], 0, epoch_interval=epoch, recovery_config=store and store.config)
     values = read(registry)
     taken = max(values["csq_snapshot_duration_seconds_count"].values()) / settings.state.lanes
     walls, cpus = zip(*source.pauses, strict=True)

@@ -31,6 +31,7 @@ from flows.host.readiness import Readiness
 from flows.host.recovery import check_runner, recovery_of, runner_seconds, store_errors
 from flows.host.shop import PAST_STEP, ShopThread, embedded
 from flows.host.signals import Signals
+from flows.host.store_watch import StoreWatch
 from flows.host.web.config import web_config_of
 from flows.host.web.server import WebServer, application
 from flows.process import add_process_metrics, live_process, observer_of, settle_memory
@@ -39,15 +40,18 @@ from flows.settings.load import load
 from flows.settings.model import Settings
 from operators.connectors.embedded import EmbeddedBroker
 from operators.connectors.kafka.connect import partitions_of
+from operators.connectors.kafka.fence import OutputFence
 from operators.connectors.kafka.models_topic import ModelsReader, ModelsSink, ensure
 from operators.connectors.kafka.params import topic_and_partition
 from operators.connectors.kafka.sink import KafkaSink
 from operators.connectors.kafka.source import KafkaSource, known_topics
 from operators.connectors.kafka.status import SourceStatus
 from operators.domain.stage.stage import Measurement
+from operators.domain.time.steady import HOLD_SECONDS
 from operators.engine.checkpoints import begin_beside
 from operators.engine.epochs import Epochs
 from operators.engine.failures import StepFailures
+from operators.engine.recovery import new_run
 from operators.engine.store import partitions
 from operators.follow import FollowSource, follow
 from operators.metrics.journal import Journal
@@ -61,7 +65,7 @@ processes, one may wait as long for another to deliver its records."""
 
 
 class Live:
-    """One live process: its source, web server and sinks; `run` returns after a stop."""
+    """One live process: its source, web server and sinks; `run` returns after a stop, or when `restarts` is set."""
 
     def __init__(self, settings: Settings, place: ProcessPlace = ALONE, clock: Callable[[], float] = time.time) -> None:
         """Create everything; connects to no external broker yet.
@@ -73,12 +77,18 @@ class Live:
         self.place = place
         self.stop = threading.Event()
         self.failures = StepFailures()
+        self._why, self._failed = "the input ended", False
+        self.store = StoreWatch(self.stop.set, new_run())
+        self._fenced = False
+        self.restarts = False
+        """Whether `run` has ended only because partitions were added: Bytewax fixes those of a source at the start."""
+        self._may_restart = False
         self.broker: EmbeddedBroker | None = None
         if not settings.kafka.brokers:
             settings, self.broker = embedded(settings)
         self.settings = settings
-        self.clock = LivenessClock(clock)
-        self.epochs = Epochs(settings.state.snapshot_seconds, place.processes)
+        self.clock = LivenessClock(clock, on_jump=self.observe_jump)
+        self.epochs = Epochs(settings.state.snapshot_seconds, place.processes, work=lambda: self.clock.readings)
         self.here = live_process(
             settings,
             self.clock,
@@ -86,6 +96,7 @@ class Live:
             place=place,
             parts=self._parts if place.processes > 1 else None,
             tick_records=math.inf if self.broker is None else PAST_STEP,
+            latest=self.clock.latest,
         )
         self.readiness = Readiness(self.here.models, self.stop, settings.kafka.delivery_seconds)
         self.registry: CollectorRegistry
@@ -104,7 +115,7 @@ class Live:
             known_topics=known_topics(settings.state.directory),
             epochs=self.epochs,
             outputs=settings.kafka.outputs.by_stream().values(),
-            clock=self.clock,
+            clock=self.clock.now,  # no sign of life, and no work of a stage
         )
         self.source.status.on_change = self.observe_source
         self.observe_source(self.source.status)
@@ -113,25 +124,36 @@ class Live:
         secured = web_config_of(settings.http.web_config_file)
         port = settings.http.port and settings.http.port + place.process  # 0 takes a free one, for each
         self.web = WebServer(app, settings.http.host, port, secured)
-        self.shop = ShopThread(settings, self.stop, clock=clock) if self.broker is not None else None
+        self.shop = ShopThread(settings, self.stop, clock=self.clock.now) if self.broker is not None else None
         self.life = Life(settings, self.registry)
-        self._why, self._failed = "the input ended", False
 
     def obstacles(self) -> list[str]:
         """Reasons why the process is not ready."""
-        return self.readiness.obstacles(self.source.status)
+        return [*self.store.obstacles(), *self.readiness.obstacles(self.source.status)]
 
     def is_ready(self) -> bool:
         """Whether reading may begin: models are loaded, output topics exist, a simulated shop has written its past.
 
         Raises:
-            KafkaOutputError: an output topic does not exist after `kafka.delivery_seconds`.
+            KafkaOutputError: an output topic does not exist after `kafka.delivery_seconds`, or another deployment
+                writes to one.
         """
         has_past = self.shop is None or self.shop.is_present.is_set()
         if has_past and self.readiness.may_read(self.source.status):
+            self._fence_outputs()
             self.life.resume(self.source.status.positions, self.here.models)
             return True
         return False
+
+    def _fence_outputs(self) -> None:
+        """Before the first record is read: refuse outputs of another deployment, and begin to watch them."""
+        run, kafka = self.store.run, self.settings.kafka
+        if self._fenced or not run.marks:  # without a store a restart looks like another deployment
+            return
+        self._fenced = True
+        fence = OutputFence(kafka, kafka.outputs.by_stream().values(), run.name, run.earlier, self.clock.now)
+        if fence.check():
+            fence.watch(self.stop, self.store.lose)
 
     def observe_source(self, status: SourceStatus) -> None:
         """Record the metrics of the source: connection, lag, partitions that are not read."""
@@ -140,7 +162,28 @@ class Live:
             topic, partition = topic_and_partition(name)
             measured.append(("csq_source_lag_messages", (topic, str(partition)), lag))
         measured += [("csq_source_partitions_unread", (topic,), count) for topic, count in status.unread.items()]
+        held = status.held_seconds
+        measured += [("csq_time_held_seconds", (why,), seconds) for why, seconds in held.items()]
+        self.observer.held_seconds = min(max(held.values(), default=0.0), self.settings.kafka.hold_seconds)
         self.observer.record(measured)
+        if any(status.unread.values()) and self._may_restart and not self.stop.is_set():
+            self._why, self.restarts = "new partitions", True
+            log.info("stopping to start again with the new partitions", extra={"event": "restarting"})
+            self.stop.set()
+
+    def observe_jump(self, seconds: float) -> None:
+        """Log and count a step of the wall clock."""
+        direction = "forward" if seconds > 0 else "backward"
+        self.observer.record([("csq_clock_jumps_total", (direction,), 1)])
+        log.warning(
+            "the wall clock was set %s by %.1f s: event time goes on with the monotonic clock, and follows if that "
+            "holds for %g s%s",
+            direction,
+            abs(seconds),
+            HOLD_SECONDS,
+            "" if seconds > 0 else "; the next snapshot is late by as much",
+            extra={"event": "clock_jumped", "seconds": round(seconds, 1), "direction": direction},
+        )
 
     def flow(self) -> Dataflow:
         """Kafka, the graph, metrics and Kafka."""
@@ -148,14 +191,18 @@ class Live:
         live = Dataflow("csq")
         chunks = op.input("kafka", live, self.source)
         place, seconds = self.place, self.settings.state.snapshot_seconds
-        op.input(
-            "pulse", live, HeartbeatSource(self.clock, self.stop, seconds, place.process, place.processes, self.epochs)
-        )
+        pulse = HeartbeatSource(self.clock, self.stop, seconds, place.process, place.processes, self.epochs, self.store)
+        op.input("pulse", live, pulse)
         out = quality(live, chunks, self.here)
         self._observe(out.measured)
         outgoing = op.key_on("by_process", out.published, self._own)
         sink = KafkaSink(
-            kafka, kafka.outputs.by_stream(), process=place.process, processes=place.processes, beat=self.clock.beat
+            kafka,
+            kafka.outputs.by_stream(),
+            process=place.process,
+            processes=place.processes,
+            beat=self.clock.beat,
+            run=lambda: self.store.run.name if place.process == 0 else "",
         )
         op.output("publish", outgoing, sink)
         if place.processes > 1:
@@ -209,17 +256,22 @@ class Live:
         on_start()
         try:
             epoch = timedelta(seconds=self.settings.state.snapshot_seconds)
+            self.store.ends_in_order = self.place.processes == 1
             flow = self.flow()
             recovery = self.recovery(flow)
+            self._may_restart = recovery is not None and self.place.processes == 1
             addresses = list(self.place.addresses)
             with store_errors(self.settings):
                 cluster_main(flow, addresses, self.place.process, epoch_interval=epoch, recovery_config=recovery)
+            self.store.check()  # a restart in place on a store that is gone would begin with an empty one
+            self.store.raise_lost()
         except BaseException as error:  # a panic of Bytewax is no Exception
             self._why, self._failed = cause_of(error), True
             self._raise_cause(error)
             raise
         finally:
             self.stop.set()
+            self.store.end()
             self.web.stop()
             if self.shop is not None:
                 self.shop.join()
@@ -229,13 +281,17 @@ class Live:
 
     def recovery(self, flow: Dataflow) -> RecoveryConfig | None:
         """The store to resume from, made or checked before Bytewax opens it; process 0 sees to all of it."""
-        recovery = recovery_of(self.settings, flow, self.place)
-        if self.settings.state.directory is not None and self.place.process == 0:
+        store = recovery_of(self.settings, flow, self.place)
+        if store is None or self.settings.state.directory is None:
+            return None
+        self.store.begin(Path(self.settings.state.directory), store.run)
+        if self.place.process == 0:
             begin_beside(partitions(Path(self.settings.state.directory)))
-        return recovery
+        return store.config
 
     def _raise_cause(self, error: BaseException) -> None:
         """Raise the original error if Bytewax has lost it."""
+        self.store.raise_lost()
         if self.failures.first is not None:
             raise self.failures.first from None
         if type(error).__name__ == "PanicException":  # Bytewax does not export it
@@ -246,7 +302,9 @@ class Live:
 
     def on_signal(self, number: signal.Signals) -> None:
         """Stop reading; at a second signal end at once."""
-        if self.stop.is_set():  # the second signal
+        if self.restarts:
+            self.restarts = False
+        elif self.stop.is_set():  # the second signal
             os._exit(128 + number)
         self._why = number.name
         log.info("stopping on %s; a second signal aborts", number.name, extra={"event": "stopping", "why": number.name})

@@ -51,11 +51,12 @@ def live_process(
     place: ProcessPlace = ALONE,
     parts: Callable[[], int] | None = None,
     tick_records: float = math.inf,
+    latest: Callable[[], float] | None = None,
 ) -> Process:
     """Time moves with the wall clock where an origin has been read to its end; lanes get it several times a second.
 
     `parts` returns how many partitions all processes read together, if there are several. With `tick_records` lanes
-    also get the time after so many records.
+    also get the time after so many records. `latest` is what intake measures the future from, by default `clock`.
     """
     return _process(
         settings,
@@ -66,6 +67,7 @@ def live_process(
         is_live=True,
         place=place,
         parts=parts,
+        latest=latest,
     )
 
 
@@ -109,6 +111,7 @@ def _process(
     is_live: bool = False,
     place: ProcessPlace = ALONE,
     parts: Callable[[], int] | None = None,
+    latest: Callable[[], float] | None = None,
 ) -> Process:
     lanes = Lanes(settings.state.lanes)
     router = Router(
@@ -125,6 +128,7 @@ def _process(
     return Process(
         settings,
         clock,
+        latest or clock,
         Models(MODELS),
         router,
         lanes,

@@ -45,6 +45,8 @@ class Process:
     settings: Settings
     clock: Callable[[], float]
     """POSIX seconds."""
+    latest: Callable[[], float]
+    """POSIX seconds that intake measures the future from."""
     models: Models
     router: Router
     lanes: Lanes
@@ -81,7 +83,7 @@ def quality(flow: Dataflow, chunks: Stream[Chunk], process: Process) -> Quality:
         process.labels,
         process.lanes,
         process.name,
-        clock,
+        process.latest,
         take_snapshots,
     )
     admitted = labels("labels", arrived.sightings, process.labels, process.lanes, clock, take_snapshots)

@@ -156,13 +156,19 @@ def _age() -> Panel:
 
 def _lag() -> Panel:
     words = PanelText(
-        "Unread messages by topic, and partitions that no process reads.",
-        "Near zero, with peaks that fall again; no partition unread.",
-        "Unread partitions were added after the start: restart csq. Lag grows: see CPU by process below.",
+        "Unread messages by topic, partitions that no process reads, seconds by which event time waits for either.",
+        "Near zero, with peaks that fall again; no partition unread, time held for seconds at most.",
+        "Unread partitions were added after the start: restart csq. Lag grows: see CPU by process below. Time held: a "
+        "producer leaves a transaction open.",
     )
     lag = f"sum by (source) (max by (job, source, partition) (csq_source_lag_messages{{{PROCESS}}}))"
     unread = f"max by (source) (csq_source_partitions_unread{{{PROCESS}}})"
-    queries = [Query(lag, "{{source}}"), Query(unread, "{{source}}: partitions unread")]
+    held = f"max by (reason) (csq_time_held_seconds{{{PROCESS}}}) > 0"
+    queries = [
+        Query(lag, "{{source}}"),
+        Query(unread, "{{source}}: partitions unread"),
+        Query(held, "seconds held: {{reason}}"),
+    ]
     return lines("Lag by topic", words, queries, Field(COUNT, low=0))
 
 

@@ -4,10 +4,12 @@ The models topic is an input of the flow and not a thread, so that weights never
 """
 
 import logging
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
+from time import monotonic
 from typing import Any, Protocol
 
 import bytewax.operators as op
@@ -27,7 +29,7 @@ from operators.domain.models.updates import (
     ready_record,
 )
 from operators.domain.stage.stage import Measurement, Port
-from operators.engine.epochs import Epochs
+from operators.engine.epochs import ALWAYS_DUE, Epochs
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +143,7 @@ class _FollowPartition(StatelessSourcePartition[Port]):
         self._follower = follower
         self._stop = stop
         self._epochs = epochs
-        self._rest_seconds = 0.0
+        self._next_poll = -math.inf
         epochs.begin(INPUT)
 
     def next_batch(self) -> list[Port]:
@@ -149,14 +151,19 @@ class _FollowPartition(StatelessSourcePartition[Port]):
             raise StopIteration
         if self._epochs.is_over(INPUT):  # Bytewax does not notify inputs without state
             self._epochs.begin(INPUT)
+        if monotonic() < self._next_poll:
+            return []
         records = self._topic.poll()
-        self._rest_seconds = 0.0 if records else REST_SECONDS
+        if not records:
+            self._next_poll = monotonic() + REST_SECONDS
         measured = [one for offset, raw in records for one in self._follower.take(offset, raw)]
         ready = self._follower.announce_ready()
+        if measured or ready:
+            self._epochs.handed_on()
         return [*([("measured", measured)] if measured else []), *([("models", ready)] if ready else [])]
 
-    def next_awake(self) -> datetime | None:
-        return self._epochs.awake(INPUT, self._rest_seconds)
+    def next_awake(self) -> datetime:
+        return ALWAYS_DUE
 
     def close(self) -> None:
         self._topic.close()

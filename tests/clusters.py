@@ -104,11 +104,15 @@ class Cluster:
         urls = self.urls()
         return bool(urls) and all(status(f"{url}/readyz") == 200 for url in urls)
 
+    def each(self) -> list[Values]:
+        """The samples of each process."""
+        return [scrape(url) for url in self.urls()]
+
     def values(self) -> Values:
         """The sum over the processes of every sample."""
         total: Values = {}
-        for url in self.urls():
-            for name, series in scrape(url).items():
+        for values in self.each():
+            for name, series in values.items():
                 sums = total.setdefault(name, {})
                 for labels, value in series.items():
                     sums[labels] = sums.get(labels, 0.0) + value

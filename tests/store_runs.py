@@ -18,6 +18,8 @@ from flows.process import observer_of, replay_process
 from flows.quality import quality
 from flows.settings.model import Settings
 from operators.domain.time.route import END, Chunk
+from operators.engine.generation import stamp
+from operators.engine.positions import kept_position, position_of
 from operators.metrics.observe import KeptObserveSink, Values, read
 from operators.metrics.summary import TakeSink
 from tests.streams import NOW, with_settings
@@ -32,7 +34,7 @@ def settings_for(folder: Path | None, **state: Any) -> Settings:
     return with_settings(state={"lanes": 2, "recovery_partitions": 1, "directory": directory, **state})
 
 
-class Recorded(FixedPartitionedSource[Chunk, int]):
+class Recorded(FixedPartitionedSource[Chunk, bytes]):
     """In place of a partition of Kafka; ends at offset `until`, as after SIGTERM, or with the end of time."""
 
     def __init__(self, values: Sequence[bytes], until: int | None, ready: Any) -> None:
@@ -41,11 +43,11 @@ class Recorded(FixedPartitionedSource[Chunk, int]):
     def list_parts(self) -> list[str]:
         return [PARTITION]
 
-    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> "_Part":
-        return _Part(self, resume_state or 0)
+    def build_part(self, step_id: str, for_part: str, resume_state: bytes | None) -> "_Part":
+        return _Part(self, 0 if resume_state is None else position_of(resume_state, for_part))
 
 
-class _Part(StatefulSourcePartition[Chunk, int]):
+class _Part(StatefulSourcePartition[Chunk, bytes]):
     def __init__(self, recorded: Recorded, offset: int) -> None:
         self._recorded, self._offset, self._ended = recorded, offset, False
 
@@ -62,8 +64,8 @@ class _Part(StatefulSourcePartition[Chunk, int]):
         positions = list(range(begin, self._offset))
         return [Chunk(PARTITION, END if self._ended else None, positions, list(some))]
 
-    def snapshot(self) -> int:
-        return self._offset
+    def snapshot(self) -> bytes:
+        return kept_position(self._offset)
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,10 @@ def run(values: Sequence[bytes], settings: Settings, *, until: int | None = None
     out = quality(flow, op.input("kafka", flow, Recorded(values, until, here.models.complete)), here)
     op.output("observe", op.key_on("measured_by", out.measured, lambda _: "p0"), KeptObserveSink(observer))
     op.output("take_published", out.published, TakeSink(take))
+    store = recovery_of(settings, flow)
     with store_errors(settings):
-        cluster_main(flow, [], 0, epoch_interval=timedelta(0), recovery_config=recovery_of(settings, flow))
+        config = None if store is None else store.config
+        cluster_main(flow, [], 0, epoch_interval=timedelta(0), recovery_config=config)
+    if store is not None:
+        stamp(Path(store.config.db_dir), store.run.marks, store.run.name)
     return Result(dict(published), read(registry))

@@ -1,6 +1,6 @@
 """Following the models of other processes: complete before anything is scored, and never one's own announcements."""
 
-from datetime import UTC, datetime
+import time
 from threading import Event
 from typing import Any
 
@@ -12,7 +12,7 @@ from operators.domain.models import satisfaction
 from operators.domain.models.model import Models
 from operators.domain.models.registry import training_of
 from operators.domain.models.updates import WeightsAnnouncer, WeightsUpdate, ready_record
-from operators.engine.epochs import Epochs
+from operators.engine.epochs import ALWAYS_DUE, Epochs
 from operators.follow import REST_SECONDS, FollowSource, ModelsFollower
 
 NAME = "satisfaction"
@@ -124,9 +124,12 @@ def test_as_an_input_it_measures_and_announces_that_it_is_ready_until_it_is_stop
     assert measured[1][0] == ("csq_model_version", (NAME,), 5)
     assert ready == ("models", [ready_record("p0")])
     assert models.waits_for == ("p1",)
-    assert part.next_awake() is None  # there may be more
     assert part.next_batch() == []
-    assert part.next_awake() == datetime.fromtimestamp(now + REST_SECONDS, UTC)
+    topic.batches.append([(1, announced())])
+    assert part.next_batch() == []  # it rests
+    time.sleep(REST_SECONDS)
+    assert part.next_batch() != []
+    assert part.next_awake() == ALWAYS_DUE
     stop.set()
     with pytest.raises(StopIteration):
         part.next_batch()

@@ -472,6 +472,8 @@ def certain(key: tuple[str, str], state: Any, *, exact: bool) -> Any:
     if step == "csq.learn.model":
         model = state.get("model", state)
         return model.get("counts", model.get("learned"))
+    if "stage" not in state:  # a position
+        return state
     stage = dict(state["stage"])
     if step.startswith("csq.conversations"):
         stage["records"] = _without(stage["records"], ConversationRecord, "moods", "satisfaction", "rating")

@@ -6,13 +6,14 @@ import click
 
 from operators.connectors.files.jsonl import JsonlInputError
 from operators.connectors.kafka.errors import KafkaInputError, KafkaOutputError
+from operators.connectors.kafka.fence import OutputsSharedError
 from operators.domain.stage.seal import StateDamagedError
 from operators.domain.stage.stage import StateVersionError
 from operators.engine.store import StoreError, StoreMisfitError
 
 USER_ERRORS = (KafkaInputError, KafkaOutputError, StateVersionError, StateDamagedError, StoreError, JsonlInputError)
 """Errors whose text is for the user."""
-PERMANENT_ERRORS = (StateVersionError, StateDamagedError, StoreMisfitError)
+PERMANENT_ERRORS = (StateVersionError, StateDamagedError, StoreMisfitError, OutputsSharedError)
 """Errors that a restart does not correct."""
 
 

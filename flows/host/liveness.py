@@ -1,8 +1,8 @@
 """Liveness: whether the worker's loop runs, independent of Kafka, and a log line for slow snapshots.
 
-The flow has a second input beside Kafka, `HeartbeatSource`, without data. The worker's loop asks it several times a
-second. If it is not asked, the loop is blocked: by a step that does not return, or by the snapshots at the end of an
-epoch.
+The flow has a second input beside Kafka, `HeartbeatSource`, without data. The worker's loop asks it in each round of
+looks at its inputs. While it is not asked, something holds the whole loop up: a step that does not return, or the end
+of an epoch that waits for its snapshots.
 """
 
 import logging
@@ -15,12 +15,16 @@ from typing import Final
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
+from flows.host.store_watch import StoreWatch
 from operators.connectors.kafka.sink import PARTS
-from operators.engine.epochs import Epochs
+from operators.domain.time.steady import SteadyClock
+from operators.engine.epochs import ALWAYS_DUE, Epochs
+from operators.engine.generation import mark_of
 
 log = logging.getLogger(__name__)
 
-BEAT_SECONDS: Final = 0.25
+REST_SECONDS: Final = 0.001
+"""Rest of a process that reads no partition: what other processes send it waits for so long at most."""
 PULSE: Final = "pulse"
 """Name of this input among those whose epochs end together."""
 SLOW_SHARE: Final = 0.2
@@ -32,25 +36,42 @@ QUIET_SECONDS: Final = 60.0
 
 
 class LivenessClock:
-    """The wall clock of the flow; each reading counts as a sign of life.
+    """The clock of the flow; each reading counts as a sign of life.
 
     Args:
-        clock: POSIX seconds.
+        wall: POSIX seconds.
         stopwatch: monotonic seconds.
+        on_jump: called with the seconds of each step of the wall clock.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.time, stopwatch: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(
+        self,
+        wall: Callable[[], float] = time.time,
+        stopwatch: Callable[[], float] = time.monotonic,
+        on_jump: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        self.readings = 0
+        """Readings so far; the stages read it with each batch."""
+        self._wall = wall
+        self._clock = SteadyClock(wall, stopwatch, on_jump)
         self._stopwatch = stopwatch
         self._beat: float | None = None
 
     def __call__(self) -> float:
-        """POSIX seconds."""
+        """POSIX seconds by the steady clock."""
+        self.readings += 1
         self.beat()
         return self._clock()
 
+    def latest(self) -> float:
+        """POSIX seconds by the clock that is ahead: an event is in the future only if it is so by both.
+
+        After a machine was suspended the steady clock is behind for a minute, and events are not.
+        """
+        return max(self(), self._wall())
+
     def now(self) -> float:
-        """POSIX seconds, for threads beside the flow: reading them is no sign of life."""
+        """POSIX seconds by the steady clock, for threads beside the flow: reading them is no sign of life."""
         return self._clock()
 
     def beat(self) -> None:
@@ -62,7 +83,7 @@ class LivenessClock:
         return 0.0 if self._beat is None else self._stopwatch() - self._beat
 
 
-class HeartbeatPartition(StatefulSourcePartition[None, None]):
+class HeartbeatPartition(StatefulSourcePartition[None, bytes | None]):
     """The heartbeat of one process. State: none; being asked for a snapshot marks the end of an epoch.
 
     Args:
@@ -102,11 +123,14 @@ class HeartbeatPartition(StatefulSourcePartition[None, None]):
                 extra={"event": "snapshot_slow", "seconds": round(took, 1)},
             )
         self._epoch_ended = False
+        if not self._epochs.rests_elsewhere:
+            self._alive.now()  # notices a step; Kafka's reader does so elsewhere
+            time.sleep(self._epochs.rest_seconds(REST_SECONDS))
         return []
 
-    def next_awake(self) -> datetime | None:
-        """After `BEAT_SECONDS`; at the end of an epoch with all inputs."""
-        return self._epochs.awake(PULSE, BEAT_SECONDS)
+    def next_awake(self) -> datetime:
+        """At once; the process rests in `next_batch`, here or in that of Kafka's partitions."""
+        return ALWAYS_DUE
 
     def snapshot(self) -> None:
         """Note that an epoch ends."""
@@ -114,16 +138,62 @@ class HeartbeatPartition(StatefulSourcePartition[None, None]):
         self._epoch_ended = True
 
 
-class HeartbeatSource(FixedPartitionedSource[None, None]):
-    """One heartbeat per process, until `stop` is set.
+class MarkPartition(StatefulSourcePartition[None, bytes | None]):
+    """Stores the mark of one file of the recovery store at the end of each epoch, until `stop` is set.
+
+    Args:
+        name: of the mark; an input of its own among those whose epochs end together.
+        mark: what it stores (``operators/engine/generation.py``).
+        stop: ends it.
+        epochs: shared with the other inputs of the process.
+        watch: says whether the store may be written, at each look and before each snapshot.
+    """
+
+    def __init__(self, name: str, mark: bytes, stop: Event, epochs: Epochs, watch: StoreWatch) -> None:
+        self._name = name
+        self._mark = mark
+        self._watch = watch
+        self._stop = stop
+        self._epochs = epochs
+        epochs.begin(name)
+
+    def next_batch(self) -> list[None]:
+        """Hand on nothing."""
+        self._watch.look()
+        if self._stop.is_set():
+            raise StopIteration
+        self._epochs.looked(self._name)
+        return []
+
+    def next_awake(self) -> datetime:
+        """At once, as the heartbeat; the process rests elsewhere."""
+        return ALWAYS_DUE
+
+    def snapshot(self) -> bytes:
+        """The mark. An error of the watch ends the flow before the stages store anything of this epoch."""
+        self._epochs.ended(self._name)
+        self._watch.check()
+        return self._mark
+
+
+class HeartbeatSource(FixedPartitionedSource[None, bytes | None]):
+    """One heartbeat per process, until `stop` is set; process 0 has a part for each file of the recovery store too.
 
     The names of the parts do not depend on the number of processes, as in `KafkaSink`: the recovery store holds them,
     and Bytewax refuses a name that no process has.
     """
 
     def __init__(
-        self, alive: LivenessClock, stop: Event, snapshot_seconds: float, process: int, processes: int, epochs: Epochs
+        self,
+        alive: LivenessClock,
+        stop: Event,
+        snapshot_seconds: float,
+        process: int,
+        processes: int,
+        epochs: Epochs,
+        store: StoreWatch | None = None,
     ) -> None:
+        self._store = store
         self._epochs = epochs
         self._alive = alive
         self._stop = stop
@@ -133,16 +203,25 @@ class HeartbeatSource(FixedPartitionedSource[None, None]):
 
     def list_parts(self) -> list[str]:
         """Names of the parts of this process."""
-        return [f"{n:02d}" for n in range(self._process, PARTS, self._processes)]
+        marks = [] if self._store is None else self._store.run.marks.values()
+        return [*(f"{n:02d}" for n in range(self._process, PARTS, self._processes)), *marks]
 
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> "HeartbeatPartition | EmptyPartition":  # noqa: ARG002 - Bytewax names them
-        """The heartbeat is the first part; the others end at once."""
+    def build_part(
+        self,
+        step_id: str,  # noqa: ARG002 - Bytewax names it
+        for_part: str,
+        resume_state: bytes | None,  # noqa: ARG002 - as above
+    ) -> StatefulSourcePartition[None, bytes | None]:
+        """The heartbeat is the first part, marks have names of their own; the others end at once."""
+        store = self._store
+        if store is not None and for_part in store.run.marks.values():
+            return MarkPartition(for_part, mark_of(store.run.name), self._stop, self._epochs, store)
         if for_part != f"{self._process:02d}":
             return EmptyPartition()
         return HeartbeatPartition(self._alive, self._stop, self._snapshot_seconds, time.monotonic, self._epochs)
 
 
-class EmptyPartition(StatefulSourcePartition[None, None]):
+class EmptyPartition(StatefulSourcePartition[None, bytes | None]):
     """A part that ends at once."""
 
     def next_batch(self) -> list[None]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig
@@ -12,7 +13,7 @@ from bytewax.recovery import RecoveryConfig
 from flows.host.cluster.place import ALONE, ProcessPlace
 from flows.settings.model import Settings, State
 from operators.engine.fit import StoreShape, stateful_steps
-from operators.engine.recovery import prepare
+from operators.engine.recovery import StoreRun, prepare
 from operators.engine.store import StoreError, is_store_error, store_error
 
 
@@ -21,18 +22,26 @@ def shape_of(state: State, steps: Sequence[str]) -> StoreShape:
     return StoreShape(state.lanes, state.recovery_partitions, steps)
 
 
-def recovery_of(settings: Settings, flow: Dataflow, place: ProcessPlace = ALONE) -> RecoveryConfig | None:
+class OpenStore(NamedTuple):
+    """The recovery store of the settings, checked, and this run of it."""
+
+    config: RecoveryConfig
+    run: StoreRun
+
+
+def recovery_of(settings: Settings, flow: Dataflow, place: ProcessPlace = ALONE) -> OpenStore | None:
     """The recovery store of the settings for `flow`, made at the first start; `None` without `state.directory`.
 
     Raises:
         StoreError: the store cannot be made or read, is in use, or was made for something else.
+        StateDamagedError: a checksum in it does not match.
     """
     state = settings.state
     if state.directory is None:
         return None
     folder, keeps = Path(state.directory), state.shared or place.process == 0
-    prepare(folder, shape_of(state, stateful_steps(flow)), place.name, keeps=keeps)
-    return RecoveryConfig(str(folder), timedelta(seconds=state.backup_seconds))
+    run = prepare(folder, shape_of(state, stateful_steps(flow)), place.name, keeps=keeps)
+    return OpenStore(RecoveryConfig(str(folder), timedelta(seconds=state.backup_seconds)), run)
 
 
 @contextmanager

@@ -133,7 +133,7 @@ class LaneLogic(StatefulBatchLogic[Any, Port, bytes]):
             return []
         stage.attempt(stage.advance, reached)
         out = stage.drain()
-        if self._shown != (stage.entries(), stage.limit(), len(self._held)):
+        if self._shown != self._entries():
             out.append(self._measure())
         cost = self._snapshots.cost()
         if cost:
@@ -141,8 +141,13 @@ class LaneLogic(StatefulBatchLogic[Any, Port, bytes]):
         out.append(("tick", reached))
         return out
 
+    def _entries(self) -> tuple[int, int, int]:
+        """What a snapshot stores (records and held facts), the maximum number of records, and the held facts alone."""
+        held = len(self._held)
+        return self._stage.entries() + held, self._stage.limit(), held
+
     def _measure(self) -> Port:
-        self._shown = self._stage.entries(), self._stage.limit(), len(self._held)
+        self._shown = self._entries()
         names = ("csq_state_entries", "csq_state_entries_limit", "csq_held_facts")
         return "measured", [(name, (self._name,), (self._part, n)) for name, n in zip(names, self._shown, strict=True)]
 

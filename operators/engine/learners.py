@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from time import monotonic
 from typing import Any
 
@@ -14,6 +14,7 @@ from operators.domain.models.training import ModelTraining
 from operators.domain.models.updates import CHANGES_EXAMPLES, CHANGES_SECONDS, WeightsAnnouncer
 from operators.domain.stage.seal import unseal
 from operators.domain.stage.stage import Port
+from operators.engine.epochs import ALWAYS_DUE
 from operators.engine.snapshots import Snapshots
 from operators.engine.worker import keep_thread_state
 
@@ -37,7 +38,7 @@ class LearnLogic(StatefulBatchLogic[list[Example] | None, Port, bytes]):
         models: the models of this process.
         resume: the snapshot to resume from.
         take_snapshots: whether a recovery store asks for snapshots.
-        clock: POSIX seconds, of the wall clock that Bytewax uses where `announce_as` is given.
+        clock: POSIX seconds.
         announce_as: name of this process, if other processes need the weights.
         timer: monotonic seconds, for the delay of announcements.
     """
@@ -99,14 +100,13 @@ class LearnLogic(StatefulBatchLogic[list[Example] | None, Port, bytes]):
         return [*out, *self._announce()], StatefulBatchLogic.RETAIN
 
     def notify_at(self) -> datetime | None:
-        """When to announce what was learned."""
-        if self._announce_at is None:
-            return None
-        return datetime.fromtimestamp(self._clock() + max(self._announce_at - self._timer(), 0.0), UTC)
+        """At once, for as long as something is to be announced: the wall clock does not say when."""
+        return None if self._announce_at is None else ALWAYS_DUE
 
     def on_notify(self) -> tuple[Iterable[Port], bool]:
-        """Announce what was learned."""
-        return self._announce(), StatefulBatchLogic.RETAIN
+        """Announce what was learned, once that is due."""
+        is_due = self._announce_at is not None and self._timer() >= self._announce_at
+        return self._announce() if is_due else [], StatefulBatchLogic.RETAIN
 
     def _announce_if_due(self) -> list[Port]:
         """Announce at once after many examples and after a start, otherwise within `CHANGES_SECONDS`."""

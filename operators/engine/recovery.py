@@ -4,19 +4,24 @@ import errno
 import getpass
 import logging
 import os
+import secrets
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Final, NamedTuple
 
 import msgspec
 from bytewax.recovery import init_db_dir
 
 from operators.documents.durable import sync_folder
+from operators.engine.checks import check_file
 from operators.engine.fit import STATE_VERSION, StoreShape, check
+from operators.engine.generation import agreed_epoch, place_marks, set_back, stamp
+from operators.engine.lease import take_lease
 from operators.engine.locks import hold, locked
 from operators.engine.store import (
     MANIFEST,
@@ -36,12 +41,34 @@ log = logging.getLogger(__name__)
 MAKING = "making"
 """Name of a file that exists while a store is made: a store beside it was never used."""
 
+FIRST: Final = "p0"
+"""Name of the process that checks the store, and marks it."""
+
+MOST_RUNS: Final = 100
+"""Runs that a store remembers: more than can start within `kafka.fence_seconds`."""
+
 PAGE_BYTES = 65_536
 """Page size of a partition's file, SQLite's maximum. The flow is stopped while snapshots, which are large values, are
 written; SQLite's usual pages of 4 KiB double its time. A store with other pages is used as it is."""
 
 
-def prepare(folder: Path, shape: StoreShape, process: str = "p0", *, keeps: bool = True) -> None:
+class StoreRun(NamedTuple):
+    """The present run of a store; only its first process knows the previous one and the marks."""
+
+    name: str
+    """16 hexadecimal digits, by chance."""
+    earlier: Sequence[str] = ()
+    """The last runs before it."""
+    marks: Mapping[str, str] = {}
+    """File -> name of its mark."""
+
+
+def new_run() -> str:
+    """Make a name for a run."""
+    return secrets.token_hex(8)
+
+
+def prepare(folder: Path, shape: StoreShape, process: str = FIRST, *, keeps: bool = True) -> StoreRun:
     """Make the store, or check that the existing one fits, and lock it for this process.
 
     Args:
@@ -52,22 +79,24 @@ def prepare(folder: Path, shape: StoreShape, process: str = "p0", *, keeps: bool
 
     Raises:
         StoreError: the store cannot be made or read, is in use, or was made for something else.
+        StateDamagedError: a checksum in it does not match.
     """
+    run = StoreRun(new_run())
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not keeps:
             hold(folder, process)
-            return
+            return run
         with locked(folder):  # processes of a cluster start side by side
+            hold(folder, process)
+            if process == FIRST:
+                take_lease(folder, run.name)
             manifest = _found(folder)
             if manifest is None:
-                make(folder, shape)
+                manifest = make(folder, shape)
             else:
                 check(folder, manifest, shape)
-                ours = {"csq": version("csq"), "state": STATE_VERSION, "river": version("river")}
-                write_manifest(folder, msgspec.structs.replace(manifest, **ours))  # older releases must not start on it
-                _resume(folder, manifest)
-        hold(folder, process)
+            return run if process != FIRST else _take_over(folder, manifest, run)
     except OSError as error:
         raise cannot_write(folder, error) from error
 
@@ -83,8 +112,8 @@ def cannot_write(folder: Path, error: OSError) -> StoreError:
     )
 
 
-def make(folder: Path, shape: StoreShape) -> None:
-    """Make an empty store.
+def make(folder: Path, shape: StoreShape, runs: Sequence[str] = ()) -> Manifest:
+    """Make an empty store; `runs` names the runs that it continues.
 
     Raises:
         StoreError: SQLite or Bytewax cannot write it.
@@ -99,25 +128,28 @@ def make(folder: Path, shape: StoreShape) -> None:
         init_db_dir(folder, shape.partitions)
         for path in partitions(folder):
             path.chmod(0o600)
+        marks = place_marks(folder)
+        for path in partitions(folder):
             _with_large_pages(path)
     except (RuntimeError, sqlite3.Error) as error:
         raise store_error(error, folder) from error
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    write_manifest(
-        folder,
-        Manifest(
-            version("csq"),
-            STATE_VERSION,
-            version("river"),
-            shape.lanes,
-            shape.partitions,
-            sorted(shape.steps),
-            now,
-        ),
+    manifest = Manifest(
+        version("csq"),
+        STATE_VERSION,
+        version("river"),
+        shape.lanes,
+        shape.partitions,
+        sorted(shape.steps),
+        now,
+        marks,
+        list(runs),
     )
+    write_manifest(folder, manifest)
     marker.unlink()
     sync_folder(folder)
     log.info("created a recovery store in %s", folder, extra={"event": "store_made"})
+    return manifest
 
 
 def _with_large_pages(path: Path) -> None:
@@ -130,8 +162,10 @@ def _with_large_pages(path: Path) -> None:
 
 
 @contextmanager
-def fresh_store(folder: Path, shape: StoreShape) -> Iterator[Path]:
+def fresh_store(folder: Path, shape: StoreShape, runs: Sequence[str] = ()) -> Iterator[Path]:
     """A new store to be filled, in a temporary directory; it becomes `folder` when the block ends without an error.
+
+    `runs` names the runs that it continues; without them the store begins a history of its own.
 
     Raises:
         StoreError: `folder` exists and is not empty, or it cannot be written.
@@ -143,8 +177,9 @@ def fresh_store(folder: Path, shape: StoreShape) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.absolute().parent) as beside:
             fresh = Path(beside) / "store"
             fresh.mkdir(mode=0o700)
-            make(fresh, shape)
+            made = make(fresh, shape, runs)
             yield fresh
+            stamp(fresh, made.marks, made.runs[-1] if made.runs else "")
             fresh.replace(folder)
             sync_folder(folder.absolute().parent)
     except OSError as error:
@@ -171,28 +206,40 @@ def _found(folder: Path) -> Manifest | None:
     return manifest
 
 
-def _resume(folder: Path, manifest: Manifest) -> None:
-    """Log where the run resumes, and delete the snapshots of an epoch that a killed run did not finish.
+def _take_over(folder: Path, manifest: Manifest, run: StoreRun) -> StoreRun:
+    """Check the store, and write down that this run uses it; older releases must not start on it then."""
+    _resume(folder, manifest)
+    ours = {"csq": version("csq"), "state": STATE_VERSION, "river": version("river")}
+    runs = [*manifest.runs, run.name][-MOST_RUNS:]
+    write_manifest(folder, msgspec.structs.replace(manifest, **ours, runs=runs))
+    return StoreRun(run.name, manifest.runs, manifest.marks)
 
-    Bytewax keeps them and continues with the same epoch. A key without events in that epoch would keep the state of the
-    killed run, ahead of all others; after a second kill Bytewax would resume from it, and events would be lost.
+
+def _resume(folder: Path, manifest: Manifest) -> None:
+    """Check every file, and log where the run resumes.
+
+    Raises:
+        StoreMisfitError, StateDamagedError: as `agreed_epoch` and `check_file`.
     """
     resume = resume_of(folder)
     if resume is None:
         log.info("the recovery store in %s is empty", folder, extra={"event": "store_empty"})
         return
+    epoch = agreed_epoch(folder, manifest.marks, resume)
     for path in partitions(folder):
         try:
             with closing(sqlite3.connect(path)) as part, part:
-                part.execute("DELETE FROM snaps WHERE snap_epoch >= ?", (resume.epoch,))
+                check_file(part, path, epoch)
+                if epoch < resume.epoch:
+                    set_back(part, resume, epoch)
         except sqlite3.Error as error:
             raise store_error(error, folder) from error
     log.info(
         "resuming from %s: epoch %d, written by csq %s",
         folder,
-        resume.epoch,
+        epoch,
         manifest.csq,
-        extra={"event": "store_resumed", "epoch": resume.epoch},
+        extra={"event": "store_resumed", "epoch": epoch},
     )
 
 

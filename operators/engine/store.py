@@ -1,24 +1,23 @@
 """The recovery store as files: a manifest beside Bytewax's SQLite partitions, read here without running a flow.
 
 A partition has the tables ``exs`` (runs), ``fronts`` (how far each worker of a run came), ``parts`` and ``snaps``: one
-row per step, key and epoch, whose value is a pickle of what the step's ``snapshot()`` returned. Ours return bytes, a
-number or nothing, so everything else in a pickle is refused: reading a store never runs code from it.
+row per step, key and epoch, whose value is a record of what the step's ``snapshot()`` returned (``records.py``). Ours
+return sealed bytes or nothing. Everything else is refused: reading a store never runs code from it.
 """
 
-import io
-import pickle
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from operators.documents.durable import replace_file
+from operators.engine.records import RecordFormError, content_of, record_of
 
 MANIFEST = "csq.json"
 PARTS = "part-*.sqlite3"
@@ -53,6 +52,10 @@ class Manifest(Struct):
     steps: list[str]
     """Full names of the steps that keep state."""
     made_at: str
+    marks: dict[str, str] = {}
+    """File -> name of its mark (``generation.py``)."""
+    runs: list[str] = []
+    """Names of the last runs, newest last: 16 hexadecimal digits each."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,12 @@ class Resume:
     """Where the next run begins."""
 
     runs: int
+    """Number of this run."""
     epoch: int
     workers: int
+    """Of the last run."""
+    began: int
+    """Epoch at which the last run began."""
 
 
 class Snap(NamedTuple):
@@ -73,7 +80,7 @@ class Snap(NamedTuple):
     at: datetime
     size: int
     """Bytes in the store."""
-    value: bytes | int | None
+    value: bytes | None
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -125,7 +132,9 @@ def resume_of(folder: Path) -> Resume | None:
     if not runs:
         return None
     run, workers, began = max(runs)
-    return Resume(run + 1, min(max(fronts.get((run, worker), began), began) for worker in range(workers)), workers)
+    return Resume(
+        run + 1, min(max(fronts.get((run, worker), began), began) for worker in range(workers)), workers, began
+    )
 
 
 def snaps_of(folder: Path) -> Iterator[Snap]:
@@ -139,9 +148,9 @@ def snaps_of(folder: Path) -> Iterator[Snap]:
         return
     for path in partitions(folder):
         with opened(path) as part:
-            for step, key, epoch, at, pickled in part.execute(_LAST, (resume.epoch,)):
+            for step, key, epoch, at, record in part.execute(_LAST, (resume.epoch,)):
                 when = datetime.fromisoformat(at).replace(tzinfo=UTC)
-                yield Snap(step, key, epoch, when, len(pickled), _plain(pickled, f"{path}, step {step}, key {key}"))
+                yield Snap(step, key, epoch, when, len(record), checked_content(record, path, step, key))
 
 
 def stored_keys(folder: Path, step_id: str) -> frozenset[str]:
@@ -165,14 +174,14 @@ def rewrite(folder: Path, step: str, key: str, change: Callable[[bytes], bytes])
     for path in partitions(folder):
         try:
             with closing(sqlite3.connect(path)) as part, part:
-                for name, of, epoch, _, pickled in part.execute(_LAST, (resume.epoch,)).fetchall():
+                for name, of, epoch, _, record in part.execute(_LAST, (resume.epoch,)).fetchall():
                     if (name, of) == (step, key):
-                        value = _plain(pickled, f"{path}, step {step}, key {key}")
-                        if not isinstance(value, bytes):
+                        value = checked_content(record, path, step, key)
+                        if value is None:
                             return False
                         part.execute(
                             "UPDATE snaps SET ser_change = ? WHERE step_id = ? AND state_key = ? AND snap_epoch = ?",
-                            (pickle.dumps(change(value)), step, key, epoch),
+                            (record_of(change(value)), step, key, epoch),
                         )
                         return True
         except sqlite3.Error as error:
@@ -194,20 +203,16 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         raise store_error(error, path) from None
 
 
-class _Plain(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> NoReturn:
-        raise pickle.UnpicklingError(f"it names {module}.{name}")
+def checked_content(record: bytes, path: Path, step: str, key: str) -> bytes | None:
+    """The bytes in a record, or nothing.
 
-
-def _plain(pickled: bytes, where: str) -> bytes | int | None:
-    """Bytes, a number or nothing; no class is ever looked up."""
+    Raises:
+        StoreMisfitError: csq did not write it.
+    """
     try:
-        value: object = _Plain(io.BytesIO(pickled)).load()
-    except Exception as error:  # noqa: BLE001  damaged pickles raise anything
-        raise StoreError(f"{where}: not a snapshot of csq: {error}. {DAMAGED}") from None
-    if value is not None and not isinstance(value, bytes | int):
-        raise StoreError(f"{where}: not a snapshot of csq: expected bytes, got {type(value).__name__}. {DAMAGED}")
-    return value
+        return content_of(record)
+    except RecordFormError as error:
+        raise StoreMisfitError(f"{path}, step {step}, key {key}: {error}. {DAMAGED}") from None
 
 
 DAMAGED = (

@@ -181,6 +181,19 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
             "Partitions added to a topic after the start; the next start reads them from their beginning.",
             SOURCE,
         ),
+        _gauge(
+            "csq_time_held_seconds",
+            "seconds",
+            "For how long records are there that cannot be read yet: those of an open transaction, or of a partition "
+            "that was added. Event time waits for them up to `kafka.hold_seconds`.",
+            Label("reason", ("open_transaction", "unread_partition")),
+        ),
+        _counter(
+            "csq_clock_jumps_total",
+            "steps",
+            "Steps of the wall clock by more than half a second against the monotonic clock.",
+            Label("direction", ("forward", "backward")),
+        ),
     ),
     "Replies and resolutions": (
         _histogram(
@@ -410,7 +423,7 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
         ),
     ),
     "Process": (
-        _sum("csq_state_entries", "records", "Records that a stage holds.", STAGE),
+        _sum("csq_state_entries", "records", "Records that a stage holds, and facts that it holds back.", STAGE),
         _sum("csq_state_entries_limit", "records", "Maximum number of records of a stage.", STAGE),
         _sum("csq_state_bytes", "bytes", "Size of the last snapshot of a stage.", STAGE),
         _counter("csq_state_evicted_total", "records", "Records dropped because a lane had reached its limit.", STAGE),

@@ -51,6 +51,7 @@ _AGE, _NEWEST, _REFUSED = (
     "csq_newest_event_timestamp_seconds",
     "csq_refused_measurements_total",
 )
+_OLDEST = "csq_oldest_open_wait_seconds"
 _WRONG = (TypeError, ValueError, OverflowError)
 """Errors raised by a value that is not a number."""
 _log = logging.getLogger(__name__)
@@ -192,6 +193,8 @@ class Observer(Collector):
         strict: bool = False,
     ) -> None:
         self._clock, self._strict, self._sets = clock, strict, sets
+        self.held_seconds = 0.0
+        """How far event time is held back: ages that were measured in it go on by the clock meanwhile."""
         self._lock = Lock()  # one writer, but the web server and the live view read in their own threads
         self._exposing = Lock()
         self._exposed = local()
@@ -355,7 +358,11 @@ class Observer(Collector):
     def _values(self, metric: Metric) -> list[tuple[Labels, Any]]:
         with self._lock:
             # labels are unique, so values are never compared
-            return sorted((labels, series.read()) for labels, series in self._series[metric.name].items())
+            series = self._series[metric.name]
+            values: list[tuple[Labels, Any]] = sorted((labels, one.read()) for labels, one in series.items())
+        if metric.name == _OLDEST and self.held_seconds:
+            return [(labels, value and value + self.held_seconds) for labels, value in values]
+        return values
 
     def _raised(self, metric: Metric, floors: Series) -> list[tuple[Labels, Any]]:
         values = self._values(metric)

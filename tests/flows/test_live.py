@@ -18,14 +18,30 @@ import pytest
 from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
 
+from flows import live as live_module
 from flows.live import Live
 from operators.connectors.embedded import EmbeddedBroker
 from operators.domain.wire.outgoing import DEADLETTERS
+from operators.engine.guard import StoreGoneError
 from operators.metrics.catalogue import CATALOGUE
 from operators.metrics.observe import Values, read
 from operators.simulator import SimulatorParams, simulate
 from tests.letters import consume
-from tests.streams import CSQ, ENVIRON, NOW, ORIGIN, ROOT, SERVICE, SETTINGS, SMOOTHED, differences, event_time, run
+from tests.ports import deserted
+from tests.streams import (
+    CSQ,
+    ENVIRON,
+    NOW,
+    ORIGIN,
+    ROOT,
+    SERVICE,
+    SETTINGS,
+    SMOOTHED,
+    differences,
+    event_time,
+    run,
+    with_settings,
+)
 
 READY_SECONDS = 30.0
 """What the first run promises: by then every metric has moved."""
@@ -43,6 +59,8 @@ MOVES_RARELY = {
     "csq_snapshot_duration_seconds": "without a recovery store there are no snapshots",
     "csq_state_bytes": "as above",
     "csq_source_lag_messages": "the simulated shop is read as fast as it writes",
+    "csq_clock_jumps_total": "no clock steps",
+    "csq_time_held_seconds": "the shop writes no transactions, and all of its partitions are read",
     "csq_source_partitions_unread": "the embedded broker gets no new partitions",
 }
 WITH_TIME = {
@@ -287,3 +305,22 @@ def test_brokers_that_are_not_there_are_named(tmp_path: Path):
     assert "Kafka: no answer from 127.0.0.1:1 in 1 s" in process.log()
     assert "Check kafka.brokers" in process.log()
     assert "Traceback" not in process.log()
+
+
+def test_a_restart_in_place_is_refused_on_a_store_that_went_away_with_the_last_snapshot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = tmp_path / "state"
+    brokers = (f"127.0.0.1:{deserted()}",)
+    live = Live(with_settings(kafka={"brokers": brokers}, http={"port": 0}, state={"directory": str(folder)}))
+
+    def go(*_: object, **__: object) -> None:
+        live.observe_source(live.source.status)
+        folder.rename(tmp_path / "aside")
+
+    monkeypatch.setattr(live_module, "cluster_main", go)
+    live.source.status.unread = {"csq.events": 1}
+    with pytest.raises(StoreGoneError):
+        live.run()
+    assert live.restarts
+    assert not folder.exists()

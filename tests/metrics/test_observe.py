@@ -60,6 +60,16 @@ def test_a_gauge_keeps_the_last_value(observer: Observer, registry: CollectorReg
     assert read(registry)["csq_model_loss"] == {("churn",): 0.4}
 
 
+def test_while_event_time_is_held_the_oldest_wait_goes_on(observer: Observer, registry: CollectorRegistry) -> None:
+    name = "csq_oldest_open_wait_seconds"
+    observer.record([(name, ("orders",), 40.0), (name, ("returns",), 0.0)])
+    observer.held_seconds = 12.0
+    shown = read(registry)[name]
+    assert (shown["orders",], shown["returns",]) == (52.0, 0.0)
+    observer.held_seconds = 0.0
+    assert read(registry)[name]["orders",] == 40.0
+
+
 def test_a_summed_gauge_shows_the_sum_of_what_each_part_last_reported(
     observer: Observer, registry: CollectorRegistry
 ) -> None:

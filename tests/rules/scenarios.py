@@ -185,6 +185,20 @@ PIPELINE = {
             firing={960: fires("2", source="csq.events"), 1_560: fires("2", source="csq.events")},
         )
     ],
+    "CsqTimeHeld": [
+        Case(
+            "a transaction that is never ended, until the broker aborts it",
+            MINUTE,
+            {
+                f'csq_time_held_seconds{{{CSQ},reason="open_transaction"}}': steps(
+                    (0, 0, 6), (30, 0, 5), (90, 0, 9), (0, 0, 5)
+                ),
+                f'csq_time_held_seconds{{{CSQ},reason="unread_partition"}}': steps((0, 0, 25)),
+            },
+            silent=[660, 1_200],
+            firing={720: fires("1m 30s", reason="open_transaction"), 1_140: fires("1m 30s", reason="open_transaction")},
+        )
+    ],
     "CsqDeadLetterSurge": [
         Case(
             "one reason, sixty times as often as before",

@@ -7,6 +7,7 @@ from flows.commands.rules.burns import span
 from flows.commands.rules.declaration import Declaration, Thresholds
 from flows.commands.rules.level_records import LAG_WINDOW, received
 from flows.commands.rules.rule import WATCHED, AlertRule, RuleGroup, percent, words
+from operators.connectors.kafka.params import KafkaParams
 
 SECONDS = 15
 SURGE = "10m"
@@ -136,6 +137,18 @@ def _reading(limits: Thresholds) -> Iterator[AlertRule]:
             "not counted. The next start reads them from their beginning."
         ),
         hours=3,
+    )
+    hold = KafkaParams().hold_seconds
+    yield _ticket(
+        name="CsqTimeHeld",
+        expr=f"max by (job, reason) (csq_time_held_seconds) > {hold:g}",
+        for_seconds=60,
+        summary="Records are there that cannot be read yet: {{ $labels.reason }}",
+        description=(
+            "csq has not been able to read some records for {{ $value | humanizeDuration }}. Event time waited for "
+            f"them for {words(hold)} (kafka.hold_seconds) and goes on now. Replies among them may count as missed."
+        ),
+        hours=1,
     )
 
 

@@ -1,5 +1,6 @@
 """The command `csq run`: one live process, or the supervisor of several."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,21 +57,35 @@ def run(
         end_with_parent()
     try:
         live = Live(settings, place)
-        urls = {name: f"{live.web.url}/{name}" for name in ("metrics", "healthz", "readyz")}
-        view = None
-        if terminal:
-            view = LiveView(live.registry, urls, seen=lambda: live.here.labels.seen, clock=live.clock.now)
-        try:
-            live.run(view.start if view is not None else lambda: None)
-        finally:
-            if view is not None:
-                view.stop()
+        _run(live, terminal=terminal)
+        if live.restarts:
+            _start_again()
     except WebError as error:
         raise click.ClickException(str(error)) from None
     except (DocumentError, ClusterError) as error:
         raise click.UsageError(str(error)) from None
     except (BytewaxRuntimeError, PeerLostError, *USER_ERRORS) as error:
         fail(error)
+
+
+def _run(live: Live, *, terminal: bool) -> None:
+    """Run until the end, with the live view on a terminal."""
+    if not terminal:
+        live.run()
+        return
+    urls = {name: f"{live.web.url}/{name}" for name in ("metrics", "healthz", "readyz")}
+    view = LiveView(live.registry, urls, seen=lambda: live.here.labels.seen, clock=live.clock.now)
+    try:
+        live.run(view.start)
+    finally:
+        view.stop()
+
+
+def _start_again() -> NoReturn:
+    """Replace this process by the same command: what was read is stored, and the new partitions are read too."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - our own command, no shell
 
 
 def _supervise(settings: Settings, processes: int, config: Path | None) -> NoReturn:

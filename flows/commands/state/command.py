@@ -15,11 +15,15 @@ from rich.table import Table
 
 from flows.commands.state.labels import drop_label, stored_labels
 from flows.commands.state.plain_json import from_json, to_json
+from operators.connectors.kafka.params import SOURCE_STEP
 from operators.documents.durable import replacing
 from operators.domain.queues.record import StoredQueue
 from operators.domain.stage.seal import StateDamagedError, seal, unseal
+from operators.engine import generation
 from operators.engine.fit import StoreShape, check_readable
+from operators.engine.lease import is_renewed
 from operators.engine.locks import in_use, users_of
+from operators.engine.positions import position_of
 from operators.engine.recovery import fresh_store
 from operators.engine.refill import StoredValue, refill
 from operators.engine.store import MANIFEST, Manifest, Snap, StoreError, read_manifest, resume_of, snaps_of
@@ -98,9 +102,9 @@ def _shown(folder: Path) -> dict[str, Any]:
     sums: dict[str, _Sum] = {}
     positions: dict[str, int] = {}
     for snap in snaps_of(folder):
-        if isinstance(snap.value, int):
-            positions[snap.key] = snap.value
-        elif snap.value:
+        if snap.value and snap.step == SOURCE_STEP:
+            positions[snap.key] = position_of(snap.value, snap.key)
+        elif snap.value and snap.step != generation.STEP:
             sums.setdefault(snap.step.split(".")[1], _Sum()).add(snap, snap.value)
     newest = max((each.newest for each in sums.values()), default=None)
     return {
@@ -130,13 +134,19 @@ def _shown(folder: Path) -> dict[str, Any]:
 
 
 def _records(sealed: bytes, where: str) -> int:
-    """Records in the snapshot of one key; a model is one."""
-    held = unseal(sealed, where).get("stage")
-    match held:
+    """What the snapshot of one key counts in `csq_state_entries`: records and held facts; a model is one."""
+    state = unseal(sealed, where)
+    return _of_stage(state.get("stage")) + len(state.get("held", ()))
+
+
+def _of_stage(stage: Any) -> int:  # noqa: ANN401  what a stage stores
+    match stage:
         case {"seen": {"ids": bytes(ids)}}:
             return len(ids) // 8
         case {"records": dict(records)}:
             return len(records)
+        case {"admitted": list(admitted), "names": dict(names), "hours": dict(hours)}:
+            return len(admitted) + sum(map(len, names.values())) + sum(map(len, hours.values()))
         case {"queues": dict(queues)}:
             stored = msgspec.convert(queues, dict[str, StoredQueue]).values()
             return sum(1 + len(q.conversations) + len(q.waits) + len(q.agents) + len(q.plans) for q in stored)
@@ -151,9 +161,7 @@ def _records(sealed: bytes, where: str) -> int:
 def export(directory: Path, *, out: Path) -> None:
     """Write a store as JSON lines: the manifest, then a line for each step and key. csq must not run on it."""
     manifest = _manifest(directory)
-    users = users_of(directory)
-    if users:
-        raise in_use(directory, ", ".join(users))
+    _refuse_used(directory)
     try:
         with replacing(out) as file:
             lines = export_to(file, directory, manifest)
@@ -170,14 +178,15 @@ def export_to(file: IO[bytes], folder: Path, manifest: Manifest) -> int:
     """
     head = {_HEAD: FORMAT, "manifest": msgspec.to_builtins(manifest)}
     file.write(msgspec.json.encode(head) + b"\n")
-    lines = sorted(msgspec.json.encode(line) for line in map(_line, snaps_of(folder)))
+    found = (snap for snap in snaps_of(folder) if snap.step != generation.STEP)  # a new store has marks of its own
+    lines = sorted(msgspec.json.encode(line) for line in map(_line, found))
     file.writelines(line + b"\n" for line in lines)
     return len(lines)
 
 
 def _line(snap: Snap) -> dict[str, object]:
     where = {"step": snap.step, "key": snap.key}
-    if isinstance(snap.value, bytes) and snap.value:
+    if snap.value:
         return {**where, "state": to_json(unseal(snap.value, f"{snap.step}, key {snap.key}"))}
     return {**where, "value": to_json(snap.value)}
 
@@ -202,7 +211,7 @@ def import_command(file: Path, *, recovery: Path, partitions: int | None) -> Non
         with file.open("rb") as lines:
             manifest = _head(file, lines.readline())
             shape = StoreShape(manifest.lanes, partitions or manifest.partitions, manifest.steps)
-            with fresh_store(recovery, shape) as folder:
+            with fresh_store(recovery, shape, manifest.runs) as folder:
                 refill(folder, _given(file, lines))
     except OSError as error:
         raise click.ClickException(f"{file}: cannot be read: {error.strerror}; expected an export of csq") from None
@@ -244,8 +253,7 @@ def labels(directory: Path, *, drop: tuple[str, str] | None, as_json: bool) -> N
     """List the queues, channels and segments that were admitted, and those measured as `other`."""
     _manifest(directory)
     if drop is not None:
-        if users := users_of(directory):
-            raise in_use(directory, ", ".join(users))
+        _refuse_used(directory)
         drop_label(directory, *drop)
         click.echo(f"dropped {drop[0]} {drop[1]!r}; it may be admitted again", err=True)
     found = stored_labels(directory)
@@ -260,6 +268,14 @@ def labels(directory: Path, *, drop: tuple[str, str] | None, as_json: bool) -> N
         for name, count in sorted(seen.items(), key=lambda each: (-each[1], each[0])):
             table.add_row(label, name, "", f"{count:,}")
     Console().print(table)
+
+
+def _refuse_used(folder: Path) -> None:
+    """Refuse a store that csq uses, on this machine or another."""
+    if users := users_of(folder):
+        raise in_use(folder, ", ".join(users))
+    if is_renewed(folder):
+        raise in_use(folder, "on another machine")
 
 
 def _manifest(folder: Path) -> Manifest:

@@ -29,7 +29,7 @@ def stored_labels(folder: Path) -> StoredLabels:
     """
     found = StoredLabels({}, {}, {})
     for snap in snaps_of(folder):
-        if not isinstance(snap.value, bytes) or not snap.value:
+        if not snap.value:
             continue
         if _is_labels(snap):
             stage = unseal(snap.value, snap.step)["stage"]

@@ -11,6 +11,9 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+SOURCE_STEP = "csq.kafka"
+"""Full name of the source's step in `flows/live.py`; public, like all step names."""
+
 Start = Literal["earliest", "latest"] | float
 """Where a partition without a stored position begins: its oldest record, its end, or a time (POSIX seconds)."""
 
@@ -48,9 +51,19 @@ class KafkaParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     refresh_seconds: Annotated[
         float,
         Meta(
-            description="seconds between checks for new partitions; the log and "
-            "csq_source_partitions_unread show them, the next start reads them from their beginning",
+            description="seconds between checks for new partitions. One process with a state.directory restarts its "
+            "flow and reads them from their beginning; others read them after the next start. "
+            "csq_source_partitions_unread shows them",
             gt=0,
+        ),
+    ] = 5.0
+    hold_seconds: Annotated[
+        float,
+        Meta(
+            description="seconds for which event time waits for what cannot be read yet (an open transaction, a new "
+            "partition), so that no round is missed whose reply is already in the topic; then it goes on. Set it "
+            "longer than the longest transaction of the producers; timers are late by as much",
+            ge=0,
         ),
     ] = 60.0
     group_id: Annotated[
@@ -93,6 +106,16 @@ class KafkaParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
             gt=0,
         ),
     ] = 120.0
+    fence_seconds: Annotated[
+        float,
+        Meta(
+            description="seconds for which a record of another deployment in an output topic prevents a start: two "
+            "would publish everything twice; 0 for one start that replaces the other, which then stops. Only with "
+            "state.directory",
+            ge=0,
+            le=3_600,
+        ),
+    ] = 60.0
     librdkafka: Annotated[
         dict[str, str | int | float | bool],
         Meta(description="further settings of librdkafka by their own names: security.protocol, sasl.*, ssl.*, ..."),

@@ -2,6 +2,7 @@
 
 from operators.connectors.kafka.params import part_name
 from operators.connectors.kafka.status import SourceStatus
+from operators.connectors.kafka.visible import VisibleTime
 
 
 class PartitionBuffer:
@@ -28,6 +29,8 @@ class PartitionBuffer:
         """The partition was at its end when a broker was lost."""
         self.answered_at: float | None = None
         """POSIX seconds at which its broker last answered."""
+        self.visible = VisibleTime()
+        """Up to when all of its records could be read."""
         self.announced = False
         """Whether its first, empty chunk was handed on."""
         self._status = status

@@ -10,7 +10,7 @@ itself is in doubt: each partition must report it again, which a seek to its pos
 import logging
 from collections.abc import Callable
 from threading import Event, Lock
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -26,7 +26,8 @@ from operators.connectors.kafka.errors import (
 )
 from operators.connectors.kafka.params import OnExpired
 from operators.connectors.kafka.partition import PartitionBuffer
-from operators.connectors.kafka.status import SourceStatus, silence_seconds
+from operators.connectors.kafka.status import SourceStatus, reports
+from operators.engine.epochs import Epochs
 
 LOG = logging.getLogger(__name__)
 
@@ -43,6 +44,9 @@ BUFFERED_BATCHES = 2
 
 ASK_AGAIN_SECONDS = (0.5, 4.0)
 """First and longest pause between requests to partitions whose end is in doubt; each pause doubles."""
+
+OVERDUE_SECONDS = 0.5
+"""Statistics that are so much later than `tick_seconds` are overdue."""
 
 HELD_SECONDS = 5.0
 """Time limit for the first and last offset of a partition."""
@@ -61,6 +65,8 @@ class Reader:
         stop: set when reading is to end.
         status: gets positions and the end of reading.
         clock: POSIX seconds.
+        epochs: says when the process may rest.
+        hold_seconds: for how long event time does not pass what cannot be read yet.
     """
 
     def __init__(
@@ -75,6 +81,8 @@ class Reader:
         stop: Event,
         status: SourceStatus,
         clock: Callable[[], float],
+        epochs: Epochs,
+        hold_seconds: float,
     ) -> None:
         self.batch_size = batch_size
         self.tick_seconds = tick_seconds
@@ -87,12 +95,16 @@ class Reader:
         callbacks = {"error_cb": self._on_error, "on_commit": self._on_commit, "stats_cb": self._on_statistics}
         self.consumer = Consumer({**config, **callbacks})
         self._clock = clock
+        self._epochs = epochs
+        self._hold_seconds = hold_seconds
+        epochs.rests_elsewhere = True
         self._on_expired = on_expired
         self._ready = ready
         self._open = False
         self._partitions: dict[tuple[str | None, int | None], PartitionBuffer] = {}
         self._next_poll = 0.0
         self._last_record = monotonic()
+        self._wake_at = 0.0
         self._shaken = False
         self._ask_at = 0.0
         self._ask_pause = ASK_AGAIN_SECONDS[0]
@@ -110,17 +122,21 @@ class Reader:
         """Stop reading this partition; the last one closes the consumer."""
         with self.lock:
             del self._partitions[partition.topic, partition.number]
+            self._epochs.left(partition.name)
             if not self._partitions:
+                self._epochs.rests_elsewhere = False
                 self.consumer.close()
                 self.status.end()
 
     def poll(self) -> None:
-        """Move what librdkafka has into the buffers; returns at once, without effect before the next poll is due.
+        """Move what librdkafka has into the buffers, once the next poll is due; rests until then if the process may.
 
         Raises:
             KafkaInputError: a partition cannot be read, or an offset has expired.
         """
         with self.lock:
+            if rest := self._epochs.rest_seconds(max(self._next_poll - monotonic(), 0.0)):
+                sleep(rest)  # not in `consume`: librdkafka waits by the wall clock
             now = monotonic()
             if now < self._next_poll:
                 return
@@ -129,6 +145,7 @@ class Reader:
                 return
             self._ask_again(now)
             self._go_on_where_expired(now)
+            self._wake_librdkafka(now)
             self._shaken = False
             began = self._clock()
             messages = self.consumer.consume(self.batch_size, 0)
@@ -144,10 +161,6 @@ class Reader:
             if len(messages) < self.batch_size:
                 self.drained_at = began
                 self._rest(BUSY_REST_SECONDS if now - self._last_record < IDLE_AFTER_SECONDS else IDLE_REST_SECONDS)
-
-    def rest_seconds(self) -> float:
-        """Seconds until the next poll is due."""
-        return max(self._next_poll - monotonic(), 0.0)
 
     def commit(self, partition: PartitionBuffer) -> None:
         """Commit its position to the consumer group, without waiting for the answer."""
@@ -264,10 +277,41 @@ class Reader:
 
     def _on_statistics(self, statistics: str) -> None:
         """Note, inside `consume`, when each broker last answered; the statistics are younger than `drained_at`."""
-        if self.drained_at is not None:
-            for where, silent in silence_seconds(statistics).items():
-                if (partition := self._partitions.get(where)) is not None:
-                    partition.answered_at = self.drained_at - silent
+        self._wake_at = monotonic() + OVERDUE_SECONDS + self.tick_seconds
+        if self.drained_at is None:
+            return
+        for where, report in reports(statistics).items():
+            if (partition := self._partitions.get(where)) is not None:
+                partition.answered_at = self.drained_at - report.silent
+                partition.visible.observe(partition.answered_at, high=report.high, stable=report.stable)
+        self.status.held_seconds = {
+            "open_transaction": max(map(self._behind, self._partitions.values()), default=0.0),
+            "unread_partition": self._clock() - self._all_read_at() if any(self.status.unread.values()) else 0.0,
+        }
+
+    def _behind(self, partition: PartitionBuffer) -> float:
+        until, answered_at = partition.visible.until, partition.answered_at
+        return 0.0 if until is None or answered_at is None else max(answered_at - until, 0.0)
+
+    def _all_read_at(self) -> float:
+        at = self.status.all_read_at
+        return self._clock() if at is None else at
+
+    def visible_until(self, partition: PartitionBuffer, now: float) -> float:
+        """Up to when nothing is invisible, of what is known at `now`; `hold_seconds` before `now` at the earliest."""
+        until = now if partition.visible.until is None or not self._behind(partition) else partition.visible.until
+        if any(self.status.unread.values()):
+            until = min(until, self._all_read_at())
+        return max(min(until, now), now - self._hold_seconds)
+
+    def _wake_librdkafka(self, now: float) -> None:
+        """Wake librdkafka's main thread when statistics are overdue.
+
+        It waits for its timers by the wall clock: after a step back it would sleep for as long as the step.
+        """
+        if now >= self._wake_at:
+            self._wake_at = now + OVERDUE_SECONDS + self.tick_seconds
+            self.consumer.assignment()  # which it has to answer
 
     def _on_commit(self, error: KafkaError | None, where: list[TopicPartition]) -> None:
         """Log, inside `consume`, when commits begin to fail, and when they succeed again."""

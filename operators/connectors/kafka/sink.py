@@ -18,6 +18,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from confluent_kafka import KafkaError, Message
 
 from operators.connectors.kafka.errors import KafkaOutputError, delivery_failure
+from operators.connectors.kafka.fence import HEADER
 from operators.connectors.kafka.params import KafkaParams
 from operators.connectors.kafka.producer import FLUSH_STEP_SECONDS, RecordProducer
 from operators.domain.wire.outgoing import Outgoing
@@ -40,9 +41,14 @@ class Deliveries:
     """The one producer of a process, and the reports of its deliveries."""
 
     def __init__(
-        self, params: KafkaParams, topic_of: Callable[[str], str], beat: Callable[[], object] = lambda: None
+        self,
+        params: KafkaParams,
+        topic_of: Callable[[str], str],
+        beat: Callable[[], object] = lambda: None,
+        run: str = "",
     ) -> None:
-        """Create the producer; it connects by itself."""
+        """Create the producer; it connects by itself. `run` marks the records (``fence.py``)."""
+        self._mark = ((HEADER, run),) if run else ()
         self._topic_of = topic_of
         self._seconds = params.delivery_seconds
         self._beat = beat
@@ -94,7 +100,10 @@ class Deliveries:
     def _produce(self, record: Outgoing) -> None:
         try:
             self._producer.produce(
-                self._topic_of(record.stream), record.value, record.key or None, headers=record.headers
+                self._topic_of(record.stream),
+                record.value,
+                record.key or None,
+                headers=(*record.headers, *self._mark) if record.headers else self._mark,
             )
         except KafkaOutputError as error:
             self._raise(str(error))
@@ -160,10 +169,12 @@ class KafkaSink(FixedPartitionedSink[list[Outgoing], None]):
         process: int = 0,
         processes: int = 1,
         beat: Callable[[], object] = lambda: None,
+        run: Callable[[], str] = lambda: "",
     ) -> None:
         """Name the topic of each stream: by a function, or a mapping (streams that it lacks: their own name).
 
-        `beat` is called twice a second or more while the flow waits for deliveries: it is waiting, not stuck.
+        `beat` is called twice a second or more while the flow waits for deliveries: it is waiting, not stuck. `run`
+        gives the name of the run, once the flow runs; without one records have no mark.
         """
         if not 0 <= process < processes <= PARTS:
             msg = f"process {process} of {processes}: expected 0 <= process < processes <= {PARTS}"
@@ -173,6 +184,7 @@ class KafkaSink(FixedPartitionedSink[list[Outgoing], None]):
         self._process = process
         self._processes = processes
         self._beat = beat
+        self._run = run
         self._deliveries: Deliveries | None = None
         self._lock = Lock()
 
@@ -188,5 +200,5 @@ class KafkaSink(FixedPartitionedSink[list[Outgoing], None]):
         """Make a part; the first one creates the producer of the process."""
         with self._lock:
             if self._deliveries is None:
-                self._deliveries = Deliveries(self._params, self._topic_of, self._beat)
+                self._deliveries = Deliveries(self._params, self._topic_of, self._beat, self._run())
         return SinkPart(self._deliveries)

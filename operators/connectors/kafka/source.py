@@ -2,7 +2,7 @@
 
 In: records of Kafka, of which only value and offset are used. Out: `Chunk`, with values of one partition each. Key: one
 Bytewax part per partition, `topic[n]`; Bytewax spreads the parts over the processes. State of a part: the next offset
-to hand on, a number. On resume: reading continues exactly there. `KafkaParams.start` applies only to partitions without
+to hand on, sealed. On resume: reading continues exactly there. `KafkaParams.start` applies only to partitions without
 a state, so to the first start and to new partitions.
 """
 
@@ -19,16 +19,14 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
 
 from operators.connectors.kafka.connect import partitions_of
 from operators.connectors.kafka.errors import KafkaInputError
-from operators.connectors.kafka.params import KafkaParams, part_name, topic_and_partition
+from operators.connectors.kafka.params import SOURCE_STEP, KafkaParams, part_name, topic_and_partition
 from operators.connectors.kafka.partition import PartitionBuffer
 from operators.connectors.kafka.reader import Reader
 from operators.connectors.kafka.status import BrokerWatch, SourceStatus
 from operators.domain.time.route import Chunk
-from operators.engine.epochs import Epochs
+from operators.engine.epochs import ALWAYS_DUE, Epochs
+from operators.engine.positions import kept_position, position_of
 from operators.engine.store import stored_keys
-
-STEP = "csq.kafka"
-"""Full name of the source's step in `flows/live.py`; public, like all step names."""
 
 MIN_MESSAGE_BYTES = 1_000_000
 """`message.max.bytes` of librdkafka, which refuses a smaller bound on a fetch."""
@@ -44,7 +42,7 @@ COMMIT_AGAIN_SECONDS = 3_600.0
 week."""
 
 
-def known_topics(folder: str | None, step_id: str = STEP) -> frozenset[str]:
+def known_topics(folder: str | None, step_id: str = SOURCE_STEP) -> frozenset[str]:
     """Topics with a stored position in a recovery store: a partition of theirs without one is new.
 
     Empty where there is no store, or where it cannot be read: the resume reports that, with what to do.
@@ -53,14 +51,15 @@ def known_topics(folder: str | None, step_id: str = STEP) -> frozenset[str]:
     return frozenset(topic_and_partition(name)[0] for name in names)
 
 
-class KafkaSource(FixedPartitionedSource[Chunk, int]):
+class KafkaSource(FixedPartitionedSource[Chunk, bytes]):
     """Reads `topics`; one object serves one execution of a dataflow.
 
     The first chunk of each part is empty and announces the part. Nothing is read before all parts of this process have
     been announced and `ready` returns True. Once `stop` is set all parts end; records that were read ahead are not
     handed on, and the stored offsets reflect that. While a partition is at its end, an empty chunk reports the time
-    every `tick_seconds`, as long as the brokers answer. A partition with new records at every look never reaches its
-    end; its events carry the time.
+    every `tick_seconds`, as long as the brokers answer. That time does not pass what cannot be read yet, records of an
+    open transaction and of partitions that were added, for up to `KafkaParams.hold_seconds`. A partition with new
+    records at every look never reaches its end; its events carry the time.
 
     Args:
         params: connection and reading.
@@ -113,16 +112,21 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
         with self._lock:
             if self._watch is None:
                 config, refresh = self._params.client_config({}), self._params.refresh_seconds
-                self._watch = BrokerWatch(config, self._topics, parts, self._outputs, self.status, self._stop, refresh)
+                self._watch = BrokerWatch(
+                    config, self._topics, parts, self._outputs, self.status, self._stop, refresh, self._clock
+                )
         return parts
 
-    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> "KafkaSourcePart":
+    def build_part(self, step_id: str, for_part: str, resume_state: bytes | None) -> "KafkaSourcePart":
         """Read a partition in this process, from the stored offset or from the configured start."""
         topic, number = topic_and_partition(for_part)
         with self._lock:
             if self._reader is None:
                 self._reader = self._new_reader()
-        position = self._start(self._reader, topic, number) if resume_state is None else resume_state
+        if resume_state is None:
+            position = self._start(self._reader, topic, number)
+        else:
+            position = position_of(resume_state, for_part)
         return KafkaSourcePart(self._reader, PartitionBuffer(topic, number, position, self.status), self._epochs)
 
     def _new_reader(self) -> Reader:
@@ -136,6 +140,8 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
             stop=self._stop,
             status=self.status,
             clock=self._clock,
+            epochs=self._epochs,
+            hold_seconds=self._params.hold_seconds,
         )
 
     def _config(self) -> dict[str, Any]:
@@ -175,7 +181,7 @@ class KafkaSource(FixedPartitionedSource[Chunk, int]):
             ) from error
 
 
-class KafkaSourcePart(StatefulSourcePartition[Chunk, int]):
+class KafkaSourcePart(StatefulSourcePartition[Chunk, bytes]):
     """One partition: hands on what the reader has buffered. State: the next offset to hand on."""
 
     def __init__(self, reader: Reader, buffer: PartitionBuffer, epochs: Epochs) -> None:
@@ -192,10 +198,15 @@ class KafkaSourcePart(StatefulSourcePartition[Chunk, int]):
 
     def next_batch(self) -> list[Chunk]:
         """One chunk, or nothing."""
-        reader, buffer = self._reader, self._buffer
-        if reader.stop.is_set():
+        if self._reader.stop.is_set():
             raise StopIteration
         self._epochs.looked(self.name)
+        if chunks := self._chunks():
+            self._epochs.handed_on()
+        return chunks
+
+    def _chunks(self) -> list[Chunk]:
+        reader, buffer = self._reader, self._buffer
         if not buffer.announced:
             buffer.announced = True
             return [Chunk(self.name, None, [], [])]
@@ -223,17 +234,17 @@ class KafkaSourcePart(StatefulSourcePartition[Chunk, int]):
         drained_at, answered_at = self._reader.drained_at, self._buffer.answered_at
         if drained_at is None or answered_at is None:
             return None
-        self._read_until = max(self._read_until, min(drained_at, answered_at))
+        read_until = self._reader.visible_until(self._buffer, min(drained_at, answered_at))
+        self._read_until = max(self._read_until, read_until)
         self._next_tick = time.monotonic() + self._reader.tick_seconds
         return self._read_until
 
-    def next_awake(self) -> datetime | None:
-        """At once while records are buffered, else at the next poll; at the end of an epoch with all inputs."""
-        at_once = self._buffer.values or not self._buffer.announced
-        return self._epochs.awake(self.name, 0.0 if at_once else self._reader.rest_seconds())
+    def next_awake(self) -> datetime:
+        """At once: the reader rests for all inputs."""
+        return ALWAYS_DUE
 
-    def snapshot(self) -> int:
-        """The next offset to hand on; it is also committed to the consumer group, if there is one.
+    def snapshot(self) -> bytes:
+        """The next offset to hand on, sealed; it is also committed to the consumer group, if there is one.
 
         A committed position was handed to the flow, in the epoch that now ends. The flow may still be busy with it, and
         after a crash the store may resume earlier: lag tools use the group, resuming uses the store.
@@ -245,7 +256,7 @@ class KafkaSourcePart(StatefulSourcePartition[Chunk, int]):
             if position != self._committed or now > self._commit_at:
                 self._committed, self._commit_at = position, now + COMMIT_AGAIN_SECONDS
                 self._reader.commit(self._buffer)
-        return position
+        return kept_position(position)
 
     def close(self) -> None:
         """Leave the reader; the last part closes the consumer."""

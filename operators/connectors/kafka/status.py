@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from threading import Event, Lock, Thread
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
@@ -52,6 +52,10 @@ class SourceStatus:
         """First offset held and next to be written, by part, as last reported."""
         self.unread: dict[str, int] = {}
         """Partitions by topic that were added after the start; the next start reads them."""
+        self.all_read_at: float | None = None
+        """POSIX seconds of the last look that found no unread partition; None before the first look."""
+        self.held_seconds: dict[str, float] = {}
+        """By reason, for how long event time does not pass what cannot be read yet."""
         self.missing_outputs: dict[str, str] | None = None
         """What the brokers answer for each output topic that does not exist; None before they were asked. Always empty
         for a source without output topics."""
@@ -111,6 +115,7 @@ class BrokerWatch:
         status: gets what is found.
         stop: ends the watch.
         refresh_seconds: seconds between two looks for new partitions.
+        clock: POSIX seconds.
     """
 
     def __init__(
@@ -122,7 +127,9 @@ class BrokerWatch:
         status: SourceStatus,
         stop: Event,
         refresh_seconds: float,
+        clock: Callable[[], float],
     ) -> None:
+        self._clock = clock
         self._topics = tuple(topics)
         self._parts = frozenset(parts)
         self._status = status
@@ -133,8 +140,9 @@ class BrokerWatch:
         self._outputs_at = 0.0
         self._errors: deque[KafkaError] = deque(maxlen=8)
         """Errors of connections since the brokers last answered, newest last."""
-        group = {"group.id": "csq"}  # librdkafka requires one, nothing uses it
-        self._consumer = Consumer({**config, **group, "error_cb": self._errors.append})
+        # librdkafka requires a group, nothing uses it. Lag counts what lies behind an open transaction.
+        own = {"group.id": "csq", "isolation.level": "read_uncommitted", "error_cb": self._errors.append}
+        self._consumer = Consumer({**config, **own})
         self._admin = AdminClient(dict(config))
         Thread(target=self._run, name="csq-kafka-watch", daemon=True).start()
 
@@ -206,18 +214,20 @@ class BrokerWatch:
         return {part_name(part.topic, part.partition): part.offset for part in found}
 
     def _count_partitions(self) -> None:
+        now = self._clock()
         for topic in self._topics:
             found = self._consumer.list_topics(topic, timeout=ANSWER_SECONDS).topics[topic]
             new = [name for name in (part_name(topic, n) for n in found.partitions) if name not in self._parts]
             if new and len(new) != self._status.unread.get(topic):
                 LOG.warning(
-                    "Kafka: topic %s has new partitions that are not read: %s; the next start reads them from their "
-                    "beginning",
+                    "Kafka: topic %s has new partitions: %s; the next start reads them from their beginning",
                     topic,
                     ", ".join(sorted(new)),
                     extra={"event": "partitions_unread"},
                 )
             self._status.unread[topic] = len(new)
+        if not any(self._status.unread.values()) or self._status.all_read_at is None:
+            self._status.all_read_at = now
 
     def _find_outputs(self) -> None:
         """Request the metadata of the output topics as a producer does."""
@@ -244,6 +254,10 @@ class _BrokerStatistics(Struct):
 class _PartitionStatistics(Struct):
     broker: int
     """Node that it is fetched from."""
+    hi_offset: int = -1
+    """High watermark; negative while unknown."""
+    ls_offset: int = -1
+    """Last stable offset; negative while unknown."""
 
 
 class _TopicStatistics(Struct):
@@ -258,22 +272,34 @@ class _Statistics(Struct):
 _decode = msgspec.json.Decoder(_Statistics).decode
 
 
-def silence_seconds(statistics: str) -> dict[tuple[str, int], float]:
-    """Seconds since the broker of each (topic, partition) last answered, from librdkafka's statistics (JSON).
+class PartitionReport(NamedTuple):
+    """What librdkafka knows of a partition."""
+
+    silent: float
+    """Seconds since its broker last answered."""
+    high: int
+    """High watermark; negative while unknown."""
+    stable: int
+    """Last stable offset; negative while unknown."""
+
+
+def reports(statistics: str) -> dict[tuple[str, int], PartitionReport]:
+    """The report of each (topic, partition) whose broker has answered, from librdkafka's statistics (JSON).
 
     A healthy broker answers the open fetch at least every `fetch.wait.max.ms`. librdkafka reports a frozen broker, or a
     network that drops packets, as an error only after twice the socket timeout; the silence shows at once.
 
-    >>> silence_seconds(
+    >>> reports(
     ...     '{"brokers": {"a:9092/1": {"nodeid": 1, "rxidle": 250000}, "b:9092/2": {"nodeid": 2, "rxidle": -1}},'
-    ...     ' "topics": {"chat": {"partitions": {"0": {"broker": 1}, "1": {"broker": 2}, "2": {"broker": -1}}}}}'
+    ...     ' "topics": {"chat": {"partitions": {"0": {"broker": 1, "hi_offset": 7},'
+    ...     ' "1": {"broker": 2}, "2": {"broker": -1}}}}}'
     ... )
-    {('chat', 0): 0.25}
+    {('chat', 0): PartitionReport(silent=0.25, high=7, stable=-1)}
     """
     read = _decode(statistics)
     silent = {broker.nodeid: broker.rxidle / 1e6 for broker in read.brokers.values() if broker.rxidle >= 0}
     return {
-        (name, int(number)): silent[partition.broker]
+        (name, int(number)): PartitionReport(silent[partition.broker], partition.hi_offset, partition.ls_offset)
         for name, topic in read.topics.items()
         for number, partition in topic.partitions.items()
         if partition.broker >= 0 and partition.broker in silent

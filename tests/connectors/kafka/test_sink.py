@@ -58,6 +58,14 @@ def test_a_record_arrives_with_key_value_and_headers(broker: EmbeddedBroker, str
     assert message.headers() == [("reason", b"not_json"), ("origin", b"chat[3]")]
 
 
+def test_each_record_names_the_run_that_wrote_it(broker: EmbeddedBroker, stream: str) -> None:
+    part = part_of(KafkaSink(params(broker.bootstrap_servers), run=lambda: "5f0c"))
+    part.write_batch([[Outgoing(stream, "a", b"1"), Outgoing(stream, "a", b"2", (("reason", "not_json"),))]])
+    part.snapshot()
+    found = [message.headers() for message in consume(broker.bootstrap_servers, stream)]
+    assert found == [[("csq-run", b"5f0c")], [("reason", b"not_json"), ("csq-run", b"5f0c")]]
+
+
 def test_an_empty_key_is_no_key(broker: EmbeddedBroker, stream: str) -> None:
     part = part_of(KafkaSink(params(broker.bootstrap_servers)))
     part.write_batch([[Outgoing(stream, "", b"value")]])

@@ -80,11 +80,20 @@ def test_before_the_first_beat_nothing_is_wrong() -> None:
 
 def test_the_flow_that_reads_the_time_is_alive_and_a_thread_beside_it_says_nothing() -> None:
     stopwatch = Clock()
-    alive = LivenessClock(lambda: 5.0, stopwatch)
-    assert alive() == 5.0
+    alive = LivenessClock(lambda: stopwatch.now + 5.0, stopwatch)
+    assert alive() == 1_005.0
     stopwatch.now += 3.0
-    assert alive.now() == 5.0
+    assert alive.now() == 1_008.0
     assert alive.idle_seconds() == 3.0
+
+
+def test_an_event_is_in_the_future_only_by_both_clocks() -> None:
+    stopwatch, ahead = Clock(), Clock()
+    alive = LivenessClock(lambda: stopwatch.now + ahead.now, stopwatch)
+    ahead.now += 3_600.0  # the machine was suspended
+    assert (alive(), alive.latest()) == (2_000.0, 5_600.0)
+    ahead.now -= 7_200.0
+    assert (alive(), alive.latest()) == (2_000.0, 2_000.0)
 
 
 def answer(url: str) -> tuple[int, str]:

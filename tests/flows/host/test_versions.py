@@ -28,6 +28,7 @@ from operators.domain.stage.promise import Promises, PromisesParams
 from operators.domain.stage.seal import unseal
 from operators.domain.time.lanes import Lanes
 from operators.engine.fit import STATE_VERSION
+from operators.engine.lease import LEASE
 from operators.engine.store import partitions, read_manifest, snaps_of
 from tests.builders import restored, state_of
 from tests.store_runs import PARTITION, Result, run, settings_for
@@ -118,7 +119,8 @@ def main() -> None:
     folder = FIXTURES / f"store-{version('csq')}-{STATE_VERSION}"
     shutil.rmtree(folder, ignore_errors=True)
     run(events(), settings_for(folder), until=STORED)
-    (folder / "lock-p0").unlink()
+    for name in ("lock-p0", LEASE):
+        (folder / name).unlink()
     for path in partitions(folder):
         with closing(sqlite3.connect(path)) as part:  # pages of 64 KiB would be half empty
             for step in ("PRAGMA journal_mode = DELETE", "PRAGMA page_size = 4096", "VACUUM"):

@@ -15,11 +15,14 @@ from uuid import uuid4
 import pytest
 
 from flows.host.cluster.supervise import free_addresses
+from flows.settings.load import load
+from operators.domain.stage.labels import AUTO, OTHER
 from operators.domain.wire.outgoing import DEADLETTERS, STREAMS
+from operators.metrics.observe import Values
 from operators.simulator import SimulatorParams, simulate
 from tests.clusters import STOP_SECONDS, Cluster, ids_of, records, taken
 from tests.servers.kafka import Kafka
-from tests.streams import CSQ, NOW, ORIGIN, Result, event_time, run
+from tests.streams import CSQ, NAMES, NOW, ORIGIN, Result, event_time, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -108,6 +111,28 @@ def test_however_many_processes_count_what_a_replay_counts(topics: Topics, shop:
     assert sum(found["csq_late_events_total"].values()) == 0
     assert topics.ids() == shop.ids()
     assert topics.dead() == shop.expected.published[DEADLETTERS]
+
+
+def test_two_processes_admit_the_same_names_at_the_same_moment(topics: Topics, shop: Shop):
+    """The sum per label value is that of one process only if all lanes map a name from the same moment on."""
+    renamed = [(key, value.replace(b'"queue":"', b'"queue":"EU ')) for key, value in shop.values]
+    expected = run({ORIGIN: [value for _, value in renamed]}, settings=load(None, {})).values
+    queues, channels = names_of(expected)
+    assert queues == {"EU orders", "EU returns", "EU billing", "EU technical", OTHER}
+    assert channels == {"chat", "email", "social", OTHER}
+
+    topics.produce(renamed)
+    with topics.run("--processes", "2", count=2, **dict.fromkeys(NAMES, AUTO)) as cluster:
+        cluster.reaches(expected)
+        each = cluster.each()
+        assert cluster.stop() == 0, cluster.log()
+    assert [names_of(values) for values in each] == [(queues, channels)] * 2
+
+
+def names_of(values: Values) -> tuple[set[str], set[str]]:
+    """The queues and the channels with rounds."""
+    counted = [labels for labels, count in values["csq_reply_rounds_total"].items() if count]
+    return {queue for queue, _, _ in counted}, {channel for _, channel, _ in counted}
 
 
 def test_more_processes_than_partitions_are_no_hindrance(topics: Topics, shop: Shop):
