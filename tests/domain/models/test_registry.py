@@ -1,6 +1,6 @@
 """A fourth model is one module and one line in the registry: everything around it works without knowing it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +14,7 @@ from operators.domain.models.model import Example, ModelKind, ModelLearner, Mode
 from operators.domain.models.registry import MODELS, training_of, weights_of
 from operators.domain.models.tasks import NumberTask
 from operators.domain.models.training import ModelTraining
+from operators.domain.models.updates import CHANGES_SECONDS
 from operators.domain.stage.stage import Port
 from operators.engine.learners import LearnLogic
 from operators.follow import ModelsFollower
@@ -72,10 +73,12 @@ def build(name: str) -> ModelTraining:
     return training_of(name, SETTINGS, lambda: 1_000.0)
 
 
-def awake(resume: bytes | None = None, announce_as: str | None = None) -> tuple[LearnLogic, Models, list[Port]]:
+def awake(
+    resume: bytes | None = None, announce_as: str | None = None, timer: Callable[[], float] = lambda: 5.0
+) -> tuple[LearnLogic, Models, list[Port]]:
     models = Models((NAME,))
     logic = LearnLogic(
-        build, models, resume, take_snapshots=True, clock=lambda: 1_000.0, announce_as=announce_as, timer=lambda: 5.0
+        build, models, resume, take_snapshots=True, clock=lambda: 1_000.0, announce_as=announce_as, timer=timer
     )
     return logic, models, list(logic.on_batch([NAME])[0])
 
@@ -107,10 +110,13 @@ def test_it_goes_on_from_its_snapshot() -> None:
 
 
 def test_a_follower_scores_with_its_weights() -> None:
-    logic, models, ports = awake(announce_as="p0")
+    now = [5.0]
+    logic, models, ports = awake(announce_as="p0", timer=lambda: now[0])
     followed = Models((NAME,))
     follower = ModelsFollower(followed, SETTINGS, began_at=0, process="p1", others=())
     learned = [*ports, *learn(logic, models, 4.0, 5.0), *logic.on_notify()[0]]
+    now[0] += CHANGES_SECONDS
+    learned += logic.on_notify()[0]
     records = [record for port, values in learned if port == "models" for record in values]
     assert [key for key, _ in records] == [f"{NAME}/whole/00", f"{NAME}/change/00/00"]
     measured = [follower.take(offset, raw) for offset, (_, raw) in enumerate(records)]
