@@ -76,7 +76,7 @@ class NamesLog:
         """Log admissions."""
         for each in admitted:
             log.info(
-                "%s %r has series of its own from now on: it occurs often enough",
+                "%s %r has its own series from now on: it occurs often enough",
                 each.label,
                 each.value,
                 extra={"event": "label_admitted", "label": each.label, "value": each.value},

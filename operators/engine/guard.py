@@ -113,7 +113,7 @@ class StoreGuard:
         if found.run != self._lease.run:
             raise StoreTakenError(
                 f"recovery store {self._folder}: run {found.run} has taken it over. This run was silent for too long, "
-                "or somebody removed its lock; it stops without a further snapshot. Make sure that one csq uses the "
+                "or its lock was removed; it stops without a further snapshot. Make sure that one csq uses the "
                 f"store {_WHAT_TO_DO}"
             )
         self._lease.beat += 1

@@ -39,7 +39,7 @@ _ACTIONS = (
 
 
 class Aftermath:
-    """Hears of every customer message and every end, and lets the rest follow minutes later."""
+    """Takes every customer message and every end of a conversation, and schedules what follows minutes later."""
 
     def __init__(self, world: World, crowd: Crowd, scribe: Scribe, words: Words) -> None:
         self._world = world
@@ -156,7 +156,7 @@ class Aftermath:
         self._world.emit("csq.complaint.closed", str(data["customer_id"]), data)
 
     def _decide(self, customer: SimulatedCustomer) -> None:
-        """Stay or leave; somebody who is just talking thinks about it after that talk."""
+        """Decide whether the customer leaves; during a conversation the decision waits for its end."""
         world = self._world
         if customer.gone or customer.talking:
             return

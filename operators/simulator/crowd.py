@@ -15,7 +15,7 @@ from .world import Data, World
 
 MAX_SIZE = 200_000
 _MINUTES_OF_EVENTS = 60
-"""Customers per event a second: each is heard of about once a minute of the shop's time."""
+"""Customers per event a second: each has about one event a minute of the shop's time."""
 _TRIES = 8
 _MEMORY = 0.6
 """Weight of the newest conversation in what a customer remembers; of the first it is 1."""
@@ -87,7 +87,7 @@ class SimulatedCustomer:
 
 
 class Crowd:
-    """A pool of customers of fixed size; who leaves is replaced by somebody new when their place is drawn again."""
+    """A pool of customers of fixed size; one who leaves is replaced when the place is drawn again."""
 
     def __init__(self, world: World, words: Words) -> None:
         self._world = world

@@ -22,7 +22,7 @@ class Phrases(NamedTuple):
     answers: dict[str, Lines]
     """Mood -> what is said in the middle."""
     nudges: dict[str, Lines]
-    """Mood -> what is said while nobody answers."""
+    """Mood -> messages of a customer who gets no answer."""
     ends: dict[str, Lines]
     """Mood -> last words."""
     agent: dict[str, dict[str, Lines]]

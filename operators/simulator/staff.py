@@ -24,7 +24,7 @@ _DOWN_EVERY: dict[Scenario, int] = {"outage": 2, "full_outage": 1}
 
 
 class Staff:
-    """All agents. Tells `on_free` of a queue where somebody can take a talk, `on_lost` of a talk left alone."""
+    """All agents. Calls `on_free` with a queue that has a free agent, `on_lost` with a talk that has lost its agent."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Staff:
         ]
 
     def begin(self) -> None:
-        """Open the shop: plans, shifts, and what becomes of them in an outage."""
+        """Open the shop: plans, shifts, and their end in an outage."""
         world = self._world
         for queue in QUEUES:
             for ahead in range(_INTERVALS_AHEAD):

@@ -1,6 +1,6 @@
 """What people in the shop say: a phrase for the moment and the mood, with its slots filled and a human touch.
 
-Moods move the words; once in a while somebody writes plainly whatever they feel, adds an emoji, shouts, mistypes, or
+Moods move the words; once in a while a customer writes plainly whatever the mood, adds an emoji, shouts, mistypes, or
 gives away a mail address, a phone or a card number (all of them reserved for examples, cards pass the Luhn check).
 """
 

@@ -70,7 +70,7 @@ class World:
         self.made.append(Made(self.now if ms is None else ms, kind, key, data, note))
 
     def new_id(self, what: str) -> str:
-        """Give a name nobody had before, such as `c1-695b7c00-12` with `what` = `c`."""
+        """Return a new name, such as `c1-695b7c00-12` with `what` = `c`."""
         self._named += 1
         return f"{what}{self._prefix}-{self._named}"
 

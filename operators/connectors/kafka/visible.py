@@ -1,6 +1,6 @@
-"""Up to when a partition shows everything: behind an open transaction there are records that nobody can read yet.
+"""Up to when a partition shows everything: behind an open transaction there are records that cannot be read yet.
 
-A consumer of committed records is told two ends: the high watermark, the next offset to be written, and the last stable
+A consumer of committed records knows two ends: the high watermark, the next offset to be written, and the last stable
 offset, where the oldest open transaction begins. It reads up to the second one, and reports it as the end. Records
 behind it are of a time at which the high watermark had passed it. So all records of a moment are visible if the high
 watermark of that moment is not above the last stable offset of now.

@@ -103,7 +103,7 @@ MAX_MOODS = 60
 
 
 class ConversationRecord(Struct, array_like=True, gc=False):
-    """What is remembered of a conversation. Times are POSIX seconds, polarities and tones -1..1."""
+    """The record of a conversation. Times are POSIX seconds, polarities and tones -1..1."""
 
     customer_id: str
     channel: str

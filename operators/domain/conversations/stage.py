@@ -1,6 +1,6 @@
 """Conversations: one record per conversation, and what is measured on it.
 
-What does not depend on order is done on arrival: a turn is counted, published and remembered with its vector and score,
+What does not depend on order is done on arrival: a turn is counted, published and stored with its vector and score,
 so that a sentiment label, whether it comes later or earlier, judges the score that was published. What depends on order
 (waits, outcomes) becomes a fact, and is applied in the order of event time (``course.py``):
 
@@ -49,17 +49,17 @@ DAY = 86_400.0
 
 
 class ConversationsParams(Struct, frozen=True, forbid_unknown_fields=True):
-    """How much is remembered of conversations, and for how long."""
+    """How much is kept of conversations, and for how long."""
 
     closed_days: Annotated[
-        float, Meta(gt=0, description="Days a closed conversation is remembered, for ratings, labels, reopenings.")
+        float, Meta(gt=0, description="Days a closed conversation is kept, for ratings, labels, reopenings.")
     ] = 14.0
     idle_days: Annotated[
-        float, Meta(gt=0, description="Days of silence after which an open conversation is given up.")
+        float, Meta(gt=0, description="Days without events after which an open conversation is dropped.")
     ] = 365.0
     turns: Annotated[
         int,
-        Meta(ge=1, le=1000, description="Scored turns remembered per conversation, 300 bytes each, for their labels."),
+        Meta(ge=1, le=1000, description="Scored turns kept per conversation, 300 bytes each, for their labels."),
     ] = 12
     waiting_labels: Annotated[
         int, Meta(ge=0, description="Sentiment labels per lane that may wait for a message that has not come yet.")
@@ -72,7 +72,7 @@ class ConversationsParams(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 0.1
     max_conversations: Annotated[
         int,
-        Meta(ge=10, description="Conversations per lane. Past it the oldest closed, then the oldest, are given up."),
+        Meta(ge=10, description="Conversations per lane. Beyond it the oldest closed, then the oldest, are dropped."),
     ] = 50_000
 
 

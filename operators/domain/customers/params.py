@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 
 
 class CustomersParams(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is remembered of customers, and for how long."""
+    """What is kept of customers, and for how long."""
 
     half_life_days: Annotated[
         float, Meta(gt=0, description="Half-life in days of what a customer did. Shorter if customers order often.")

@@ -43,7 +43,7 @@ Score = tuple[float, float, tuple[tuple[float, ...], tuple[str, ...]]]
 
 
 class CustomerRecord(Struct, array_like=True, gc=False):
-    """What is remembered of a customer. Times are POSIX seconds.
+    """The record of a customer. Times are POSIX seconds.
 
     `sums` fade together with the half-life; they are recalculated at most every `FADE_EVERY` seconds.
     """

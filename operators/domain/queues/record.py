@@ -39,12 +39,20 @@ class QueuesParams(Struct, frozen=True, forbid_unknown_fields=True):
     agent_seconds: Annotated[
         float, Meta(description="An agent silent for so long is forgotten: longer than any shift.", ge=60)
     ] = 86_400.0
-    max_agents: Annotated[int, Meta(description="Agents held per queue; the longest silent goes first.", ge=1)] = 10_000
+    max_agents: Annotated[
+        int, Meta(description="Agents held per queue; those without events for longest are dropped first.", ge=1)
+    ] = 10_000
     max_open: Annotated[
-        int, Meta(description="Open conversations, and open waits, held per queue; the first opened goes first.", ge=1)
+        int,
+        Meta(
+            description="Open conversations, and open waits, held per queue; the first opened are dropped first.", ge=1
+        ),
     ] = 100_000
     max_plans: Annotated[
-        int, Meta(description="Planned intervals held per queue (ten days of quarters); the farthest goes first.", ge=1)
+        int,
+        Meta(
+            description="Planned intervals held per queue (ten days of quarters); the farthest are dropped first.", ge=1
+        ),
     ] = 1_000
 
 

@@ -81,7 +81,7 @@ class Admission(Stage):
         """Label and name -> the event that makes their conversations enough."""
         self._is_open = any(values.is_open for values in labels.of.values())
         self._reached = -math.inf
-        self._told_lease: float | None = None
+        self._handed_lease: float | None = None
         self._fresh: list[Admitted] = []
         self._has_news = False
         self._out = Outbox()
@@ -182,9 +182,9 @@ class Admission(Stage):
             out.append(("admitted", self._fresh))
             self._fresh = []
         lease = self._lease()
-        if lease != self._told_lease and lease > -math.inf:
+        if lease != self._handed_lease and lease > -math.inf:
             out.append(("lease", lease))
-            self._told_lease = lease
+            self._handed_lease = lease
         if self._has_news:
             seen = {
                 label: {value: each.events for value, each in names.items()} for label, names in self._names.items()

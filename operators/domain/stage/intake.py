@@ -31,13 +31,16 @@ class IntakeParams(Struct, frozen=True, forbid_unknown_fields=True):
 
     max_bytes: Annotated[
         int,
-        Meta(ge=256, description="Bytes of one event; larger ones are not parsed. The wire format promises 64 KiB."),
+        Meta(ge=256, description="Bytes of one event; larger ones are refused. The wire format allows 64 KiB."),
     ] = 65_536
     ahead_seconds: Annotated[
         float, Meta(ge=0, description="Seconds an event may be ahead of the clock, for producers whose clock is off.")
     ] = 300.0
     max_age_seconds: Annotated[
-        float, Meta(gt=0, description="Seconds; older events come from a broken clock. 30 years lets all history in.")
+        float,
+        Meta(
+            gt=0, description="Seconds; older events are refused: their clock was wrong. 30 years accepts any history."
+        ),
     ] = 946_080_000.0
 
 
@@ -129,11 +132,11 @@ class Intake(Stage):
         customers.clear()
 
     def entries(self) -> int:
-        """Return how many ids are remembered."""
+        """Return how many ids are kept."""
         return len(self._seen)
 
     def limit(self) -> int:
-        """Return how many ids may be remembered."""
+        """Return how many ids may be kept."""
         return self._seen.limit
 
     def snapshot(self) -> dict[str, Any]:

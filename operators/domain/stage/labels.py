@@ -29,11 +29,11 @@ class LabelsParams(Struct, frozen=True, forbid_unknown_fields=True):
         Choice,
         Meta(
             description="Queues by their names in the events. auto: a queue is admitted after 20 conversations within "
-            "24 hours, up to 20 queues. A list admits no others. Queues under `promises` are always in."
+            "24 hours, up to 20 queues. A list admits no others. Queues under `promises` are always included."
         ),
     ] = AUTO
     channels: Annotated[
-        Choice, Meta(description="Channels, as `queues`; up to 10. Channels under `promises` are always in.")
+        Choice, Meta(description="Channels, as `queues`; up to 10. Channels under `promises` are always included.")
     ] = AUTO
     segments: Annotated[
         Choice, Meta(description="Customer segments, as `queues`, after 20 customers within 24 hours; up to 10.")
@@ -99,7 +99,7 @@ class Labels:
     """The label values of a process. Its stages share one: what one lane learns of an admission holds for all."""
 
     def __init__(self, params: LabelsParams, queues: Collection[str] = (), channels: Collection[str] = ()) -> None:
-        """`queues` and `channels` are further names that are always in."""
+        """`queues` and `channels` are further names that are always included."""
         self.queues = _values("queue", params.queues, queues)
         self.channels = _values("channel", params.channels, channels)
         self.segments = _values("segment", params.segments, ())

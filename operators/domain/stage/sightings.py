@@ -2,7 +2,7 @@
 
 Per name and hour of event time a sighting has the number of events and the conversations with the earliest ones, as
 many as admit a name (``admission.py``). Later conversations of the hour cannot change the admission, so their events
-are only counted. Nothing is remembered from one batch to the next: a conversation may be reported again.
+are only counted. Nothing is kept from one batch to the next: a conversation may be reported again.
 """
 
 import math

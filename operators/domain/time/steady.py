@@ -5,7 +5,7 @@ Between two readings it advances as the monotonic clock does. It follows the wal
 - What lies within `STEP_SECONDS` is slewing, or a small correction: it is caught up by going up to half as fast again,
   or half as fast.
 - A step forward is followed once no other step has come for `HOLD_SECONDS`, at once: a machine that was suspended, a
-  clock set at boot. Until then time does not run ahead: nobody has waited for longer because a clock was wrong, and
+  clock set at boot. Until then time does not run ahead: no customer has waited longer because a clock was wrong, and
   no position in time is stored that later events would all be late for.
 - A step back is caught up after the same delay by going half as fast, so in twice its length. Time cannot decrease, as
   stages have settled what lay before it. If it stood still for the length of the step, no round would be settled
