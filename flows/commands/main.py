@@ -5,6 +5,8 @@ from importlib import import_module
 
 import click
 
+from flows.commands.output import hide_errors
+
 COMMANDS = {
     "run": ("flows.commands.run.command:run", "Process events from Kafka live, or from a simulated shop."),
     "replay": ("flows.commands.replay.command:replay", "Process recorded events and print a summary."),
@@ -54,6 +56,7 @@ class LazyGroup(click.Group):
 @click.version_option(package_name="csq")
 def main() -> None:
     """Customer service quality, measured while the conversation happens."""
+    hide_errors()
 
 
 if __name__ == "__main__":

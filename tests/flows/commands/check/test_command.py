@@ -134,7 +134,10 @@ def test_a_broker_that_does_not_answer_is_named(tmp_path: Path) -> None:
 
 
 def test_settings_that_librdkafka_refuses_are_told(tmp_path: Path) -> None:
-    code, lines = checked(tmp_path, {"kafka": {"brokers": ["127.0.0.1:1"], "security": {"security.protocol": "none"}}})
+    code, lines = checked(
+        tmp_path,
+        {"kafka": {"brokers": ["127.0.0.1:1"], "security": {"ssl.crl.location": "none", "security.protocol": "ssl"}}},
+    )
     assert code == 1
     assert lines[-1].startswith("fail brokers: librdkafka refuses the settings: ")
     assert lines[-1].endswith("Correct kafka.security or kafka.librdkafka.")
