@@ -12,6 +12,7 @@ from flows.host.cluster.place import ALONE, ProcessPlace
 from flows.quality import Process
 from flows.settings.closed_sets import closed_sets, labels_of
 from flows.settings.model import Settings
+from flows.settings.privacy import pseudonyms_of
 from operators.domain.models.model import Models
 from operators.domain.models.registry import MODELS
 from operators.domain.time.lanes import Lanes
@@ -132,4 +133,5 @@ def _process(
         place.processes,
         take_snapshots=take_snapshots,
         is_live=is_live,
+        pseudonyms=pseudonyms_of(settings.privacy),
     )

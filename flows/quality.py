@@ -28,10 +28,12 @@ from operators.domain.stage.stage import Measurement
 from operators.domain.time.lanes import Lanes
 from operators.domain.time.route import Chunk, Router
 from operators.domain.wire.outgoing import Outgoing
+from operators.domain.wire.pseudonyms import Pseudonyms
 from operators.engine.learners import WakeLearners
 from operators.intake import intake
 from operators.labels import labels
 from operators.learn import learn
+from operators.pseudonyms import pseudonyms
 from operators.queues import queues
 from operators.route import route
 from operators.sentiment import sentiment
@@ -54,6 +56,8 @@ class Process:
     take_snapshots: bool = False
     """Whether a recovery store asks for snapshots."""
     is_live: bool = False
+    pseudonyms: Pseudonyms | None = None
+    """Of published ids; `None`: they leave as they came."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,10 @@ def quality(flow: Dataflow, chunks: Stream[Chunk], process: Process) -> Quality:
     announce_as = process.name if process.processes > 1 else None
     learned = learn("learn", examples, names, settings, models, take_snapshots, clock, process.is_live, announce_as)
 
+    published = op.merge("published", talks.published, people.published, arrived.dead, admitted.dead, loads.dead)
+    if process.pseudonyms is not None:
+        published = pseudonyms("pseudonyms", published, process.pseudonyms)
+
     return Quality(
         op.merge(
             "measured",
@@ -114,7 +122,7 @@ def quality(flow: Dataflow, chunks: Stream[Chunk], process: Process) -> Quality:
             people.measured,
             learned.measured,
         ),
-        op.merge("published", talks.published, people.published, arrived.dead, admitted.dead, loads.dead),
+        published,
         learned.judged,
         learned.announced,
     )

@@ -25,6 +25,7 @@ from operators.domain.stage.labels import LabelsParams
 from operators.domain.stage.promise import PromisesParams
 from operators.domain.text.vectorize import VectorizeParams
 from operators.domain.wire.dedupe import DedupeParams
+from operators.domain.wire.pseudonyms import PrivacyParams
 from operators.simulator.params import SimulatorParams
 
 SECURITY = ("security.", "sasl.", "ssl.", "enable.ssl.", "enable.sasl.", "https.ca.")
@@ -266,4 +267,5 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     customers: CustomersParams = CustomersParams()
     satisfaction: SatisfactionParams = SatisfactionParams()
     churn: ChurnParams = ChurnParams()
+    privacy: PrivacyParams = PrivacyParams()
     simulator: SimulatorParams = SimulatorParams()

@@ -20,6 +20,7 @@ from msgspec import Raw, Struct, msgpack
 from operators.domain.stage.facts import Fact, NameSeen
 from operators.domain.stage.labels import BOUNDS, MOST_CHARACTERS, Admitted, Labels
 from operators.domain.stage.stage import Handlers, Outbox, Port, Stage, check_version
+from operators.domain.wire.personal import kind_of
 
 KEY = "labels"
 """The one key of the stage."""
@@ -84,6 +85,8 @@ class Admission(Stage):
             self._handlers[type(fact)](fact)
 
     def _name_seen(self, fact: NameSeen) -> None:
+        if kind_of(fact.value) is not None:  # neither a label nor kept: somebody's address or number
+            return
         if (fact.label, fact.value) not in self._admitted and fact.value not in self._labels.of[fact.label].fixed:
             self._see(fact.time, fact.label, fact.value, fact.subject)
 
@@ -168,7 +171,7 @@ class Admission(Stage):
         check_version(self.name, stored, self.version)
         state = msgpack.decode(stored, type=StoredAdmission)
         for each in state.admitted:
-            if self._labels.of[each.label].is_open:
+            if self._labels.of[each.label].is_open and kind_of(each.value) is None:
                 self._admit(each)
         self._names.update(state.names)
         if self._lease < math.inf > state.lease:

@@ -118,3 +118,21 @@ def test_a_resume_under_a_list_drops_what_was_admitted() -> None:
     again = Admission(auto(queues=("orders",)))
     again.restore(Raw(msgspec.msgpack.encode(stage.snapshot())))
     assert "admitted" not in drained(again)
+
+
+@pytest.mark.parametrize("name", ["ann@example.com", "+49 170 1234567", "Ann Smith 4111111111111111"])
+def test_a_name_that_is_personal_data_is_never_admitted_and_not_kept(name: str) -> None:
+    stage = Admission(auto())
+    out = settled(stage, sightings(name, 3 * CONVERSATIONS))
+
+    assert "admitted" not in out
+    assert name not in msgspec.msgpack.encode(stage.snapshot()).decode("latin-1")
+
+
+def test_a_name_that_was_admitted_before_it_counted_as_personal_data_is_not_admitted_again() -> None:
+    stage = Admission(auto())
+    stage._admit(Admitted("queue", "ann@example.com", 120.0))
+    again = Admission(auto())
+    again.restore(msgspec.Raw(msgspec.msgpack.encode(stage.snapshot())))
+
+    assert "admitted" not in drained(again)

@@ -292,6 +292,26 @@ def test_a_file_system_with_another_time_is_told(tmp_path: Path, monkeypatch: py
     assert machine._file_system_ahead(str(tmp_path)) == pytest.approx(ahead, abs=1.0)
 
 
+def test_ids_that_are_personal_data_are_told_unless_they_leave_as_pseudonyms(tmp_path: Path) -> None:
+    records = [{"data": {"customer_id": f"ann{n}@example.com", "conversation_id": f"c{n}"}} for n in range(30)]
+    with EmbeddedBroker(["csq.events", *OUTPUTS]) as broker:
+        producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
+        for value in [*map(json.dumps, records), "no JSON", "[1]"]:
+            producer.produce("csq.events", value)
+        producer.flush(5)
+        kafka = {"brokers": [broker.bootstrap_servers]}
+        _, lines = checked(tmp_path, {"kafka": kafka})
+        assert about("ids", lines) == [
+            (
+                "warn ids: csq.events: customer_id looks like an e-mail address in 30 of the 32 newest events. Set "
+                "privacy.pseudonyms and privacy.key_file, or let producers send other ids (docs/security.md)."
+            )
+        ]
+        for chosen in ("email", "customer_id"):
+            _, lines = checked(tmp_path, {"kafka": kafka, "privacy": {"pseudonyms": [chosen], "key_file": "key"}})
+            assert about("ids", lines) == []
+
+
 # A real broker.
 
 ACLS = {
