@@ -51,6 +51,7 @@ def live_process(
     place: ProcessPlace = ALONE,
     parts: Callable[[], int] | None = None,
     tick_records: float = math.inf,
+    on_forgotten: Callable[[], None] = lambda: None,
 ) -> Process:
     """Time moves with the wall clock where an origin has been read to its end; lanes get it several times a second.
 
@@ -66,6 +67,7 @@ def live_process(
         is_live=True,
         place=place,
         parts=parts,
+        on_forgotten=on_forgotten,
     )
 
 
@@ -109,6 +111,7 @@ def _process(
     is_live: bool = False,
     place: ProcessPlace = ALONE,
     parts: Callable[[], int] | None = None,
+    on_forgotten: Callable[[], None] = lambda: None,
 ) -> Process:
     lanes = Lanes(settings.state.lanes)
     router = Router(
@@ -134,4 +137,5 @@ def _process(
         take_snapshots=take_snapshots,
         is_live=is_live,
         pseudonyms=pseudonyms_of(settings.privacy),
+        on_forgotten=on_forgotten,
     )

@@ -58,6 +58,8 @@ class Process:
     is_live: bool = False
     pseudonyms: Pseudonyms | None = None
     """Of published ids; `None`: they leave as they came."""
+    on_forgotten: Callable[[], None] = lambda: None
+    """Called when a stage has dropped what it knew of a customer."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,13 @@ def conversations_of(process: Process) -> Callable[[], Conversations]:
     settings, scorer = process.settings, SatisfactionScorer(process.models)
     promises = Promises(settings.promises)
     return lambda: Conversations(
-        settings.conversations, process.labels, promises, process.lanes, scorer.score_one, scorer.version
+        settings.conversations,
+        process.labels,
+        promises,
+        process.lanes,
+        scorer.score_one,
+        scorer.version,
+        process.on_forgotten,
     )
 
 
@@ -148,4 +156,6 @@ def customers_of(process: Process) -> Callable[[], Customers]:
     """Return what makes the customers of a lane; churn is scored with the weights of this process."""
     settings, scorer = process.settings, ChurnScorer(process.settings.churn, process.models)
     parts = itertools.count()
-    return lambda: Customers(settings.customers, process.labels, scorer, f"{process.name}/{next(parts)}")
+    return lambda: Customers(
+        settings.customers, process.labels, scorer, f"{process.name}/{next(parts)}", process.on_forgotten
+    )

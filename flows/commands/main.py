@@ -16,6 +16,7 @@ COMMANDS = {
     "import": ("flows.commands.import_file:import_file", "Convert a CSV or TSV export into events."),
     "send": ("flows.commands.send:send", "Send recorded events to Kafka."),
     "simulate": ("flows.commands.simulate:simulate", "Write the events of a simulated shop as JSON lines."),
+    "forget": ("flows.commands.forget:forget", "Remove what csq keeps of a customer."),
     "id": ("flows.commands.pseudonym:pseudonym", "Print the pseudonyms of ids, for those who have the key."),
     "schema": ("flows.commands.schema:schema", "Print the JSON Schema of all events, for producers."),
     "rules": ("flows.commands.rules.command:rules", "Generate Prometheus rules, alerts and Grafana alerts."),

@@ -3,6 +3,7 @@
 import errno
 import getpass
 import logging
+import math
 import os
 import sqlite3
 import tempfile
@@ -16,6 +17,7 @@ import msgspec
 from bytewax.recovery import init_db_dir
 
 from operators.documents.durable import sync_folder
+from operators.engine.checkpoints import scrub
 from operators.engine.fit import STATE_VERSION, StoreShape, check
 from operators.engine.locks import hold, locked
 from operators.engine.store import (
@@ -189,6 +191,7 @@ def _resume(folder: Path, manifest: Manifest) -> None:
                 part.execute("DELETE FROM snaps WHERE snap_epoch >= ?", (resume.epoch,))
         except sqlite3.Error as error:
             raise store_error(error, folder) from error
+    scrub(partitions(folder), math.inf)
     log.info(
         "resuming from %s: epoch %d, written by csq %s",
         folder,

@@ -114,6 +114,10 @@ class ChurnReported(CustomerFact, frozen=True):
     churned: bool
 
 
+class CustomerForgotten(CustomerFact, frozen=True):
+    """A customer is forgotten: what is known of the customer up to now goes."""
+
+
 # ---- of a queue, for the queues' lanes
 
 

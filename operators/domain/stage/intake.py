@@ -15,8 +15,10 @@ from operators.domain.stage.admission import KEY
 from operators.domain.stage.facts import Fact, NameSeen
 from operators.domain.stage.labels import Label, Labels
 from operators.domain.stage.stage import Outbox, Port, Stage, check_version
+from operators.domain.time.route import COPY
 from operators.domain.wire import decode, dedupe
-from operators.domain.wire.events import OF_CONVERSATIONS, TYPE_OF, AnyEvent, CustomerUpdated
+from operators.domain.wire.events import OF_CONVERSATIONS, TYPE_OF, AnyEvent, CustomerForgotten, CustomerUpdated
+from operators.domain.wire.forgotten import ForgottenIds, StoredForgotten, trace
 from operators.domain.wire.outgoing import dead_letter
 
 Arrived = tuple[float, str, AnyEvent]
@@ -38,6 +40,14 @@ class IntakeParams(Struct, frozen=True, forbid_unknown_fields=True):
     max_age_seconds: Annotated[
         float, Meta(gt=0, description="Seconds; older events come from a broken clock. 30 years lets all history in.")
     ] = 946_080_000.0
+    forgotten_days: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="Days that a keyed digest of a forgotten customer is kept, so that no replay or redrive brings "
+            "the customer back. Longer than any topic, file or dead letter is kept.",
+        ),
+    ] = 730.0
 
 
 class StoredIntake(Struct):
@@ -45,6 +55,7 @@ class StoredIntake(Struct):
 
     seen: dict[str, Any]
     now: float
+    forgotten: StoredForgotten | None = None
 
 
 class Intake(Stage):
@@ -61,58 +72,98 @@ class Intake(Stage):
         self._out = Outbox()
         self._labels = labels
         self._names_seen = self._out.to["labels"]
+        self._forgotten = ForgottenIds()
+        self._forgotten_seconds = params.forgotten_days * 86_400.0
+        self._copies: list[Arrived] = []
+        """Events that another lane counts."""
 
     def arrive(self, items: Iterable[tuple[bytes, str, int]], now: float, held: list[Fact]) -> None:
         """Decode raw records (value, origin, position); nothing here depends on the order of time."""
-        queues, channels, segments = (values.since for values in self._labels.of.values())
+        queues, channels = self._labels.queues.since, self._labels.channels.since
+        forgotten = self._forgotten
         decode_one, is_new, arrived, counted = self._door.decode_one, self._seen.add, self._events, self._out.counted
         for raw, origin, position in items:
             decoded = decode_one(raw, now)
             if isinstance(decoded, decode.Refusal):
-                counted["csq_dead_letters_total", (decoded.reason,)] += 1
-                letter = dead_letter(raw, decoded.reason, decoded.detail, origin, position, now=now)
-                self._out.published.append(letter)
+                self._refuse(raw, decoded, origin, position, now)
                 continue
             time, event = decoded
+            if forgotten and self._is_forgotten(time, event):
+                counted["csq_forgotten_events_total", ()] += 1
+                continue
             source = event.source
             name = f"{source.replace(' ', '%20') if ' ' in source else source} {event.id}"
             if not is_new(name, time):
-                counted["csq_duplicates_total", ()] += 1
+                counted["csq_duplicates_total", ()] += position != COPY
                 continue
             if time < self._now:
-                counted["csq_late_events_total", ()] += 1
+                counted["csq_late_events_total", ()] += position != COPY
             arrived.append((time, name, event))
             kind = type(event)
             data: Any = event.data
             if kind in OF_CONVERSATIONS:
                 if data.queue not in queues or data.channel not in channels:
                     self._report_names(time, name, data)
-            elif kind is CustomerUpdated and data.segment is not None and data.segment not in segments:
-                self._names_seen[KEY].append(NameSeen(time, name, "segment", data.segment, data.customer_id))
+            elif kind is CustomerUpdated:
+                self._report_segment(time, name, data)
+            elif kind is CustomerForgotten:
+                forgotten.add(data.customer_id, time)
+                self._copies += arrived[-1:] if position == COPY else []
+
+    def _refuse(self, raw: bytes, refusal: decode.Refusal, origin: str, position: int, now: float) -> None:
+        """Make a dead letter of a record that is no event; one that another lane has is refused there."""
+        if position != COPY:
+            self._out.counted["csq_dead_letters_total", (refusal.reason,)] += 1
+            self._out.published.append(dead_letter(raw, refusal.reason, refusal.detail, origin, position, now=now))
+
+    def _is_forgotten(self, time: float, event: AnyEvent) -> bool:
+        """Whether an event is of a time up to which its customer, or a conversation of the customer, was forgotten."""
+        customer_id = getattr(event.data, "customer_id", None)
+        conversation_id = getattr(event.data, "conversation_id", None)
+        if type(event) is CustomerForgotten:
+            return False
+        if customer_id is None:
+            return conversation_id is not None and self._forgotten.covers(conversation_id, time)
+        if not self._forgotten.covers(customer_id, time):
+            return False
+        if conversation_id is not None:  # its labels name no customer; they come to the same lane
+            self._forgotten.add(conversation_id, self._forgotten.until(customer_id))
+        return True
 
     def _report_names(self, time: float, name: str, data: Any) -> None:
         """Report a conversation whose queue or channel has no series of its own."""
         names: tuple[tuple[Label, str], ...] = (("queue", data.queue), ("channel", data.channel))
         for label, value in names:
             if value not in self._labels.of[label].since:
-                self._names_seen[KEY].append(NameSeen(time, name, label, value, data.conversation_id))
+                self._names_seen[KEY].append(NameSeen(time, name, label, value, trace(data.conversation_id)))
 
     def advance(self, now: float) -> None:
         """Set event time to `now`; ids older than the window are forgotten."""
         self._now = now
         self._seen.advance(now)
+        self._forgotten.expire_before(now - self._forgotten_seconds)
 
     def drain(self) -> list[Port]:
         """Return ports ``events`` (a list), ``labels`` (key -> facts), ``measured``, ``published`` (dead letters)."""
         arrived = self._events
         if arrived:
             counted = self._out.counted
-            for kind, count in Counter(map(type, map(_EVENT, arrived))).items():
+            own = self._without_copies(arrived) if self._copies else arrived
+            for kind, count in Counter(map(type, map(_EVENT, own))).items():
                 counted[_COUNTER_OF[kind]] += count
-            self._out.measured.append(("csq_event_age_seconds", (), list(map(_TIME, arrived))))
+            self._out.measured.append(("csq_event_age_seconds", (), list(map(_TIME, own))))
             self._events = []
             return [("events", arrived), *self._out.drain()]
         return self._out.drain()
+
+    def _report_segment(self, time: float, name: str, data: Any) -> None:
+        """Report a customer whose segment has no series of its own."""
+        if data.segment is not None and data.segment not in self._labels.segments.since:
+            self._names_seen[KEY].append(NameSeen(time, name, "segment", data.segment, trace(data.customer_id)))
+
+    def _without_copies(self, arrived: list[Arrived]) -> list[Arrived]:
+        copies, self._copies = set(map(id, self._copies)), []
+        return [each for each in arrived if id(each) not in copies]
 
     def entries(self) -> int:
         """Return how many ids are remembered."""
@@ -124,7 +175,8 @@ class Intake(Stage):
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as versioned plain data."""
-        return {"v": self.version, "seen": self._seen.state(), "now": self._now}
+        state = {"v": self.version, "seen": self._seen.state(), "now": self._now}
+        return state | {"forgotten": self._forgotten.snapshot()} if self._forgotten else state
 
     def restore(self, stored: Raw) -> None:
         """Continue from a snapshot."""
@@ -132,3 +184,4 @@ class Intake(Stage):
         state = msgpack.decode(stored, type=StoredIntake)
         self._seen.restore(state.seen)
         self._now = state.now
+        self._forgotten.restore(state.forgotten)

@@ -419,7 +419,7 @@ async def guess(number):
 async def main():
     await asyncio.gather(*(guess(number) for number in range(connections)))
 
-asyncio.run(main())
+asyncio.run(asyncio.wait_for(main(), 60))
 """
 
 
