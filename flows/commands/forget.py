@@ -14,6 +14,7 @@ from flows.commands.options import config_option, settings_of
 from flows.commands.send import sender_to
 from flows.settings.model import Settings
 from flows.settings.privacy import pseudonyms_of
+from operators.connectors.files.letters import DeadLettersError, remove_letters_of
 from operators.connectors.kafka.errors import KafkaOutputError
 from operators.documents.load import DocumentError
 from operators.domain.wire.events import CustomerForgotten, CustomerId
@@ -27,8 +28,14 @@ ASK_SECONDS = 10.0
 @click.command()
 @click.argument("customer")
 @click.option("--topic", help="Topic of events to write to; else the first of kafka.topics.")
+@click.option(
+    "--letters",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    multiple=True,
+    help="File of dead letters from which the customer's are removed; several times for several.",
+)
 @config_option
-def forget(customer: str, *, topic: str | None, config: Path | None) -> None:
+def forget(customer: str, *, topic: str | None, letters: tuple[Path, ...], config: Path | None) -> None:
     """Remove what csq keeps of CUSTOMER, up to now, by an event that csq reads (docs/security.md).
 
     A topic of churn scores that is compacted gets a tombstone. Other topics keep their records for as long as their
@@ -49,6 +56,11 @@ def forget(customer: str, *, topic: str | None, config: Path | None) -> None:
         sender.flush()
     except KafkaOutputError as error:
         raise click.ClickException(str(error)) from None
+    for path in letters:
+        try:
+            click.echo(f"{remove_letters_of(path, customer)} dead letters removed from {path}")
+        except DeadLettersError as error:
+            raise click.ClickException(str(error)) from None
     click.echo(f"csq.customer.forgotten sent to {topic}{f', a tombstone to {scores}' if compacted else ''}")
 
 

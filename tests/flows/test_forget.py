@@ -10,6 +10,7 @@ import pytest
 from confluent_kafka import Producer
 
 from operators.connectors.embedded import EmbeddedBroker
+from operators.connectors.files.letters import DeadLettersError, remove_letters_of
 from operators.documents.yaml import write
 from operators.engine.checkpoints import PENDING
 from operators.metrics.observe import Values
@@ -95,6 +96,23 @@ def test_who_comes_back_later_begins_anew(tmp_path: Path):
     assert values[KEPT][()] == 0
     assert values["csq_events_total"][("csq.message.created",)] == 2
     assert values["csq_state_entries"][("customers",)] == 1
+
+
+def test_dead_letters_of_the_customer_are_removed_from_a_file_and_others_stay(tmp_path: Path):
+    refused = [
+        raw("csq.complaint.opened", customer_id=customer, severity=9) for customer in (ANN, "ann", f"x{ANN}", ANN)
+    ]
+    run(tmp_path / "a", [*refused, b"\xff"])
+    letters = tmp_path / "a" / "out" / "csq.deadletters.jsonl"
+    before = letters.read_bytes().splitlines()
+
+    assert remove_letters_of(letters, ANN) == 2
+    assert letters.read_bytes().splitlines() == [line for line in before if f'\\"{ANN}'.encode() not in line]
+
+    letters.write_bytes(b"no letter\n")
+    with pytest.raises(DeadLettersError, match="is no dead letter"):
+        remove_letters_of(letters, ANN)
+    assert letters.read_bytes() == b"no letter\n"
 
 
 def found(places: Iterable[Path]) -> list[str]:

@@ -23,6 +23,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, only
 from flows.commands.check.finding import Finding
 from flows.commands.check.machine import is_loopback
 from flows.commands.check.personal import check_ids
+from flows.commands.check.retention import check_retention
 from flows.settings.model import Settings
 from operators.connectors.kafka.errors import END_OF_PARTITION, refusal
 from operators.connectors.kafka.params import part_name
@@ -116,6 +117,7 @@ class _Asked:
         self._consumer = consumer
         self._cluster = cluster
         self._privacy = settings.privacy
+        self._forgotten_days = settings.intake.forgotten_days
         self._samples: dict[str, list[bytes]] = {}
         """Topic to the values of its newest records."""
 
@@ -134,6 +136,7 @@ class _Asked:
         by_themselves = "" if self._cluster.topics.keys() >= set(outputs) else self._makes_topics()
         for topic in outputs:
             yield self._output(topic, allowed, by_themselves)
+        yield from self._retention()
 
     def _allowed(self, topics: Sequence[str]) -> dict[str, set[AclOperation]]:
         """What this user may do to the topics that are there; a topic is missing where the brokers do not say."""
@@ -268,6 +271,20 @@ class _Asked:
                 return Finding.fail("output", f"{topic}: not there, and the brokers make no topics themselves.", todo)
             case _:
                 return Finding.warn("output", f"{topic}: not there; the brokers do not say if they make it.", todo)
+
+    def _retention(self) -> Iterator[Finding]:
+        """How long each topic that is there keeps its records, where the brokers say it."""
+        streams: dict[str, str | None] = {topic: stream for stream, topic in self._kafka.outputs.by_stream().items()}
+        streams |= dict.fromkeys(self._kafka.topics)
+        asked = [ConfigResource(ResourceType.TOPIC, topic) for topic in streams if topic in self._cluster.topics]
+        try:
+            told = self._admin.describe_configs(asked, request_timeout=ASK_SECONDS) if asked else {}
+        except KafkaException:
+            return
+        for resource, future in told.items():
+            if config := _result(future):
+                values = {name: str(entry.value) for name, entry in config.items()}
+                yield check_retention(resource.name, streams[resource.name], values, self._forgotten_days)
 
     def _makes_topics(self) -> str:
         """`true` where brokers make a topic that somebody writes to, `false`, or nothing where we may not know."""

@@ -18,7 +18,7 @@ class Finding(Struct, frozen=True):
 
     status: Status
     check: str
-    """settings, web, port, state, labels, clock, brokers, credentials, topic, ids, output or group."""
+    """settings, web, port, state, labels, clock, brokers, credentials, topic, ids, output, retention or group."""
     says: str
     todo: str = ""
 

@@ -26,6 +26,7 @@ from confluent_kafka.admin import (
 from prometheus_client import CollectorRegistry
 
 from flows.commands.check import brokers, machine
+from flows.commands.check.retention import check_retention
 from flows.commands.main import main
 from flows.host.recovery import shape_of
 from flows.host.web import probe
@@ -310,6 +311,25 @@ def test_ids_that_are_personal_data_are_told_unless_they_leave_as_pseudonyms(tmp
         for chosen in ("email", "customer_id"):
             _, lines = checked(tmp_path, {"kafka": kafka, "privacy": {"pseudonyms": [chosen], "key_file": "key"}})
             assert about("ids", lines) == []
+
+
+@pytest.mark.parametrize(
+    ("stream", "config", "told"),
+    [
+        (None, {"retention.ms": "604800000"}, "ok csq.x: keeps records for 7 days"),
+        (None, {"retention.ms": "-1"}, "warn csq.x: keeps records for ever, those of forgotten customers too."),
+        (None, {"retention.ms": "99999999999"}, "warn csq.x: keeps records for 1.16e+03 days, longer than intake.forgotten_days (730)."),
+        ("csq.turn.scored", {"retention.ms": "99999999999"}, "ok csq.x: keeps records for 1.16e+03 days"),
+        ("csq.turn.scored", {"cleanup.policy": "compact"}, "warn csq.x: compacted, so the last record of each key stays for ever."),
+        ("csq.churn.scored", {"cleanup.policy": "compact"}, "ok csq.x: compacted; csq forget writes a tombstone for the customer"),
+    ],
+)  # fmt: skip
+def test_how_long_topics_keep_a_forgotten_customer_is_told(
+    stream: str | None, config: dict[str, str], told: str
+) -> None:
+    found = check_retention("csq.x", stream, config, 730.0)
+    assert f"{found.status} {found.says}" == told
+    assert found.check == "retention"
 
 
 # A real broker.
