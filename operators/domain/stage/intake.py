@@ -80,7 +80,7 @@ class Intake(Stage):
     def arrive(self, items: Iterable[tuple[bytes, str, int]], now: float, held: list[Fact]) -> None:
         """Decode raw records (value, origin, position); nothing here depends on the order of time."""
         queues, channels = self._labels.queues.since, self._labels.channels.since
-        forgotten = self._forgotten
+        forgotten, is_any_forgotten = self._forgotten, bool(self._forgotten)  # asked once, not for each event
         decode_one, is_new, arrived, counted = self._door.decode_one, self._seen.add, self._events, self._out.counted
         for raw, origin, position in items:
             decoded = decode_one(raw, now)
@@ -88,7 +88,7 @@ class Intake(Stage):
                 self._refuse(raw, decoded, origin, position, now)
                 continue
             time, event = decoded
-            if forgotten and self._is_forgotten(time, event):
+            if is_any_forgotten and self._is_forgotten(time, event):
                 counted["csq_forgotten_events_total", ()] += 1
                 continue
             source = event.source
@@ -108,6 +108,7 @@ class Intake(Stage):
                 self._report_segment(time, name, data)
             elif kind is CustomerForgotten:
                 forgotten.add(data.customer_id, time)
+                is_any_forgotten = True
                 self._copies += arrived[-1:] if position == COPY else []
 
     def _refuse(self, raw: bytes, refusal: decode.Refusal, origin: str, position: int, now: float) -> None:
