@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import bcrypt
 
-from flows.host.web.turns import TooManyWaitingError, Turns
+from flows.host.web.turns import ClientTurns, TooManyWaitingError
 
 WRONG_KEPT = 128
 """Refused credentials that are remembered, so that a scraper with an old password costs nothing."""
@@ -28,15 +28,15 @@ class BasicAuth:
     The first time costs what the hash costs, in a thread; from then on a keyed digest of the credentials is compared,
     in constant time. The key is random and this process' own; neither passwords nor digests are written anywhere. One
     password is checked at a time, so that a flood of wrong ones takes no more than one core, and client addresses take
-    turns (`Turns`), so that it keeps no other address out. Known credentials never wait. An unknown user costs as much
-    as the most expensive of the known ones with a wrong password. Serves one event loop.
+    turns (`ClientTurns`), so that it keeps no other address out. Known credentials never wait. An unknown user costs as
+    much as the most expensive of the known ones with a wrong password. Serves one event loop.
     """
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
         self._right: dict[str, bytes] = {}
         self._wrong: OrderedDict[bytes, None] = OrderedDict()
-        self._turns = Turns()
+        self._turns = ClientTurns()
 
     async def allows(self, users: Mapping[str, bytes], header: bytes, client: str = "") -> bool:
         """Whether `header`, the value of Authorization, is right for one of `users`, whose values are hashes.

@@ -24,7 +24,7 @@ class TooManyWaitingError(Exception):
     """The queue of this client is full."""
 
 
-class Turns:
+class ClientTurns:
     """Gives one turn at a time; serves one event loop."""
 
     def __init__(self) -> None:

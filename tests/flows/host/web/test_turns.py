@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.host.web import turns as module
-from flows.host.web.turns import PER_CLIENT, SERVED_KEPT, WAITING, TooManyWaitingError, Turns
+from flows.host.web.turns import PER_CLIENT, SERVED_KEPT, WAITING, ClientTurns, TooManyWaitingError
 
 
 def served(asked: list[str]) -> tuple[list[str], list[BaseException | None]]:
     """The order of the turns where all ask while the first has its turn, and how each request ended."""
 
     async def run() -> tuple[list[str], list[BaseException | None]]:
-        turns, order, all_asked = Turns(), [], asyncio.Event()
+        turns, order, all_asked = ClientTurns(), [], asyncio.Event()
 
         async def ask(client: str) -> None:
             async with turns.turn(client):
@@ -70,7 +70,7 @@ def test_where_each_waits_for_one_turn_a_further_one_is_refused():
 @given(st.lists(st.sampled_from("abcde"), max_size=80), st.sets(st.integers(0, 79)))
 def test_turns_do_not_overlap_and_none_is_lost_whoever_leaves(asked, leaving):
     async def run() -> None:
-        turns, inside = Turns(), []
+        turns, inside = ClientTurns(), []
 
         async def ask(number: int, client: str) -> None:
             with suppress(TooManyWaitingError):
@@ -98,7 +98,7 @@ def test_addresses_are_remembered_within_a_bound(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(module, "SERVED_KEPT", 10)
 
     async def run() -> int:
-        turns = Turns()
+        turns = ClientTurns()
         for number in range(100):
             async with turns.turn(str(number)):
                 pass
