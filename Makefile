@@ -16,8 +16,8 @@ help: ## Show this help
 run: $(INSTALLED) ## Start csq: a simulated shop, or what ARGS="-c my.yaml" names
 	@$(BIN)/csq run $(ARGS)
 
-# A file's tests stay together and in order, so what a module has made once is made once. ARGS="-x --pdb" runs in one
-# process by itself, ARGS="-n 0" does for whatever else wants the terminal (-s, a debugger).
+# A file's tests stay together and in order, so fixtures of a module are made once. ARGS="-x --pdb" runs in one
+# process by itself, ARGS="-n 0" does for everything that needs the terminal (-s, a debugger).
 test: $(INSTALLED) ## Run the tests, side by side; in one process with ARGS="-n 0", as --pdb does by itself
 	@$(BIN)/pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
@@ -48,13 +48,13 @@ generated: $(INSTALLED)
 	@$(BIN)/csq rules check
 	@$(BIN)/python -m grafana.build --check
 
-docs: $(INSTALLED) ## Write the generated files anew
+docs: $(INSTALLED) ## Write the generated files
 	@$(BIN)/python -m flows.settings --write
 	@$(BIN)/python -m operators.metrics.catalogue --write docs/metrics.md
 	@$(BIN)/csq rules build
 	@$(BIN)/python -m grafana.build --write
 
-format: $(INSTALLED) ## Format the code and mend what lint can mend
+format: $(INSTALLED) ## Format the code and correct what lint can correct
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format
 
@@ -67,13 +67,13 @@ against: $(INSTALLED) ## CPU per event against a revision, in pairs; ARGS="d84f9
 ledger: $(INSTALLED) ## CPU per event by stage, beside a revision with ARGS=REV
 	@$(BIN)/python -m bench.ledger $(ARGS)
 
-hostile: $(INSTALLED) ## A million inputs that want to break it; ARGS="--inputs 200000 --seed 2"
+hostile: $(INSTALLED) ## A million hostile inputs; ARGS="--inputs 200000 --seed 2"
 	@$(BIN)/python -m bench.hostile $(ARGS)
 
 soak: $(INSTALLED) ## 20 minutes under load with faults, from a real Kafka; ARGS="--minutes 3 --rate 2000"
 	@$(BIN)/python -m bench.soak $(ARGS)
 
-drill: $(INSTALLED) ## Break things, and see who is told, with real servers; ARGS="--only rush --keep logs"
+drill: $(INSTALLED) ## Inject faults and check the notifications, with real servers; ARGS="--only rush --keep logs"
 	@$(BIN)/python -m tests.drills $(ARGS)
 
 torture: $(INSTALLED) ## Kill -9 a hundred times at random moments, and compare; ARGS="--processes 2", --exact, --term

@@ -1,7 +1,7 @@
 """``make bench``: the flow with all stages on against the same domain code in a bare loop, from memory and from Kafka.
 
 Flow and loop run in turn, each in a process of its own, several times: on a busy machine a single ratio varies by a
-third. ``docs/performance.md`` says how to read what is printed; ``bench/latest.json`` holds it for programs.
+third. ``docs/performance.md`` explains the output; ``bench/latest.json`` has it as data.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def pairs_of(job: Job, count: int) -> list[report.Pair]:
 
 @contextmanager
 def topic_of(brokers: str | None, path: Path) -> Iterator[str]:
-    """The topic to read: on a real Kafka one that holds the whole stream; the embedded broker is fed by each run."""
+    """The topic to read: on a real Kafka one with the whole stream; each run feeds the embedded broker."""
     if brokers is None:
         yield feed.TOPIC
     else:

@@ -1,4 +1,4 @@
-"""Numbers on a command line, for argparse: a clear answer to what is none, before anything runs."""
+"""Numbers on a command line, for argparse: an invalid one is refused before anything runs."""
 
 import math
 from argparse import ArgumentTypeError

@@ -1,12 +1,13 @@
 """The same domain code without an engine: one instance of every stage, called one after the other in a plain loop.
 
-What the flow costs beyond it is the price of Bytewax and of spreading state over lanes. Each stage is one method, so
-that each can be timed; what the adapters do around a stage (hold facts back, sort them) is done here as well. The pure
-steps and the learners are the very objects that the flow uses, called without it.
+The difference to the flow is the cost of Bytewax and of lanes. Each stage is one method, so that each can be timed;
+what the adapters do around a stage (hold facts back, sort them) is done here as well. The pure steps and the learners
+are the objects that the flow uses, called without it.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from itertools import chain
 from time import thread_time
 from typing import Any
 
@@ -58,14 +59,17 @@ class Ordered:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
+        self.sent: list[Fact] = []
+        """Facts of other stages that it has not taken yet."""
         self.held: list[Fact] = []
 
     def take(self, items: Iterable[Any], now: float) -> None:
-        """Take what arrived."""
-        self.stage.arrive(items, now, self.held)
+        """Take what arrived, and what other stages sent."""
+        self.stage.arrive(chain(self.sent, items), now, self.held)
+        self.sent = []
 
     def advance(self, until: float) -> None:
-        """Settle what lies before `until`, in order, and tell the stage the time."""
+        """Settle the facts before `until`, in order, and advance the stage."""
         due = take_due(self.held, until)
         if due:
             self.stage.settle(iter(due))
@@ -73,7 +77,7 @@ class Ordered:
 
 
 class Bare:
-    """The whole path as plain calls."""
+    """The whole flow as plain calls."""
 
     def __init__(
         self,
@@ -116,7 +120,7 @@ class Bare:
         self._examples: defaultdict[str, list[Example]] = defaultdict(list)
 
     def run(self, batches: Iterable[list[Chunk]]) -> None:
-        """All batches, then what was held back to be told less often."""
+        """Process all batches, then the rest that is sent less often."""
         for chunks in batches:
             self.take(chunks)
         for ordered in self._ordered.values():
@@ -174,7 +178,7 @@ class Bare:
         return turns  # type: ignore[no-any-return]  # a list of turns, as the operator says
 
     def conversations(self, turns: list[Any], until: float | None) -> None:
-        """Pair replies, watch waits; time is told by `until`."""
+        """Pair replies, watch waits; `until` is the time."""
         self._step("conversations", turns, until)
 
     def queues(self, until: float | None) -> None:
@@ -182,7 +186,7 @@ class Bare:
         self._step("queues", (), until)
 
     def customers(self, until: float) -> None:
-        """What customers felt, and whether they leave."""
+        """Moods and churn of customers."""
         self._step("customers", (), until)
 
     def _step(self, name: str, items: Iterable[Any], until: float | None) -> list[Any]:
@@ -220,7 +224,7 @@ class Bare:
                     self._gathered[port] += value
                 case "labels" | "customers" | "queues":
                     for facts in value.values():  # of the one lane, or of the one key of labels
-                        self._ordered[port].held += facts
+                        self._ordered[port].sent += facts
                 case "examples":
                     for model, examples in value.items():
                         self._examples[model] += examples
@@ -232,7 +236,7 @@ class Bare:
 
 
 def _in_one_lane(settings: Settings) -> Settings:
-    """The settings for a single lane that holds what all lanes hold together."""
+    """The settings for a single lane with the limits of all lanes together."""
     replace, lanes = msgspec.structs.replace, settings.state.lanes
     return replace(
         settings,
@@ -246,7 +250,7 @@ def _in_one_lane(settings: Settings) -> Settings:
 
 
 def _function_of(step: Callable[[Any], Any]) -> Callable[[Batch], Batch]:
-    """The function inside a pure step: the operator is asked for it, so that the same code runs on both sides."""
+    """The function inside a pure step, taken from the operator, so that the same code runs on both sides."""
     scratch = Dataflow("scratch")
     step(op.input("nothing", scratch, TestingSource([])))
     mapper: Callable[[Batch], Batch] = scratch.substeps[-1].substeps[-1].mapper  # type: ignore[attr-defined]  # it is a flat_map_batch

@@ -32,7 +32,7 @@ def measure_together(job: Job, folders: Sequence[Path], core: int) -> list[Figur
     """Run `job` with the code in each of `folders` at the same time, all on one core.
 
     The kernel gives them the core in turns of a few milliseconds, so what else the machine does slows them alike. CPU
-    time stays comparable; wall time says nothing.
+    time stays comparable; wall time is not comparable.
 
     Args:
         job: what to measure.

@@ -1,7 +1,7 @@
 """``python -m bench.customers [HOW_MANY]``: memory and stored bytes per customer, for planning machines.
 
-Each customer has one open conversation with a message, which is scored, and a reply: what a process holds of somebody
-who wrote lately. Ids are as long as UUIDs. Customers without a conversation of the last two weeks cost less.
+Each customer has one open conversation with a scored message and a reply: the state of a recent customer. Ids are as
+long as UUIDs. Customers without a conversation of the last two weeks cost less.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from operators.domain.wire.outgoing import Outgoing
 AT_ONCE = 1_000
 SPACING_SECONDS = 0.01
 SNAPSHOT_EVERY = 3_000
-"""Customers; they come in 30 s."""
+"""Customers; they arrive within 30 s."""
 TEXT = "My parcel is late again. Where is it? I am really annoyed, order {}."
 
 
@@ -78,7 +78,7 @@ def ignore(_records: list[Outgoing]) -> None:
 
 
 class Clock:
-    """Time that moves with the customers who come."""
+    """Time that advances with the customers."""
 
     def __init__(self, now: float) -> None:
         self.now = now
@@ -109,7 +109,7 @@ def events(number: int, at: float) -> Iterator[bytes]:
         "author": {"role": "customer", "id": customer},
         "text": TEXT.format(number),
     }
-    told: dict[str, object] = {
+    message: dict[str, object] = {
         "message_id": f"{number}-2",
         "author": {"role": "agent", "id": "a1"},
         "text": "It arrives today.",
@@ -117,7 +117,7 @@ def events(number: int, at: float) -> Iterator[bytes]:
     named: tuple[tuple[str, dict[str, object]], ...] = (
         ("conversation.opened", {}),
         ("message.created", asked),
-        ("message.created", told),
+        ("message.created", message),
     )
     for step, (name, data) in enumerate(named):
         stamp = datetime.fromtimestamp(at - SPACING_SECONDS * (1 - step / 4), UTC).isoformat()
@@ -126,7 +126,7 @@ def events(number: int, at: float) -> Iterator[bytes]:
 
 
 def rss_bytes() -> int:
-    """Memory this process holds now; Linux only."""
+    """Resident memory of this process; Linux only."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
     return int(line.split()[1]) * 1024

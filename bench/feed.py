@@ -1,7 +1,7 @@
 """Puts the stream into Kafka: all at once into a real one, a little ahead of the reader into the embedded broker.
 
-The embedded broker keeps about 5 MB per partition and forgets the oldest. So it runs in a process of its own, which
-feeds while the measured process reads and tells how far it has come. It uses another core::
+The embedded broker keeps about 5 MB per partition and drops the oldest. So it runs in a separate process, which feeds
+while the measured process reads and reports its progress. It uses another core::
 
     python -m bench.feed FILE TOPIC     prints the broker's address; numbers of records read come on standard input
 """
@@ -40,7 +40,7 @@ class Feeder:
         self.brokers = brokers
         self._process = process
 
-    def tell(self, read: int) -> None:
+    def report(self, read: int) -> None:
         """So many records have been read."""
         if self._process.stdin is not None and self._process.poll() is None:
             self._process.stdin.write(b"%d\n" % read)
@@ -84,7 +84,7 @@ def feed(path: Path, topic: str) -> None:
         producer.flush(ANSWER_SECONDS)
         if len(events) <= AHEAD:
             _say(broker.bootstrap_servers)
-        for _ in sys.stdin.buffer:  # until the reader is gone
+        for _ in sys.stdin.buffer:  # until the reader has ended
             pass
 
 
@@ -99,7 +99,7 @@ def _say(address: str) -> None:
 
 @contextmanager
 def filled(brokers: str, path: Path) -> Iterator[str]:
-    """A topic of a real Kafka with the whole file in it; it is deleted after the block.
+    """A topic of a real Kafka with the whole file; it is deleted after the block.
 
     Raises:
         SystemExit: the brokers do not answer, or refuse.

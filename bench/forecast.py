@@ -1,4 +1,4 @@
-"""How well the forecast does on real series: ``python -m bench.forecast DATA_DIR``.
+"""Accuracy of the forecast on real series: ``python -m bench.forecast DATA_DIR``.
 
 Each series is fed in time order and nothing is looked at before its time: the forecast that stood h seconds before a
 bin is compared with that bin's mean. Mean absolute errors are in the series' own unit, next to persistence (the last

@@ -4,8 +4,8 @@
 
 Inputs are fed a few at a time. Each must become a dead letter, an event, a repeat or a tombstone, and one of them only.
 Time is CPU time of this thread. Where a few together took longer than one may, each of them is measured alone, in a
-path of its own, up to `TRIES` times: so what an input costs is told from what the machine did meanwhile, and no slow
-one hides. Tables are made small, so that a memory that grows shows itself.
+path of its own, up to `TRIES` times: so the cost of an input is distinguished from other load of the machine, and no
+slow one hides. Tables are made small, so that a memory that grows shows itself.
 """
 
 import argparse
@@ -47,7 +47,7 @@ ROUNDS = 5
 UNEXPLAINED_SHARE = 0.02
 """Of the inputs may lie in groups that took long for another reason than one of them."""
 SLOWEST = 10
-"""Inputs that are told."""
+"""Inputs that are listed."""
 STEP_SECONDS = 0.005
 """Event time between two inputs."""
 START = 1_767_603_600.0
@@ -72,7 +72,7 @@ def small(settings: Settings) -> Settings:
 
 
 class Counting(Observer):
-    """Writes the metrics, and counts what became of inputs."""
+    """Writes the metrics, and counts inputs by result."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(CollectorRegistry(), closed_sets(settings), clock=None)
@@ -89,7 +89,7 @@ class Counting(Observer):
 
 
 class Way:
-    """The whole path, and what came out at its end."""
+    """The whole flow, and its output."""
 
     def __init__(self, settings: Settings) -> None:
         self.now = START
@@ -114,7 +114,7 @@ class Way:
 
 @dataclass
 class Report:
-    """What became of the inputs."""
+    """Results of the inputs."""
 
     limit_seconds: float = LIMIT_SECONDS
     inputs: int = 0
@@ -122,7 +122,7 @@ class Report:
     """Event, repeat, tombstone, or the reason of a dead letter -> how many."""
     kinds: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
-    """What must not be: crashes, inputs that became nothing or two things, texts in headers, slow inputs."""
+    """Failures: crashes, inputs without a result or with two, texts in headers, slow inputs."""
     slowest: list[tuple[float, int, str, str]] = field(default_factory=list)
     """CPU seconds, number, kind, beginning of the slowest inputs among those that were measured alone."""
     alone: int = 0
@@ -187,7 +187,7 @@ class HostileRun:
 
     def _conclude(self) -> None:
         report = self.report
-        for number, one in self._slow:  # once more, when whatever kept the machine busy may be over
+        for number, one in self._slow:  # again, later, when other load may have ended
             best = min(self._measure(one.value) for _ in range(ROUNDS))
             report.slowest = [(min(best, was[0]), *was[1:]) if was[1] == number else was for was in report.slowest]
             if best > self._limit:
@@ -206,7 +206,7 @@ class HostileRun:
         report.kinds.update(one.kind for one in group)
         try:
             seconds = way.feed([one.value for one in group])
-        except Exception as error:  # noqa: BLE001 - whatever it is, it would have been a crash
+        except Exception as error:  # noqa: BLE001 - any error would have been a crash
             report.wrong.append(f"inputs {first} to {way.fed}: {type(error).__name__}: {error}")
             report.became["crash"] += len(group)
             for number, one in enumerate(group, first):
@@ -249,7 +249,7 @@ class HostileRun:
         return best
 
     def _account(self, first: int, group: list[Input]) -> None:
-        """What the inputs became: one thing each."""
+        """Result of each input."""
         report, counts, dead = self.report, self._way.observer.counts, self._way.dead
         became: Counter[str] = Counter()
         for name, what in (("csq_events_total", "event"), ("csq_duplicates_total", "repeat")):
@@ -285,7 +285,7 @@ def _begin(value: bytes | None) -> str:
 
 
 def rss_bytes() -> int:
-    """Memory that this process holds now; where the system does not tell, the most it ever held."""
+    """Resident memory of this process; its maximum if the system does not report the present value."""
     status = Path("/proc/self/status")
     if status.exists():
         for line in status.read_text(encoding="utf-8").splitlines():
@@ -295,7 +295,7 @@ def rss_bytes() -> int:
 
 
 def lines(report: Report) -> Iterator[str]:
-    """The report for people."""
+    """The report as text."""
     yield f"{report.inputs:,} inputs in {report.seconds:.0f} s, {report.cpu_seconds:.0f} s of it CPU time on their way"
     yield "inputs: " + ", ".join(f"{kind} {n:,}" for kind, n in report.kinds.most_common())
     yield "became: " + ", ".join(f"{what} {n:,}" for what, n in report.became.most_common())

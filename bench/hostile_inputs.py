@@ -1,6 +1,6 @@
-"""A million inputs that want to break csq: real events, changed in every way that a defect or an attacker finds.
+"""A million hostile inputs: real events with the changes that a defect or an attacker could make.
 
-The same seed gives the same inputs. Changes are fast and blind; nothing is known here of how csq reads.
+The same seed gives the same inputs. Changes are fast and random, without knowledge of how csq reads.
 """
 
 import struct
@@ -18,7 +18,7 @@ from operators.simulator import Simulator
 from operators.simulator.params import SimulatorParams
 
 CANARY = "kanarienvogel"
-"""Stands in every text, id and name: nothing of an event may show in the headers of a dead letter."""
+"""Is part of every text, id and name, none of which may occur in the headers of a dead letter."""
 POOL = 4_000
 """Real events that are changed."""
 
@@ -148,7 +148,7 @@ class Hostile:
         return _encode(event)
 
     def _text(self, event: Data) -> bytes:
-        """Valid, mostly: what somebody wrote wants to be slow or large."""
+        """Mostly valid events with slow or large texts."""
         rng, event = self._rng, self._message(event)
         data = event["data"]
         text = any_text(rng, size_of(rng))
@@ -194,7 +194,7 @@ class Hostile:
         rng = self._rng
         size = rng.choice((0, 1, 40, 128, 129, 1_000, 30_000))
         chance = rng.random()
-        if chance < 0.5:  # noqa: PLR2004 - half are new names that nobody saw before
+        if chance < 0.5:  # noqa: PLR2004 - half are new names
             return (f"{CANARY}{rng.random()}" + "x" * size)[: max(size, 40)]
         return any_text(rng, max(size, 1))[:size]
 

@@ -1,4 +1,4 @@
-"""Both ways of reading the stream from Kafka: our source, told when to stop, and a bare consumer loop."""
+"""Both ways of reading the stream from Kafka: the source of csq, and a bare consumer loop."""
 
 from collections.abc import Callable, Iterator
 from threading import Event
@@ -14,36 +14,36 @@ WAIT_SECONDS = 0.001
 
 
 class Positions(dict[str, int]):
-    """How far the source has come in each partition; stops it when all records were handed on."""
+    """Progress of the source in each partition; it stops when all records were handed on."""
 
-    def __init__(self, total: int, stop: Event, tell: Callable[[int], None]) -> None:
+    def __init__(self, total: int, stop: Event, report: Callable[[int], None]) -> None:
         super().__init__()
-        self._total, self._stop, self._tell = total, stop, tell
+        self._total, self._stop, self._report = total, stop, report
 
     def __setitem__(self, name: str, position: int) -> None:
         super().__setitem__(name, position)
         read = sum(max(each, 0) for each in self.values())  # where to begin is a negative number
         if read:
-            self._tell(read)
+            self._report(read)
         if read >= self._total:
             self._stop.set()
 
 
 def source(
-    params: KafkaParams, topic: str, total: int, ready: Callable[[], bool], tell: Callable[[int], None]
+    params: KafkaParams, topic: str, total: int, ready: Callable[[], bool], report: Callable[[int], None]
 ) -> KafkaSource:
     """The product's source, that ends after `total` records."""
     stop = Event()
     made = KafkaSource(params, [topic], ready=ready, stop=stop)
-    made.status.positions = Positions(total, stop, tell)
+    made.status.positions = Positions(total, stop, report)
     return made
 
 
-def bare_chunks(params: KafkaParams, topic: str, total: int, tell: Callable[[int], None]) -> Iterator[list[Chunk]]:
-    """What a plain consumer reads, a batch at a time, dealt to its partitions.
+def bare_chunks(params: KafkaParams, topic: str, total: int, report: Callable[[int], None]) -> Iterator[list[Chunk]]:
+    """Records of a plain consumer, a batch at a time, by partition.
 
     Raises:
-        KafkaException: what the broker says instead of a record.
+        KafkaException: an error of the broker.
     """
     own = {
         "group.id": "csq-bench",
@@ -61,7 +61,7 @@ def bare_chunks(params: KafkaParams, topic: str, total: int, tell: Callable[[int
             messages = consumer.consume(params.batch_size, WAIT_SECONDS)
             if messages:
                 read += len(messages)
-                tell(read)
+                report(read)
                 yield _dealt(messages)
     finally:
         consumer.close()

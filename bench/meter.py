@@ -24,7 +24,7 @@ class Figures(Struct, kw_only=True):
     rss_bytes: int
     """Most memory the process ever held."""
     counted: dict[str, int]
-    """What the metrics say happened, so that runs can be compared: an engine that loses events is fast."""
+    """Counts of the metrics, so that runs can be compared: an engine that loses events is fast."""
     published: int
     published_bytes: int
     yardstick_seconds: float
@@ -78,7 +78,7 @@ def yardstick() -> float:
 def peak_rss_bytes() -> int:
     """Most memory this process ever held."""
     status = Path("/proc/self/status")
-    if status.exists():  # getrusage of a fresh process still knows its parent's peak
+    if status.exists():  # getrusage of a new process still has its parent's peak
         for line in status.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024

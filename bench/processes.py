@@ -1,7 +1,8 @@
 """One process against two, as ``csq run --processes`` runs them: the live flow from a real Kafka to a counting sink.
 
-``python -m bench.processes MEMBER`` with a `Member` as JSON is one of them; prints `Told` as JSON. Everything that
-crosses from one process to another does so here too: raw events, facts, examples, and weights through the models topic.
+``python -m bench.processes MEMBER`` with a `Member` as JSON is one of them; it prints `ProcessResult` as JSON.
+Everything that crosses from one process to another does so here too: raw events, facts, examples, and weights through
+the models topic.
 """
 
 import logging
@@ -45,7 +46,7 @@ class Member(Struct):
     """Empty for a process that is alone."""
 
 
-class Told(Struct):
+class ProcessResult(Struct):
     """What it took, and when (POSIX seconds) it was at it."""
 
     figures: Figures
@@ -57,7 +58,7 @@ def measure(job: Job, count: int) -> Figures:
     """Run `count` processes over the topic of `job`: time from the first event that any read to the end of all.
 
     Raises:
-        SystemExit: one failed; what it said is on standard error.
+        SystemExit: one failed; its output is on standard error.
     """
     addresses = tuple(free_addresses(count)) if count > 1 else ()
     members = [Member(job, process, addresses) for process in range(count)]
@@ -67,21 +68,21 @@ def measure(job: Job, count: int) -> Figures:
         for member in members
     ]
     try:
-        told = [child.communicate(timeout=TIME_LIMIT_SECONDS)[0] for child in children]
+        results = [child.communicate(timeout=TIME_LIMIT_SECONDS)[0] for child in children]
     finally:
         for child in children:
             child.kill()
     if codes := [child.returncode for child in children if child.returncode]:
         raise SystemExit(f"bench: a run with {count} processes ended with exit code {codes[0]}; see above")
-    return together([msgspec.json.decode(output.splitlines()[-1], type=Told) for output in told])
+    return together([msgspec.json.decode(output.splitlines()[-1], type=ProcessResult) for output in results])
 
 
-def together(told: list[Told]) -> Figures:
+def together(results: list[ProcessResult]) -> Figures:
     """One run of several processes: it lasts from the beginning of the first to the end of the last."""
-    figures = [each.figures for each in told]
+    figures = [each.figures for each in results]
     return Figures(
         events=figures[0].events,
-        seconds=max(each.ended for each in told) - min(each.began for each in told),
+        seconds=max(each.ended for each in results) - min(each.began for each in results),
         cpu_seconds=sum(each.cpu_seconds for each in figures),
         rss_bytes=sum(each.rss_bytes for each in figures),
         counted={name: sum(each.counted[name] for each in figures) for name in figures[0].counted},
@@ -92,7 +93,7 @@ def together(told: list[Told]) -> Figures:
 
 
 class Ends(dict[str, int]):
-    """Positions of the source; stops it when each of its partitions stands where the topic ended when we began."""
+    """Positions of the source; it stops at the end offsets of the start."""
 
     def __init__(self, ends: dict[str, int], stop: Event) -> None:
         super().__init__()
@@ -140,7 +141,7 @@ class MemberRun:
         """The wall clock of a day on which all that is in the stream has happened."""
         return time.time() + self._ahead
 
-    def run(self) -> Told:
+    def run(self) -> ProcessResult:
         """Measure."""
         yardstick_seconds = min(yardstick() for _ in range(YARDSTICKS))
         registry, observer = observer_of(self.settings, self.clock)
@@ -163,7 +164,7 @@ class MemberRun:
             published_bytes=self.sink.bytes,
             yardstick_seconds=yardstick_seconds,
         )
-        return Told(figures, began[0], ended)
+        return ProcessResult(figures, began[0], ended)
 
     def _flow(self, observer: Any) -> Dataflow:  # noqa: ANN401  made by `observer_of`
         kafka, place = self.settings.kafka, self.place

@@ -1,4 +1,4 @@
-"""What several runs say together: medians, ratios pair by pair, and how they are printed."""
+"""Results of several runs: medians, ratios by pair, and the printed table."""
 
 from collections.abc import Callable, Sequence
 from statistics import median

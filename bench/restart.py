@@ -90,7 +90,7 @@ def settings_for(folder: Path) -> Settings:
 
 
 def fill(customers: int, folder: Path) -> None:
-    """Make a store that holds so many customers."""
+    """Create a store with so many customers."""
     history = folder.with_name("history.jsonl")
     with history.open("wb") as file:
         file.writelines(raw + b"\n" for raw in events(customers))

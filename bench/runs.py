@@ -125,7 +125,7 @@ def flow(settings: Settings, clock: Callable[[], float], observer: Observer, sin
 
 
 def wire(here: Process, source: Any, observer: Observer, sink: Sink) -> tuple[Dataflow, Quality]:  # noqa: ANN401  any source of chunks
-    """The graph, and what comes out of it."""
+    """The graph, and its output."""
     live = Dataflow("bench")
     out = quality(live, op.input("chunks", live, source), here)
     op.output("observe", out.measured, ObserveSink(observer))
@@ -165,7 +165,7 @@ class Bench:
             self._from_kafka(self.job.brokers, lambda _: None)
         else:
             with feed.feeding(self.job.path) as feeder:
-                self._from_kafka(feeder.brokers, feeder.tell)
+                self._from_kafka(feeder.brokers, feeder.report)
         found = read(self.registry, COMPARED)
         return Figures(
             events=self.job.events,
@@ -191,14 +191,14 @@ class Bench:
         self.meter.start()
         yield from batches
 
-    def _from_kafka(self, brokers: str, tell: Callable[[int], None]) -> None:
+    def _from_kafka(self, brokers: str, report: Callable[[int], None]) -> None:
         params = msgspec.structs.replace(self.settings.kafka, brokers=(brokers,))
         total, topic, meter = self.job.events, self.job.topic, self.meter
         meter.prepare()
 
         def came(read: int) -> None:
             meter.start()  # not sooner: how long a broker takes to answer the first fetch is not what is measured
-            tell(read)
+            report(read)
 
         if self.job.way == "flow":
             self._flow(lambda ready: kafka.source(params, topic, total, ready, came))

@@ -9,6 +9,7 @@ import csv
 import random
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from time import process_time
 
@@ -51,7 +52,7 @@ def _example(features: bytes, label: str) -> Example:
 
 
 def prequential(vectors: Vectors, labels: Sequence[str]) -> NDArray[np.float64]:
-    """Probabilities of each message, as they stood before its label was learned."""
+    """Probabilities of each message before its label was learned."""
     learner = SentimentLearner(SentimentParams())
     scored = np.empty((len(vectors), len(CLASSES)))
     for place, (vector, label) in enumerate(zip(vectors, labels, strict=True)):
@@ -90,6 +91,10 @@ def _best(work: Callable[[], object], messages: int) -> tuple[float, float]:
     return times[0], min(times)
 
 
+def _vectorize_all(vectorizer: Vectorizer, parts: list[list[str]], language: str) -> list[Vectors]:
+    return [vectorizer.vectorize_many(part, [language] * len(part)) for part in parts]
+
+
 def _cost(name: str, texts: list[str], labels: list[str], language: str) -> None:
     texts, labels = texts[:TIMED], labels[:TIMED]
     cold, warm = _best(lambda: clean_many(texts), len(texts))
@@ -99,10 +104,10 @@ def _cost(name: str, texts: list[str], labels: list[str], language: str) -> None
     for batch in (1, 32, 256):
         vectorizer = Vectorizer(vectorize.VectorizeParams())
         parts = [cleaned[at : at + batch] for at in range(0, len(cleaned), batch)]
-        told = [language] * batch
-        cold, warm = _best(lambda: [vectorizer.vectorize_many(part, told[: len(part)]) for part in parts], len(texts))  # noqa: B023 - called before the next turn
-        vectors = [vectorizer.vectorize_many(part, told[: len(part)]) for part in parts]
-        _, single = _best(lambda: [part.tolist() for part in vectors], len(texts))  # noqa: B023 - as above
+        read = partial(_vectorize_all, vectorizer, parts, language)
+        cold, warm = _best(read, len(texts))
+        vectors = read()
+        _, single = _best(lambda: [part.tolist() for part in vectors], len(texts))  # noqa: B023 - called before the next turn
         _, score = _best(lambda: [learner.weights.score_many(part) for part in vectors], len(texts))  # noqa: B023 - as above
         print(
             f"{name:24} batch {batch:3}  vectorize {warm:.2f} us (cold {cold:.2f})  "

@@ -1,4 +1,4 @@
-"""Soak: a live csq under load for long, while things go wrong around it.
+"""Soak: a live csq under load for long, with faults.
 
     python -m bench.soak --minutes 20 --rate 5000
 
@@ -8,7 +8,7 @@ last two fifths of the time, in which memory must stay flat. At the end every me
 scored and every broken record refused: lost 0.
 
 Latency is what csq measures itself, ``csq_event_age_seconds``: from an event's own time, which is taken right before it
-is produced, to its being counted. So it has in it the producer, the broker and csq. It is told for the time without
+is produced, to its being counted. So it has in it the producer, the broker and csq. It is reported for the time without
 faults, which is what the aim of 100 ms speaks of, and for all of it.
 """
 
@@ -39,7 +39,7 @@ from flows.settings.model import Outputs
 TOPIC = "csq.events"
 PARTITIONS = 4
 AIM_SECONDS = 0.1
-"""p99 from produce to metric, without faults; told, and no failure where the machine is too small."""
+"""p99 from produce to metric, without faults; reported, but not a failure on a machine that is too small."""
 FLAT_SHARE = 0.05
 FLAT_BYTES = 24 << 20
 """Memory may grow by so much, whichever is more, in the quiet part: allocators are never quite at rest."""
@@ -49,7 +49,7 @@ READY_SECONDS = 120.0
 CATCH_UP_SECONDS = 900.0
 """Bound on how long csq may take at the end for what is left to read."""
 STILL_SECONDS = 60
-"""When nothing has come for so long, nothing will."""
+"""After so long without records no more are expected."""
 STOP_SECONDS = 60.0
 SAMPLE_SECONDS = 2.0
 AFTER_FAULT_SECONDS = 15.0
@@ -65,7 +65,7 @@ Values = dict[str, dict[tuple[str, ...], float]]
 
 
 class Sample(NamedTuple):
-    """What csq said of itself."""
+    """The metrics of csq."""
 
     at: float
     """Seconds since the soak began."""
@@ -122,7 +122,7 @@ class Csq:
         self.process.wait()
 
     def hold(self, seconds: float) -> None:
-        """Let it hold still."""
+        """Freeze it."""
         self.process.send_signal(signal.SIGSTOP)
         time.sleep(seconds)
         self.process.send_signal(signal.SIGCONT)
@@ -159,7 +159,7 @@ class Csq:
         return values
 
     def rss_bytes(self) -> int:
-        """Memory it holds now."""
+        """Its resident memory."""
         for line in Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8").splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024
@@ -178,7 +178,7 @@ class Csq:
 
 
 class Fault(NamedTuple):
-    """Something goes wrong at a share of the whole time."""
+    """A fault at a share of the whole time."""
 
     share: float
     name: str
@@ -272,7 +272,7 @@ class Soak:
         )
 
     def _settle(self) -> None:
-        """Wait until everything is there, or nothing comes any more; then stop csq."""
+        """Wait until all records have arrived, or no more arrive; then stop csq."""
         deadline, still = time.monotonic() + CATCH_UP_SECONDS, 0
         expected = self.shop.asked.count(1) + self.shop.broken
         before, began = -1, time.monotonic()
@@ -286,7 +286,7 @@ class Soak:
             self.wrong.append(f"csq ended with {code} after SIGTERM; {self._csq.end_of_log()}")
         time.sleep(2.0)  # the last of what it wrote
 
-    # ---- what it comes to
+    # ---- results
 
     def _judge(self) -> None:
         self.wrong += self.traffic.failed
@@ -343,9 +343,9 @@ class Soak:
                 yield before, sample
 
     def report(self) -> None:
-        """What happened, and a last line that says whether all is well."""
+        """The results, and a last line with the verdict."""
         growth, mean, slope = (size / 2**20 for size in self.memory())
-        told = [
+        lines = [
             (
                 "time",
                 f"{self._lasted / 60:.1f} min at {self.shop.made / self._lasted:,.0f} events/s",
@@ -364,18 +364,18 @@ class Soak:
             ("", f"{self._quantiles(self._pairs(undisturbed=False))}, whenever csq could be asked"),
             ("memory", f"{mean:.0f} MiB, {slope:+.2f} MiB/min in the quiet part, {growth:+.1f} MiB in all of it"),
         ]
-        for name, text in told:
+        for name, text in lines:
             print(f"{name:<19}{text}")
         for text in self.wrong:
             print(f"WRONG: {text}")
         print(f"soak ok: lost {self.lost()}" if not self.wrong else f"soak failed: {len(self.wrong)} things are wrong")
 
     def _quantiles(self, pairs: Iterable[tuple[Sample, Sample]]) -> str:
-        told, chosen = [], list(pairs)
+        lines, chosen = [], list(pairs)
         for q in (0.5, 0.95, 0.99):
             seconds = self.latency(q, chosen)
-            told.append(f"p{q * 100:g} " + ("-" if seconds is None else f"{seconds * 1000:,.0f} ms"))
-        return ", ".join(told)
+            lines.append(f"p{q * 100:g} " + ("-" if seconds is None else f"{seconds * 1000:,.0f} ms"))
+        return ", ".join(lines)
 
 
 def quantile(q: float, buckets: Mapping[tuple[str, ...], float]) -> float | None:

@@ -1,4 +1,4 @@
-"""What the soak feeds and what it gets back: events of a shop as they happen, and for each what became of it."""
+"""Input and output of the soak: events of a shop as they happen, and the result of each."""
 
 import time
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ class LiveMaker(EventMaker):
         self.broken = self.made = 0
 
     def one(self, kind: str) -> Raw:
-        """An event that happens now."""
+        """An event with the present time."""
         self._time = time.time()
         self.made += 1
         raw = self._one(kind)
@@ -39,7 +39,7 @@ class LiveMaker(EventMaker):
         return raw
 
     def kinds(self, count: int) -> list[str]:
-        """What happens next."""
+        """The next events."""
         return self._rng.choices(list(SHARES), list(SHARES.values()), k=count)
 
     def _customer(self, talk: OpenTalk) -> tuple[str, dict[str, Any]]:
@@ -49,7 +49,7 @@ class LiveMaker(EventMaker):
 
 
 class Traffic(Thread):
-    """Produces at a steady rate until told to stop; `burst` adds broken records at once."""
+    """Produces at a steady rate until it is stopped; `burst` adds broken records at once."""
 
     def __init__(self, brokers: str, topic: str, shop: LiveMaker, rate: float) -> None:
         super().__init__(name="traffic", daemon=True)
@@ -121,7 +121,7 @@ class Answers(Thread):
         self.scored = bytearray(MOST_MESSAGES)
         """Number of a message -> 1 once it was scored."""
         self.repeats = 0
-        """Scores that came again: after a crash the last seconds are published twice, with the same id."""
+        """Repeated scores: after a crash the last seconds are published twice, with the same id."""
         self.refused: set[bytes] = set()
         """Keys of dead letters: where their records were read."""
         self._stopping = Event()
@@ -156,5 +156,5 @@ class Answers(Thread):
         return [number for number in range(most) if shop.asked[number] and not self.scored[number]]
 
     def count(self) -> int:
-        """How much has come."""
+        """Number of records that have arrived."""
         return self.scored.count(1) + len(self.refused)

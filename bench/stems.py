@@ -54,9 +54,9 @@ def features_of(words: Vector, stems: Vector, *, keep_words: bool) -> Vector:
 
 def variants(texts: list[str]) -> dict[str, list[Vector]]:
     """The vectors of each variant."""
-    vectorizer, told = Vectorizer(VectorizeParams()), ["en"] * len(texts)
-    words = vectorizer.vectorize_many(texts, told).tolist()
-    stems = vectorizer.vectorize_many([stemmed(text) for text in texts], told).tolist()
+    vectorizer, languages = Vectorizer(VectorizeParams()), ["en"] * len(texts)
+    words = vectorizer.vectorize_many(texts, languages).tolist()
+    stems = vectorizer.vectorize_many([stemmed(text) for text in texts], languages).tolist()
 
     def each(*, keep_words: bool) -> list[Vector]:
         return [features_of(*pair, keep_words=keep_words) for pair in zip(words, stems, strict=True)]

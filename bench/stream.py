@@ -16,9 +16,9 @@ import msgspec
 from bench.texts import Texts
 
 START = 4_000_000_000.0
-"""POSIX seconds of the first event. It lies ahead of the wall clock: records are fed to the embedded broker while they
-are read, and a partition that was read to its end, which stands at the wall clock, must not move event time past those
-to come."""
+"""POSIX seconds of the first event. It is ahead of the wall clock: records are fed to the embedded broker while they
+are read, and the time of a partition that was read to its end, the wall clock, must not be after that of later
+records."""
 OPEN_CONVERSATIONS = 2_000
 CUSTOMERS_PER_OPEN = 3
 QUEUES = ("orders", "returns", "billing", "technical")

@@ -1,4 +1,4 @@
-"""What is said in the stream: real tweets from the public data sets, else what the people of the simulator say."""
+"""Texts of the stream: real tweets from the public data sets, else those of the simulator."""
 
 import csv
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ LISTENED = 20_000
 
 
 class Texts(NamedTuple):
-    """What is said, and where it comes from."""
+    """Texts and their origin."""
 
     customers: list[tuple[str, str]]
     """Text and its label: negative, neutral or positive."""
@@ -44,7 +44,7 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
 
 
 def _simulated() -> Texts:
-    """What customers and agents of the simulated shop say, with the labels that are given there."""
+    """Texts of customers and agents of the simulated shop, with their labels."""
     said: dict[str, str] = {}
     labels: dict[str, str] = {}
     agents: list[str] = []

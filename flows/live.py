@@ -29,7 +29,7 @@ from flows.host.life import Life
 from flows.host.liveness import HeartbeatSource, LivenessClock
 from flows.host.readiness import Readiness
 from flows.host.recovery import check_runner, recovery_of, runner_seconds, store_errors
-from flows.host.shop import PAST_STEP, Shop, embedded
+from flows.host.shop import PAST_STEP, ShopThread, embedded
 from flows.host.signals import Signals
 from flows.host.web.config import web_config_of
 from flows.host.web.server import WebServer, application
@@ -56,8 +56,8 @@ from operators.metrics.observe import KeptObserveSink, Observer, ObserveSink
 log = logging.getLogger(__name__)
 
 IDLE_LIMIT_SECONDS = 30.0
-"""A flow that has not moved for so long is stuck: it moves four times a second even where nothing comes. Among several
-processes one may have to wait as long for another's records to be delivered, too."""
+"""A flow that has not run for so long is stuck: it runs four times a second even without events. With several
+processes, one may wait as long for another to deliver its records."""
 
 
 class Live:
@@ -114,7 +114,7 @@ class Live:
         secured = web_config_of(settings.http.web_config_file)
         port = settings.http.port and settings.http.port + place.process  # 0 takes a free one, for each
         self.web = WebServer(app, settings.http.host, port, secured)
-        self.shop = Shop(settings, self.stop, clock=clock) if self.broker is not None else None
+        self.shop = ShopThread(settings, self.stop, clock=clock) if self.broker is not None else None
         self.life = Life(settings, self.registry)
         self._why, self._failed = "the input ended", False
 
@@ -181,7 +181,7 @@ class Live:
         """Share what models learn with the other processes.
 
         Raises:
-            KafkaInputError: the brokers do not answer, or do not let the models topic be used.
+            KafkaInputError: the brokers do not answer, or do not grant access to the models topic.
         """
         kafka, place = self.settings.kafka, self.place
         partitions_of(kafka.client_config({"group.id": "csq"}), kafka.topics, kafka.connect_seconds)
@@ -241,7 +241,7 @@ class Live:
         return recovery
 
     def _raise_cause(self, error: BaseException) -> None:
-        """Raise what truly happened, where Bytewax has lost it."""
+        """Raise the original error if Bytewax has lost it."""
         if self.failures.first is not None:
             raise self.failures.first from None
         if type(error).__name__ == "PanicException":  # Bytewax does not export it
@@ -264,7 +264,7 @@ class Live:
 
 
 def cause_of(error: BaseException) -> str:
-    """The class of what went wrong, inside what Bytewax wrapped around it; its text may name what was in a record.
+    """The class of the cause inside Bytewax's wrappers; without its text, which may contain data of a record.
 
     >>> try:
     ...     raise RuntimeError("step failed") from KeyError("u17")

@@ -54,7 +54,7 @@ class Process:
     name: str = "p0"
     processes: int = 1
     take_snapshots: bool = False
-    """Whether a recovery store asks for snapshots."""
+    """Whether a recovery store takes snapshots."""
     is_live: bool = False
     pseudonyms: Pseudonyms | None = None
     """Of published ids; `None`: they leave as they came."""

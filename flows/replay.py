@@ -15,8 +15,8 @@ from flows.process import observer_of, replay_process, settle_memory
 from flows.quality import Process, quality
 from flows.settings.model import Settings
 from operators.connectors.files.jsonl import JsonlSink, JsonlSource
-from operators.domain.stage.admission import CONVERSATIONS
 from operators.domain.stage.labels import Labels
+from operators.domain.stage.sightings import CONVERSATIONS
 from operators.domain.wire.outgoing import STREAMS
 from operators.metrics.observe import Observer, ObserveSink, exposition, read
 from operators.metrics.other_names import shares

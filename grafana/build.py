@@ -1,4 +1,4 @@
-"""Build: writes the dashboards, or says which of them are stale.
+"""Writes the dashboards, or lists the stale ones.
 
 python -m grafana.build --write
 python -m grafana.build --check

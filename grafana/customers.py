@@ -1,4 +1,4 @@
-"""Customers and models: what customers feel, who is about to leave, and whether the models can be believed."""
+"""Customers and models: mood, satisfaction and churn, and how accurate the models are."""
 
 from grafana_foundation_sdk.models import dashboard as model
 
@@ -30,7 +30,7 @@ from operators.domain.stage.feedback import SCALES
 
 MODEL = f'{JOB}, model=~"$model"'
 RARE = "10m"
-"""Least step where ratings and labels are counted: they come minutes apart."""
+"""Least step where ratings and labels are counted: they are minutes apart."""
 MOODS = {"negative": RED, "neutral": GREY, "positive": GREEN}
 CONTENT, POOR = 3.5, 2.5
 """Satisfaction S of 0..5: a mean below 2.5 is more bad than good."""

@@ -68,7 +68,7 @@ class Section(NamedTuple):
 def frame(
     uid: str, title: str, question: str, choices: Sequence[str], sections: Sequence[Section], hours: int = 6
 ) -> model.Dashboard:
-    """A whole dashboard: `question` is what it answers, `hours` what it shows at first.
+    """A dashboard: `question` is its description, `hours` its default time range.
 
     Raises:
         ValueError: the panels of a band do not fill the width of the grid.

@@ -1,4 +1,4 @@
-"""Overview: whether customers are served well now, and the promises of the month will be kept."""
+"""Overview: the service now, and the objectives of the month."""
 
 from grafana_foundation_sdk.models import dashboard as model
 

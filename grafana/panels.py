@@ -28,7 +28,7 @@ PLAIN: Steps = ((None, BLUE),)
 
 
 class PanelText(NamedTuple):
-    """What is written behind the (i) of a panel: what it says, what is good, what to do when it is not."""
+    """The description of a panel: what it shows, good values, and what to do otherwise."""
 
     says: str
     good: str
@@ -58,7 +58,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A way from a value to where one looks next; `url` may hold ``${__field.labels.queue}``."""
+    """A link from a value to details; `url` may hold ``${__field.labels.queue}``."""
 
     title: str
     url: str
@@ -128,7 +128,7 @@ class Field:
     high: float | None = None
     links: Sequence[Link] = ()
     every: str | None = None
-    """Least step of the queries (``5m``): rates of rare events want a window in which some happen."""
+    """Least step of the queries (``5m``): rates of rare events need a window that contains some."""
     empty: str = "no data"
     """What is written where there is no value: why that can be in a healthy system."""
 
@@ -168,7 +168,7 @@ def _ask(panel: _Kind, queries: Iterable[Query], form: PromQueryFormat) -> _Kind
 
 
 def number(title: str, words: PanelText, query: Query, field: Field) -> Panel:
-    """One figure with a line behind it that shows where it came from."""
+    """One figure with a sparkline."""
     panel = _dress(stat.Panel(), title, words, field)
     panel.color_scheme(dashboard.FieldColor().mode(model.FieldColorModeId.THRESHOLDS))
     panel.graph_mode(looks.BigValueGraphMode.NONE if query.instant else looks.BigValueGraphMode.AREA)
@@ -257,7 +257,7 @@ def heat_map(title: str, words: PanelText, expr: str, field: Field) -> Panel:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table: what is asked, and how it is shown; without a title only its labels are."""
+    """One column of a table: query and format; without a title only its labels are shown."""
 
     title: str
     expr: str

@@ -1,4 +1,4 @@
-"""Pipeline: whether csq keeps up with its events, and what it says is complete."""
+"""Pipeline: whether csq keeps up with its events, and whether its figures are complete."""
 
 from grafana_foundation_sdk.models import dashboard as model
 
@@ -26,9 +26,9 @@ from grafana.panels import (
 )
 
 RECEIVED = ("csq_events_total", "csq_duplicates_total", "csq_dead_letters_total")
-"""What came in: accepted, repeats, refused."""
+"""Records received: accepted, duplicates, refused."""
 BOUNDED = f'{PROCESS}, stage!="learn"'
-"""Stages whose records come and go; learn holds its models, always all of them."""
+"""Stages with a bound; learn holds a fixed number of models."""
 
 
 def dashboard() -> model.Dashboard:

@@ -1,4 +1,4 @@
-"""Queues: which queue lets customers wait, why, and whether it will get better."""
+"""Queues: where customers wait, why, and the forecast."""
 
 from grafana_foundation_sdk.models import dashboard as model
 

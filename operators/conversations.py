@@ -38,7 +38,7 @@ def conversations(
     take_snapshots: bool,
     process: str,
 ) -> ConversationStreams:
-    """Turns to facts about waits, moods and outcomes, and to published scores.
+    """Turns events into facts about waits, moods and outcomes, and into published scores.
 
     In: lists of (time, name, event, reading), and ticks, keyed by conversation lane. Out: facts keyed by customer lane
     and by queue lane, with ticks in line; examples keyed by model; published events; measurements. State: a record per

@@ -163,7 +163,7 @@ class _FollowPartition(StatelessSourcePartition[Port]):
 
 
 @dataclass(frozen=True)
-class Followed:
+class FollowStreams:
     """Streams of the follow stage."""
 
     measured: Stream[list[Measurement]]
@@ -171,14 +171,14 @@ class Followed:
 
 
 @operator
-def follow(step_id: str, flow: Dataflow, source: FollowSource) -> Followed:
+def follow(step_id: str, flow: Dataflow, source: FollowSource) -> FollowStreams:
     """Follow the models that other processes train.
 
     In: the models topic. Out: versions and ages of the weights, and one record when this process has all models. No
     key, no state: the topic is read from its beginning at every start. Weights are written between batches of events.
     """
     out = op.input("topic", flow, source)
-    return Followed(
+    return FollowStreams(
         op.flat_map("measured", out, lambda item: [item[1]] if item[0] == "measured" else []),
         op.flat_map("told", out, lambda item: [item[1]] if item[0] == "models" else []),
     )

@@ -11,7 +11,7 @@ from bytewax.operators import KeyedStream
 
 from operators.domain.stage.admission import Admission
 from operators.domain.stage.facts import Fact
-from operators.domain.stage.labels import AUTO, BOUNDS, Admitted, Labels
+from operators.domain.stage.labels import AUTO, Admitted, Labels
 from operators.domain.stage.stage import Measurement, Port
 from operators.domain.time.lanes import Lanes
 from operators.domain.time.watermark import Tick
@@ -87,8 +87,7 @@ class NamesLog:
         self._names.seen = seen
         for label, names in seen.items():
             values = self._names.of[label]
-            is_full = len(values.fixed) + len(values.admitted()) >= BOUNDS[label]
-            if values.is_open and not is_full:
+            if values.has_room():
                 continue
             for value in names.keys() - {value for known, value in self._logged if known == label}:
                 self._logged.add((label, value))
@@ -96,7 +95,7 @@ class NamesLog:
                     "%s %r is measured as `other`: %s; name it in labels.%ss",
                     label,
                     value,
-                    f"{AUTO} admits {BOUNDS[label]}" if values.is_open else "the settings do not name it",
+                    f"{AUTO} admits {values.bound}" if values.is_open else "the settings do not name it",
                     label,
                     extra={"event": "label_other", "label": label, "value": value},
                 )

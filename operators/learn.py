@@ -18,7 +18,7 @@ from operators.engine.learners import LearnLogic
 
 
 @dataclass(frozen=True)
-class Learned:
+class LearnStreams:
     """Streams of the learn stage."""
 
     measured: Stream[list[Measurement]]
@@ -38,7 +38,7 @@ def learn(
     clock: Callable[[], float],
     shows_age: bool,
     announce_as: str | None,
-) -> Learned:
+) -> LearnStreams:
     """Train the models.
 
     In: lists of examples, and names that wake the models, keyed by model. Out: measurements, verdicts, and, if other
@@ -61,4 +61,4 @@ def learn(
         )
 
     out = op.stateful_batch("model", op.merge("labels_and_hellos", up, names), shim)
-    return Learned(port("measured", out, "measured"), port("judged", out, "judged"), port("models", out, "models"))
+    return LearnStreams(port("measured", out, "measured"), port("judged", out, "judged"), port("models", out, "models"))

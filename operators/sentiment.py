@@ -40,11 +40,11 @@ def sentiment(step_id: str, up: KeyedStream[Any], models: Models) -> KeyedStream
 
 def _turns(vectored: Vectored, readings: list[Reading]) -> list[Turn]:
     """Return the turns of a lane, which owns a range of `readings`."""
-    events, said, _, first, replied, tones = vectored
+    events, customers, _, first, agents, tones = vectored
     beside: list[Reading | None] = [None] * len(events)
-    for place, reading in zip(said, readings[first : first + len(said)], strict=True):
+    for place, reading in zip(customers, readings[first : first + len(customers)], strict=True):
         beside[place] = reading
-    for place, reading in zip(replied, map(Reading, repeat(""), repeat(b""), tones, repeat(False)), strict=True):  # noqa: FBT003  `map` takes no keywords
+    for place, reading in zip(agents, map(Reading, repeat(""), repeat(b""), tones, repeat(False)), strict=True):  # noqa: FBT003  `map` takes no keywords
         beside[place] = reading
     return list(map(add, events, zip(beside, strict=True)))  # (time, name, event) + (reading,)
 

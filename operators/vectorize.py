@@ -18,7 +18,7 @@ from operators.domain.wire.events import Message, MessageCreated
 def vectorize(
     step_id: str, up: KeyedStream[list[Arrived] | Tick], params: VectorizeParams
 ) -> KeyedStream[Vectored | Tick]:
-    """Read the texts of a whole batch at once.
+    """Vectorize the texts of a whole batch at once.
 
     In: lists of (time, name, event), and ticks, keyed by lane. Out: the events with what was read in them, and ticks,
     keyed by lane. A pure step: no key is looked at, no state is kept but a memo of words, on which no result depends.
@@ -26,15 +26,23 @@ def vectorize(
     vectorizer = Vectorizer(params)
 
     def read(lanes: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-        said: list[Message] = []
-        replied: list[Message] = []
+        from_customers: list[Message] = []
+        from_agents: list[Message] = []
         found = [
-            (lane, events, len(said), len(replied), ([], []) if type(events) is Tick else _find(events, said, replied))
+            (
+                lane,
+                events,
+                len(from_customers),
+                len(from_agents),
+                ([], []) if type(events) is Tick else _find(events, from_customers, from_agents),
+            )
             for lane, events in lanes
         ]
-        messages = said + replied
+        messages = from_customers + from_agents
         vectors, tones = vectorizer.read_many(
-            clean_many([message.text for message in messages]), [message.language for message in messages], len(said)
+            clean_many([message.text for message in messages]),
+            [message.language for message in messages],
+            len(from_customers),
         )
         return [
             (lane, events)
@@ -46,8 +54,10 @@ def vectorize(
     return op.flat_map_batch("read", up, read)
 
 
-def _find(events: list[Arrived], said: list[Message], replied: list[Message]) -> tuple[list[int], list[int]]:
-    """Where customers and agents speak in public; their messages are added to `said` and `replied`."""
+def _find(
+    events: list[Arrived], from_customers: list[Message], from_agents: list[Message]
+) -> tuple[list[int], list[int]]:
+    """Add the public messages of customers to `from_customers`, those of agents to `from_agents`."""
     customers: list[int] = []
     agents: list[int] = []
     for place, (_, _, event) in enumerate(events):
@@ -56,9 +66,9 @@ def _find(events: list[Arrived], said: list[Message], replied: list[Message]) ->
             if message.is_public and message.text:
                 role = message.author.role
                 if role == "customer":
-                    said.append(message)
+                    from_customers.append(message)
                     customers.append(place)
                 elif role == "agent":
-                    replied.append(message)
+                    from_agents.append(message)
                     agents.append(place)
     return customers, agents

@@ -21,7 +21,7 @@ from operators.domain.wire.outgoing import DEADLETTERS
 StageT = TypeVar("StageT", bound=Stage)
 
 NAMES = Labels(LabelsParams(queues=("orders", "billing"), channels=("chat", "email"), segments=("regular", "vip")))
-"""The closed sets of these tests, whatever the defaults are."""
+"""The closed sets of these tests, independent of the defaults."""
 START = 1_767_600_000.0
 """2026-01-05T08:00:00Z, a Monday morning."""
 
@@ -165,7 +165,7 @@ class Seen:
         self.events: list[Any] = []
 
     def take(self, ports: Iterable[Port]) -> "Seen":
-        """Add what came out of `drain`, or of the adapter."""
+        """Add the output of `drain`, or of the adapter."""
         for port, value in ports:
             if port == "measured":
                 self._measure(value)
@@ -217,7 +217,7 @@ def restored(fresh: StageT, stage: Stage) -> StageT:
 
 
 def play(stage: Stage, steps: Sequence[Any], until: float | None = None) -> Seen:
-    """Let all steps arrive in the order given, settle them in the order of time, and let time come to `until`."""
+    """Let all steps arrive in the order given, settle them in the order of time, and advance time to `until`."""
     held: list[Fact] = []
     stage.arrive(steps, until or 0.0, held)
     stage.settle(sorted(held, key=lambda fact: (fact.time, fact.name)))

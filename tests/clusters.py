@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from operators.metrics.catalogue import CATALOGUE
 from operators.metrics.observe import Values
 from tests.servers.kafka import NO_LEADER_YET
-from tests.streams import ENVIRON, NAMES, ROOT, told_apart
+from tests.streams import ENVIRON, NAMES, ROOT, differences
 
 START_SECONDS = 90.0
 """Bound on getting ready; a machine at rest takes some five."""
@@ -27,7 +27,7 @@ COUNTED = tuple(
     metric.name
     for metric in CATALOGUE.values()
     if metric.kind in {"counter", "histogram"}
-    # These depend on when a label came to its model, on the wall clock, or on how often something was done.
+    # These depend on when a label arrived, on the wall clock, or on how often something was done.
     and metric.name not in {"csq_turns_total", "csq_churn_probability"}
     and metric.name not in {"csq_satisfaction_score", "csq_satisfaction_part"}
     and metric.name not in {"csq_event_age_seconds", "csq_snapshot_duration_seconds"}
@@ -85,7 +85,7 @@ class Cluster:
         return next((entry["pids"] for entry in reversed(self.entries()) if "pids" in entry), [])
 
     def until(self, holds: Callable[[], object], seconds: float = START_SECONDS) -> Any:
-        """What `holds` gave, once it gave something; fails with the log if it never does."""
+        """The first true result of `holds`; fails with the log if there is none."""
         deadline = time.monotonic() + seconds
         while not (found := holds()):
             assert time.monotonic() < deadline, f"not within {seconds} s:\n{self.log()}"
@@ -100,7 +100,7 @@ class Cluster:
         return found if len(found) >= self.count else []
 
     def is_ready(self) -> bool:
-        """Whether all processes say so."""
+        """Whether all processes are ready."""
         urls = self.urls()
         return bool(urls) and all(status(f"{url}/readyz") == 200 for url in urls)
 
@@ -121,7 +121,7 @@ class Cluster:
         deadline = time.monotonic() + START_SECONDS
         while differs and time.monotonic() < deadline and self.process.poll() is None:
             values = self.values()
-            differs = told_apart(expected, values, COUNTED)
+            differs = differences(expected, values, COUNTED)
             time.sleep(0.5)
         assert not differs, "\n".join([*differs, self.log()])
         return values
@@ -133,7 +133,7 @@ class Cluster:
 
 
 def taken(values: Values) -> float:
-    """How many records have come through the door, or not."""
+    """Number of records that were accepted or refused."""
     names = ("csq_events_total", "csq_duplicates_total", "csq_dead_letters_total")
     return sum(sum(values.get(name, {}).values()) for name in names)
 
@@ -156,7 +156,7 @@ def _in_order(sample: str, labels: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def status(url: str) -> int:
-    """The status of a page; 0 where nobody answers."""
+    """The status of a page; 0 without an answer."""
     try:
         with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310  our own server
             return answer.status
@@ -188,7 +188,7 @@ def records(address: str, topic: str) -> list[bytes]:
 
 
 def _ends(consumer: Consumer, part: TopicPartition) -> tuple[int, int]:
-    """First offset and the next that will be written; asked until the partition has its leader, soon after it is made."""
+    """First offset and the next to be written; retried until the new partition has a leader."""
     deadline = time.monotonic() + 20
     while True:
         try:

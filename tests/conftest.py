@@ -27,7 +27,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 @pytest.fixture(scope="session", autouse=True)
 def _stores_given_back() -> Iterator[None]:
-    """A process holds its stores until it ends, and this one then complains of each file that it left open."""
+    """A process holds its stores until it ends; without this, Python would warn about each open file."""
     yield
     if (locks := sys.modules.get("operators.engine.locks")) is not None:
         for file in locks._locks.values():

@@ -26,12 +26,12 @@ def refused(value: bytes, position: int, origin: str = "csq.events[2]", now: flo
 
 
 def mended(name: str, position: int, **more: Any) -> Outgoing:
-    """A letter that would be let in now: it came too soon then."""
+    """A letter that is accepted now: its time was in the future when it was refused."""
     return refused(raw(MESSAGE, START, name), position, **more)
 
 
 def broken(name: str, position: int, **more: Any) -> Outgoing:
-    """A letter that will never be let in."""
+    """A letter that is never accepted."""
     return refused(raw(COMPLAINT, START, name, severity=9), position, **more)
 
 

@@ -1,4 +1,4 @@
-"""Ports at which nobody listens. Tests run side by side: a port that was free a moment ago may be another's by now."""
+"""Ports without a listener. Tests run side by side: a port that was free a moment ago may be in use now."""
 
 import socket
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 
 @contextmanager
 def deserted(address: str = "127.0.0.1:0") -> Iterator[str]:
-    """Keep the port of an address, or any, from being given to somebody else; whoever calls there is refused."""
+    """Reserve the port of an address, or a free one; connections to it are refused."""
     host, port = address.rsplit(":", 1)
     with closing(socket.socket()) as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of the last owner may linger

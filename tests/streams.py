@@ -1,6 +1,6 @@
-"""Streams for the end-to-end tests: what the simulated shop delivered, and the whole path run over it.
+"""Streams for the end-to-end tests: events of the simulated shop, and a run of the whole flow over them.
 
-`ChunkSource` stands for Kafka without a broker: origins are partitions, read side by side, each in its own order.
+`ChunkSource` replaces Kafka: origins are partitions, read side by side, each in its own order.
 """
 
 import json
@@ -32,7 +32,7 @@ from operators.simulator import Delivery, SimulatorParams
 
 ROOT = Path(__file__).parents[1]
 CSQ = (sys.executable, "-m", "flows.commands.main")
-"""The command, for those tests that want a process of its own."""
+"""The command, for tests in a separate process."""
 ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith("CSQ_")}
 NAMES = {
     "CSQ_LABELS__QUEUES": "[orders, returns, billing, technical]",
@@ -78,7 +78,7 @@ SMOOTHED = ("csq_reply_smoothed_seconds", "csq_handle_smoothed_seconds", "csq_ol
 
 
 class ChunkSource(FixedPartitionedSource[Chunk, int]):
-    """Origins in memory: name -> raw values. Each announces itself, is read in chunks, and comes to its end."""
+    """Origins in memory: name -> raw values. Each announces itself, is read in chunks, and ends."""
 
     def __init__(
         self, origins: Mapping[str, Sequence[bytes | None]], *, batch_size: int, ready: Callable[[], bool]
@@ -116,7 +116,7 @@ class _Origin(StatefulSourcePartition[Chunk, int]):
 
 @dataclass(frozen=True)
 class Result:
-    """What came out of a run."""
+    """The output of a run."""
 
     values: Values
     published: dict[str, Counter[bytes]]
@@ -132,7 +132,7 @@ def run(
     settings: Settings = SETTINGS,
     now: float = NOW,
 ) -> Result:
-    """Run the whole path over origins; what comes out."""
+    """Run the whole flow over origins; return the output."""
     here = replay_process(settings, now, tick_records=batch_size)
     registry, observer = observer_of(settings, None)
     published: defaultdict[str, Counter[bytes]] = defaultdict(Counter)
@@ -191,7 +191,7 @@ def family(values: Values, names: Iterable[str]) -> dict[str, dict[tuple[str, ..
     return {name: series for name, series in values.items() if name in wanted}
 
 
-def told_apart(left: Values, right: Values, names: Iterable[str], *, rel: float = 1e-9) -> list[str]:
+def differences(left: Values, right: Values, names: Iterable[str], *, rel: float = 1e-9) -> list[str]:
     """Where two results differ: in a count at all, in a sum of seconds by more than its rounding."""
     ours, theirs = family(left, names), family(right, names)
     found = []

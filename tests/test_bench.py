@@ -1,4 +1,4 @@
-"""The benchmark measures what it says: the same work on both sides, on a stream that is always the same."""
+"""The benchmark does the same work on both sides, on a stream that is always the same."""
 
 import gc
 from collections import Counter
@@ -84,7 +84,7 @@ def test_all_records_of_the_embedded_broker_are_read(job, way):
     assert counted["csq_events_total"] + counted["csq_duplicates_total"] + counted["csq_dead_letters_total"] == EVENTS
 
 
-def test_runs_that_did_other_work_are_told():
+def test_runs_that_did_other_work_are_reported():
     lost = figures(counted={"csq_events_total": 9})
     assert report.disagreements([figures(), lost]) == ["csq_events_total: 10 and 9"]
 
@@ -102,8 +102,8 @@ def test_the_gain_of_a_second_process_is_taken_pair_by_pair():
 
 
 def test_processes_of_one_run_are_taken_together():
-    told = [processes.Told(figures(), 100.0, 102.0), processes.Told(figures(), 100.5, 103.0)]
-    run = processes.together(told)
+    results = [processes.ProcessResult(figures(), 100.0, 102.0), processes.ProcessResult(figures(), 100.5, 103.0)]
+    run = processes.together(results)
     assert (run.events, run.seconds, run.cpu_seconds, run.counted) == (10, 3.0, 2.0, {"csq_events_total": 20})
 
 
@@ -138,7 +138,7 @@ def test_the_command_writes_its_figures(tmp_path: Path, capsys):
         (torture.main, ["--processes", "1", "0"], "argument --processes: got '0', expected a whole number from 1 up"),
     ],
 )
-def test_a_number_that_is_none_is_refused_before_anything_runs(
+def test_an_invalid_number_is_refused_before_anything_runs(
     main: Callable[[list[str]], object], arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):

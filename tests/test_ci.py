@@ -1,4 +1,4 @@
-"""`.ci/run`, with a `make` that fails as it is told: what is tried again, and what the list at the end says."""
+"""`.ci/run`, with a `make` that fails on request: retries, and the list at the end."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ ALL = ["make check", "make test", "make test-all COVERAGE= ARGS=-m slow --durati
 
 
 class Place:
-    """A folder with the script and programs that stand for those it calls."""
+    """A folder with the script and replacements of the programs that it calls."""
 
     def __init__(self, folder: Path, fails: dict[str, int]) -> None:
         self.folder = folder

@@ -1,4 +1,4 @@
-"""compose.yaml, Dockerfile, scrape configuration and monitors, held against the files, settings and ports they name.
+"""compose.yaml, Dockerfile, scrape configuration and monitors, compared with the files, settings and ports they name.
 
 No container engine runs here: images are not pulled, but everything that the files say about csq is checked.
 """
@@ -308,7 +308,7 @@ def test_csq_and_the_shop_of_compose_work_on_a_real_kafka(breakable_kafka, tmp_p
 
 @contextmanager
 def csq_running(command: list[Any], environment: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
-    """A program of csq that is told to stop at the end."""
+    """A program of csq, which is stopped at the end."""
     process = subprocess.Popen(  # noqa: S603 - our own command
         command, cwd=ROOT, env={**os.environ, **environment}, stdin=subprocess.DEVNULL
     )
@@ -322,7 +322,7 @@ def csq_running(command: list[Any], environment: dict[str, str]) -> Iterator["su
 
 
 def page(port: int, path: str, holds: Callable[[str], bool], seconds: float = 60.0) -> None:
-    """Ask for a page until it says what is wanted."""
+    """Request a page until it has the expected content."""
     deadline = time.monotonic() + seconds
     text = ""
     while time.monotonic() < deadline:
@@ -360,10 +360,10 @@ def test_the_data_source_has_the_interval_of_the_scrapes():
 
 
 def test_promtool_finds_the_scrape_configuration_and_its_rules_valid(prometheus_programs):
-    told = promtool("check", "config", SCRAPE)
+    reported = promtool("check", "config", SCRAPE)
 
-    assert "SUCCESS" in told
-    assert told.count("rules found") == len(list(SCRAPE.parent.glob("*.rules.yaml")))
+    assert "SUCCESS" in reported
+    assert reported.count("rules found") == len(list(SCRAPE.parent.glob("*.rules.yaml")))
 
 
 # ---- monitors for the Prometheus operator
@@ -412,7 +412,7 @@ def test_the_image_copies_all_that_the_wheel_is_made_of_and_no_secret():
     assert ignored.index("config/alertmanager/secrets") > ignored.index("!config")
 
 
-def test_the_image_installs_by_the_lock_file_with_hashes_and_runs_as_nobody_in_particular():
+def test_the_image_installs_by_the_lock_file_with_hashes_and_runs_without_root():
     assert "--require-hashes --requirement requirements.lock" in DOCKERFILE
     assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", DOCKERFILE, re.MULTILINE)
     assert DOCKERFILE.rindex("USER ") > DOCKERFILE.rindex("RUN ")

@@ -1,4 +1,4 @@
-"""The systemd unit starts what there is, with what systemd knows."""
+"""The systemd unit starts existing commands with options that systemd supports."""
 
 import re
 import shlex
@@ -32,7 +32,7 @@ def made_groups() -> list[str]:
 
 
 def value(key: str) -> str:
-    """What stands behind a key that stands once."""
+    """The value of a key that occurs once."""
     [found] = re.findall(rf"^{key}=(.*)$", UNIT.read_text(encoding="utf-8"), re.MULTILINE)
     return str(found)
 

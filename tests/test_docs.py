@@ -1,4 +1,4 @@
-"""The documents say what the program does: commands, options, files, settings, metrics, examples and messages."""
+"""The documents agree with the program: commands, options, files, settings, metrics, examples and messages."""
 
 import json
 import re
@@ -58,7 +58,7 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 def section(page: str, title: str) -> str:
-    """What stands under a heading of the second level."""
+    """The text under a heading of the second level."""
     return re.split(r"^## ", read(page).split(f"\n## {title}\n")[1], maxsplit=1, flags=re.MULTILINE)[0]
 
 
@@ -67,7 +67,7 @@ def prose(text: str) -> str:
 
 
 def spans(text: str) -> list[str]:
-    """What stands between single backticks."""
+    """The text between single backticks."""
     return re.findall(r"`([^`\n]+)`", prose(text))
 
 

@@ -287,8 +287,8 @@ def test_every_block_says_what_it_is():
 
 
 def test_every_exception_is_still_one():
-    told = {line for page in PAGES for line in commands(page)}
+    reported = {line for page in PAGES for line in commands(page)}
     shown = [block.text for page in PAGES for block in blocks(text_of(page)) if block.language == "text"]
 
-    assert [pattern for pattern in NOT_RUN | SLOW if not any(re.fullmatch(pattern, line) for line in told)] == []
+    assert [pattern for pattern in NOT_RUN | SLOW if not any(re.fullmatch(pattern, line) for line in reported)] == []
     assert [begin for begin in ELSEWHERE if not any(text.startswith(begin) for text in shown)] == []

@@ -113,22 +113,22 @@ def test_every_drill_is_held_once():
         assert len({(known[name].by, known[name].long_by) for name in lane}) == 1
 
 
-# What is expected is held against what came.
+# Expected and received notifications are compared.
 
 
-class Given(Pager):
-    """A pager without a server: what came is given."""
+class GivenPager(Pager):
+    """A pager without a server, with given notifications."""
 
     def __init__(self, notices: Sequence[Notice]) -> None:
         self._notices = list(notices)
-        self._came = Condition()
+        self._received = Condition()
 
 
-class Told:
-    """Stands for a watch whose notices are given."""
+class GivenWatch:
+    """A watch with given notices."""
 
     def __init__(self, *notices: Notice) -> None:
-        self.pager = Given(notices)
+        self.pager = GivenPager(notices)
         self.held: dict = {}
 
     def firing(self) -> list:
@@ -138,8 +138,8 @@ class Told:
         """Nothing is kept back."""
 
 
-class Living:
-    """Stands for a csq that runs."""
+class RunningCsq:
+    """A csq that runs."""
 
     class csq:  # noqa: N801 - the name of the attribute
         class process:  # noqa: N801 - the name of the attribute
@@ -156,9 +156,9 @@ DRILL = Drill(
 
 
 def outcome(*notices: Notice, held: tuple = (), drill: Drill = DRILL) -> _Run:
-    watch = Told(*notices)
+    watch = GivenWatch(*notices)
     watch.held = {tuple(sorted(labels.items())): [at] for at, labels in held}
-    return _Run(drill, Living(), watch, Row(drill))  # type: ignore[arg-type]  # stand-ins
+    return _Run(drill, RunningCsq(), watch, Row(drill))  # type: ignore[arg-type]  # stand-ins
 
 
 FIRING, RESOLVED = Notice(10.0, "page-service", "firing", PAGE), Notice(20.0, "page-service", "resolved", PAGE)
@@ -213,18 +213,18 @@ def test_where_nothing_is_inhibited_the_drill_fails(monkeypatch):
         outcome(FIRING)._wait_for_held()
 
 
-def test_an_alert_that_nobody_expected_fails():
+def test_an_unexpected_alert_fails():
     other = FIRING._replace(labels={"alertname": "CsqStalled"})
     with pytest.raises(DrillError, match=r"expected nothing beside CsqReplyBurn, came CsqStalled"):
         outcome(FIRING, RESOLVED, other)._check_others(4.0)
 
 
-def test_a_follow_up_that_is_told_although_it_is_inhibited_fails():
+def test_a_notification_of_an_inhibited_alert_fails():
     ticket = PAGE | {"severity": "ticket"}
     held = ((Held(11.0, 20.0), ticket),)
     outcome(FIRING, RESOLVED, FIRING._replace(at=9.0, labels=ticket), held=held)._check_others(4.0)
     outcome(FIRING, RESOLVED, FIRING._replace(at=25.0, labels=ticket), held=held)._check_others(4.0)
-    with pytest.raises(DrillError, match="to be inhibited, but it was told"):
+    with pytest.raises(DrillError, match="to be inhibited, but it notified"):
         outcome(FIRING, RESOLVED, FIRING._replace(at=15.0, labels=ticket), held=held)._check_others(4.0)
 
 
@@ -250,7 +250,7 @@ def test_the_table_has_a_row_for_each_and_says_what_failed():
         "CsqReplyBurn severity=page team=service slo=reply queue=billing "
         "2.5 s 2 min (60x) 7.0 s 1 CsqReplyBurn ticket 50 ms"
     )
-    assert lines[-2:] == ["one: told: Replies come late", "one: FAILED: expected this, came that"]
+    assert lines[-2:] == ["one: summary: Replies come late", "one: FAILED: expected this, came that"]
 
 
 def test_a_drill_that_fails_ends_with_another_code(monkeypatch, capsys):

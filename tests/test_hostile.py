@@ -1,4 +1,4 @@
-"""Whatever comes in: nothing crashes, nothing is lost, memory stays bounded, and no input takes long."""
+"""With any input: nothing crashes, nothing is lost, memory stays bounded, and no input takes long."""
 
 import importlib
 import pkgutil

@@ -1,8 +1,9 @@
-"""The house rules that no other tool holds."""
+"""Rules of the project that no other tool checks."""
 
 import ast
 import re
 import tomllib
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -56,8 +57,21 @@ def test_every_skip_carries_its_reason():
                 assert "reason=" in read(path).split("\n")[node.lineno - 1], f"{name(path)}:{node.lineno}: no reason"
 
 
+def test_a_class_name_means_one_thing():
+    """A traceback or an import names the class without its module."""
+    places: defaultdict[str, list[str]] = defaultdict(list)
+    for path in SOURCES + sorted((ROOT / "grafana").rglob("*.py")):
+        if path.is_relative_to(ROOT / "tests"):
+            continue
+        for node in ast.parse(read(path)).body:
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(f"{name(path)}:{node.lineno}")
+
+    assert {known: where for known, where in places.items() if len(where) > 1} == {}
+
+
 @pytest.mark.parametrize("path", [*SOURCES, *TEXTS], ids=name)
-def test_no_file_names_a_folder_of_somebody_s_machine(path):
+def test_no_file_names_a_folder_of_a_developers_machine(path):
     try:
         text = read(path)
     except UnicodeDecodeError:
@@ -99,7 +113,7 @@ def test_importing_a_package_imports_nothing_else(package):
 
 
 @pytest.mark.parametrize("package", ["flows", "operators"])
-def test_a_package_tells_type_checkers_that_it_is_typed(package):
+def test_a_package_is_marked_as_typed(package):
     assert (ROOT / package / "py.typed").exists()
 
 

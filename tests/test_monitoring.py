@@ -28,13 +28,13 @@ def test_the_files_that_it_names_are_there():
         assert list(ROOT.glob(path.rstrip("/"))), path
 
 
-def test_every_provisioning_file_is_told_with_what_it_overwrites():
-    told = re.findall(r"^\| `(\w+/[\w-]+\.yaml)` \|", PAGE, re.MULTILINE)
+def test_every_provisioning_file_is_documented_with_what_it_overwrites():
+    reported = re.findall(r"^\| `(\w+/[\w-]+\.yaml)` \|", PAGE, re.MULTILINE)
 
-    assert sorted(told) == sorted(str(path.relative_to(PROVISIONING)) for path in PROVISIONING.rglob("*.yaml"))
+    assert sorted(reported) == sorted(str(path.relative_to(PROVISIONING)) for path in PROVISIONING.rglob("*.yaml"))
 
 
-def test_the_dashboards_are_told_with_their_uid_and_question():
+def test_the_dashboards_are_documented_with_their_uid_and_question():
     rows = re.findall(r"^\| ([\w ]+) \| `(csq-\w+)` \| (.+\?) \|$", PAGE, re.MULTILINE)
 
     assert sorted(rows) == sorted(

@@ -1,4 +1,4 @@
-"""The tool for mutation tests: which changes it makes, and what it says of a project whose tests have known gaps."""
+"""The tool for mutation tests: its changes, and its report on a project whose tests have known gaps."""
 
 import ast
 import os
@@ -165,7 +165,7 @@ TOY = {
 
 
 @pytest.mark.slow
-def test_it_tells_the_gaps_of_a_project_and_leaves_its_files_alone(tmp_path: Path) -> None:
+def test_it_lists_the_gaps_of_a_project_and_leaves_its_files_unchanged(tmp_path: Path) -> None:
     for name, text in TOY.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(dedent(text).lstrip())
@@ -173,12 +173,12 @@ def test_it_tells_the_gaps_of_a_project_and_leaves_its_files_alone(tmp_path: Pat
 
     command = [sys.executable, "-m", "tests.mutants", "--root", tmp_path, "--folder", "shapes", "--processes", "1"]
     environ = {name: value for name, value in os.environ.items() if not name.startswith("COV")}  # it traces by itself
-    told = subprocess.run(  # noqa: S603  our own command
+    reported = subprocess.run(  # noqa: S603  our own command
         [*command, "--tests", "checks", "--tests", "shapes", "--spare", "2"],
         cwd=ROOT, env=environ, capture_output=True, text=True, check=True, timeout=110,
     )  # fmt: skip
 
-    assert told.stdout.splitlines() == [
+    assert reported.stdout.splitlines() == [
         "timed out shapes/rule.py:18",
         "    - points -= 1",
         "    + pass",
@@ -198,5 +198,5 @@ def test_it_tells_the_gaps_of_a_project_and_leaves_its_files_alone(tmp_path: Pat
         "    - return points + 1",
         "    + return points + 2",
         "mutants 13, killed 7, survived 4, timed out 2: score 69.2 %",
-    ], told.stderr
+    ], reported.stderr
     assert files == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

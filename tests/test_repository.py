@@ -1,4 +1,4 @@
-"""What people expect of a repository: addresses, templates, workflows and hooks that agree with the project."""
+"""Addresses, templates, workflows and hooks of the repository agree with the project."""
 
 import tomllib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the page says about the disk space of the runtime environment holds."""
+"""The disk space of the runtime environment is as documented."""
 
 import re
 from pathlib import Path

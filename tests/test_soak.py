@@ -15,11 +15,11 @@ from bench.soak import main, quantile
 def test_three_minutes_of_faults_lose_nothing(kafka_libraries: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["--minutes", "3", "--rate", "5000"])
 
-    told = capsys.readouterr().out
-    assert told.splitlines()[-1] == "soak ok: lost 0", told
+    reported = capsys.readouterr().out
+    assert reported.splitlines()[-1] == "soak ok: lost 0", reported
     assert code == 0
-    assert "kill -9" in told
-    assert "broker down" in told
+    assert "kill -9" in reported
+    assert "broker down" in reported
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,14 @@
 """Torture: kill -9 at random moments over one stream; what is left must be what a run without kills leaves.
 
 ``python -m tests.torture --kills 100`` runs `csq run` as a process against a broker that lives in this one, kills it
-again and again at random moments while the stream goes on, lets it finish, and compares with a run that nobody
-disturbed: the state of every stage and model (`csq state export`), what was published (repeats dropped by their id),
-and what Prometheus was shown. The last line says ``lost 0, doubled 0, kills 100``.
+again and again at random moments while the stream goes on, lets it finish, and compares with an undisturbed run: the
+state of every stage and model (`csq state export`), what was published (repeats dropped by their id), and what
+Prometheus was shown. The last line says ``lost 0, doubled 0, kills 100``.
 
 It does so with one process and then with two, which want a real Kafka; it starts that as the tests do. Each of them
-ends with that line. With ``--term`` csq is told to stop instead (SIGTERM), which must lose and repeat nothing at all.
+ends with that line. With ``--term`` csq is stopped instead (SIGTERM), which must lose and repeat nothing.
 
-With ``--exact`` each record is a snapshot of its own and time is told after each: no score can depend on how records
+With ``--exact`` each record is a snapshot of its own, followed by a tick: no score can depend on how records
 happened to be batched, and everything is compared, learned weights too. Without it records come in batches and
 snapshots lie apart as in production, so that much is read again after a kill; then a message may be scored a little
 before or after a label was learned, as in any two runs, and what follows from a score is left out or compared roughly.
@@ -61,11 +61,11 @@ STREAMS = tuple(Outputs().by_stream().values())
 QUIET_SECONDS = 7_200.0
 """Between the stream and its last event: all waits are over."""
 AFTER_SECONDS = 60.0
-"""How far behind the last event the present lies."""
+"""How far after the last event the present is."""
 END_SECONDS = 300.0
-"""How long the last process may take to come to the end of the stream."""
+"""How long the last process may take to reach the end of the stream."""
 SETTLE_SECONDS = 2.0
-"""Without any change, after which all is told."""
+"""Seconds without any change after which the run is complete."""
 STARTING_SHARE, STARTING_SECONDS = 0.2, 3.0
 """Share of kills at a random moment of the start, while the store is read; and how long a start is."""
 READING_SECONDS = 1.5
@@ -125,7 +125,7 @@ class Plan:
         if self.exact:
             return {
                 "CSQ_KAFKA__BATCH_SIZE": "1",
-                "CSQ_KAFKA__TICK_SECONDS": "0.00001",  # less than anything takes: time is told after each record
+                "CSQ_KAFKA__TICK_SECONDS": "0.00001",  # less than anything takes: a tick after each record
                 "CSQ_STATE__SNAPSHOT_SECONDS": "0.000001",
                 "CSQ_STATE__LANES": "2",
                 "CSQ_STATE__RECOVERY_PARTITIONS": "1",
@@ -292,7 +292,7 @@ TAKEN = ("csq_events_total", "csq_duplicates_total", "csq_dead_letters_total")
 
 
 def taken(shown: Mapping[tuple[str, tuple[str, ...]], float]) -> float:
-    """How many records have come through the door, or not."""
+    """Number of records that were accepted or refused."""
     return sum(value for (name, _), value in shown.items() if name in TAKEN)
 
 
@@ -331,7 +331,7 @@ class Run:
             process.kill()
 
     def _live(self, process: Process, feed: Feed, place: int) -> None:
-        """Let the stream go on and scrape, until a random moment; whatever is left of this life's share is fed then."""
+        """Let the stream go on and scrape, until a random moment; the rest of the share of this life is fed then."""
         starting, stop = not self._plan.term and self._rng.random() < STARTING_SHARE, Event()
         deadline = time.monotonic() + READY_SECONDS
         while not starting and not process.is_ready() and time.monotonic() < deadline:
@@ -430,29 +430,33 @@ def id_of(stream: str, message: Any) -> str:
 def compare(calm: Outcome, tortured: Outcome, *, exact: bool) -> tuple[int, int, list[str]]:
     """How much was lost, how much doubled, and what else differs."""
     lost = doubled = 0
-    told = [*tortured.backwards]
+    reported = [*tortured.backwards]
     for key in sorted(calm.shown.keys() | tortured.shown.keys()):
         if key[0] not in SERVICE:
             continue
         more = tortured.shown.get(key, 0.0) - calm.shown.get(key, 0.0)
         lost, doubled = lost + max(-more, 0.0), doubled + max(more, 0.0)
         if more:
-            told.append(f"{key}: {more:+g}")
+            reported.append(f"{key}: {more:+g}")
     for stream in STREAMS:
         ours, theirs = calm.published[stream], tortured.published[stream]
         if not exact and stream == "csq.churn.scored":  # scored once for all that a tick brings: ticks differ
             continue
         lost, doubled = lost + len(ours.keys() - theirs.keys()), doubled + len(theirs.keys() - ours.keys())
-        told += [f"{stream}: {name} only {where}" for where, names in _apart(ours, theirs).items() for name in names]
+        reported += [
+            f"{stream}: {name} only {where}" for where, names in _apart(ours, theirs).items() for name in names
+        ]
         if exact or stream in {"csq.reply.measured", DEADLETTERS}:
-            told += [f"{stream} {name} differs" for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]]
+            reported += [
+                f"{stream} {name} differs" for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]
+            ]
     for key in sorted(calm.state.keys() | tortured.state.keys()):
         if key[0] != "csq.observe":  # it holds ages and durations; what it counts was compared as shown
             of_both = [certain(key, some.state.get(key), exact=exact) for some in (calm, tortured)]
-            told += differences(*of_both, "/".join(key))
+            reported += differences(*of_both, "/".join(key))
     if not exact:
-        told += [text for key in calm.state if (text := weights_apart(key, calm.state, tortured.state))]
-    return round(lost), round(doubled), told
+        reported += [text for key in calm.state if (text := weights_apart(key, calm.state, tortured.state))]
+    return round(lost), round(doubled), reported
 
 
 def _apart(calm: Mapping[str, bytes], tortured: Mapping[str, bytes]) -> dict[str, list[str]]:
@@ -552,16 +556,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _held(plan: Plan) -> int:
     """Run it and print what came of it; 0 if nothing differs."""
-    lost, doubled, told, outcome = torture(plan)
-    for text in told[:50]:
+    lost, doubled, reported, outcome = torture(plan)
+    for text in reported[:50]:
         print(text)  # noqa: T201  a program
     counted, again = round(taken(outcome.shown)), outcome.repeats
     print(  # noqa: T201  as above
         f"processes {plan.processes}: {counted} records counted, {again} outgoing records repeated, "
-        f"{len(told)} other differences"
+        f"{len(reported)} other differences"
     )
     print(f"lost {lost}, doubled {doubled}, kills {plan.kills}", flush=True)  # noqa: T201  as above
-    return 1 if lost or doubled or told else 0
+    return 1 if lost or doubled or reported else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Draw docs/images/live.svg anew, from a real run: `python docs/images/live.py` (a minute and a half)."""  # noqa: INP001  a script
+"""Draw docs/images/live.svg from a real run: `python docs/images/live.py` (a minute and a half)."""  # noqa: INP001  a script
 
 import io
 import threading
@@ -13,7 +13,7 @@ from flows.live import Live
 from flows.settings.model import Settings
 
 SECONDS = 90.0
-"""Long enough for the last minute of the view to lie behind the hour that the shop begins with."""
+"""Long enough for the last minute of the view to be after the simulated past."""
 
 
 def draw(live: Live, view: LiveView) -> None:

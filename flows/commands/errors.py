@@ -11,9 +11,9 @@ from operators.domain.stage.stage import StateVersionError
 from operators.engine.store import StoreError, StoreMisfitError
 
 USER_ERRORS = (KafkaInputError, KafkaOutputError, StateVersionError, StateDamagedError, StoreError, JsonlInputError)
-"""Errors whose text says what to do."""
+"""Errors whose text is for the user."""
 PERMANENT_ERRORS = (StateVersionError, StateDamagedError, StoreMisfitError)
-"""Errors that a restart does not mend."""
+"""Errors that a restart does not correct."""
 
 
 class PermanentError(click.ClickException):
@@ -26,7 +26,7 @@ def fail(error: BaseException) -> NoReturn:
     """Raise the cause of a failed flow as a click exception; Bytewax wraps it several times.
 
     Raises:
-        PermanentError: a restart does not mend it.
+        PermanentError: a restart does not correct it.
         ClickException: any other of `USER_ERRORS`.
         BaseException: `error` itself, if none of these caused it.
     """

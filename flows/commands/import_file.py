@@ -19,10 +19,10 @@ from operators.importer import import_file as import_rows
 )
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @out_option
-@click.option("--strict", is_flag=True, help="Stop at the first bad row instead of leaving it out.")
-@click.option("--limit", type=click.IntRange(1), help="At most so many rows.")
+@click.option("--strict", is_flag=True, help="Stop at the first bad row instead of skipping it.")
+@click.option("--limit", type=click.IntRange(1), help="Maximum number of rows to read.")
 def import_file(mapping: Path, file: Path, *, out: Path | None, strict: bool, limit: int | None) -> None:
-    """Turn a CSV or TSV export (plain or .gz) into events, by a declared mapping."""
+    """Convert a CSV or TSV export (plain or .gz) to events."""
     try:
         declared = load_mapping(mapping)
         with opened(out) as written:

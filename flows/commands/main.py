@@ -57,7 +57,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="csq")
 def main() -> None:
-    """Customer service quality, measured while the conversation happens."""
+    """Measure customer service quality in real time."""
     hide_errors()
 
 

@@ -15,7 +15,7 @@ config_option = click.option(
     "-c",
     "--config",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Settings in YAML; without it the built-in ones (see docs/settings.md). CSQ_SECTION__KEY overrides a key.",
+    help="Settings in YAML; without it the defaults (see docs/settings.md). CSQ_SECTION__KEY overrides a key.",
 )
 
 
@@ -30,7 +30,7 @@ web_config_option = click.option(
     type=click.Path(dir_okay=False, path_type=Path),
     callback=_set_web_config,
     expose_value=False,
-    help="TLS, passwords and headers of /metrics, as Prometheus' exporters take them (docs/operations.md).",
+    help="TLS, passwords and headers of /metrics, in the format of the Prometheus exporters (docs/operations.md).",
 )
 
 

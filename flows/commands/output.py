@@ -11,7 +11,7 @@ import click
 from operators.documents.secret import HidingStream
 
 out_option = click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="File for the events; else standard output."
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="File for the events; by default standard output."
 )
 
 

@@ -5,11 +5,13 @@ from collections.abc import Callable
 
 import click
 
-rate_option = click.option("--rate", type=click.FloatRange(0, min_open=True), help="Events per second at most.")
+rate_option = click.option(
+    "--rate", type=click.FloatRange(0, min_open=True), help="Maximum number of events per second."
+)
 
 
 class RateLimit:
-    """Bounds a rate over its whole run; a pause is made up for afterwards.
+    """Limits the average rate since the first event; after a pause events pass faster until it is reached.
 
     Args:
         per_second: events per second; `None` is no limit.

@@ -26,7 +26,7 @@ SHOWN = 80
 """Characters of a bad line that are shown."""
 
 
-class Line(NamedTuple):
+class SentLine(NamedTuple):
     """A line that is not empty, and where it is: `FILE:LINE`."""
 
     place: str
@@ -35,9 +35,9 @@ class Line(NamedTuple):
 
 @click.command()
 @files_argument
-@click.option("--topic", help="Topic to send to; else the first of kafka.topics.")
+@click.option("--topic", help="Topic to send to; by default the first of kafka.topics.")
 @rate_option
-@click.option("--unchecked", is_flag=True, help="Send every line as it is, without checking that it is an event.")
+@click.option("--unchecked", is_flag=True, help="Send every line unchanged, without validation.")
 @click.option("--strict", is_flag=True, help="Stop at the first line that is not an event, instead of skipping it.")
 @config_option
 def send(
@@ -97,7 +97,7 @@ class Sending:
         self._limit = limit
         self._strict = strict
 
-    def take(self, line: Line) -> None:
+    def take(self, line: SentLine) -> None:
         """Send a line, or report it.
 
         Raises:
@@ -129,7 +129,7 @@ class Sending:
     def report_rest(self) -> None:
         """Report how many bad lines were not reported one by one."""
         if self.bad > REPORTED:
-            click.echo(f"and {self.bad - REPORTED:,} bad lines more", err=True)
+            click.echo(f"and {self.bad - REPORTED:,} more bad lines", err=True)
 
 
 def sender_to(settings: Settings, topic: str) -> Sender:
@@ -146,16 +146,18 @@ def sender_to(settings: Settings, topic: str) -> Sender:
     return Sender(kafka)
 
 
-def _lines(files: tuple[str, ...]) -> Iterator[Line]:
+def _lines(files: tuple[str, ...]) -> Iterator[SentLine]:
     for path in files:
         try:
             with open_input(path) as file:
                 for number, raw in enumerate(read_lines(file), 1):
                     if raw:
-                        yield Line(f"{path}:{number}", raw)
+                        yield SentLine(f"{path}:{number}", raw)
         except (OSError, EOFError, zlib.error) as error:
             why = getattr(error, "strerror", None) or error
-            raise click.ClickException(f"{path}: cannot be read to its end: {why}; is the file whole?") from None
+            raise click.ClickException(
+                f"{path}: cannot be read to its end: {why}; check whether the file is complete"
+            ) from None
 
 
 def _excerpt(raw: bytes) -> str:

@@ -13,16 +13,16 @@ from operators.simulator import Scenario, Simulator
 
 
 @click.command()
-@click.option("--scenario", type=click.Choice(get_args(Scenario)), help="What happens in the shop.")
-@click.option("--seed", type=click.IntRange(0), help="Same seed, same events.")
-@click.option("--events", type=click.IntRange(1), default=100_000, show_default=True, help="How many.")
+@click.option("--scenario", type=click.Choice(get_args(Scenario)), help="Scenario in the shop.")
+@click.option("--seed", type=click.IntRange(0), help="Seed; the same seed gives the same events.")
+@click.option("--events", type=click.IntRange(1), default=100_000, show_default=True, help="Number of events.")
 @out_option
-@click.option("--books", type=click.Path(dir_okay=False, path_type=Path), help="File for the true counts and times.")
+@click.option("--books", type=click.Path(dir_okay=False, path_type=Path), help="File for the ground truth.")
 @config_option
 def simulate(
     *, scenario: str | None, seed: int | None, events: int, out: Path | None, books: Path | None, config: Path | None
 ) -> None:
-    """Write the events of a simulated shop as JSON lines; --books also writes what truly happened."""
+    """Write the events of a simulated shop as JSON lines, and with --books the ground truth."""
     settings = settings_of(config)
     chosen = {"scenario": scenario, "seed": seed}
     params = msgspec.structs.replace(

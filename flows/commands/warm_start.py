@@ -22,12 +22,12 @@ from operators.engine.store import StoreError
     "--recovery",
     type=click.Path(file_okay=False, path_type=Path),
     required=True,
-    help="Directory of the new recovery store; it must be empty, or not be there.",
+    help="Directory of the new recovery store; it must be empty or not exist.",
 )
 @batch_option
 @config_option
 def warm_start(files: tuple[str, ...], *, recovery: Path, batch: int, config: Path | None) -> None:
-    """Replay history (JSON lines, plain or .gz) into a new recovery store, from which `csq run` goes on."""
+    """Replay history (JSON lines, plain or .gz) into a new recovery store, from which `csq run` resumes."""
     settings = settings_of(config)
     logs.start("warning")
     for path in files:
@@ -39,4 +39,4 @@ def warm_start(files: tuple[str, ...], *, recovery: Path, batch: int, config: Pa
         raise click.UsageError(str(error)) from None
     except (BytewaxRuntimeError, StoreError) as error:
         fail(error)
-    click.echo(f"made a recovery store in {recovery}: {', '.join(f'{n} {name}' for name, n in counts.items())}")
+    click.echo(f"created a recovery store in {recovery}: {', '.join(f'{n} {name}' for name, n in counts.items())}")

@@ -1,8 +1,8 @@
-"""Liveness: whether the worker's loop still turns, whatever Kafka does, and snapshots that hold the flow up.
+"""Liveness: whether the worker's loop runs, independent of Kafka, and a log line for slow snapshots.
 
 The flow has a second input beside Kafka, `HeartbeatSource`, without data. The worker's loop asks it several times a
-second. While it is not asked, something holds the whole loop up: a step that does not return, or the end of an epoch
-that waits for its snapshots.
+second. If it is not asked, the loop is blocked: by a step that does not return, or by the snapshots at the end of an
+epoch.
 """
 
 import logging
@@ -97,7 +97,7 @@ class HeartbeatPartition(StatefulSourcePartition[None, None]):
         if self._epoch_ended and took > self._bound and now - self._logged_at > QUIET_SECONDS:
             self._logged_at = now
             log.warning(
-                "a snapshot held the flow up for %.1f s: large state, slow acknowledgements by brokers, or a slow disk",
+                "a snapshot stopped the flow for %.1f s: large state, slow acknowledgements by brokers, or a slow disk",
                 took,
                 extra={"event": "snapshot_slow", "seconds": round(took, 1)},
             )

@@ -16,7 +16,7 @@ import msgspec
 from operators.documents.secret import HidingStream, hidden
 
 NEVER: Final = frozenset({"text", "comment", "query", "raw", "value", "payload"})
-"""Fields that may hold text of a customer."""
+"""Fields that may contain text of a customer."""
 WHO: Final = frozenset({"customer", "customer_id", "conversation", "conversation_id", "agent_id", "message_id"})
 """Fields that identify a person; written at level debug only."""
 
@@ -28,8 +28,8 @@ def start(level: str, stream: TextIO | None = None, process: str | None = None) 
     """Send all messages of at least `level` (debug, info, warning, error) to `stream`, by default standard error.
 
     `process` is the name of this process among several, a field of each line. A second call replaces the first.
-    Warnings of Python come through the logs too. Standard error that hides secrets is not written through, because the
-    formatters hide them value by value, which leaves JSON whole.
+    Warnings of Python are logged too. Standard error that hides secrets is bypassed, because the formatters hide them
+    value by value, which leaves JSON whole.
     """
     if stream is None:
         stream = sys.stderr.unhidden if isinstance(sys.stderr, HidingStream) else sys.stderr

@@ -17,7 +17,7 @@ from operators.engine.store import StoreError, is_store_error, store_error
 
 
 def shape_of(state: State, steps: Sequence[str]) -> StoreShape:
-    """The store that the settings ask for."""
+    """The recovery store of the settings."""
     return StoreShape(state.lanes, state.recovery_partitions, steps)
 
 

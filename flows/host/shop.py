@@ -23,17 +23,17 @@ from operators.simulator import NAMES, Simulator
 log = logging.getLogger(__name__)
 
 PAST_SECONDS = 1500.0
-"""What the shop lived through before the run begins: people are talking, and every figure is there at once. At 20
-events a second it fits into the 5 MB that the embedded broker keeps of each partition."""
+"""Length of the simulated past, so that every figure exists at the start. At 20 events a second it fits into the 5 MB
+per partition of the embedded broker."""
 PAST_STEP = 1_000
-"""Records of that past that are read at once: what is learned from them is known before the next are scored."""
+"""Records of that past that are read in one batch, so that their labels are learned before the next batch is scored."""
 
 
-class Shop(Thread):
+class ShopThread(Thread):
     """Writes until `stop` is set; `is_present` is set when its past is written.
 
-    Nothing should be read before: a partition that has been read to its end stands at the wall clock, and what the shop
-    then still told of its past would come late.
+    Reading should begin after that: event time of a partition that was read to its end is the wall clock, and further
+    events of the past would be late.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ def embedded(settings: Settings) -> tuple[Settings, EmbeddedBroker]:
     state = settings.state
     if state.directory is not None:
         log.warning(
-            "state.directory is ignored: the embedded broker forgets its events when it stops",
+            "state.directory is ignored: the embedded broker keeps no events when it stops",
             extra={"event": "state_ignored"},
         )
         state = msgspec.structs.replace(state, directory=None)
@@ -103,7 +103,7 @@ def embedded(settings: Settings) -> tuple[Settings, EmbeddedBroker]:
 
 
 def _shop_names(labels: LabelsParams) -> LabelsParams:
-    """The settings, with the names of the simulated shop where they say `auto`: its figures are there at once."""
+    """The settings, with the names of the simulated shop instead of `auto`, so that its figures exist at once."""
     names = msgspec.structs.asdict(labels)
     return LabelsParams(**{key: getattr(NAMES, key) if names[key] == AUTO else names[key] for key in names})
 
@@ -116,7 +116,7 @@ def main() -> None:
     stop = Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
-    shop = Shop(settings, stop, past_seconds=0.0)
+    shop = ShopThread(settings, stop, past_seconds=0.0)
     shop.start()
     shop.join()
     if shop.has_failed:

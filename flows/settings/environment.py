@@ -1,7 +1,7 @@
-"""Settings from the environment: `CSQ_SECTION__KEY=value` wins over the file.
+"""Settings from the environment: `CSQ_SECTION__KEY=value` overrides the file.
 
-`__` goes one table deeper. A value is YAML, but where a text is wanted it is taken as it is, so that no password needs
-quotes. In a table of librdkafka's names, which have dots, `_` stands for a dot: `CSQ_KAFKA__SECURITY__SASL_PASSWORD`.
+`__` separates tables. A value is YAML; for a setting of type text it is used unchanged, so that passwords need no
+quotes. In a table of librdkafka's names `_` is a dot: `CSQ_KAFKA__SECURITY__SASL_PASSWORD`.
 """
 
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ def override(kind: type, data: dict[str, Any], environ: Mapping[str, str]) -> tu
 
 
 def paths(kind: Any, path: Place = ()) -> list[Place]:  # noqa: ANN401 - any type hint
-    """Where every setting of a struct type stands."""
+    """The path of every setting of a struct type."""
     known = hints(kind)
     return [inner for key in known for inner in paths(known[key], (*path, key))] if known else [path]
 

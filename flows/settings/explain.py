@@ -45,16 +45,16 @@ twice, anchors and tags are refused.
 
 
 def default_yaml(kind: type[Struct]) -> str:
-    r"""A commented file that holds every default of `kind`.
+    r"""A commented file with every default of `kind`.
 
     >>> from typing import Annotated
     >>> class Order(Struct, frozen=True):
-    ...     "How much disorder is put right."
+    ...     "Events out of order."
     ...     seconds: Annotated[float, Meta(ge=0, description="Seconds to wait.")] = 2.0
     >>> class All(Struct):
     ...     order: Order = Order()
     >>> print(default_yaml(All).split("\n\n")[1], end="")
-    # How much disorder is put right.
+    # Events out of order.
     order:
       # Seconds to wait. (a number from 0 up)
       seconds: 2.0
@@ -68,7 +68,7 @@ def markdown(kind: type[Struct]) -> str:
 
 
 def main(kind: type[Struct], arguments: list[str] | None = None) -> None:
-    """Write the generated files, or say which are stale; from the root of the project."""
+    """Write the generated files, or list the stale ones; run it in the root of the project."""
     parser = argparse.ArgumentParser(
         prog="python -m flows.settings.model", description="The files made from the settings."
     )

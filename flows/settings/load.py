@@ -52,7 +52,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
 
 
 def _twins(settings: Settings) -> Iterator[Problem]:
-    """Names under `promises` that differ from one under `labels` only in case or spaces: one of them never comes."""
+    """Names under `promises` that differ from one under `labels` only in case or spaces."""
     promises = settings.promises
     named: list[tuple[str, Place, Iterable[str]]] = [
         ("queues", ("promises", "queues"), promises.queues),

@@ -1,7 +1,7 @@
 """Settings: one YAML file and the environment become one frozen `Settings`, or an error that lists every mistake.
 
-Each stage declares its own `Params` beside its maths; here they are gathered, one line each. Defaults, ranges and the
-reasons for them stand only there: ``config/default.yaml`` and ``docs/settings.md`` are written from them::
+Each stage declares its own `Params` in its package; `Settings` has a line for each. Defaults, ranges and their reasons
+are declared only there: ``config/default.yaml`` and ``docs/settings.md`` are written from them::
 
     python -m flows.settings --write
 """
@@ -37,7 +37,7 @@ SHOWN = (
     "sasl.username",
     "ssl.ca.location",
 )
-"""Those that are no secret and that one wants to see."""
+"""Keys that are not secret and are shown."""
 NO_SECRET = frozenset(
     {*SHOWN, "ssl.cipher.suites", "ssl.curves.list", "ssl.sigalgs.list", "ssl.key.location", "ssl.certificate.location"}
     | {"ssl.crl.location", "ssl.keystore.location", "ssl.providers", "ssl.engine.location", "ssl.engine.id"}
@@ -57,11 +57,11 @@ CHOICES = {
 
 
 class Log(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the process tells about itself on standard error."""
+    """The log of the process, on standard error."""
 
     level: Annotated[
         Literal["debug", "info", "warning", "error"],
-        Meta(description="Least important message that is written. debug also names conversations and customers."),
+        Meta(description="Lowest level that is logged. debug also logs the ids of conversations and customers."),
     ] = "info"
 
 
@@ -80,14 +80,16 @@ class Http(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             ge=0,
             le=65_535,
-            description="TCP port; 0 takes a free one. Change it where another exporter has it.",
+            description="TCP port; 0 takes a free one. Change it if another exporter uses it.",
         ),
     ] = 9464
     web_config_file: Annotated[
         str | None,
         Meta(
-            description="File with TLS, client certificates, passwords and headers, as Prometheus' exporters take it "
-            "(docs/operations.md); --web.config.file of csq run wins. null: plain HTTP, open to all who reach the port."
+            description="File with TLS, client certificates, passwords and headers, in the format of "
+            "the Prometheus exporters "
+            "(docs/operations.md); --web.config.file of csq run has precedence. null: plain HTTP, "
+            "open to every client that reaches the port."
         ),
     ] = None
 
@@ -136,16 +138,14 @@ class Kafka(KafkaParams, frozen=True, forbid_unknown_fields=True, kw_only=True):
         str,
         Meta(
             min_length=1,
-            description="Compacted topic through which the processes of a cluster share what their models learn; made "
-            "if it is not there. Not used by a single process.",
+            description="Compacted topic through which the processes of a cluster share what their models learn; "
+            "created if it does not exist. Not used by a single process.",
         ),
     ] = "csq.models"
     outputs: Outputs = Outputs()
     security: Annotated[
         dict[str, Secret],
-        Meta(
-            description="librdkafka's security.*, sasl.* and ssl.* by their own names; hidden wherever they are shown."
-        ),
+        Meta(description="librdkafka's security.*, sasl.* and ssl.* by their own names; hidden in all output."),
     ] = {}
     librdkafka: Annotated[
         dict[str, str | int | float | bool],
@@ -178,24 +178,24 @@ class Kafka(KafkaParams, frozen=True, forbid_unknown_fields=True, kw_only=True):
                 raise ValueError(f"kafka.security: `{key}` is none of {', '.join(choices)}")
 
     def client_config(self, own: Mapping[str, Any]) -> dict[str, Any]:
-        """As its base class, with what security needs; the result holds the secrets, never print it."""
+        """As its base class, with the security settings. The result contains secrets; do not print it."""
         return super().client_config(own) | {key: secret.reveal() for key, secret in self.security.items()}
 
 
 class State(Struct, frozen=True, forbid_unknown_fields=True):
-    """What survives a restart."""
+    """State that survives a restart."""
 
     directory: Annotated[
         str | None,
-        Meta(description="Folder of the recovery store. null: nothing is stored, a restart begins anew."),
+        Meta(description="Folder of the recovery store. null: csq stores nothing, and a restart begins without state."),
     ] = None
     lanes: Annotated[
         int,
         Meta(
             ge=1,
             le=4096,
-            description="Lanes that conversations and customers are spread over; fixed once a recovery store is made. "
-            "64 feed up to 16 processes evenly.",
+            description="Lanes over which conversations and customers are distributed; fixed once a recovery store is "
+            "created. 64 distribute evenly over up to 16 processes.",
         ),
     ] = 64
     snapshot_seconds: Annotated[
@@ -203,8 +203,8 @@ class State(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             gt=0,
             le=3600,
-            description="Seconds between snapshots; a restart reads as much again. A snapshot writes all there is: see "
-            "docs/state.md for what that costs with many customers.",
+            description="Seconds between snapshots; a restart reads the events of that time again. A snapshot writes "
+            "the whole state; docs/state.md has its cost with many customers.",
         ),
     ] = 30.0
     recovery_partitions: Annotated[
@@ -212,15 +212,15 @@ class State(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             ge=1,
             le=64,
-            description="Files that a recovery store is spread over; fixed once it is made. As many as processes write "
-            "best side by side.",
+            description="Files of a recovery store; fixed once it is created. As many as there are processes, so "
+            "that each writes to its own.",
         ),
     ] = 4
     shared: Annotated[
         bool,
         Meta(
-            description="Whether all processes reach this one directory, as on one machine. false: process 0 keeps the "
-            "store in it for all of them."
+            description="Whether all processes reach this one directory, as on one machine. false: only process 0 "
+            "has the store, for all of them."
         ),
     ] = True
     backup_seconds: Annotated[
@@ -228,22 +228,22 @@ class State(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             ge=0,
             le=86_400,
-            description="Seconds that older snapshots are kept. More than it takes to copy the store, where it is "
-            "backed up while csq runs; the store grows by each snapshot in it.",
+            description="Seconds that older snapshots are kept. To back up the store while csq runs, set it to more "
+            "than the time of a copy; the store then holds every snapshot of that time.",
         ),
     ] = 0.0
 
 
 class Order(Struct, frozen=True, forbid_unknown_fields=True):
-    """How much disorder is put right."""
+    """Events out of order."""
 
     out_of_order_seconds: Annotated[
         float,
         Meta(
             ge=0,
             le=3600,
-            description="Seconds of event time that events of a conversation may overtake one another; results wait as "
-            "long. Raise it to what producers really do: csq_late_events_total counts what came later still.",
+            description="Bound of disorder: seconds of event time for which events are held back and sorted; results "
+            "are delayed by as much. Raise it if csq_late_events_total grows.",
         ),
     ] = 2.0
 

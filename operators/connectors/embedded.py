@@ -18,9 +18,9 @@ ANSWER_SECONDS = 10.0
 
 
 class EmbeddedBroker:
-    """The broker and its topics; lives until `close` or the end of the ``with`` block, and its records with it.
+    """The broker and its topics; it and its records exist until `close` or the end of the ``with`` block.
 
-    A topic that a producer asks for is created; name those that are read before they are written.
+    A topic is created at the request of a producer; topics that are read before they are written must be given.
 
     >>> with EmbeddedBroker(["csq.events"]) as broker:
     ...     broker.bootstrap_servers.split(":")[0]
@@ -38,7 +38,7 @@ class EmbeddedBroker:
             self._owner.list_topics(topic, timeout=ANSWER_SECONDS)  # asking for a topic creates it
 
     def close(self) -> None:
-        """Stop listening and forget everything."""
+        """Stop the broker and drop its records."""
         self._owner.close()
 
     def __enter__(self) -> Self:

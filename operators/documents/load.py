@@ -18,7 +18,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class DocumentError(ValueError):
-    """A document is wrong: a line per mistake with file and line, the place in it, what came and what was expected."""
+    """A document is wrong: a line per mistake with file and line, path, value and expectation."""
 
 
 def no_hook(kind: type, value: Any) -> Any:
@@ -77,7 +77,7 @@ class Source:
 
 
 def read_source(path: Path, expected: str) -> Source:
-    """Read a YAML file; `expected` says in an error what it should hold.
+    """Read a YAML file; `expected` describes its content in an error.
 
     Raises:
         DocumentError: it cannot be read, it is not YAML, or it is not a table.

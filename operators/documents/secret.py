@@ -163,7 +163,7 @@ class Secret:
 
 
 def read_secret(kind: type, value: object, environ: Mapping[str, str] = os.environ) -> Secret:
-    """A secret from what the settings say: the text itself, `{file: PATH}` or `{env: NAME}`.
+    """A secret of the settings: the text itself, `{file: PATH}` or `{env: NAME}`.
 
     The last line break of a file is not part of the secret. Numbers and booleans become the text that librdkafka reads.
 
@@ -184,7 +184,7 @@ def read_secret(kind: type, value: object, environ: Mapping[str, str] = os.envir
             return Secret(_text_of(Path(name)))
         case {"env": str(name), **rest} if not rest:
             if name not in environ:
-                raise ValueError(f"environment variable {name}, which should hold the secret, is not set")
+                raise ValueError(f"environment variable {name}, which contains the secret, is not set")
             return Secret(environ[name])
         case _:
             raise ValueError("expected text, {file: PATH} or {env: NAME}")
@@ -195,4 +195,4 @@ def _text_of(path: Path) -> str:
         return path.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise ValueError(f"file {path}, which should hold the secret, cannot be read: {reason}") from None
+        raise ValueError(f"file {path}, which contains the secret, cannot be read: {reason}") from None

@@ -1,7 +1,6 @@
-"""Plain data against msgspec structs: every mistake at once, with its place, what came and what was expected.
+"""Validates plain data against msgspec structs: all mistakes at once, each with path, value and expectation.
 
-msgspec stops at the first mistake and knows neither the nearest key nor the words of a settings file; what is valid
-and what it becomes is still msgspec's alone.
+msgspec stops at the first mistake and suggests no key. It still decides what is valid, and converts the data.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ Hook = Callable[[type, Any], Any]
 
 
 class Problem(NamedTuple):
-    """A mistake and where it stands."""
+    """A mistake and its path."""
 
     path: Place
     text: str
@@ -74,7 +73,7 @@ def is_open_table(kind: Any) -> bool:
 def fill(kind: Any, value: Any) -> Any:
     """`value`, where a table without a single key (YAML gives `None`) is an empty one.
 
-    People comment out the last key of a section and leave its title.
+    It results from commenting out the last key of a section.
     """
     known = hints(kind)
     if known and value is None:
@@ -128,7 +127,7 @@ def _unknown(key: str, known: list[str]) -> str:
 
 
 def shown(kind: Any, value: Any) -> str:
-    """What came, in words; the content of a secret is not shown."""
+    """A value in words; the content of a secret is not shown."""
     match value:
         case None:
             return "nothing"

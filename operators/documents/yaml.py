@@ -1,4 +1,4 @@
-"""YAML without its traps: what people write is what they get, and every mistake has a line.
+"""A strict subset of YAML; every mistake has a line.
 
 Plain words follow YAML 1.2: only `true` and `false` are booleans, so `NO` stays Norway; only plain decimal numbers are
 numbers, so `1_000`, `012`, `1:30`, `.inf` and dates stay text, which a check of types then refuses by name. A key
@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 Place = tuple[str | int, ...]
-"""Where a value stands: the keys and list positions that lead to it."""
+"""Path of a value: keys and list positions."""
 
 
 class YamlError(ValueError):
@@ -37,7 +37,7 @@ _INT_DIGITS = 19
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes; knows no words but ours."""
+    """Composes nodes, with our rules for plain scalars."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
@@ -58,7 +58,7 @@ _BREAKS = re.compile("[\x85\u2028\u2029]")
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes whatever YAML 1.1 or we would read as anything but text; a list of plain values stands on one line."""
+    """Quotes text that YAML 1.1 or this module would not read as text; a list of plain values is on one line."""
 
     def represent_str(self, data: str) -> yaml.ScalarNode:
         style = '"' if _BREAKS.search(data) else None
@@ -77,7 +77,7 @@ for _tag, _pattern, _first in _WORDS:
 
 
 def read(text: str) -> tuple[Any, dict[Place, int]]:
-    r"""The data that `text` holds, and the line (from 1) on which each of its keys and items stands.
+    r"""The data in `text`, and the line (from 1) of each key and item.
 
     >>> read("country: NO\nwaits: [1, 2.5]")
     ({'country': 'NO', 'waits': [1, 2.5]}, {(): 1, ('country',): 1, ('waits',): 2, ('waits', 0): 2, ('waits', 1): 2})
@@ -100,7 +100,7 @@ def read(text: str) -> tuple[Any, dict[Place, int]]:
 
 
 def read_file(path: Path, expected: str) -> tuple[Any, dict[Place, int]]:
-    """The same of a file; `expected` says in a message what should have been there.
+    """The same for a file; `expected` describes its content in a message.
 
     Raises:
         YamlError: it cannot be read, or not as YAML; with the file, and the line if there is one.

@@ -1,7 +1,7 @@
 """Checkpoints: a small process beside csq empties the write-ahead logs of its recovery store.
 
 SQLite writes to a log first. Once the log has a thousand pages (64 MiB with our page size), the next writer copies them
-into the database file: in the middle of a snapshot, during which the flow stands still. This process copies them
+into the database file: in the middle of a snapshot, during which the flow is stopped. This process copies them
 between two snapshots, a few MiB at a time.
 
 It is a process and not a thread because Bytewax has an SQLite library of its own. Two such libraries in one process do

@@ -17,13 +17,13 @@ from time import CLOCK_REALTIME, clock_gettime
 from typing import Final
 
 SHARE: Final = 0.25
-"""Share of the time a process stood still by which its next epoch is longer; the difference shrinks by it each time."""
+"""Share of the time a process was stopped by which its next epoch is longer; the difference shrinks by it each time."""
 LOOK_SECONDS: Final = 0.01
 """A look may have begun this long before its input is asked."""
 MARGIN_SECONDS: Final = 0.001
 """Added to the end of an epoch against rounding."""
 MAX_EXTENSION_SECONDS: Final = 0.5
-"""Upper bound of an extension: a process that stood still for longer waited for something else, such as brokers."""
+"""Upper bound of an extension: a process that was stopped for longer waited for something else, such as brokers."""
 MIN_EPOCH_SECONDS: Final = 0.1
 """Shorter epochs, as in tests, are not aligned."""
 

@@ -1,7 +1,7 @@
-"""What a recovery store was made for, compared with what the flow of this start needs.
+"""Compares the manifest of a recovery store with the flow of this start.
 
-Bytewax would start anything on any store: a step with another name begins empty, and lanes that moved lose their
-records, both silently. So a manifest lies beside the store (``csq.json``), and is compared before Bytewax opens it.
+Bytewax starts any flow on any store: a renamed step begins without state, and lanes that moved lose their records, both
+silently. So a manifest (``csq.json``) is compared before Bytewax opens the store.
 """
 
 import logging
@@ -16,7 +16,7 @@ from operators.engine.store import Manifest, StoreMisfitError
 
 log = logging.getLogger(__name__)
 
-STATE_VERSION = 3
+STATE_VERSION = 4
 """Version of the state of all stages together; it rises when a stage changes its state, or a step its name."""
 READABLE_STATES = frozenset({STATE_VERSION})
 """State versions that this release resumes from."""
@@ -25,7 +25,7 @@ READABLE_RIVERS = frozenset({"0.26"})
 
 
 class StoreShape(Struct, frozen=True):
-    """What a flow needs of its store.
+    """The properties of a store that a flow requires.
 
     >>> StoreShape(lanes=64, partitions=4, steps=["csq.intake"]).steps
     ['csq.intake']
@@ -48,16 +48,16 @@ def check(folder: Path, manifest: Manifest, shape: StoreShape) -> None:
     check_readable(f"recovery store {folder}", manifest)
     if manifest.lanes != shape.lanes:
         raise StoreMisfitError(
-            f"recovery store {folder}: made with state.lanes {manifest.lanes}, the settings say {shape.lanes}. Lanes "
-            f"are fixed once a store is made: set state.lanes to {manifest.lanes}, or name an empty state.directory "
-            "and fill it with `csq warm-start`"
+            f"recovery store {folder}: created with state.lanes {manifest.lanes}, the settings say {shape.lanes}. The "
+            f"number of lanes of a store is fixed: set state.lanes to {manifest.lanes}, or name an empty "
+            "state.directory and fill it with `csq warm-start`"
         )
     if set(manifest.steps) != set(shape.steps):
-        gone, new = sorted(set(manifest.steps) - set(shape.steps)), sorted(set(shape.steps) - set(manifest.steps))
+        removed, added = sorted(set(manifest.steps) - set(shape.steps)), sorted(set(shape.steps) - set(manifest.steps))
         raise StoreMisfitError(
-            f"recovery store {folder}: made for other steps. Only in the store: {_listed(gone)}; only in this flow: "
-            f"{_listed(new)}. A step of another name begins empty and the old state is lost: start csq {manifest.csq}, "
-            "or name an empty state.directory"
+            f"recovery store {folder}: created for other steps. Only in the store: {_listed(removed)}; only in this "
+            f"flow: {_listed(added)}. A renamed step begins without its state: start csq {manifest.csq}, or name an "
+            "empty state.directory"
         )
     if manifest.river != version("river"):
         log.info(
@@ -68,7 +68,7 @@ def check(folder: Path, manifest: Manifest, shape: StoreShape) -> None:
         )
     if manifest.partitions != shape.partitions:
         log.warning(
-            "state.recovery_partitions is %d, the store in %s was made with %d and keeps them",
+            "state.recovery_partitions is %d, the store in %s has %d and keeps them",
             shape.partitions,
             folder,
             manifest.partitions,

@@ -56,8 +56,9 @@ class EarlyLog:
         if not self._logged:
             self._logged = True
             log.warning(
-                "stage %s: a lane holds more than %d facts while event time stands still at %s; the older half is "
-                "settled early, so that facts which come later are out of order",
+                "stage %s: a lane holds more than %d facts while event time does not advance beyond "
+                "%s; the older half is "
+                "settled early, so later facts are out of order",
                 stage,
                 MAX_HELD,
                 "no time" if reached is None else datetime.fromtimestamp(reached, UTC).isoformat(timespec="seconds"),
@@ -100,7 +101,7 @@ class LaneLogic(StatefulBatchLogic[Any, Port, bytes]):
             self._mark.reached = state.reached
 
     def on_batch(self, values: list[Any]) -> tuple[Iterable[Port], bool]:
-        """Take batches and ticks in the order in which they came."""
+        """Take batches and ticks in the order of arrival."""
         stage, held = self._stage, self._held
         now = self._clock()
         out: list[Port] = []
@@ -126,7 +127,7 @@ class LaneLogic(StatefulBatchLogic[Any, Port, bytes]):
         return [*out, self._failures()] if self._stage.failures else out, StatefulBatchLogic.RETAIN
 
     def _advance(self) -> list[Port]:
-        """Set the time of the stage, measure the lane, and hand the time on behind everything that came before it."""
+        """Set the time of the stage, measure the lane, and send the tick on, behind all items before it."""
         reached, stage = self._mark.reached, self._stage
         if reached is None:
             return []
@@ -176,7 +177,7 @@ class LaneLogic(StatefulBatchLogic[Any, Port, bytes]):
             before = length_hint(rest)
             try:
                 take(source)
-            except Exception as error:  # whatever it is: one bad event must not end the flow
+            except Exception as error:  # any error: one bad event must not end the flow
                 if ended or not before:
                     self._stage.failures += 1
                     log.exception(
@@ -184,7 +185,7 @@ class LaneLogic(StatefulBatchLogic[Any, Port, bytes]):
                     )
                     return failed
                 log.exception(
-                    "stage %s failed; what it failed on becomes a dead letter",
+                    "stage %s failed on an item, which becomes a dead letter",
                     self._name,
                     extra={"event": "stage_failed"},
                 )
@@ -227,7 +228,7 @@ def _plain(item: Any) -> bytes:
     """Return an item as JSON."""
     try:
         return msgspec.json.encode(item)
-    except (TypeError, ValueError):  # raw bytes that are no text, say
+    except (TypeError, ValueError):  # for example raw bytes that are not text
         return repr(item).encode()
 
 
@@ -314,7 +315,7 @@ def rekeyed_port(
                     by_target.setdefault(target, []).extend(facts)
             elif at == "tick" and (tick := ticks.observe(lane, value)) is not None:
                 observed.append(tick)
-        # One list per target however many lanes had something for it; facts may come before a tick, never behind it.
+        # One list per target, for all lanes; facts may be sent before a tick, never after it.
         out: list[tuple[str, Any]] = list(by_target.items())
         if observed:
             out.extend((target, observed[-1]) for target in ticks.targets(len(observed)))

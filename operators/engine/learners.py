@@ -141,7 +141,7 @@ class LearnLogic(StatefulBatchLogic[list[Example] | None, Port, bytes]):
         self._models.hosted.add(name)
 
     def snapshot(self) -> bytes:
-        """Return the sealed state; empty where no recovery store asks for it."""
+        """Return the sealed state; empty without a recovery store."""
         if self._training is None or self._snapshots is None:
             return self._resume or b""
         return self._snapshots.take(self._training.state)

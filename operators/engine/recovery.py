@@ -1,4 +1,4 @@
-"""Making and holding a recovery store of Bytewax: made at the first start, checked (``fit.py``), never overwritten."""
+"""The recovery store of Bytewax: created at the first start, checked at every start (``fit.py``), never overwritten."""
 
 import errno
 import getpass
@@ -39,7 +39,7 @@ MAKING = "making"
 """Name of a file that exists while a store is made: a store beside it was never used."""
 
 PAGE_BYTES = 65_536
-"""Page size of a partition's file, SQLite's maximum. The flow stands still while snapshots, which are large values, are
+"""Page size of a partition's file, SQLite's maximum. The flow is stopped while snapshots, which are large values, are
 written; SQLite's usual pages of 4 KiB double its time. A store with other pages is used as it is."""
 
 
@@ -119,7 +119,7 @@ def make(folder: Path, shape: StoreShape) -> None:
     )
     marker.unlink()
     sync_folder(folder)
-    log.info("made a recovery store in %s", folder, extra={"event": "store_made"})
+    log.info("created a recovery store in %s", folder, extra={"event": "store_made"})
 
 
 def _with_large_pages(path: Path) -> None:
@@ -140,9 +140,7 @@ def fresh_store(folder: Path, shape: StoreShape) -> Iterator[Path]:
     """
     try:
         if folder.exists() and any(folder.iterdir()):
-            raise StoreError(
-                f"{folder}: the directory is not empty; a store is never overwritten. Name a new directory"
-            )
+            raise StoreError(f"{folder}: the directory is not empty; a store is never overwritten. Use a new directory")
         folder.absolute().parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.absolute().parent) as beside:
             fresh = Path(beside) / "store"

@@ -13,7 +13,7 @@ from bytewax.recovery import RecoveryConfig
 from bytewax.testing import cluster_main
 
 
-class Given(NamedTuple):
+class StoredValue(NamedTuple):
     """A snapshot to be stored: full name of the step, key, and what its `snapshot` returned."""
 
     step: str
@@ -21,7 +21,7 @@ class Given(NamedTuple):
     value: Any
 
 
-def refill(folder: Path, snapshots: Iterable[Given]) -> None:
+def refill(folder: Path, snapshots: Iterable[StoredValue]) -> None:
     """Store the snapshots as the first run of an empty store; the next run resumes from them.
 
     Raises:

@@ -38,7 +38,7 @@ class StoreError(Exception):
 
 
 class StoreMisfitError(StoreError):
-    """It was made for something else, or is not whole: starting again does not help."""
+    """The store belongs to other settings, or is incomplete: a restart does not help."""
 
 
 class Manifest(Struct):
@@ -91,12 +91,12 @@ def read_manifest(folder: Path) -> Manifest | None:
         raise StoreError(f"{path}: cannot be read: {error.strerror}; csq needs to read and write all of it") from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise StoreError(
-            f"{path}: this is no manifest of a recovery store: {error}. Put it back from a backup of the directory"
+            f"{path}: not a manifest of a recovery store: {error}. Restore it from a backup of the directory"
         ) from None
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest durably, whole or not at all.
+    """Write the manifest durably and atomically.
 
     Raises:
         OSError: it cannot be written; the old one is left.
@@ -132,7 +132,7 @@ def snaps_of(folder: Path) -> Iterator[Snap]:
     """Every snapshot that the next run resumes from.
 
     Raises:
-        StoreError: a partition is damaged, or holds what csq never wrote.
+        StoreError: a partition is damaged, or contains values that csq does not write.
     """
     resume = resume_of(folder)
     if resume is None:
@@ -204,9 +204,9 @@ def _plain(pickled: bytes, where: str) -> bytes | int | None:
     try:
         value: object = _Plain(io.BytesIO(pickled)).load()
     except Exception as error:  # noqa: BLE001  damaged pickles raise anything
-        raise StoreError(f"{where}: this is no snapshot of csq: {error}. {DAMAGED}") from None
+        raise StoreError(f"{where}: not a snapshot of csq: {error}. {DAMAGED}") from None
     if value is not None and not isinstance(value, bytes | int):
-        raise StoreError(f"{where}: this is no snapshot of csq: expected bytes, got {type(value).__name__}. {DAMAGED}")
+        raise StoreError(f"{where}: not a snapshot of csq: expected bytes, got {type(value).__name__}. {DAMAGED}")
     return value
 
 
@@ -241,7 +241,7 @@ _FAULTS: tuple[tuple[tuple[str, ...], str], ...] = (
 
 
 def store_error(error: BaseException, where: Path) -> StoreError:
-    """An error of SQLite, or of Bytewax on its behalf, as one that says what to do.
+    """An error of SQLite, or of Bytewax about SQLite, with what to do.
 
     >>> str(store_error(RuntimeError("SqliteFailure(Error { code: DiskFull, extended_code: 13 }"), Path("state")))[:75]
     'recovery store state: the snapshot could not be written: the disk is full, '

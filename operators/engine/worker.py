@@ -4,7 +4,7 @@ import ctypes
 
 
 def keep_thread_state() -> None:
-    """Let Python keep what it knows of the calling thread from one call by Bytewax to the next.
+    """Keep Python's thread state of the calling thread between calls by Bytewax.
 
     A thread that Python did not start gets a thread state for each call and loses it behind the call, with the stack of
     its frames: system calls and page faults that cost a small batch, which passes some twenty steps, more than what the

@@ -34,7 +34,7 @@ class Columns:
         self._places = {ROW: 0}
         for name in derived:
             if name in self._places:
-                raise MappingError(f"$.group: column `{name}` is made twice; expected different names")
+                raise MappingError(f"$.group: column `{name}` occurs twice; expected different names")
             self._places[name] = len(self._places)
         self.derived = tuple(self._places)
 

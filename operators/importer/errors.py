@@ -1,13 +1,13 @@
-"""What can go wrong in an import. Each message says where, what came, what was expected."""
+"""Errors of an import. Each message has the place, the value and the expectation."""
 
 from collections.abc import Iterable
 
 _SHOWN = 60
-"""Characters of a cell that a message shows: enough to know it again, too few to spread a customer's text."""
+"""Characters of a cell that a message shows: enough to find it, too few to reveal a customer's text."""
 
 
 class ImporterError(Exception):
-    """An import cannot go on; the message says what to correct in the mapping or the file."""
+    """An import cannot continue; the message says what to correct in the mapping or the file."""
 
 
 class MappingError(ImporterError):

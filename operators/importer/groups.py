@@ -1,4 +1,4 @@
-"""Groups: what a row can only learn from the other rows of its conversation.
+"""Groups: values of a row that depend on the other rows of its conversation.
 
 An export of replies names the message that each answers, not the conversation; an export of updates holds states, not
 changes. A group joins such rows and gives each the root's id, its position, cells of the row before and first cells.
@@ -130,7 +130,7 @@ def compile_group(group: Group, columns: Columns, times: dict[str, Moment]) -> G
         MappingError: it builds on its own columns, or on an unknown time.
     """
     if group.order is not None and group.order not in times:
-        raise MappingError(f"$.group.order: `{group.order}` is no time; expected one of {one_of(times)}")
+        raise MappingError(f"$.group.order: `{group.order}` is not a time; expected one of {one_of(times)}")
     own = set(derived_columns(group))
     conditions = [
         (f"first.{name}.when", column) for name, one in group.first.items() for column in columns_of(one.when)
@@ -144,7 +144,7 @@ def compile_group(group: Group, columns: Columns, times: dict[str, Moment]) -> G
         *conditions,
     ]:
         if column in own:
-            raise MappingError(f"$.group.{path}: `{column}` is made by the group itself; expected a column of the file")
+            raise MappingError(f"$.group.{path}: `{column}` is a column of the group; expected one of the file")
     return Grouping(
         group.column,
         columns.place(group.column),

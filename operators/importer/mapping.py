@@ -23,14 +23,14 @@ class File(_Strict, frozen=True, kw_only=True):
 
     delimiter: Character = ","
     quote: Character | None = '"'
-    """Null: quotes are characters like any other."""
+    """null: quotes have no special meaning."""
     escape: Character | None = None
     encoding: str = "utf-8"
     empty: tuple[str, ...] = ()
     """Cells that mean "nothing", besides those without a visible character."""
 
     def __post_init__(self) -> None:
-        """Refuse what the csv module could not tell apart."""
+        """Refuse characters that the csv module cannot distinguish."""
         signs = [sign for sign in (self.delimiter, self.quote, self.escape) if sign is not None]
         if len(set(signs)) < len(signs) or set(signs) & set("\r\n \0"):
             raise ValueError(
@@ -45,7 +45,7 @@ class Time(_Strict, frozen=True, kw_only=True):
     formats: tuple[str, ...] = ("iso",)
     """Tried in turn: `iso`, `epoch` (seconds), `epoch_ms`, or a pattern of strptime."""
     zone: str | None = None
-    """IANA name or offset such as +08:00: for times that come without one."""
+    """IANA name or offset such as +08:00: for times without one."""
     start: Annotated[datetime, Meta(tz=True)] | None = None
     step_seconds: Finite | None = None
     """Row n is at start + (n - 1) steps."""
@@ -53,7 +53,7 @@ class Time(_Strict, frozen=True, kw_only=True):
     plus_seconds: Finite | None = None
 
     def __post_init__(self) -> None:
-        """Exactly one of the three forms, whole."""
+        """Exactly one of the three forms, complete."""
         column, counted = (
             (self.column is not None,),
             (self.start is not None, self.step_seconds is not None),
@@ -144,10 +144,10 @@ class Group(_Strict, frozen=True, kw_only=True):
     previous: dict[str, str] = {}
     """New column to column: its value in the row before; empty in the first."""
     first: dict[str, First] = {}
-    """New column to where it comes from."""
+    """New column -> its origin."""
 
 
-class Event(_Strict, frozen=True, kw_only=True):
+class EventMapping(_Strict, frozen=True, kw_only=True):
     """One event that a row may become."""
 
     type: str
@@ -155,12 +155,12 @@ class Event(_Strict, frozen=True, kw_only=True):
     time: str
     """One of `times`."""
     when: tuple[When, ...] = ()
-    """All have to hold."""
+    """All conditions must be true."""
     data: Values = {}
 
 
 class Mapping(_Strict, frozen=True, kw_only=True):
-    """The whole declaration."""
+    """The mapping."""
 
     source: Annotated[str, Meta(min_length=1, max_length=128)]
     """The `source` of every event: with the event's id it names the event, so a second import repeats the first."""
@@ -171,7 +171,7 @@ class Mapping(_Strict, frozen=True, kw_only=True):
     """Rows that do not meet all of these become nothing."""
     data: Values = {}
     """Fields for every event that has them and does not set them itself."""
-    events: tuple[Event, ...]
+    events: tuple[EventMapping, ...]
     sort: Literal["file", "time"] = "file"
     """By time: everything is read before the first event is written."""
 

@@ -1,4 +1,4 @@
-"""The plan: a whole mapping, read from its file, checked, and compiled so that a row becomes its events."""
+"""The plan: a mapping, read from its file, checked, and compiled to convert rows to events."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,7 +12,7 @@ from operators.importer.errors import MappingError
 from operators.importer.groups import Grouping, compile_group, derived_columns
 from operators.importer.mapping import Mapping
 from operators.importer.rows import check_file
-from operators.importer.rule import Made, Names, Rule, compile_rule, shared_data
+from operators.importer.rule import Names, Rule, RuleResult, compile_rule, shared_data
 from operators.importer.times import compile_times
 from operators.importer.values import compile_when
 
@@ -25,7 +25,7 @@ class Plan(NamedTuple):
     applies: Callable[[Cells], bool]
     rules: tuple[Rule, ...]
 
-    def make(self, cells: Cells) -> list[Made]:
+    def make(self, cells: Cells) -> list[RuleResult]:
         """All events of a row, in the order of the mapping: all are good, or CellError is raised."""
         if not self.applies(cells):
             return []
@@ -36,7 +36,7 @@ def load_mapping(path: Path) -> Mapping:
     """The mapping in the YAML file `path`, checked as far as it can be without the data.
 
     Raises:
-        DocumentError: with every mistake of its shape, or the first of what it says of events, times and columns.
+        DocumentError: with all mistakes of its structure, or the first mistake about events, times and columns.
     """
     source = read_source(path, "a mapping such as those in config/imports (docs/importing.md)")
     mapping = source.build(Mapping)
@@ -60,7 +60,7 @@ def compile_mapping(mapping: Mapping) -> Plan:
     """The plan of `mapping`.
 
     Raises:
-        MappingError: names the path of the key, what came and what was expected.
+        MappingError: with the path of the key, the value and the expectation.
     """
     check_file(mapping.file)
     columns = Columns(derived_columns(mapping.group))
@@ -74,6 +74,6 @@ def compile_mapping(mapping: Mapping) -> Plan:
     used = {name for event in mapping.events for name in shared_data(mapping, event)}
     if unused := mapping.data.keys() - used:
         raise MappingError(
-            f"$.data.{min(unused)}: no event takes it; expected a field that one has and does not set itself"
+            f"$.data.{min(unused)}: no event takes it; expected a field of an event that does not set it"
         )
     return Plan(columns, grouping, applies, rules)

@@ -1,8 +1,8 @@
 """Rows of a file: decompress, decode, cut into records, pick the columns; each bad record is refused by itself.
 
-A quote that is never closed would swallow the rest of the file. So a record that is no CSV is given up after its first
-line, and reading goes on with the second. A record has at most `LONGEST` characters, and a cell at most as many as the
-csv module takes (131,072), because a file of a megabyte may unpack to gigabytes.
+A quote that is never closed would swallow the rest of the file. So of a record that is not CSV only the first line is
+skipped, and reading continues with the second. A record has at most `LONGEST` characters, and a cell at most as many as
+the csv module takes (131,072), because a file of a megabyte may unpack to gigabytes.
 """
 
 import csv
@@ -22,7 +22,7 @@ from operators.importer.errors import FileError, MappingError, one_of, shown
 from operators.importer.mapping import File
 
 Refuse = Callable[[int, str], None]
-"""Told the line and what is wrong with a row."""
+"""Called with the line and the mistake of a bad row."""
 
 _GZIP = b"\x1f\x8b"
 LONGEST = 1 << 20
@@ -129,13 +129,13 @@ class _Lines:
         return self.number + 1
 
     def retreat(self) -> None:
-        """Take all lines of the record but the first once more."""
+        """Read all lines of the record but the first again."""
         self._again.extendleft(reversed(self.record[1:]))
         self.number -= len(self.record) - 1
 
 
 class _Refusing:
-    """Lines, and whom to tell of the bad ones."""
+    """Lines, and the report of bad ones."""
 
     def __init__(self, lines: _Lines, refuse: Refuse) -> None:
         self.lines = lines
@@ -205,11 +205,9 @@ def _picker(path: Path, header: list[str], columns: Columns) -> Callable[[list[s
             f"{path}: has no column {', '.join(f'`{name}`' for name in missing)}; its columns are: {', '.join(header)}"
         )
     if twice := [name for name in wanted if header.count(name) > 1]:
-        raise FileError(f"{path}: has several columns `{twice[0]}`; expected names of which each stands for one column")
+        raise FileError(f"{path}: has several columns `{twice[0]}`; expected unique names")
     if clash := [name for name in columns.derived if name in header]:
-        raise FileError(
-            f"{path}: has a column `{clash[0]}`, which the mapping's group makes; expected another name there"
-        )
+        raise FileError(f"{path}: has a column `{clash[0]}`, which is also a column of the mapping's group; rename one")
     places = [header.index(name) for name in wanted]
     take = itemgetter(*places) if len(places) > 1 else lambda record: [record[place] for place in places]
     return cast("Callable[[list[str]], Cells]", take)

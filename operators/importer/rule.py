@@ -10,18 +10,18 @@ import msgspec
 from operators.domain.wire.events import AnyEvent
 from operators.importer.columns import Cells, Columns
 from operators.importer.errors import CellError, MappingError, one_of, shown
-from operators.importer.mapping import Event, Mapping, Scalar, Value, Values
-from operators.importer.schema import Fields, Target, event_types
+from operators.importer.mapping import EventMapping, Mapping, Scalar, Value, Values
+from operators.importer.schema import Fields, FieldTarget, event_types
 from operators.importer.times import Moment
 from operators.importer.values import SKIP, Get, compile_value, compile_when
 
-_ID = Target("text", required=True)
+_ID = FieldTarget("text", required=True)
 _PATH = re.compile(r" - at `\$\.([a-z_.]+)`$")
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AnyEvent)
 
 
-class Made(NamedTuple):
+class RuleResult(NamedTuple):
     """An event: when it happened (UTC), its type, its JSON."""
 
     time: datetime
@@ -49,11 +49,11 @@ class Rule(NamedTuple):
     parts: tuple[str, ...]
     slots: tuple[_Slot, ...]
 
-    def make(self, cells: Cells) -> Made | None:
+    def make(self, cells: Cells) -> RuleResult | None:
         """The event of a row, checked; None if the row does not become one.
 
         Raises:
-            CellError: says which field, what came, what was expected.
+            CellError: with the field, the value and the expectation.
         """
         if not self.applies(cells):
             return None
@@ -64,10 +64,10 @@ class Rule(NamedTuple):
             raw = _encoder.encode(event)
             _decoder.decode(raw)
         except UnicodeEncodeError:
-            raise CellError(f"{self.type}: a cell holds bytes that are no text in `file.encoding`") from None
+            raise CellError(f"{self.type}: a cell holds bytes that are not text in `file.encoding`") from None
         except msgspec.ValidationError as error:
             raise CellError(f"{self.type}: {_explain(str(error), event)}") from None
-        return Made(cast("datetime", event["time"]), self.type, raw)
+        return RuleResult(cast("datetime", event["time"]), self.type, raw)
 
     def _event(self, cells: Cells) -> dict[str, object] | None:
         data: dict[str, object] = {part: {} for part in self.parts}
@@ -96,7 +96,7 @@ class Rule(NamedTuple):
 
 
 def _explain(message: str, event: object) -> str:
-    """What msgspec expected, and the value that came."""
+    """What msgspec expected, and the value."""
     if (found := _PATH.search(message)) is None:
         return message
     for key in found[1].split("."):
@@ -111,7 +111,7 @@ class Names(NamedTuple):
     times: dict[str, Moment]
 
 
-def shared_data(mapping: Mapping, event: Event) -> Values:
+def shared_data(mapping: Mapping, event: EventMapping) -> Values:
     """The fields of `$.data` that `event` takes: it has them and does not set them itself."""
     fields = event_types().get(event.type)
     if fields is None:
@@ -119,17 +119,17 @@ def shared_data(mapping: Mapping, event: Event) -> Values:
     return {name: value for name, value in mapping.data.items() if fields.find(name) and name not in event.data}
 
 
-def compile_rule(mapping: Mapping, event: Event, names: Names, path: str) -> Rule:
-    """The rule of `event`, which stands at `path` of the mapping.
+def compile_rule(mapping: Mapping, event: EventMapping, names: Names, path: str) -> Rule:
+    """The rule of `event`, at `path` of the mapping.
 
     Raises:
-        MappingError: names the path of the key, what came and what was expected.
+        MappingError: with the path of the key, the value and the expectation.
     """
     fields = event_types().get(event.type)
     if fields is None:
         raise MappingError(f"{path}.type: {shown(event.type)}; expected one of {one_of(event_types())}")
     if event.time not in names.times:
-        raise MappingError(f"{path}.time: `{event.time}` is no time; expected one of {one_of(names.times)}")
+        raise MappingError(f"{path}.time: `{event.time}` is not a time; expected one of {one_of(names.times)}")
     shared = shared_data(mapping, event)
     _check_fields(event.type, fields, shared | event.data, f"{path}.data")
     slots = _slots(fields, shared, names, "$.data") + _slots(fields, event.data, names, f"{path}.data")
@@ -160,14 +160,14 @@ def _check_fields(event: str, fields: Fields, data: Values, path: str) -> None:
 def _slots(fields: Fields, data: Values, names: Names, path: str) -> list[_Slot]:
     slots = []
     for name, value in data.items():
-        target = cast("Target", fields.find(name))
+        target = cast("FieldTarget", fields.find(name))
         get = _compile_field(value, target, names, f"{path}.{name}")
         part, dot, key = name.partition(".")
         slots.append(_Slot(part, key, f"data.{name}", get) if dot else _Slot(None, name, f"data.{name}", get))
     return slots
 
 
-def _compile_field(value: Scalar | Value, target: Target, names: Names, path: str) -> Get:
+def _compile_field(value: Scalar | Value, target: FieldTarget, names: Names, path: str) -> Get:
     if target.kind != "time":
         return compile_value(value, target, names.columns, path)
     if not isinstance(value, str) or value not in names.times:

@@ -25,7 +25,7 @@ _KINDS: dict[type[inspect.Type], Kind] = {
 }
 
 
-class Target(NamedTuple):
+class FieldTarget(NamedTuple):
     """A field to fill; `choices` are the only texts it takes, if it is that kind of field."""
 
     kind: Kind
@@ -36,14 +36,14 @@ class Target(NamedTuple):
 class Fields(NamedTuple):
     """The fields of a type's data by dotted name, and the dictionaries in it (`attributes`), which take any name."""
 
-    targets: dict[str, Target]
+    targets: dict[str, FieldTarget]
     dictionaries: tuple[str, ...]
 
-    def find(self, name: str) -> Target | None:
+    def find(self, name: str) -> FieldTarget | None:
         """The field called `name`, or None."""
         parent, dot, key = name.partition(".")
         if dot and key and parent in self.dictionaries:
-            return Target("open", required=False)
+            return FieldTarget("open", required=False)
         return self.targets.get(name)
 
     def names(self) -> list[str]:
@@ -58,7 +58,7 @@ def event_types() -> dict[str, Fields]:
     >>> sorted(event_types()["csq.message.created"].targets)[:2]
     ['author.id', 'author.role']
     >>> event_types()["csq.customer.updated"].find("attributes.plan")
-    Target(kind='open', required=False, choices=())
+    FieldTarget(kind='open', required=False, choices=())
     """
     return dict(map(_describe, AnyEvent.__args__))
 
@@ -73,7 +73,7 @@ def _describe(event: type) -> tuple[str, Fields]:
     return str(info.tag), Fields({name: target for name, target in found.items() if target}, dictionaries)
 
 
-def _flatten(data: inspect.Type, prefix: str = "") -> Iterator[tuple[str, Target | None]]:
+def _flatten(data: inspect.Type, prefix: str = "") -> Iterator[tuple[str, FieldTarget | None]]:
     """Each field below `data`; None for a dictionary."""
     if not isinstance(data, inspect.StructType):
         raise TypeError(f"{data}: expected a struct")
@@ -85,7 +85,7 @@ def _flatten(data: inspect.Type, prefix: str = "") -> Iterator[tuple[str, Target
             yield name, None
         else:
             choices = tuple(map(str, kind.values)) if isinstance(kind, inspect.LiteralType) else ()
-            yield name, Target(_KINDS[type(kind)], field.required, choices)
+            yield name, FieldTarget(_KINDS[type(kind)], field.required, choices)
 
 
 def _without_none(kind: inspect.Type) -> inspect.Type:

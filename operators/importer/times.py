@@ -17,7 +17,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"[-+]?[0-9]{1,15}(\.[0-9]{1,9})?")
 _OFFSET = re.compile(r"([-+])([01][0-9]):?([0-5][0-9])")
 _CACHED = 4096
-"""Texts remembered per time: the events of a row, and rows of the same moment, are parsed once."""
+"""Texts cached per time: the events of a row, and rows of the same moment, are parsed once."""
 
 
 def compile_times(times: Mapping[str, Time], columns: Columns) -> dict[str, Moment]:
@@ -45,7 +45,7 @@ def _compile(
         done[name] = _counted(time.start, time.step_seconds, columns.place(ROW))
     elif time.after is None or time.after not in times or time.after in (*above, name):
         others = one_of(other for other in times if other not in (*above, name)) or "none is left"
-        raise MappingError(f"{path}.after: `{time.after}` is no other time; expected one of: {others}")
+        raise MappingError(f"{path}.after: `{time.after}` is not another time; expected one of: {others}")
     else:
         earlier = _compile(time.after, times, columns, done, (*above, name))
         done[name] = _later(earlier, time.plus_seconds or 0.0)
@@ -148,5 +148,6 @@ def zone_of(name: str, path: str = "$.zone") -> tzinfo:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
         raise MappingError(
-            f"{path}: {shown(name)} is no zone; expected an IANA name such as Asia/Tokyo, or an offset such as +08:00"
+            f"{path}: {shown(name)} is not a zone; expected an IANA name such as Asia/Tokyo, or an "
+            "offset such as +08:00"
         ) from None

@@ -10,10 +10,10 @@ from typing import Literal, NamedTuple
 from operators.importer.columns import Cells, Columns, Read
 from operators.importer.errors import CellError, MappingError, one_of, shown
 from operators.importer.mapping import Scalar, Value, When
-from operators.importer.schema import Kind, Target
+from operators.importer.schema import FieldTarget, Kind
 
 Get = Callable[[Cells], object]
-"""A field's value: None when there is none, SKIP when there is to be no event; raises CellError."""
+"""A field's value: None if it is absent, SKIP to omit the event; raises CellError."""
 SKIP: Literal["skip"] = "skip"
 """Compared by identity: no cell is this object."""
 
@@ -71,7 +71,7 @@ def template(text: str, columns: Columns, path: str) -> tuple[Read, bool]:
     try:
         parts = list(string.Formatter().parse(text))
     except ValueError as error:
-        raise MappingError(f"{path}: {shown(text)}: {error}; a brace of the text itself is written twice") from None
+        raise MappingError(f"{path}: {shown(text)}: {error}; write a literal brace twice") from None
     pieces: list[str | tuple[int, int]] = []
     for literal, name, pad, conversion in parts:
         pieces.append(literal)
@@ -92,7 +92,7 @@ def template(text: str, columns: Columns, path: str) -> tuple[Read, bool]:
     return fill, bool(places)
 
 
-def compile_value(value: Scalar | Value, target: Target, columns: Columns, path: str) -> Get:
+def compile_value(value: Scalar | Value, target: FieldTarget, columns: Columns, path: str) -> Get:
     """What gives a field its value."""
     if isinstance(value, Value):
         return _compile(value, target, columns, path)
@@ -105,7 +105,7 @@ def compile_value(value: Scalar | Value, target: Target, columns: Columns, path:
     return lambda _cells: fixed
 
 
-def constant(value: Scalar, target: Target, kind: Kind, path: str) -> object:
+def constant(value: Scalar, target: FieldTarget, kind: Kind, path: str) -> object:
     """`value` of the mapping itself, checked against the field."""
     fits: dict[type, tuple[Kind, ...]] = {
         bool: ("boolean", "open"),
@@ -125,7 +125,7 @@ def constant(value: Scalar, target: Target, kind: Kind, path: str) -> object:
 
 
 class _Answer(NamedTuple):
-    """What to do with a cell that says nothing; `get` is called with the complaint to raise otherwise."""
+    """What to do with a cell without a value; `get` is called with the complaint to raise otherwise."""
 
     skip: bool
     default: object
@@ -138,7 +138,7 @@ class _Answer(NamedTuple):
         return self.default
 
 
-def _compile(value: Value, target: Target, columns: Columns, path: str) -> Get:
+def _compile(value: Value, target: FieldTarget, columns: Columns, path: str) -> Get:
     kind = _kind(value, target, path)
     read, origin = _origin(value, columns, path)
     default = None if value.default is None else constant(value.default, target, kind, f"{path}.default")
@@ -163,7 +163,7 @@ def _compile(value: Value, target: Target, columns: Columns, path: str) -> Get:
     return get
 
 
-def _kind(value: Value, target: Target, path: str) -> Kind:
+def _kind(value: Value, target: FieldTarget, path: str) -> Kind:
     if target.kind != "open":
         if value.type is not None:
             raise MappingError(f"{path}.type: is for attributes and parameters; this field is always {target.kind}")
@@ -171,7 +171,7 @@ def _kind(value: Value, target: Target, path: str) -> Kind:
     return value.type or ("text" if value.map is None else "open")
 
 
-def _known(values: Mapping[str, Scalar], target: Target, kind: Kind, path: str) -> dict[str, object]:
+def _known(values: Mapping[str, Scalar], target: FieldTarget, kind: Kind, path: str) -> dict[str, object]:
     return {text: constant(value, target, kind, f"{path}.map.{text}") for text, value in values.items()}
 
 
@@ -183,7 +183,7 @@ def _origin(value: Value, columns: Columns, path: str) -> tuple[Read, str]:
 
 
 def compile_when(conditions: tuple[When, ...], columns: Columns, path: str) -> Callable[[Cells], bool]:
-    """Whether all `conditions` hold."""
+    """Whether all `conditions` are true."""
     tests = [_test(when, columns, f"{path}[{index}]") for index, when in enumerate(conditions)]
     return lambda cells: all(test(cells) for test in tests)
 

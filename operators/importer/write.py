@@ -10,7 +10,7 @@ from operators.importer.errors import CellError, RowError
 from operators.importer.mapping import Mapping
 from operators.importer.plan import Plan, compile_mapping
 from operators.importer.rows import read_rows
-from operators.importer.rule import Made
+from operators.importer.rule import RuleResult
 
 
 class ImportSummary(NamedTuple):
@@ -37,7 +37,7 @@ def import_file(
 ) -> ImportSummary:
     """Write the events that `mapping` makes of the file `path` to `out`; the same file gives the same bytes.
 
-    `report` gets one message per bad row: file, line, what came, what was expected. `limit`: only so many rows. What
+    `report` gets one message per bad row: file, line, value, expectation. `limit`: maximum number of rows. What
     was written before an exception stays in `out`.
 
     Raises:
@@ -78,7 +78,7 @@ class _Ledger:
         self._report(f"{self._path}:{line}: {message}")
 
 
-def _made(mapping: Mapping, plan: Plan, path: Path, limit: int | None, ledger: _Ledger) -> Iterator[Made]:
+def _made(mapping: Mapping, plan: Plan, path: Path, limit: int | None, ledger: _Ledger) -> Iterator[RuleResult]:
     """The events, row by row as in the file: a stable sort by time then orders by time, row, event of the row."""
     rows = read_rows(path, mapping.file, plan.columns, limit, ledger.refuse)
     for row in rows if plan.grouping is None else plan.grouping.derive(rows, ledger.refuse):

@@ -1,4 +1,4 @@
-"""Observe: the only writer of metrics. Takes the measurements that the stages made, and keeps the series.
+"""Observe: the only writer of metrics. It takes the measurements of the stages and keeps the series.
 
 A measurement is ``(metric name, label values in catalogue order, value)``: a counter adds the value, a histogram counts
 it, a gauge becomes it (NaN: it has no value any more, and no series); a summed gauge takes ``(part, number)`` and shows
@@ -41,7 +41,7 @@ PARTS = 64
 """Parts of `KeptObserveSink`, so the maximum number of processes; the recovery store holds their names."""
 
 OPEN_LIMIT = 1_000
-"""Most series of a metric with an open label (a partition, a version); what comes after them is `other`."""
+"""Maximum number of series of a metric with an open label (a partition, a version); further ones are `other`."""
 
 GROWTH_LIMIT = 64
 """Most values of a label whose set grows. Stages admit fewer (`labels.BOUNDS`); this is what a defect could add."""
@@ -52,7 +52,7 @@ _AGE, _NEWEST, _REFUSED = (
     "csq_refused_measurements_total",
 )
 _WRONG = (TypeError, ValueError, OverflowError)
-"""What a number that is none raises on its way into a series."""
+"""Errors raised by a value that is not a number."""
 _log = logging.getLogger(__name__)
 
 
@@ -153,7 +153,7 @@ def _new_series(metric: Metric, sets: ClosedSets) -> _Series:
 
 
 def _family(metric: Metric) -> _Family:
-    unit = metric.unit if metric.name.endswith(f"_{metric.unit}") else ""  # OpenMetrics wants it as the name's end
+    unit = metric.unit if metric.name.endswith(f"_{metric.unit}") else ""  # OpenMetrics requires it as suffix
     return _FAMILIES[metric.kind](metric.name, metric.help, labels=[label.name for label in metric.labels], unit=unit)
 
 
@@ -192,7 +192,7 @@ class Observer(Collector):
         strict: bool = False,
     ) -> None:
         self._clock, self._strict, self._sets = clock, strict, sets
-        self._lock = Lock()  # one writer, but the web server and the live view read from threads of theirs
+        self._lock = Lock()  # one writer, but the web server and the live view read in their own threads
         self._exposing = Lock()
         self._exposed = local()
         """`values` that the thread of a scrape has written to the journal."""
@@ -249,11 +249,11 @@ class Observer(Collector):
             self._refuse("wrong_value", measurement, str(error))
             return
         children[known] = series
-        if known == labels:  # others are not remembered: they may be any number
+        if known == labels:  # others are not cached: their number is not bounded
             self._writers[name, labels] = series.write
 
     def _known(self, name: str, labels: Labels) -> Labels:
-        """Label values with `other` for those that no set knows."""
+        """Label values with `other` for those that are in no set."""
         room = len(self._series[name]) < OPEN_LIMIT
         return tuple(
             str(value) if value in allowed or (room and label.values == OPEN) or self._grows(label, value) else OTHER
@@ -295,7 +295,7 @@ class Observer(Collector):
             self._refuse("wrong_value", (_AGE, (), None), str(error))
 
     def _refuse(self, reason: str, measurement: object, why: str) -> None:
-        """Count a defect and log the first of its kind; label values stay out of the log, they may be anybody's."""
+        """Count a defect and log the first of its kind; label values are not logged, they may be ids of customers."""
         name = str(measurement[0]) if isinstance(measurement, tuple) and measurement else type(measurement).__name__
         message = f"{reason}: measurement of {name!r}: {why}"
         if self._strict:

@@ -1,4 +1,4 @@
-"""Other names: which queues, channels and segments are measured as `other`, in words for people."""
+"""Other names: texts about the queues, channels and segments that are measured as `other`."""
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
@@ -46,7 +46,7 @@ def lines(seen: Mapping[str, Mapping[str, int]], parts: Mapping[str, tuple[int, 
 
 
 def near_misses(values: LabelValues, met: Mapping[str, int]) -> Iterator[tuple[str, str]]:
-    """Return each name of the settings that no event had, with a name that came and looks like it.
+    """Return each name of the settings that no event had, with a similar name of the events.
 
     >>> list(near_misses(LabelValues(("Billing", "orders")), {"billing": 4, "VIP": 2}))
     [('Billing', 'billing')]

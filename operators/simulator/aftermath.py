@@ -3,7 +3,7 @@
 from math import log1p
 
 from .books import Judged, Rated
-from .crowd import Crowd, Customer
+from .crowd import Crowd, SimulatedCustomer
 from .scribe import Scribe
 from .talk import Talk
 from .words import Words
@@ -136,7 +136,7 @@ class Aftermath:
             mood = _MOODS[min(2, int(content * 3))]
             data["comment"] = self._words.customer(talk.customer.language, "end", mood, talk.queue)
 
-    def _complain(self, customer: Customer, content: float) -> None:
+    def _complain(self, customer: SimulatedCustomer, content: float) -> None:
         world = self._world
         severity = max(1, min(5, round(5 - 9 * content + world.rng.gauss(0.0, 0.7))))
         customer.severity += severity
@@ -155,7 +155,7 @@ class Aftermath:
             data |= {"refund_minor": int(self._world.around(2000)), "currency": "EUR"}
         self._world.emit("csq.complaint.closed", str(data["customer_id"]), data)
 
-    def _decide(self, customer: Customer) -> None:
+    def _decide(self, customer: SimulatedCustomer) -> None:
         """Stay or leave; somebody who is just talking thinks about it after that talk."""
         world = self._world
         if customer.gone or customer.talking:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from math import pi, sin
 
-from .crowd import Crowd, Customer
+from .crowd import Crowd, SimulatedCustomer
 from .params import SimulatorParams
 from .staff import QUEUE_SHARES
 from .talk import Talk
@@ -56,7 +56,7 @@ class Arrivals:
         tide = 1.0 + _TIDE * sin(2 * pi * self._world.elapsed() / _TIDE_SECONDS)
         return self._usual_rate * tide * (_RUSH if self._world.scenario == "rush" else 1.0)
 
-    def _talk(self, customer: Customer) -> Talk:
+    def _talk(self, customer: SimulatedCustomer) -> Talk:
         world = self._world
         queue, channel = world.pick(_QUEUES), world.pick(CHANNELS)
         mood = 0.05 + 0.5 * customer.temper + 0.3 * customer.mood + _QUEUE_MOOD[queue] + world.rng.gauss(0.0, 0.3)

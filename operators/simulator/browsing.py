@@ -1,6 +1,6 @@
 """Customers in the shop itself: pages, products, searches, carts, orders, and what comes of them."""
 
-from .crowd import Crowd, Customer
+from .crowd import Crowd, SimulatedCustomer
 from .phrases import lines
 from .world import Data, World
 
@@ -48,7 +48,7 @@ class Browsing:
         world.after(world.rng.expovariate(self._sessions_per_second), self._arrive)
         self._step(self._crowd.anybody(), world.new_id("s"), int(world.between(3, 8)))
 
-    def _step(self, customer: Customer, session: str, left: int) -> None:
+    def _step(self, customer: SimulatedCustomer, session: str, left: int) -> None:
         world = self._world
         if customer.gone:
             return
@@ -59,7 +59,7 @@ class Browsing:
         self._look(customer, session, world.pick(_STEPS))
         world.after(world.around(12), self._step, customer, session, left - 1)
 
-    def _look(self, customer: Customer, session: str, step: str) -> None:
+    def _look(self, customer: SimulatedCustomer, session: str, step: str) -> None:
         world = self._world
         data: Data = {"customer_id": customer.id, "session_id": session}
         if step == "products_searched":
@@ -73,7 +73,7 @@ class Browsing:
                 data["sku"] = [world.pick(_SKUS)]
         world.emit("csq.behavior." + step, customer.id, data)
 
-    def _order(self, customer: Customer, session: str) -> None:
+    def _order(self, customer: SimulatedCustomer, session: str) -> None:
         world = self._world
         order: Data = {
             "customer_id": customer.id,
@@ -91,10 +91,10 @@ class Browsing:
         if world.chance(_UPDATE_SHARE):
             world.after(1, self._update, customer)
 
-    def _update(self, customer: Customer) -> None:
+    def _update(self, customer: SimulatedCustomer) -> None:
         if not customer.gone:
             self._crowd.update(customer)
 
-    def _undo(self, customer: Customer, what: str, order: Data) -> None:
+    def _undo(self, customer: SimulatedCustomer, what: str, order: Data) -> None:
         undone = {name: order[name] for name in ("customer_id", "order_id", "total_minor", "currency")}
         self._world.emit("csq.behavior." + what, customer.id, undone)

@@ -33,7 +33,7 @@ _REGIONS = {
 
 
 @dataclass(slots=True, eq=False)
-class Customer:
+class SimulatedCustomer:
     """A customer; `temper` -1..1 is how friendly they are by nature."""
 
     id: str
@@ -68,8 +68,8 @@ class Customer:
     def leaving_probability(self) -> float:
         """Say how likely they leave now.
 
-        >>> content = Customer("u1", 0, "en", 0.0, "two-year", 40, mood=0.5, waited=0.7)
-        >>> upset = Customer("u2", 1, "en", 0.0, "two-year", 40, mood=-0.5, waited=1.1, unsolved=0.6)
+        >>> content = SimulatedCustomer("u1", 0, "en", 0.0, "two-year", 40, mood=0.5, waited=0.7)
+        >>> upset = SimulatedCustomer("u2", 1, "en", 0.0, "two-year", 40, mood=-0.5, waited=1.1, unsolved=0.6)
         >>> round(content.leaving_probability(), 2), round(upset.leaving_probability(), 2)
         (0.01, 0.56)
         """
@@ -93,14 +93,14 @@ class Crowd:
         self._world = world
         self._words = words
         size = int(world.params.events_per_second * _MINUTES_OF_EVENTS)
-        self._places: list[Customer | None] = [None] * min(MAX_SIZE, max(200, size))
+        self._places: list[SimulatedCustomer | None] = [None] * min(MAX_SIZE, max(200, size))
 
-    def anybody(self) -> Customer:
+    def anybody(self) -> SimulatedCustomer:
         """Draw a customer."""
         slot = int(self._world.rng.random() * len(self._places))
         return self._places[slot] or self._welcome(slot)
 
-    def anybody_silent(self) -> Customer | None:
+    def anybody_silent(self) -> SimulatedCustomer | None:
         """Draw a customer who is in no conversation; `None` when they all seem to talk."""
         for _ in range(_TRIES):
             customer = self.anybody()
@@ -108,12 +108,12 @@ class Crowd:
                 return customer
         return None
 
-    def leave(self, customer: Customer) -> None:
+    def leave(self, customer: SimulatedCustomer) -> None:
         """Let a customer go for ever."""
         customer.gone = True
         self._places[customer.slot] = None
 
-    def update(self, customer: Customer) -> None:
+    def update(self, customer: SimulatedCustomer) -> None:
         """Tell what the shop knows of a customer."""
         world = self._world
         attributes = {
@@ -132,10 +132,10 @@ class Crowd:
         }
         world.emit("csq.customer.updated", customer.id, data)
 
-    def _welcome(self, slot: int) -> Customer:
+    def _welcome(self, slot: int) -> SimulatedCustomer:
         world = self._world
         language = self._words.language()
-        customer = Customer(
+        customer = SimulatedCustomer(
             id=world.new_id("u"),
             slot=slot,
             language=language,

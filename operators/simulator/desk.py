@@ -7,7 +7,7 @@ from math import log1p
 from .phrases import QUEUES
 from .scribe import Scribe
 from .staff import Staff
-from .talk import Agent, Talk
+from .talk import SimulatedAgent, Talk
 from .world import World
 
 _MINUTE = 60.0
@@ -117,7 +117,7 @@ class Desk:
             if talk.open:
                 self._assign(talk, agent)
 
-    def _assign(self, talk: Talk, agent: Agent) -> None:
+    def _assign(self, talk: Talk, agent: SimulatedAgent) -> None:
         talk.turn += 1
         self._staff.take(agent, talk)
         self._scribe.step(talk, "assigned")
@@ -125,7 +125,7 @@ class Desk:
             self._scribe.system(talk)
         self._plan_reply(talk, agent)
 
-    def _plan_reply(self, talk: Talk, agent: Agent) -> None:
+    def _plan_reply(self, talk: Talk, agent: SimulatedAgent) -> None:
         usual = 21.0 * _PACE[talk.channel] * agent.pace * (0.7 + 0.3 * len(agent.talks))
         self._world.after(self._world.around(usual, 0.5), self._reply, talk, talk.turn)
 
@@ -178,7 +178,7 @@ class Desk:
         else:
             world.after(world.around(24 * pace), self._answer, talk, turn)
 
-    def _hear(self, talk: Talk, agent: Agent) -> None:
+    def _hear(self, talk: Talk, agent: SimulatedAgent) -> None:
         self._end_wait(talk)
         tone = 0.24 * (agent.politeness - 0.6)
         talk.feel(tone)

@@ -42,8 +42,8 @@ class SimulatorParams(Struct, frozen=True, forbid_unknown_fields=True):
     agent_load: Annotated[
         float,
         Meta(
-            description="share of the agents' time that is taken on a normal day; 0.9: waits are felt, but queues do "
-            "not run away; less where nobody shall wait",
+            description="share of the agents' time in use on a normal day; 0.9 gives waits without growing queues; "
+            "lower it for shorter waits",
             gt=0,
             le=2,
         ),

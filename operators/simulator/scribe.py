@@ -1,7 +1,7 @@
 """The scribe, who turns steps and messages of conversations into events, each at a millisecond of its own."""
 
 from .books import Step, What
-from .talk import Agent, Talk
+from .talk import SimulatedAgent, Talk
 from .words import Words
 from .world import Data, World
 
@@ -47,7 +47,7 @@ class Scribe:
         text = self._words.customer(talk.customer.language, moment, mood, talk.queue)
         return self._say(talk, "customer", talk.customer.id, text, mood), mood
 
-    def agent(self, talk: Talk, agent: Agent, moment: str) -> None:
+    def agent(self, talk: Talk, agent: SimulatedAgent, moment: str) -> None:
         """Write an agent's message, polite or curt as they are."""
         tone = "polite" if self._world.chance(agent.politeness) else "curt"
         self._say(
@@ -65,7 +65,7 @@ class Scribe:
         """Write a message of the chat system."""
         self._say(talk, "system", "system", self._words.system())
 
-    def note(self, talk: Talk, agent: Agent) -> None:
+    def note(self, talk: Talk, agent: SimulatedAgent) -> None:
         """Write a private note."""
         self._say(talk, "note", agent.id, self._words.note())
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from .params import Scenario
 from .phrases import QUEUES
-from .talk import Agent, Talk
+from .talk import SimulatedAgent, Talk
 from .world import World
 
 QUEUE_SHARES = {"orders": 0.35, "returns": 0.25, "billing": 0.2, "technical": 0.2}
@@ -36,7 +36,7 @@ class Staff:
         self._world = world
         self._on_free = on_free
         self._on_lost = on_lost
-        self._free: dict[str, list[Agent]] = {queue: [] for queue in QUEUES}
+        self._free: dict[str, list[SimulatedAgent]] = {queue: [] for queue in QUEUES}
         self._present = {
             queue: max(
                 2,
@@ -59,7 +59,7 @@ class Staff:
         world.after(_INTERVAL_SECONDS - world.start / 1000 % _INTERVAL_SECONDS, self._plan_on)
         world.on_scenario(self._come_and_go)
 
-    def choose_free(self, queue: str) -> Agent | None:
+    def choose_free(self, queue: str) -> SimulatedAgent | None:
         """Choose who takes the next talk: the less busy of two drawn at random."""
         free = self._free[queue]
         if not free:
@@ -67,7 +67,7 @@ class Staff:
         one, two = self._world.pick(free), self._world.pick(free)
         return one if len(one.talks) <= len(two.talks) else two
 
-    def take(self, agent: Agent, talk: Talk) -> None:
+    def take(self, agent: SimulatedAgent, talk: Talk) -> None:
         """Give a talk to an agent."""
         talk.agent = talk.last_agent = agent
         agent.talks.append(talk)
@@ -81,7 +81,7 @@ class Staff:
             agent.talks.remove(talk)
             self._refresh(agent)
 
-    def _fill(self, queue: str, place: int) -> list[Agent]:
+    def _fill(self, queue: str, place: int) -> list[SimulatedAgent]:
         """Hire three agents who relieve one another; the first is at work already, anywhere in the shift."""
         world = self._world
         agents = [self._hire(queue, place * _SHIFTS + number) for number in range(1, _SHIFTS + 1)]
@@ -91,9 +91,9 @@ class Staff:
             world.after(left + number * _SHIFT_SECONDS, self._begin_shift, agent, _SHIFT_SECONDS)
         return agents
 
-    def _hire(self, queue: str, number: int) -> Agent:
+    def _hire(self, queue: str, number: int) -> SimulatedAgent:
         world = self._world
-        return Agent(
+        return SimulatedAgent(
             id=f"agent-{queue}-{number}",
             queue=queue,
             concurrency_max=_CONCURRENCY + world.pick((-1, 0, 0, 1)),
@@ -102,24 +102,24 @@ class Staff:
             skill=world.between(-0.08, 0.08),
         )
 
-    def _begin_shift(self, agent: Agent, seconds: float) -> None:
+    def _begin_shift(self, agent: SimulatedAgent, seconds: float) -> None:
         agent.on_shift = True
         self._world.after(seconds, self._end_shift, agent)
         self._world.after(self._world.between(0.1, 2) * _BREAK_EVERY_SECONDS, self._begin_break, agent)
         self._refresh(agent)
 
-    def _end_shift(self, agent: Agent) -> None:
+    def _end_shift(self, agent: SimulatedAgent) -> None:
         agent.on_shift = agent.on_break = False
         self._world.after((_SHIFTS - 1) * _SHIFT_SECONDS, self._begin_shift, agent, _SHIFT_SECONDS)
         self._refresh(agent)
 
-    def _begin_break(self, agent: Agent) -> None:
+    def _begin_break(self, agent: SimulatedAgent) -> None:
         if agent.on_shift:
             agent.on_break = True
             self._world.after(self._world.around(_BREAK_SECONDS), self._end_break, agent)
             self._refresh(agent)
 
-    def _end_break(self, agent: Agent) -> None:
+    def _end_break(self, agent: SimulatedAgent) -> None:
         agent.on_break = False
         self._world.after(
             self._world.between(0.5, 1.5) * _BREAK_EVERY_SECONDS,
@@ -145,7 +145,7 @@ class Staff:
                     self._on_lost(talk)
             self._refresh(agent)
 
-    def _refresh(self, agent: Agent) -> None:
+    def _refresh(self, agent: SimulatedAgent) -> None:
         due = agent.due_state()
         if due != agent.state:
             self._tell(agent, due)
@@ -155,12 +155,12 @@ class Staff:
         if due == "available":
             self._on_free(agent.queue)
 
-    def _list(self, agent: Agent) -> None:
+    def _list(self, agent: SimulatedAgent) -> None:
         free = self._free[agent.queue]
         agent.place = len(free)
         free.append(agent)
 
-    def _unlist(self, agent: Agent) -> None:
+    def _unlist(self, agent: SimulatedAgent) -> None:
         free = self._free[agent.queue]
         last = free.pop()
         if last is not agent:
@@ -168,7 +168,7 @@ class Staff:
             last.place = agent.place
         agent.place = -1
 
-    def _tell(self, agent: Agent, due: str) -> None:
+    def _tell(self, agent: SimulatedAgent, due: str) -> None:
         data = {
             "agent_id": agent.id,
             "queue": agent.queue,

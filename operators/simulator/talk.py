@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from .crowd import Customer
+from .crowd import SimulatedCustomer
 
 _NEGATIVE_BELOW = -0.28
 _POSITIVE_ABOVE = 0.3
@@ -13,7 +13,7 @@ class Talk:
     """A conversation as it stands; `mood` -1..1 is the customer's, times are milliseconds."""
 
     id: str
-    customer: Customer
+    customer: SimulatedCustomer
     queue: str
     channel: str
     mood: float
@@ -27,8 +27,8 @@ class Talk:
     turn: int = 0
     """Goes up when a plan becomes void, such as the answer of an agent who went offline."""
     open: bool = True
-    agent: "Agent | None" = None
-    last_agent: "Agent | None" = None
+    agent: "SimulatedAgent | None" = None
+    last_agent: "SimulatedAgent | None" = None
     longest_wait: float = 0.0
     """Seconds."""
     outcome: str = "unsolved"
@@ -41,8 +41,8 @@ class Talk:
     def shown_mood(self) -> str:
         """Say the mood as a class.
 
-        >>> from operators.simulator.crowd import Customer
-        >>> customer = Customer("u1", 0, "en", 0.0, "one-year", 3)
+        >>> from operators.simulator.crowd import SimulatedCustomer
+        >>> customer = SimulatedCustomer("u1", 0, "en", 0.0, "one-year", 3)
         >>> Talk("c1", customer, "orders", "chat", -0.5, 1, 0, None).shown_mood()
         'negative'
         """
@@ -52,7 +52,7 @@ class Talk:
 
 
 @dataclass(slots=True, eq=False)
-class Agent:
+class SimulatedAgent:
     """An agent of one queue; `politeness` 0..1 is the share of their messages that are polite."""
 
     id: str

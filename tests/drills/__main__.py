@@ -1,8 +1,8 @@
-"""``make drill``: something breaks, and whoever is on call is told, once, of the right thing, and when it is over.
+"""``make drill``: injects faults and checks that the right alert notifies the right receiver, once, and resolves.
 
-Real servers: csq with the simulator's shop, Prometheus with the committed rules, Alertmanager with the committed routes,
-Apache Kafka for `broker down` (the others read from the embedded broker). What is shortened stands in `watch.py` and
-`shop.py`. ``--only NAME`` holds one drill.
+Real servers: csq with the simulator's shop, Prometheus with the committed rules, Alertmanager with the committed
+routes, Apache Kafka for `broker down` (the others read from the embedded broker). `watch.py` and `shop.py` define what
+is shortened. ``--only NAME`` runs one drill.
 """
 
 import argparse
@@ -39,17 +39,17 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def hold(drills: Sequence[Drill], folder: Path) -> list[Row]:
-    """Hold the drills of a lane, one after the other, over one csq and one shop."""
+    """Run the drills of a lane, one after the other, with one csq and one shop."""
     kafka = any(drill.real_kafka for drill in drills)
     try:
-        with Ground(folder, drills[0].by, drills[0].events_per_second, real_kafka=kafka) as ground:
+        with Ground(folder, drills[0].by, drills[0].shop_params, real_kafka=kafka) as ground:
             return [held_drill(drill, ground, folder / drill.name.replace(" ", "-")) for drill in drills]
     except (AssertionError, RuntimeError) as error:
         return [Row(drill, failed=f"the drill could not begin: {error}") for drill in drills]
 
 
 def hold_all(names: Sequence[str], folder: Path, lanes: int) -> list[Row]:
-    """Hold the named drills, lanes side by side."""
+    """Run the named drills, lanes side by side."""
     known = {drill.name: drill for drill in DRILLS}
     chosen = [[known[name] for name in lane if name in names] for lane in LANES]
     with ThreadPoolExecutor(lanes) as pool:
@@ -59,7 +59,7 @@ def hold_all(names: Sequence[str], folder: Path, lanes: int) -> list[Row]:
 
 
 def _again(row: Row, folder: Path) -> Row:
-    """Where a drill failed on a machine that was too busy, hold it once more, alone."""
+    """Repeat a drill that failed on a busy machine once, alone."""
     if not row.failed or not row.was_held_back or STOPPED.is_set():
         return row
     click.echo(f"{row.drill.name}: held once more, the machine was too busy: {row.failed}", err=True)
@@ -79,7 +79,7 @@ def prepare(names: Sequence[str]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Hold the drills and print what came of them; the exit code."""
+    """Run the drills and print the results; return the exit code."""
     chosen = options(arguments)
     names = chosen.only or NAMES
     try:

@@ -1,16 +1,21 @@
-"""The drills: what happens, who has to be told, and what must not be told because it follows from it."""
+"""The drills: fault, expected notification, and alerts that must be inhibited."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from operators.simulator import Scenario
+from operators.simulator import Scenario, SimulatorParams
 from tests.drills.ground import Ground
 
 Act = Callable[[Ground], None]
 
+AGENT_LOAD = 0.5
+"""Low enough that every queue keeps every objective, whatever the seed: the smallest queues have seven agents. At 0.65
+they have five, who are all busy for a fifth of the time; within three hours two of three seeds then exceed a budget.
+"""
+
 
 def shop(scenario: Scenario) -> Act:
-    """Let the shop change to a scenario."""
+    """Change the scenario of the shop."""
     return lambda ground: ground.shop.change(scenario)
 
 
@@ -28,31 +33,38 @@ def start_broker(ground: Ground) -> None:
 
 @dataclass(frozen=True)
 class Drill:
-    """One cause, and what is expected of those who watch."""
+    """One fault, and the expected notifications."""
 
     name: str
     cause: str
     by: float
-    """How many times faster the shop lives and the rules look."""
+    """Factor by which the shop and the evaluation of rules are faster."""
     begin: Act
     end: Act
     alert: str
     labels: dict[str, frozenset[str]]
-    """What every notice of the alert has to say: label to the values that are right."""
+    """Labels of every notification of the alert, with their correct values."""
     receiver: str
     held: frozenset[str] = frozenset()
     """Follow-ups of which at least one has to be kept back; empty: nothing follows."""
     beside: frozenset[str] = frozenset()
-    """Other alerts that are right, too: what happens is as it is."""
+    """Other alerts that may notify."""
     within_seconds: float = 60.0
     """Wall time from the cause to the notice."""
     long_by: float = field(default=0.0)
     """The same for the rules of models, whose windows are longer; 0: as `by`."""
     events_per_second: float = 5.0
     """Of the shop's own time: in the smallest queue some hundred conversations an hour, enough for every guard."""
+    agent_load: float = AGENT_LOAD
+    """Share of the agents' time that is taken before the cause."""
     real_kafka: bool = False
     objective_seconds: float | None = None
     """Aim in objective time, where there is one: the drill fails beyond it."""
+
+    @property
+    def shop_params(self) -> SimulatorParams:
+        """The shop before the cause. No event is late: event to metric measures the way through csq."""
+        return SimulatorParams(events_per_second=self.events_per_second, agent_load=self.agent_load, late_share=0.0)
 
 
 def _is(**labels: str) -> dict[str, frozenset[str]]:
@@ -63,7 +75,7 @@ WAITS = frozenset({"CsqReplyBurn", "CsqReply5mBurn", "CsqFirstResponseBurn", "Cs
 SERVICE = WAITS | {"CsqCsatBurn", "CsqResolutionBurn", "CsqQueueWithoutAgents"}
 
 
-def _late_replies(scenario: Scenario, cause: str) -> Drill:
+def _late_replies(scenario: Scenario, cause: str, agent_load: float = AGENT_LOAD) -> Drill:
     """A scenario in which customers of every queue wait past the reply limit."""
     return Drill(
         name=scenario,
@@ -77,11 +89,12 @@ def _late_replies(scenario: Scenario, cause: str) -> Drill:
         held=WAITS,
         beside=SERVICE,
         within_seconds=150,
+        agent_load=agent_load,
     )
 
 
 DRILLS = (
-    _late_replies("outage", "half the agents leave"),
+    _late_replies("outage", "half the agents leave", agent_load=0.65),  # at 0.5 half of them still answer in time
     _late_replies("rush", "three times as many customers"),
     Drill(
         name="full outage",
@@ -107,8 +120,7 @@ DRILLS = (
         labels=_is(severity="page", team="platform", slo="dead-letters"),
         receiver="page-platform",
         held=frozenset({"CsqDeadLettersBurn"}),
-        # The shop goes on meanwhile: customers of its smallest queue abandon, as on any day.
-        beside=frozenset({"CsqDeadLetterSurge", "CsqAbandonmentBurn"}),
+        beside=frozenset({"CsqDeadLetterSurge"}),
         within_seconds=90,
     ),
     Drill(
@@ -135,7 +147,7 @@ DRILLS = (
         labels=_is(severity="page", team="platform"),
         receiver="page-platform",
         held=frozenset({"CsqStalled"}),
-        beside=frozenset({"CsqFreshnessBurn"}),  # once it is back: what was waiting to be sent is counted late
+        beside=frozenset({"CsqFreshnessBurn"}),  # after the recovery waiting events are counted late
         within_seconds=60,
         real_kafka=True,
     ),

@@ -16,8 +16,6 @@ from tests.servers.process import Csq
 from tests.streams import SETTINGS
 
 TOPIC = "csq.events"
-AGENT_LOAD = 0.65
-"""A day on which nothing happens by itself: with fewer agents a smaller shop has trouble enough without a drill."""
 READY_SECONDS = 90.0
 FETCH_MILLISECONDS = 25
 OPEN_SECONDS = 5_400.0
@@ -32,7 +30,7 @@ before its first labels no model is any good, and the alerts say so."""
 
 
 def settings(brokers: str, by: float) -> dict[str, Any]:
-    """Csq as it comes, but that its limits of waiting and of disorder are shorter by the same factor as the shop's day."""
+    """Default settings, with limits of waits and of disorder that are shorter by the factor of the shop's day."""
     usual = Settings()
     # Kafka answers a fetch as soon as there is something, the embedded broker when its time is over.
     client = {"fetch.wait.max.ms": FETCH_MILLISECONDS} | reconnecting(by)
@@ -48,15 +46,15 @@ def settings(brokers: str, by: float) -> dict[str, Any]:
 
 
 STOPPED = Event()
-"""Set when the drills are given up: whatever waits ends, and stops its servers."""
+"""Set when the drills are aborted: all waits end, and servers are stopped."""
 
 
 class StoppedError(RuntimeError):
-    """The drills were given up."""
+    """The drills were aborted."""
 
 
 def go_on() -> None:
-    """Raise where the drills were given up."""
+    """Raise if the drills were aborted."""
     if STOPPED.is_set():
         raise StoppedError("the drills were given up")
 
@@ -64,9 +62,9 @@ def go_on() -> None:
 class Ground:
     """A shop whose day passes `by` times faster, and csq over it; with `real_kafka` a broker that can be killed."""
 
-    def __init__(self, folder: Path, by: float, events_per_second: float, *, real_kafka: bool) -> None:
+    def __init__(self, folder: Path, by: float, params: SimulatorParams, *, real_kafka: bool) -> None:
         self.by = by
-        self._rate = events_per_second
+        self._params = params
         self._folder = folder
         self._real_kafka = real_kafka
         self._stack = ExitStack()
@@ -84,9 +82,7 @@ class Ground:
             brokers = self._broker()
             self.csq = self._stack.enter_context(Csq(self._folder / "csq", settings(brokers, self.by)))
             self.csq.until(self._is_ready, READY_SECONDS)
-            # Nothing is late on its way: what is measured from event to metric is the way through csq.
-            params = SimulatorParams(events_per_second=self._rate, agent_load=AGENT_LOAD, late_share=0.0)
-            self.shop = Shop(brokers, TOPIC, params, self.by, OPEN_SECONDS)
+            self.shop = Shop(brokers, TOPIC, self._params, self.by, OPEN_SECONDS)
             self.shop.start()
             self._stack.callback(self.shop.close)
             self.csq.until(self._has_learned, READY_SECONDS)

@@ -1,4 +1,4 @@
-"""The pager of a drill: a web server that takes what Alertmanager sends to any of its receivers, and remembers when."""
+"""The pager of a drill: a web server that records the notifications of Alertmanager with their times."""
 
 import json
 import time
@@ -12,7 +12,7 @@ class Notice(NamedTuple):
     """One alert in one message of Alertmanager."""
 
     at: float
-    """When it came, by `time.monotonic`."""
+    """Time of arrival, by `time.monotonic`."""
     receiver: str
     status: str
     """firing or resolved."""
@@ -35,7 +35,7 @@ class Pager:
 
     def __init__(self) -> None:
         self._notices: list[Notice] = []
-        self._came = Condition()
+        self._received = Condition()
         pager = self
 
         class Taker(BaseHTTPRequestHandler):
@@ -46,30 +46,30 @@ class Pager:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Say nothing: the drill prints what came."""
+                """No access log: the drill prints the notifications."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Taker)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def take(self, receiver: str, message: dict[str, Any]) -> None:
-        """Remember every alert of a message."""
+        """Record every alert of a message."""
         now = time.monotonic()
-        with self._came:
+        with self._received:
             self._notices += [
                 Notice(now, receiver, one["status"], one["labels"], one.get("annotations", {}).get("summary", ""))
                 for one in message["alerts"]
             ]
-            self._came.notify_all()
+            self._received.notify_all()
 
     def notices(self, since: float = 0.0) -> list[Notice]:
-        """What has come at `since` or later."""
-        with self._came:
+        """Notifications at `since` or later."""
+        with self._received:
             return [notice for notice in self._notices if notice.at >= since]
 
     def wait(self, holds: Callable[[], bool], seconds: float) -> bool:
-        """Wait until something came that makes it hold, for at most so long; whether it does."""
-        with self._came:
-            return self._came.wait_for(holds, seconds)
+        """Wait until `holds` is true, for at most so long; return whether it is."""
+        with self._received:
+            return self._received.wait_for(holds, seconds)
 
     def __enter__(self) -> Self:
         Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()

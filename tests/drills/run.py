@@ -23,12 +23,12 @@ LATE_SECONDS = 1.0
 
 
 class DrillError(Exception):
-    """What was expected, and what came."""
+    """What was expected, and what happened."""
 
 
 @dataclass
 class Row:
-    """What came of a drill; times are wall seconds, `None` where it never came."""
+    """The result of a drill; times are wall seconds, `None` if there was no notification."""
 
     drill: Drill
     labels: list[Labels] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Row:
 
 
 def held_drill(drill: Drill, ground: Ground, folder: Path) -> Row:
-    """Hold one drill over a csq that is healthy."""
+    """Run one drill with a healthy csq."""
     row = Row(drill)
     try:
         with Watch(ground.target, folder, drill.by, drill.long_by or drill.by) as watch:
@@ -92,7 +92,7 @@ class _Run:
         begun = time.monotonic()
         self._until(lambda: time.monotonic() - begun >= PAST_SECONDS, PAST_SECONDS + 1)
         if not self._until(lambda: not watch.firing(), HEALTHY_SECONDS):
-            raise DrillError(f"expected a healthy csq before the drill, got {told(watch.firing())}")
+            raise DrillError(f"expected a healthy csq before the drill, got {described(watch.firing())}")
         if not any(notice.name == "CsqWatchdog" for notice in pager.notices()):
             raise DrillError("expected CsqWatchdog at the pager before the drill, got nothing: no alert can arrive")
         self._row.age_p99 = watch.age_p99(PAST_SECONDS / 2)
@@ -100,13 +100,13 @@ class _Run:
     def _wait_for_alert(self, since: float) -> None:
         drill, pager = self._drill, self._watch.pager
         if not self._until(lambda: bool(self._right(since)), drill.within_seconds):
-            expected = told(
+            expected = described(
                 [{"alertname": drill.alert, **{name: "|".join(sorted(of)) for name, of in drill.labels.items()}}]
             )
-            came = told([notice.labels for notice in pager.notices(since) if notice.name != "CsqWatchdog"])
-            firing = told(self._watch.firing())
+            received = described([notice.labels for notice in pager.notices(since) if notice.name != "CsqWatchdog"])
+            firing = described(self._watch.firing())
             raise DrillError(
-                f"expected {expected} at {drill.receiver} within {drill.within_seconds:g} s; came {came}; firing {firing}"
+                f"expected {expected} at {drill.receiver} within {drill.within_seconds:g} s; came {received}; firing {firing}"
             )
         first = self._right(since)[0]
         self._row.to_alert, self._row.said = first.at - since, first.summary
@@ -120,10 +120,10 @@ class _Run:
         drill = self._drill
         if drill.held and not self._until(lambda: bool(self._held_names() & drill.held), HELD_SECONDS):
             names = ", ".join(sorted(drill.held))
-            raise DrillError(f"expected one of {names} to be inhibited, got {told(self._watch.firing())} firing")
+            raise DrillError(f"expected one of {names} to be inhibited, got {described(self._watch.firing())} firing")
 
     def _check_still_firing(self, since: float) -> None:
-        """Whoever is told of an end has to be able to believe it: the cause still lasts."""
+        """The alert must not resolve while the fault lasts."""
         if "firing" not in self._last_statuses(since).values():
             raise DrillError(f"expected {self._drill.alert} to fire as long as the cause lasts, it was resolved before")
 
@@ -135,9 +135,9 @@ class _Run:
             return set(self._last_statuses(since).values()) == {"resolved"}
 
         if not self._until(over, RESOLVED_SECONDS):
-            left = told(self._watch.firing())
+            remaining = described(self._watch.firing())
             raise DrillError(
-                f"expected {self._drill.alert} resolved within {RESOLVED_SECONDS:g} s, still firing: {left}"
+                f"expected {self._drill.alert} resolved within {RESOLVED_SECONDS:g} s, still firing: {remaining}"
             )
         last = max(notice.at for notice in self._expected(since) if notice.status == "resolved")
         self._row.to_resolved = last - ended
@@ -152,12 +152,12 @@ class _Run:
             one for one in notices if one.identity not in expected and one.name not in {*drill.beside, drill.alert}
         ]
         if wrong:
-            raise DrillError(f"expected nothing beside {drill.alert}, came {told([one.labels for one in wrong])}")
+            raise DrillError(f"expected nothing beside {drill.alert}, came {described([one.labels for one in wrong])}")
         for one in notices:
             times = watch.held.get(one.identity, ())
-            # What was on its way when it was first seen to be kept back may still come.
+            # A notification that was being sent when the alert was first inhibited may still arrive.
             if one.status == "firing" and any(held.since + 2 * LOOK_SECONDS < one.at < held.until for held in times):
-                raise DrillError(f"expected {told([one.labels])} to be inhibited, but it was told")
+                raise DrillError(f"expected {described([one.labels])} to be inhibited, but it notified")
 
     def _expected(self, since: float) -> list[Notice]:
         """Notices of the alert with the right labels at the right receiver."""
@@ -177,7 +177,7 @@ class _Run:
         return {dict(identity)["alertname"] for identity in self._watch.held}
 
     def _until(self, holds: Callable[[], bool], seconds: float) -> bool:
-        """Look at what is kept back, time and again, until `holds`."""
+        """Poll the inhibited alerts until `holds`."""
         deadline = time.monotonic() + seconds
         while not holds():
             if time.monotonic() > deadline:
@@ -190,10 +190,10 @@ class _Run:
         return True
 
 
-def told(alerts: list[Labels]) -> str:
+def described(alerts: list[Labels]) -> str:
     """Alerts on a line.
 
-    >>> told([{"alertname": "CsqStalled", "severity": "page", "job": "csq"}]), told([])
+    >>> described([{"alertname": "CsqStalled", "severity": "page", "job": "csq"}]), described([])
     ('CsqStalled{job=csq,severity=page}', 'nothing')
     """
     texts = []

@@ -48,7 +48,7 @@ def reconnecting(by: float) -> dict[str, int]:
 
 
 class Shop(Thread):
-    """Writes events to `topic`, each at its time, until `close`; `change` says what is going on in the shop.
+    """Writes events to `topic`, each at its time, until `close`; `change` sets the scenario of the shop.
 
     It has been open for `past_seconds` of its own time: what happened in them is written at once, before `is_live`.
     """
@@ -67,7 +67,7 @@ class Shop(Thread):
         self._closed = Event()
 
     def change(self, scenario: Scenario) -> None:
-        """Let a scenario begin at once, or with `normal` the present one end."""
+        """Begin a scenario now, or end the present one with `normal`."""
         self._orders.put(lambda simulator: simulator.change(scenario))
 
     def close(self) -> None:

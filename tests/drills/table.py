@@ -1,4 +1,4 @@
-"""What came of the drills, as text."""
+"""The results of the drills, as text."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,22 +6,21 @@ from collections.abc import Sequence
 from tests.drills.run import Row
 
 SHOWN = ("severity", "team", "slo", "class", "queue", "model", "reason")
-HEAD = ("drill", "cause", "alert", "labels", "after", "objective", "resolved", "inhibited", "event to metric")
+HEAD = ("drill", "fault", "alert", "labels", "after", "objective", "resolved", "inhibited", "event to metric")
 NOTE = """\
-after, resolved: wall time from the cause, and from its end, to the notice at the pager. objective: the same by the clock
-of the objectives, which goes as many times faster as the windows are shorter (in brackets); csq itself, a notice on its
-way and what is less than a second become no faster, so that in earnest it is less. inhibited: alerts that fired and were
-kept back. event to metric: p99 of csq_event_age_seconds before the cause (aim: below 100 ms). told: the summary of the
-first notice."""
+after, resolved: wall-clock time from the fault, and from its end, to the notification at the pager. objective: the same in
+objective time, with the factor by which windows are shorter; csq and the delivery of notifications are not faster, so
+real times are shorter. inhibited: alerts that fired and were inhibited. event to metric: p99 of csq_event_age_seconds
+before the fault (target: below 100 ms). summary: the summary of the first notification."""
 
 
 def table(rows: Sequence[Row]) -> str:
-    """A line per drill, then what went wrong."""
+    """A line per drill, then the failures."""
     cells = [HEAD, *(_cells(row) for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(HEAD))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
     lines += ["", NOTE, ""]
-    lines += [f"{row.drill.name}: told: {row.said}" for row in rows if row.said]
+    lines += [f"{row.drill.name}: summary: {row.said}" for row in rows if row.said]
     lines += [f"{row.drill.name}: FAILED: {row.failed}" for row in rows if row.failed]
     lines += [
         f"{row.drill.name}: the machine was too busy: the shop up to {row.behind_seconds:.1f} s late, "
@@ -62,7 +61,7 @@ def _seconds(seconds: float | None) -> str:
 
 
 def span(seconds: float) -> str:
-    """Seconds for people.
+    """Seconds as text.
 
     >>> span(42.4), span(600), span(9_000)
     ('42 s', '10 min', '2.5 h')

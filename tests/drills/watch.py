@@ -1,7 +1,7 @@
-"""Who watches in a drill: a real Prometheus and Alertmanager with the committed rules and routes, on a shorter scale.
+"""The monitoring of a drill: Prometheus and Alertmanager with the committed rules and routes, on a shorter scale.
 
 Shortened by the same factor are the windows, waits and intervals of the rules and the intervals of Alertmanager; the
-closed hours never come, for a drill may be held at night. Objectives, burn rates, labels, the tree of routes and what
+closed hours are removed, because a drill may run at night. Objectives, burn rates, labels, the tree of routes and what
 inhibits what are as committed. csq is scraped, and rules are looked at, more often by the same factor, at most every
 second.
 """

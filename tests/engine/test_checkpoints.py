@@ -1,4 +1,4 @@
-"""The process that empties the logs of a store: it does, it disturbs nobody, and it ends with whoever began it."""
+"""The process that checkpoints the logs of a store: it blocks no writer, and ends with its parent."""
 
 import os
 import sqlite3
@@ -50,7 +50,7 @@ def test_a_log_that_is_emptied_between_snapshots_does_not_grow(tmp_path: Path, w
     assert writer.execute("SELECT epoch, length(change) FROM snaps").fetchall() == [(11, MIB)]
 
 
-def test_it_waits_for_nobody_and_nobody_for_it(tmp_path: Path, writer: sqlite3.Connection) -> None:
+def test_it_blocks_no_process_and_is_blocked_by_none(tmp_path: Path, writer: sqlite3.Connection) -> None:
     writer.execute("BEGIN IMMEDIATE")
     snapshot(writer, 1)
     began = time.monotonic()
@@ -88,7 +88,7 @@ def test_it_ends_with_the_process_that_began_it_however_that_ends(tmp_path: Path
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as began:  # noqa: S603 - our own code
         assert began.stdout is not None
         beside = int(began.stdout.readline())
-        os.kill(beside, 0)  # it lives
+        os.kill(beside, 0)  # it runs
         began.kill()
         began.wait(10)
     deadline = time.monotonic() + 10

@@ -1,4 +1,4 @@
-"""Epochs end together: how long inputs stand still for one another does not grow, in one process and in several."""
+"""Epochs end together: the time that inputs wait for each other does not grow, in one process and in several."""
 
 import heapq
 import random
@@ -29,7 +29,7 @@ COMMIT_SECONDS = 0.05
 
 
 class Input:
-    """An input as Bytewax goes about it: its epoch ends at the first look after the interval."""
+    """An input as Bytewax runs it: its epoch ends at the first look after the interval."""
 
     def __init__(self, name: str, rest_seconds: float, late: Callable[[], float], epochs: Epochs, began: float) -> None:
         self.name = name
@@ -43,7 +43,7 @@ class Input:
         epochs.begin(name)
 
     def look(self, now: float) -> float:
-        """Be asked; when it wants to be asked again."""
+        """Look at the input; return when the next look is due."""
         if self._since is not None:
             self.stood.append(now - self._since)
             self._since = None
@@ -91,7 +91,7 @@ def never(seconds: float = 0.0) -> Callable[[], float]:
 
 
 def stood_of_one_process(epochs: Callable[[Callable[[], float]], Epochs]) -> list[float]:
-    """How long Kafka's input stood still beside one that is looked at four times a second."""
+    """How long Kafka's input waited for one that is looked at four times a second."""
     cluster = Cluster()
     shared = epochs(lambda: cluster.now)
     kafka = cluster.add("kafka", 0.02, never(), shared)
@@ -130,7 +130,7 @@ def test_a_process_never_waits_long_for_others_before_its_epoch_ends() -> None:
     epochs = Epochs(30.0, 2, lambda: now[0])
     epochs.begin("kafka")
     epochs.ended("kafka")
-    now[0] = 20.0  # stood still for 20 s: a broker that took no records, say
+    now[0] = 20.0  # stopped for 20 s, for example by a broker that accepts no records
     epochs.looked("kafka")
     awake = epochs.awake("kafka", 20.0)
     assert awake is not None
@@ -182,13 +182,13 @@ class SteadyPart(StatefulSourcePartition[float, None]):
 
 
 def stood_in_bytewax(seconds: float, epochs: Epochs, store: Path) -> float:
-    """The share of the second half of the time in which a steady input stood still beside the pulse."""
+    """The share of the second half of the time in which a steady input waited for the pulse."""
     over = threading.Event()
     source = Steady(epochs, seconds, over)
     flow = Dataflow("both")
     op.output("out", op.input("steady", flow, source), TestingSink([]))
     op.input("pulse", flow, HeartbeatSource(LivenessClock(), over, 1.0, 0, 1, epochs))
-    init_db_dir(store, 1)  # without a store nobody waits for the pulse, which hands on nothing
+    init_db_dir(store, 1)  # without a store no input waits for the pulse
     recovery = RecoveryConfig(str(store))
     cluster_main(flow, [], 0, epoch_interval=timedelta(seconds=EPOCH_SECONDS), recovery_config=recovery)
     later = source.looks[len(source.looks) // 2 :]

@@ -1,4 +1,4 @@
-"""An exception in a step is logged whole where it happens, with the step, and kept for the exit code."""
+"""An exception in a step is logged with traceback and step, and kept for the exit code."""
 
 from typing import Any
 

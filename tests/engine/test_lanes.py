@@ -149,7 +149,7 @@ def test_time_waits_for_every_process_behind_which_something_may_come() -> None:
 def test_a_tick_is_handed_on_behind_all_that_happened_until_then() -> None:
     out = list(logic().on_batch([[fact(1.0)], tick(2.0), [fact(3.0)], tick(4.0)])[0])
     order = [value for at, value in out if at in {"seen", "tick"}]
-    assert order == [fact(1.0), 2.0, 2.0, fact(3.0), 4.0, 4.0]  # settled, advanced, told; twice
+    assert order == [fact(1.0), 2.0, 2.0, fact(3.0), 4.0, 4.0]  # settled, advanced, measured; twice
 
 
 def test_the_end_of_the_input_asks_the_stage_for_what_it_held_back() -> None:
@@ -183,12 +183,12 @@ def test_facts_held_for_order_are_bounded_and_those_settled_early_are_counted(
     (record,) = caplog.records
     assert record.event == "facts_settled_early"  # type: ignore[attr-defined]  # given as extra
     assert (
-        "stage recorder: a lane holds more than 100 facts while event time stands still at 1970-01-01T00:01:00"
+        "stage recorder: a lane holds more than 100 facts while event time does not advance beyond 1970-01-01T00:01:00"
         in record.message
     )
 
 
-def test_how_many_facts_are_held_is_measured_with_each_tick_and_while_time_stands_still(
+def test_held_facts_are_measured_with_each_tick_and_while_time_does_not_advance(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "HELD_STEP", 10)
@@ -206,7 +206,7 @@ def test_how_many_facts_are_held_is_measured_with_each_tick_and_while_time_stand
     st.randoms(use_true_random=False),
     st.lists(st.integers(0, 60), max_size=5),
 )
-def test_whatever_the_batches_what_is_settled_is_sorted(
+def test_facts_are_settled_in_order_for_any_batches(
     items: list[tuple[int, int]], random: Any, ticks: list[int]
 ) -> None:
     facts = [fact(float(time), name=f"e{name}{place}") for place, (time, name) in enumerate(items)]
@@ -252,7 +252,7 @@ def test_a_raw_record_on_which_a_stage_fails_is_kept_as_it_was_read(caplog: pyte
     assert "stage" not in headers
 
 
-def test_an_event_on_which_a_stage_fails_is_kept_as_it_came_and_named(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_event_on_which_a_stage_fails_is_kept_unchanged_and_named(caplog: pytest.LogCaptureFixture) -> None:
     value = raw("csq.message.created")
     event = msgspec.json.decode(value, type=AnyEvent)
     ((dead,),) = handed(logic(FailsOnArrival()).on_batch([[(1.0, "shop/1 e1", event, None)]])[0], "published")
@@ -415,7 +415,7 @@ def test_a_state_of_another_version_is_refused_with_what_to_do() -> None:
         logic(resume=state)
 
 
-def test_entries_are_told_when_they_changed_and_the_time_of_a_snapshot_once() -> None:
+def test_entries_are_measured_when_they_change_and_the_time_of_a_snapshot_once() -> None:
     adapter = logic()
     out = adapter.on_batch([[fact(1.0)], tick(2.0)])[0]
     assert measured(out)["csq_state_entries", "recorder"] == ("0", 2)

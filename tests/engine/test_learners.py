@@ -110,7 +110,7 @@ def test_examples_before_the_name_of_the_model_say_that_the_flow_is_wired_wrongl
         Adapter(wake=False).take(1.0)
 
 
-def test_a_second_name_does_not_begin_anew() -> None:
+def test_a_second_name_does_not_reset_the_model() -> None:
     adapter = Adapter()
     adapter.take(4.0)
     adapter.logic.on_batch([NAME])
@@ -210,7 +210,7 @@ def test_inside_bytewax_the_name_comes_first_and_the_model_is_there() -> None:
     models, verdicts = Models((NAME,)), list[Any]()
 
     class AfterWaking(TestingSource):  # type: ignore[type-arg]  # a test's stand-in
-        """Stands for the source, which reads examples only when the models are there."""
+        """In place of the source, which reads examples only when the models are loaded."""
 
     flow = Dataflow("test")
     names = op.input("hello", flow, WakeLearners(models.expected))

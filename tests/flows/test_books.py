@@ -183,12 +183,14 @@ def test_every_measured_reply_is_published(run: Compared):
     with (run.folder / "csq.reply.measured.jsonl").open("rb") as lines:
         data = [msgspec.json.decode(line)["data"] for line in lines]
     published = Counter(
-        (told["queue"], told["channel"], told["responder"], told["reply_seconds"])
-        for told in data
-        if told["reply_seconds"] is not None
+        (reported["queue"], reported["channel"], reported["responder"], reported["reply_seconds"])
+        for reported in data
+        if reported["reply_seconds"] is not None
     )
     assert published == Counter(tuple(row) for row in run.books.reply_seconds)
-    outcomes = Counter((told["queue"], told["channel"], told["outcome"]) for told in data if _decides(told))
+    outcomes = Counter(
+        (reported["queue"], reported["channel"], reported["outcome"]) for reported in data if _decides(reported)
+    )
     assert {tuple(labels): n for *labels, n in run.books.rounds} == outcomes
 
 
@@ -202,9 +204,9 @@ def test_a_badly_delivered_stream_is_measured_as_exactly(tmp_path: Path):
     test_open_waits_and_open_conversations_are_those_of_the_end(run)
 
 
-def _decides(told: dict[str, Any]) -> bool:
+def _decides(reported: dict[str, Any]) -> bool:
     """Whether a round was decided by this: met with its reply, or missed at its limit; a reply after that is no news."""
-    return told["outcome"] == "met" or (told["outcome"] == "missed" and told["reply_seconds"] is None)
+    return reported["outcome"] == "met" or (reported["outcome"] == "missed" and reported["reply_seconds"] is None)
 
 
 def test_the_models_learn_what_is_true_in_the_shop(run: Compared):

@@ -1,6 +1,6 @@
-"""A small recorded stream gives, number by number, what it gave when somebody last looked at the numbers.
+"""A small recorded stream gives exactly the numbers of the last review.
 
-The stream and what is expected of it are in ``tests/fixtures``. When a number is meant to change, write them anew and
+The stream and what is expected of it are in ``tests/fixtures``. When a number changes on purpose, write them again and
 read the difference before it is committed::
 
     .venv/bin/python -m tests.flows.test_golden --write
@@ -93,9 +93,9 @@ def test_the_summary_is_the_same(expected: dict[str, Any], actual: dict[str, Any
 def test_the_models_are_as_good(expected: dict[str, Any], actual: dict[str, Any]):
     assert expected["summary"]["models"].keys() == actual["summary"]["models"].keys()
     for model, figures in expected["summary"]["models"].items():
-        told = actual["summary"]["models"][model]
-        assert figures.pop("last_fifth") == pytest.approx(told.pop("last_fifth"), rel=1e-5), model
-        assert figures == pytest.approx(told, rel=1e-5), model
+        reported = actual["summary"]["models"][model]
+        assert figures.pop("last_fifth") == pytest.approx(reported.pop("last_fifth"), rel=1e-5), model
+        assert figures == pytest.approx(reported, rel=1e-5), model
 
 
 def test_service_metrics_are_equal(expected: dict[str, Any], actual: dict[str, Any]):
@@ -123,7 +123,7 @@ def test_the_expectation_is_worth_having(expected: dict[str, Any]):
 
 
 def main() -> None:
-    """Write the fixtures anew."""
+    """Write the fixtures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", required=True, help="write the fixtures anew")
     parser.parse_args()

@@ -1,4 +1,4 @@
-"""Live running: the same numbers as a replay, and a process that behaves: metrics, health, logs, signals."""
+"""Live running: the same numbers as a replay, and metrics, health, logs and signals of the process."""
 
 import json
 import re
@@ -25,7 +25,7 @@ from operators.metrics.catalogue import CATALOGUE
 from operators.metrics.observe import Values, read
 from operators.simulator import SimulatorParams, simulate
 from tests.letters import consume
-from tests.streams import CSQ, ENVIRON, NOW, ORIGIN, ROOT, SERVICE, SETTINGS, SMOOTHED, event_time, run, told_apart
+from tests.streams import CSQ, ENVIRON, NOW, ORIGIN, ROOT, SERVICE, SETTINGS, SMOOTHED, differences, event_time, run
 
 READY_SECONDS = 30.0
 """What the first run promises: by then every metric has moved."""
@@ -44,6 +44,7 @@ MOVES_RARELY = {
     "csq_state_bytes": "as above",
     "csq_source_lag_messages": "the simulated shop is read as fast as it writes",
     "csq_source_partitions_unread": "the embedded broker gets no new partitions",
+    "csq_forgotten_events_total": "the shop forgets no customer",
 }
 WITH_TIME = {
     "csq_oldest_open_wait_seconds": "live, the clock stands some seconds after the last event",
@@ -76,7 +77,7 @@ class Recorded:
         self.live = Live(msgspec.structs.replace(SETTINGS, kafka=kafka, http=http), clock=self.clock)
 
     def clock(self) -> float:
-        """A wall clock that stood a little behind the last event when the process began."""
+        """A wall clock that was a little before the last event when the process began."""
         return time.time() + self._ahead
 
     def run(self) -> Values:
@@ -104,7 +105,7 @@ class Recorded:
 
 
 def taken(values: Values) -> float:
-    """How many records have come through the door, or not."""
+    """Number of records that were accepted or refused."""
     names = ("csq_events_total", "csq_duplicates_total", "csq_dead_letters_total")
     return sum(sum(values[name].values()) for name in names)
 
@@ -127,8 +128,8 @@ def last_event(time_: float) -> tuple[str, bytes]:
 @pytest.mark.usefixtures("_signals")
 def test_live_measures_what_a_replay_measures():
     deliveries, books = simulate(SimulatorParams(events_per_second=4.0, broken_share=0.02), 3_000)
-    # An event of the future has a test of its own (test_order.py). The last event comes when all waits are missed, so
-    # that it does not matter how long after it the live clock stands.
+    # An event of the future has its own test (test_order.py). The last event is after the end of all waits, so the time
+    # between it and the live clock does not matter.
     last = books.clock + 7_200.0
     values = [(some.key, some.raw) for some in deliveries if (event_time(some.raw) or 0.0) < NOW] + [last_event(last)]
     expected = run({ORIGIN: [value for _, value in values]})
@@ -140,7 +141,7 @@ def test_live_measures_what_a_replay_measures():
             for name in ("csq.reply.measured", "csq.turn.scored", DEADLETTERS)
         }
     names = [name for name in (*SERVICE, *SMOOTHED) if name not in WITH_TIME]
-    assert told_apart(expected.values, actual, names) == []
+    assert differences(expected.values, actual, names) == []
     assert actual["csq_late_events_total"][()] == 0
     assert actual["csq_simulated"][()] == 0
     for name in ("csq.reply.measured", DEADLETTERS):
@@ -167,13 +168,13 @@ class Started:
         return self._log.read_text(encoding="utf-8")
 
     def url(self) -> str:
-        """Where it says that it serves."""
+        """The address in its log."""
         found = self.until(lambda: re.search(r"http://[\w.:]+", self.log()), 30.0)
         assert found, self.log()
         return found[0]
 
     def until(self, holds: Callable[[], object], seconds: float) -> object:
-        """What `holds` gave, once it gave something, or the last it gave."""
+        """The first true result of `holds`, or the last result."""
         deadline = time.monotonic() + seconds
         while not (found := holds()) and time.monotonic() < deadline and self.process.poll() is None:
             time.sleep(0.2)

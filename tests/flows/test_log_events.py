@@ -93,7 +93,7 @@ def good() -> list[bytes]:
 
 
 def bad() -> list[bytes]:
-    """All kinds of what is refused, each with words that no log may hold."""
+    """Refused records of all kinds, each with words that no log may contain."""
     message = good()[1]
     return [
         message.replace(b'"text"', b'"txet"').replace(b"event-1", b"event-11"),
@@ -107,7 +107,7 @@ def bad() -> list[bytes]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("level", ["info", "warning"])
-def test_a_run_tells_its_life_and_never_what_somebody_wrote_or_who_it_was(tmp_path: Path, level: str) -> None:
+def test_a_run_logs_its_life_cycle_and_no_text_or_id_of_a_customer(tmp_path: Path, level: str) -> None:
     with EmbeddedBroker(["csq.events", *Outputs().by_stream().values()]) as broker:
         producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
         for value in [*good(), *bad(), good()[0]]:
@@ -135,13 +135,13 @@ def test_a_run_tells_its_life_and_never_what_somebody_wrote_or_who_it_was(tmp_pa
     if level == "warning":
         assert entries == []
         return
-    told = Counter(entry["event"] for entry in entries)
+    reported = Counter(entry["event"] for entry in entries)
     assert [entries[0]["event"], entries[-1]["event"]] == ["start", "stop"]
-    assert told["store_made"] == told["resume_point"] == told["stopping"] == 1
+    assert reported["store_made"] == reported["resume_point"] == reported["stopping"] == 1
     assert entries[-1]["why"] == "SIGTERM"
     assert entries[-1]["events"] == len(good())
     assert entries[-1]["seconds"] > 0
-    assert told.keys() <= explained()
+    assert reported.keys() <= explained()
 
 
 def wait_for_dead_letters(broker: EmbeddedBroker, count: int) -> None:

@@ -20,12 +20,12 @@ from tests.streams import (
     SMOOTHED,
     Result,
     deal,
+    differences,
     event_time,
     family,
     raws,
     run,
     shuffled,
-    told_apart,
 )
 
 BOUND = SETTINGS.order.out_of_order_seconds
@@ -82,7 +82,7 @@ def expected_unlabelled(unlabelled: list[Delivery]) -> Result:
 
 def same_service(expected: Result, actual: Result) -> None:
     """Assert that counts, sums, histograms and smoothed values are the same, and what was published of replies."""
-    assert told_apart(expected.values, actual.values, (*SERVICE, *SMOOTHED, *FORECAST)) == []
+    assert differences(expected.values, actual.values, (*SERVICE, *SMOOTHED, *FORECAST)) == []
     assert actual.values["csq_late_events_total"][()] == 0
     for name in ("csq.reply.measured", DEADLETTERS):
         assert expected.published[name] == actual.published[name]
@@ -161,7 +161,7 @@ def test_without_labels_everything_is_the_same(
     actual = run(deal(deliveries, partitions), batch_size=size)
     same_service(expected_unlabelled, actual)
     names = [name for name in expected_unlabelled.values if not name.startswith(ONCE_A_BATCH)]
-    assert told_apart(expected_unlabelled.values, actual.values, names) == []
+    assert differences(expected_unlabelled.values, actual.values, names) == []
     for stream in ("csq.turn.scored", "csq.satisfaction.scored"):
         assert expected_unlabelled.published[stream] == actual.published[stream]
 
@@ -179,7 +179,7 @@ def test_an_event_of_the_future_does_not_move_the_clock(stream: list[Delivery]):
     actual = run(one([*stream[:place], ahead, *stream[place:]]), batch_size=100)
     assert actual.values["csq_late_events_total"][()] == 0
     names = [name for name in SERVICE if name != "csq_dead_letters_total"]
-    assert told_apart(expected.values, actual.values, names) == []
+    assert differences(expected.values, actual.values, names) == []
 
 
 def test_the_clock_ends_at_the_newest_event_wherever_it_stands(stream: list[Delivery]):
@@ -187,4 +187,4 @@ def test_the_clock_ends_at_the_newest_event_wherever_it_stands(stream: list[Deli
     newest = last_event(ordered[-1].time + BOUND / 2)
     expected = run(one([*ordered, newest]))
     actual = run(one([*ordered[:-2], newest, *ordered[-2:]]))
-    assert told_apart(expected.values, actual.values, (*SERVICE, *SMOOTHED)) == []
+    assert differences(expected.values, actual.values, (*SERVICE, *SMOOTHED)) == []

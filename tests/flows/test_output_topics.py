@@ -42,7 +42,7 @@ def test_a_missing_output_topic_is_named_and_nothing_is_read_until_it_is_there(
             return sum(read(live.registry, {"csq_events_total"})["csq_events_total"].values())
 
         def watch() -> None:
-            until(lambda: "output topic" in httpx.get(f"{live.web.url}/readyz").text)
+            until(lambda: "output topic csq." in httpx.get(f"{live.web.url}/readyz").text)
             page = httpx.get(f"{live.web.url}/readyz")
             assert page.status_code == 503
             assert "- Kafka: output topic csq.churn.scored: Broker: Unknown topic or partition. Create it" in page.text

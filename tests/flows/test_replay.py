@@ -37,10 +37,10 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def replayed(paths: Sequence[Path], folder: Path, batch_size: int = 100) -> dict[str, Any]:
     """The summary, but for what passes."""
-    told: list[int] = []
+    reported: list[int] = []
     settings = [str(path) for path in paths]
-    summary = replay(SETTINGS, settings, folder, batch_size=batch_size, now=NOW, progress=told.append)
-    assert told == sorted(told)
+    summary = replay(SETTINGS, settings, folder, batch_size=batch_size, now=NOW, progress=reported.append)
+    assert reported == sorted(reported)
     return {key: value for key, value in summary.items() if key not in {"seconds", "events_per_second"}}
 
 
@@ -88,7 +88,7 @@ def test_no_text_of_a_customer_leaves_but_in_dead_letters(events: Path, tmp_path
         assert [text for text in long if text in written or json.dumps(text.decode()).encode()[1:-1] in written] == []
 
 
-def test_twice_the_same_bytes_whatever_the_seed_of_pythons_hashes(events: Path, tmp_path: Path):
+def test_the_bytes_are_the_same_for_any_seed_of_pythons_hashes(events: Path, tmp_path: Path):
     folders = [tmp_path / str(seed) for seed in (1, 2)]
     running = [
         subprocess.Popen(  # noqa: S603  our own command

@@ -39,7 +39,7 @@ class Aucs(NamedTuple):
 
 
 def measure(seed: int, seconds: float, folder: Path) -> Aucs:
-    """Let the shop live for `seconds`, and csq learn from it."""
+    """Run the shop for `seconds`, and csq over its events."""
     simulator = Simulator(SimulatorParams(seed=seed))
     end = SimulatorParams().start + seconds
     raws = []

@@ -1,4 +1,4 @@
-"""The committed dashboards as tests see them: their panels, and every query with where it stands."""
+"""The committed dashboards for tests: their panels, and every query with its place."""
 
 import json
 import re
@@ -15,7 +15,7 @@ LABEL_VALUES = re.compile(r"label_values\((?P<series>.+), (?P<label>\w+)\)")
 
 
 class Asked(NamedTuple):
-    """One query: the dashboard, the title of the panel (or name of the annotation), the letter, and what is asked."""
+    """One query: the dashboard, the title of the panel (or name of the annotation), the letter, and the expression."""
 
     board: str
     title: str

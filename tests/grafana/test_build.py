@@ -1,4 +1,4 @@
-"""The committed dashboards are those that the declaration makes, and the command says when they are not."""
+"""The committed dashboards are up to date, and the command reports stale ones."""
 
 import json
 

@@ -14,9 +14,9 @@ from operators.metrics.catalogue import CATALOGUE
 from tests.grafana.boards import ROOT, Asked, annotation_queries, filled, panel_queries, variable_queries
 
 RATE_INTERVAL, RANGE = "7m", "11m"
-"""Two windows that nobody would type."""
+"""Two unusual windows."""
 COUNTING = {"rate": {timedelta(minutes=7)}, "increase": {timedelta(minutes=7), timedelta(minutes=11)}}
-"""What counters may stand under, and with which window."""
+"""Functions of counters, with their window."""
 RECORDED = names(load(ROOT / "config" / "slo.yaml", Settings()))
 TARGET = {"job", "instance"}
 PROCESS = {
@@ -24,7 +24,7 @@ PROCESS = {
     "process_resident_memory_bytes": "gauge",
     "process_cpu_seconds_total": "counter",
 }
-"""What Prometheus clients tell of every process."""
+"""Metrics of every process, from the Prometheus client."""
 
 ALL = [*panel_queries(), *annotation_queries(), *variable_queries()]
 every_query = pytest.mark.parametrize("asked", [pytest.param(asked, id=asked.name) for asked in ALL])
@@ -171,7 +171,7 @@ def test_legends_name_labels_that_are_left(asked):
                     assert label in asked.expr, target
 
 
-def test_gauges_of_several_processes_are_not_added_up_where_each_tells_the_same():
+def test_gauges_that_are_the_same_in_all_processes_are_not_summed():
     """Models are published by every process, ages and ratios are no amounts: max, min or avg, never sum."""
     same_everywhere = {
         name

@@ -1,6 +1,7 @@
 """Every query of the dashboards and alerts on a real Prometheus that scraped a real csq: none fails, none is empty.
 
-What can be empty in a healthy system is listed with what fills it, and a second run, told of just that, fills it.
+Queries that may be empty in a healthy system are listed with the metrics that fill them; a second run has these
+metrics.
 """
 
 import math
@@ -14,7 +15,7 @@ import yaml
 
 from operators.domain.stage.stage import Measurement
 from tests.grafana.boards import ROOT, Asked, annotation_queries, filled, panel_queries, variable_queries
-from tests.grafana.served import remember, running_csq, scraping, telling
+from tests.grafana.processes import remember, running_csq, scraping, telling
 from tests.servers.prometheus import Prometheus
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -74,7 +75,7 @@ def past(now: float) -> Iterator[tuple[str, list[tuple[float, float]]]]:
 
 @pytest.fixture(scope="module")
 def real(prometheus_programs: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """Prometheus over `csq run`, once its shop has come to the present."""
+    """Prometheus over `csq run`, once its shop has reached the present."""
     folder = tmp_path_factory.mktemp("real")
     with running_csq(folder / "csq.log") as port, scraping(port, folder) as prometheus:
         prometheus.wait_for("time() - csq_newest_event_timestamp_seconds < 5", READY_SECONDS)
@@ -82,9 +83,9 @@ def real(prometheus_programs: None, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="module")
-def told(prometheus_programs: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """Prometheus over a process that tells what a healthy one does not, with a past."""
-    folder = tmp_path_factory.mktemp("told")
+def reported(prometheus_programs: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """Prometheus over a process with metrics that a healthy one does not have, and their past."""
+    folder = tmp_path_factory.mktemp("reported")
     remember(folder, past(time.time()))
     with telling(ONCE, AGAIN) as port, scraping(port, folder, at_once=True) as prometheus:
         yield prometheus
@@ -131,10 +132,10 @@ def test_what_can_be_empty_is_valid_in_a_real_run_too(real: Prometheus):
             values(real, asked)  # raises where Prometheus refuses it
 
 
-def test_what_is_empty_in_a_healthy_system_is_filled_when_it_happens(told: Prometheus):
+def test_what_is_empty_in_a_healthy_system_is_filled_when_it_happens(reported: Prometheus):
     queries = [asked for asked in panel_queries() if asked.name in CAN_BE_EMPTY]
 
-    assert not wait_until_filled(told, queries, FILL_SECONDS)
+    assert not wait_until_filled(reported, queries, FILL_SECONDS)
 
 
 def once_scraped(ask: Callable[[], set[T]]) -> set[T]:

@@ -1,4 +1,4 @@
-"""What every dashboard has to be, whatever it shows: found, laid out, explained, linked, coloured as declared."""
+"""Rules for every dashboard: layout, explanations, links, colours."""
 
 import json
 from itertools import combinations
@@ -192,7 +192,7 @@ def test_every_variable_is_used_and_every_one_used_is_there(board):
 
 
 @every_board
-def test_restarts_and_deployments_are_marked_at_the_time_that_the_process_tells(board):
+def test_restarts_and_deployments_are_marked_at_the_time_that_the_process_exports(board):
     marks = {mark["name"]: mark for mark in board["annotations"]["list"]}
 
     assert list(marks) == ["Restarts", "Deployments"]
@@ -200,7 +200,7 @@ def test_restarts_and_deployments_are_marked_at_the_time_that_the_process_tells(
         assert mark["datasource"] == DATASOURCE
         assert mark["enable"]
         assert mark["useValueForTime"]
-        assert mark["expr"].endswith("* 1000")  # Grafana wants milliseconds
+        assert mark["expr"].endswith("* 1000")  # Grafana uses milliseconds
     assert "csq_build_info" in marks["Deployments"]["expr"]
 
 
@@ -269,7 +269,7 @@ def test_thresholds_are_those_of_the_declared_objectives():
     assert steps_of("pipeline", "Fullest stage") == [None, DECLARED.thresholds.state_filled_share]
 
 
-def test_the_burn_rate_is_red_from_where_somebody_is_woken():
+def test_the_burn_rate_is_red_from_the_threshold_of_a_page():
     pages = [burn for burn in DECLARED.burns if burn.severity == "page"]
     factors = [burn.budget_share * 30 * 24 / burn.hours for burn in pages]
 
@@ -296,6 +296,6 @@ def test_the_folder_holds_dashboards_only():
 
 @every_board
 def test_grafanas_own_model_of_a_dashboard_reads_it_and_loses_nothing(board):
-    told = json.dumps(Dashboard.from_json(board), cls=JSONEncoder)
+    reported = json.dumps(Dashboard.from_json(board), cls=JSONEncoder)
 
-    assert in_sight(json.loads(told)) == board
+    assert in_sight(json.loads(reported)) == board

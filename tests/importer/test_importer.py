@@ -1,4 +1,4 @@
-"""Imports: what a mapping may declare, what it makes of rows, and what is said about bad ones."""
+"""Imports: mappings, the events of rows, and reports of bad rows."""
 
 import gzip
 import io
@@ -64,7 +64,7 @@ events:
 
 
 class Result(NamedTuple):
-    """What an import wrote, said and counted."""
+    """Events, reports and counts of an import."""
 
     events: list[dict[str, Any]]
     said: list[str]
@@ -95,7 +95,7 @@ def complaint(folder: Path, mapping: str) -> str:
 
 
 def bad(folder: Path, mapping: str, content: str | bytes) -> list[str]:
-    """What was said of bad rows, from the line number on."""
+    """Reports of bad rows, from the line number on."""
     return [text.removeprefix(f"{folder / 'x.csv'}:") for text in run(folder, mapping, content).said]
 
 
@@ -131,7 +131,7 @@ def test_a_row_becomes_an_event_in_its_envelope(tmp_path: Path) -> None:
     )
 
 
-def test_gzip_is_recognised_whatever_the_name(tmp_path: Path) -> None:
+def test_gzip_is_recognised_under_any_name(tmp_path: Path) -> None:
     plain = run(tmp_path, MESSAGE, HEADER + GOOD)
     assert run(tmp_path, MESSAGE, gzip.compress((HEADER + GOOD).encode())) == plain
 
@@ -262,7 +262,7 @@ events:
     assert [data["queue"] for data in data_of(run(tmp_path, good, HEADER + GOOD))] == ["sales", "support"]
     assert complaint(tmp_path, mapping).startswith("events[2].type: 'csq.order.x'; expected one of csq.action.applied,")
     assert complaint(tmp_path, good.replace("data: {customer_id", "data: {text: x, customer_id")) == (
-        "data.text: no event takes it; expected a field that one has and does not set itself"
+        "data.text: no event takes it; expected a field of an event that does not set it"
     )
 
 
@@ -529,7 +529,7 @@ def test_a_bad_time_says_what_was_expected(tmp_path: Path) -> None:
             "{start: '2024-01-01', step_seconds: 1}",
             "times.said.start: got text '2024-01-01', expected a time with zone such as",
         ),
-        ("{column: at, zone: Mars/Base}", "times.said.zone: 'Mars/Base' is no zone; expected an IANA name such as"),
+        ("{column: at, zone: Mars/Base}", "times.said.zone: 'Mars/Base' is not a zone; expected an IANA name such as"),
         ("{column: at, formats: []}", "times.said.formats: is empty; expected at least one format"),
         (
             "{column: at, formats: [isoo]}",
@@ -539,11 +539,11 @@ def test_a_bad_time_says_what_was_expected(tmp_path: Path) -> None:
         ("{column: at, formats: ['%d %d']}", "times.said.formats[0]: '%d %d' names a part twice; expected a pattern"),
         (
             "{after: said, plus_seconds: 1}",
-            "times.said.after: `said` is no other time; expected one of: none is left",
+            "times.said.after: `said` is not another time; expected one of: none is left",
         ),
         (
             "{after: x, plus_seconds: 1}\n  y: {column: at}",
-            "times.said.after: `x` is no other time; expected one of: y",
+            "times.said.after: `x` is not another time; expected one of: y",
         ),
     ],
 )
@@ -614,10 +614,10 @@ def test_rows_without_a_place_in_a_group_are_reported_once(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("order: said", "order: then", "group.order: `then` is no time; expected one of said"),
-        ("root: root", "root: position", "group: column `position` is made twice; expected different names"),
-        ("root: root", "root: $row", "group: column `$row` is made twice; expected different names"),
-        ("text_before: text", "text_before: root", "group.previous.text_before: `root` is made by the group itself;"),
+        ("order: said", "order: then", "group.order: `then` is not a time; expected one of said"),
+        ("root: root", "root: position", "group: column `position` occurs twice; expected different names"),
+        ("root: root", "root: $row", "group: column `$row` occurs twice; expected different names"),
+        ("text_before: text", "text_before: root", "group.previous.text_before: `root` is a column of the group;"),
         (
             "root: root",
             "rot: root",
@@ -650,7 +650,7 @@ def test_a_wrong_group_is_named_by_its_path(tmp_path: Path, old: str, new: str, 
         (MESSAGE + "file: {delimiter: '\"'}", "file: delimiter, quote and escape have to be different characters"),
         (MESSAGE + "file: {delimiter: ';;'}", "file.delimiter: got text ';;', expected one character"),
         (MESSAGE + "sort: size", "sort: got text 'size', expected file or time"),
-        (MESSAGE.replace("time: said", "time: sad"), "events[0].time: `sad` is no time; expected one of said"),
+        (MESSAGE.replace("time: said", "time: sad"), "events[0].time: `sad` is not a time; expected one of said"),
         (
             MESSAGE.replace("      queue: sales\n", ""),
             "events[0].data: csq.message.created needs queue; give it here",
@@ -685,7 +685,7 @@ def test_a_missing_column_is_one_error_that_lists_those_there(tmp_path: Path) ->
     [
         (b"", "the first line is empty; expected the names of columns: at, id, text, who"),
         (b'"id,at\n', "the first line is not CSV: unexpected end of data; expected each quote to be closed; expected"),
-        (b"id,at,who,text,id\n", "has several columns `id`; expected names of which each stands for one column"),
+        (b"id,at,who,text,id\n", "has several columns `id`; expected unique names"),
         (
             gzip.compress(b"id,at,who,text\n" * 99)[:-9],
             "cannot be read after line 99: Compressed file ended before the end-of-stream",
@@ -712,12 +712,12 @@ def test_the_wrong_encoding_is_one_error_or_a_bad_row(tmp_path: Path) -> None:
         run(tmp_path, MESSAGE + "file: {encoding: utf-16}\n", HEADER + GOOD)
     content = HEADER.encode() + b"1,2024-05-01,ann,caf\xe9\n2,2024-05-01,ann,cafe\n"
     assert bad(tmp_path, MESSAGE, content) == [
-        "2: csq.message.created: a cell holds bytes that are no text in `file.encoding`"
+        "2: csq.message.created: a cell holds bytes that are not text in `file.encoding`"
     ]
 
 
 def test_a_column_of_the_file_may_not_have_the_name_of_one_the_group_makes(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match=r"has a column `root`, which the mapping's group makes; expected another name"):
+    with pytest.raises(FileError, match=r"has a column `root`, which is also a column of the mapping's group"):
         run(tmp_path, GROUPED, "id,parent,at,who,text,root\n")
 
 
@@ -820,7 +820,7 @@ def test_any_text_in_a_mapping_raises_nothing_but_what_is_declared(text: str, pl
         mapping_of(Path(folder), MESSAGE.replace(place, text))
 
 
-# --- what the guide says, and the mappings that come with csq
+# --- the guide, and the mappings included in csq
 
 
 def test_the_example_of_the_guide_gives_what_the_guide_says(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_gauges_are_not_kept(tmp_path: Path) -> None:
     assert second.scrape()["csq_open_waits"][("orders",)] == 0
 
 
-def test_in_a_cluster_of_another_size_counters_begin_anew(tmp_path: Path) -> None:
+def test_in_a_cluster_of_another_size_counters_begin_at_zero(tmp_path: Path) -> None:
     first = Process(tmp_path)
     first.take(*[DUPLICATE] * 5)
     first.scrape()
@@ -172,7 +172,7 @@ def test_what_a_release_with_other_metrics_or_buckets_counted_is_left_out(tmp_pa
     assert moved == {}
 
 
-def test_a_damaged_journal_is_told_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_journal_is_reported_and_ignored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     first = Process(tmp_path)
     first.take(DUPLICATE)
     first.scrape()

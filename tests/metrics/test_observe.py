@@ -230,7 +230,7 @@ def test_the_text_is_in_the_order_of_the_catalogue_and_has_no_creation_times(
 
 
 @given(st.permutations([("csq_orders_total", (what,), 1) for what in ("completed", "cancelled", "x", "refunded")]))
-def test_the_text_is_the_same_in_whatever_order_the_measurements_came(measurements: list[Any]) -> None:
+def test_the_text_does_not_depend_on_the_order_of_the_measurements(measurements: list[Any]) -> None:
     texts = []
     for order in (measurements, sorted(measurements)):
         registry = CollectorRegistry()
@@ -295,7 +295,7 @@ def test_a_growing_label_takes_new_values_with_all_their_series_at_zero_and_no_m
     assert len(read(registry)["csq_open_waits"]) == GROWTH_LIMIT + 1  # and `other`
 
 
-def test_a_promised_limit_is_a_bound_and_where_it_changes_only_those_histograms_begin_anew() -> None:
+def test_a_promised_limit_is_a_bound_and_a_change_resets_only_those_histograms() -> None:
     def observed(limits: tuple[float, ...]) -> tuple[CollectorRegistry, Observer]:
         registry = CollectorRegistry()
         return registry, Observer(

@@ -30,7 +30,7 @@ TURNS = 'csq_turns_total{{job="csq",instance="a:1",queue="orders",channel="chat"
 
 
 def weights(slo: str, queue: str) -> dict[str, tuple[float, float]]:
-    """Series to how much a good and a bad event add to it; what nobody should count is among them."""
+    """Series to how much a good and a bad event add to it; series that must not count are among them."""
 
     def histogram(metric: str, le: str) -> dict[str, tuple[float, float]]:
         bucket, count = {"part": "bucket", "le": f',le="{le}"'}, {"part": "count", "le": ""}
@@ -141,8 +141,8 @@ def cases(name: str, queue_class: str | None, severity: str) -> Iterator[Case]:
 class Course:
     """All good for as long as any window looks back, then a bad share for one long window, then good again.
 
-    The share lies between the threshold of the pair of windows and that of the faster one. When the alert is to fire is
-    reckoned here, from the shares alone.
+    The share lies between the threshold of the pair of windows and that of the faster one. The time at which the alert
+    must fire is computed here from the shares alone.
     """
 
     slo: str

@@ -1,4 +1,4 @@
-"""Unit tests for rules: what comes in, when an alert is silent and when it fires, told to the real promtool.
+"""Unit tests for rules: input series, and when an alert is silent and when it fires, for the real promtool.
 
 A `Case` is tested against the committed rule files, cut down to one alert and the records it is made from, in the order
 in which they depend on one another: so that a case sees nothing but its own alert, and takes a second.
@@ -28,7 +28,7 @@ Rule = dict[str, Any]
 
 @dataclass(frozen=True)
 class Firing:
-    """An alert that fires: its labels beside those of the rule, and its value as people read it."""
+    """An alert that fires: its labels beside those of the rule, and its value as text."""
 
     labels: Mapping[str, str]
     value: str
@@ -38,7 +38,7 @@ class Firing:
 
 @dataclass(frozen=True)
 class Case:
-    """What comes in every `step` (series to values), and what is to be seen at which time; times are seconds."""
+    """Input every `step` (series to values), and expectations by time; times are seconds."""
 
     name: str
     step: int
@@ -46,15 +46,15 @@ class Case:
     silent: Sequence[float] = ()
     firing: Mapping[float, Sequence[Firing]] = field(default_factory=dict)
     since: Mapping[float, Sequence[Mapping[str, str]]] = field(default_factory=dict)
-    """Moments at which it fires, whatever its value: the labels beside those of the rule."""
+    """Moments at which it fires, with any value: the labels beside those of the rule."""
 
 
 @cache
 def beginning_counts() -> bool:
     """Whether a sample at the very beginning of a window lies in it: since Prometheus 3 it does not."""
-    told = promtool("--version")
-    found = re.search(r"version (\d+)", told)
-    assert found, f"promtool --version: {told}"
+    printed = promtool("--version")
+    found = re.search(r"version (\d+)", printed)
+    assert found, f"promtool --version: {printed}"
     return int(found[1]) < 3
 
 
@@ -99,16 +99,16 @@ def rendered(text: str, labels: Mapping[str, str], value: str) -> str:
 
 
 def check_alert(rule: Rule, cases: Iterable[Case], folder: Path) -> None:
-    """Let promtool hold an alert against its cases; `ToolError` says what it saw instead.
+    """Test an alert against its cases with promtool; `ToolError` has the difference.
 
     An alert that asks whether the customers are invented sees that they are not. Its shortest case in which it fires is
-    told again with invented ones, of which it is silent, and with a second process that has real ones, so that it fires.
+    tested again with invented ones, of which it is silent, and with a second process that has real ones, so that it fires.
     """
     if ignores_simulated(rule):
-        told = [_simulated(case, 0) for case in cases]
-        shortest = min((case for case in told if case.firing or case.since), key=_steps)
-        cases = [*told, _silent(_simulated(shortest, 1)), _simulated(shortest, 1, 0)]
-    run(needed(rule, rules()), [_told(rule, case) for case in cases], folder)
+        real = [_simulated(case, 0) for case in cases]
+        shortest = min((case for case in real if case.firing or case.since), key=_steps)
+        cases = [*real, _silent(_simulated(shortest, 1)), _simulated(shortest, 1, 0)]
+    run(needed(rule, rules()), [_tested(rule, case) for case in cases], folder)
 
 
 def ignores_simulated(rule: Rule) -> bool:
@@ -117,12 +117,12 @@ def ignores_simulated(rule: Rule) -> bool:
 
 
 def _simulated(case: Case, *processes: int) -> Case:
-    """The case, where each process says whether it serves a simulated shop."""
-    told = {
+    """The case, with `csq_simulated` of each process."""
+    tested = {
         f'csq_simulated{{job="csq",instance="{name}:1"}}': f"{value}x{_steps(case) + 1}"
         for name, value in zip("ab", processes, strict=False)
     }
-    return replace(case, series={**case.series, **told})
+    return replace(case, series={**case.series, **tested})
 
 
 def _steps(case: Case) -> int:
@@ -141,16 +141,16 @@ def run(chosen: Sequence[Rule], tests: Sequence[dict[str, Any]], folder: Path) -
     for step in sorted({test["interval"] for test in tests}):
         group = {"name": "chosen", "interval": step, "rules": list(chosen)}
         (folder / "rules.yaml").write_text(json.dumps({"groups": [group]}), encoding="utf-8")
-        told = {
+        tested = {
             "rule_files": ["rules.yaml"],
             "evaluation_interval": step,
             "tests": [test for test in tests if test["interval"] == step],
         }
-        (folder / "test.yaml").write_text(json.dumps(told, indent=1), encoding="utf-8")
+        (folder / "test.yaml").write_text(json.dumps(tested, indent=1), encoding="utf-8")
         promtool("test", "rules", folder / "test.yaml")
 
 
-def _told(rule: Rule, case: Case) -> dict[str, Any]:
+def _tested(rule: Rule, case: Case) -> dict[str, Any]:
     moments: dict[float, Sequence[Firing]] = {**dict.fromkeys(case.silent, ()), **case.firing}
     return {
         "name": case.name,
@@ -176,8 +176,8 @@ def _told(rule: Rule, case: Case) -> dict[str, Any]:
 
 
 def _series(name: str, rule: Rule, labels: Mapping[str, str]) -> str:
-    told = {**labels, **rule["labels"], "alertname": rule["alert"], "alertstate": "firing"}
-    return f"{name}{{{', '.join(f'{label}={json.dumps(value)}' for label, value in told.items())}}}"
+    all_labels = {**labels, **rule["labels"], "alertname": rule["alert"], "alertstate": "firing"}
+    return f"{name}{{{', '.join(f'{label}={json.dumps(value)}' for label, value in all_labels.items())}}}"
 
 
 def _expected(rule: Rule, firing: Firing) -> dict[str, Any]:

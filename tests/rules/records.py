@@ -8,7 +8,7 @@ from tests.rules.scenarios import CSQ, HOUR, MINUTE, OTHER, counted, steps
 
 
 class Recorded(NamedTuple):
-    """Series that come in every `step` seconds; after `at` seconds the record has these samples, by labels, and no other."""
+    """Input series every `step` seconds; after `at` seconds the record has these samples, by labels, and no other."""
 
     series: Mapping[str, str]
     at: int
@@ -154,7 +154,7 @@ def budget(labels: str, objective: float, window: str) -> dict[str, Recorded]:
     return {name: Recorded(series, hours * HOUR, {labels: value}, HOUR) for name, (series, value) in found.items()}
 
 
-def told(recorded: Recorded, name: str) -> dict[str, Any]:
+def reported(recorded: Recorded, name: str) -> dict[str, Any]:
     """A test in promtool's form."""
     return {
         "name": name,

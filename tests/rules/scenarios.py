@@ -1,6 +1,6 @@
-"""The cases of every alert beside the burn rates, by name and, where there are several of a name, by class.
+"""The cases of every alert other than the burn rates, by name, and by class if there are several of a name.
 
-No moment lies within a step of where a window begins: Prometheus 2 and 3 cut there in different ways.
+No moment is within a step of the begin of a window: Prometheus 2 and 3 differ there.
 """
 
 from tests.rules.promtool import Case, Firing
@@ -382,7 +382,7 @@ SERVICE = {
             silent=[70 * MINUTE, 89 * MINUTE],
         ),
         Case(
-            "a queue that never told of agents",
+            "a queue without reports of agents",
             MINUTE,
             {
                 f'csq_open_waits{{{CSQ},queue="orders"}}': steps((3, 0, 90)),

@@ -27,23 +27,23 @@ RECEIVERS = {
     ("ticket", "service"): "ticket-service",
     ("ticket", "data"): "ticket-data",
 }
-"""Who is told, by severity and team."""
+"""Receiver by severity and team."""
 
 pytestmark = pytest.mark.usefixtures("prometheus_programs")
 
 
 def labels_of(rule: dict[str, Any]) -> dict[str, str]:
-    """The labels of an alert, with those that its texts speak of."""
+    """The labels of an alert, with those in its texts."""
     text = " ".join(rule["annotations"].values())
     named = {label: value for label, value in LABELS.items() if f"$labels.{label}" in text}
     return {"job": "csq", **named, **rule["labels"], "alertname": rule["alert"]}
 
 
 def test_the_settings_and_the_templates_are_valid():
-    told = amtool("check-config", CONFIG)
+    reported = amtool("check-config", CONFIG)
 
-    assert "1 templates" in told
-    assert f"{len(SETTINGS['inhibit_rules'])} inhibit rules" in told
+    assert "1 templates" in reported
+    assert f"{len(SETTINGS['inhibit_rules'])} inhibit rules" in reported
 
 
 @pytest.mark.parametrize(
@@ -52,10 +52,10 @@ def test_the_settings_and_the_templates_are_valid():
 def test_every_alert_reaches_the_team_that_it_is_for(severity, team):
     for rule in ALERTS:
         if (rule["labels"]["severity"], rule["labels"]["team"]) == (severity, team):
-            told = [f"{name}={value}" for name, value in labels_of(rule).items()]
+            reported = [f"{name}={value}" for name, value in labels_of(rule).items()]
             amtool(
                 *("config", "routes", "test", f"--config.file={CONFIG}"),
-                *(f"--verify.receivers={RECEIVERS[severity, team]}", *told),
+                *(f"--verify.receivers={RECEIVERS[severity, team]}", *reported),
             )
 
 
@@ -71,18 +71,18 @@ def test_only_customer_service_is_mute_in_closed_hours():
     assert muted == {"page-service", "ticket-service"}
 
 
-def test_every_receiver_is_used_and_tells_when_it_is_over():
+def test_every_receiver_is_used_and_sends_resolved_alerts():
     assert {receiver["name"] for receiver in SETTINGS["receivers"]} == set(RECEIVERS.values())
     for receiver in SETTINGS["receivers"]:
-        for told in [*receiver.get("slack_configs", ()), *receiver.get("email_configs", ())]:
-            assert told["send_resolved"] is True
+        for reported in [*receiver.get("slack_configs", ()), *receiver.get("email_configs", ())]:
+            assert reported["send_resolved"] is True
 
 
 def test_secrets_come_from_files():
     text = CONFIG.read_text(encoding="utf-8")
-    told = dict(re.findall(r"^#   (\w+) +(.+)$", text, re.MULTILINE))
+    reported = dict(re.findall(r"^#   (\w+) +(.+)$", text, re.MULTILINE))
 
-    assert set(re.findall(r"/etc/alertmanager/secrets/(\w+)", text)) == set(told)
+    assert set(re.findall(r"/etc/alertmanager/secrets/(\w+)", text)) == set(reported)
     assert (
         re.findall(r"^\s*-?\s*(?:\w*password|\w*_key|api_url|credentials|routing_key|service_key):", text, re.MULTILINE)
         == []
@@ -128,9 +128,9 @@ def data(rule: dict[str, Any], status: str, queues: tuple[str, ...] = ("orders",
     }
 
 
-def render(name: str, told: dict[str, Any], folder) -> str:
+def render(name: str, reported: dict[str, Any], folder) -> str:
     file = folder / "data.json"
-    file.write_text(json.dumps(told), encoding="utf-8")
+    file.write_text(json.dumps(reported), encoding="utf-8")
     return amtool(
         *("template", "render", f"--template.glob={TEMPLATES / '*.tmpl'}", f"--template.data={file}"),
         *(
@@ -158,13 +158,13 @@ def test_a_message_shows_queue_numbers_and_links(template, tmp_path):
 
 
 def test_what_is_over_says_so_and_its_dashboard_ends_there(tmp_path):
-    told = data(rule_of("CsqReplyBurn", "page"), "resolved")
+    reported = data(rule_of("CsqReplyBurn", "page"), "resolved")
 
-    assert render("csq.title", told, tmp_path).startswith("OVER CsqReplyBurn: Replies within the limit")
-    assert "(over)" in render("csq.chat", told, tmp_path)
-    assert "from=1767596400000&to=1767605400000" in render("csq.chat", told, tmp_path)
-    assert "Silence" not in render("csq.chat", told, tmp_path)
-    assert render("csq.colour", told, tmp_path) == "good"
+    assert render("csq.title", reported, tmp_path).startswith("OVER CsqReplyBurn: Replies within the limit")
+    assert "(over)" in render("csq.chat", reported, tmp_path)
+    assert "from=1767596400000&to=1767605400000" in render("csq.chat", reported, tmp_path)
+    assert "Silence" not in render("csq.chat", reported, tmp_path)
+    assert render("csq.colour", reported, tmp_path) == "good"
 
 
 def test_a_title_of_several_names_their_places(tmp_path):
@@ -173,18 +173,18 @@ def test_a_title_of_several_names_their_places(tmp_path):
 
     assert render("csq.title", several, tmp_path) == "PAGE CsqReplyBurn (2 of 2): queue orders, queue returns"
     assert render("csq.title", one, tmp_path) == "TICKET CsqModelLossRising: The loss of model churn is rising"
-    assert [render("csq.colour", told, tmp_path) for told in (several, one)] == ["danger", "warning"]
+    assert [render("csq.colour", reported, tmp_path) for reported in (several, one)] == ["danger", "warning"]
 
 
 @pytest.mark.slow
 def test_every_alert_can_be_written(tmp_path):
     for rule in ALERTS:
-        told = data(rule, "firing")
+        reported = data(rule, "firing")
         for template in ("csq.title", "csq.chat"):
-            shown = render(template, told, tmp_path)
+            shown = render(template, reported, tmp_path)
             assert "no value" not in shown
             assert "{{" not in shown
-        assert told["alerts"][0]["annotations"]["description"] in shown
+        assert reported["alerts"][0]["annotations"]["description"] in shown
 
 
 # ---- what is inhibited

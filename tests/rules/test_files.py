@@ -1,4 +1,4 @@
-"""The committed rule files: fresh, valid, named as the conventions want, and in terms that people understand."""
+"""The committed rule files: up to date, valid, named by the conventions, with clear texts."""
 
 import re
 
@@ -32,9 +32,9 @@ def test_every_rule_file_that_is_built_is_there_and_no_other():
 
 @pytest.mark.usefixtures("prometheus_programs")
 def test_promtool_finds_nothing_to_complain_about():
-    told = promtool("check", "rules", "--lint=all", "--lint-fatal", *RULES)
+    reported = promtool("check", "rules", "--lint=all", "--lint-fatal", *RULES)
 
-    assert sum(map(int, re.findall(r"SUCCESS: (\d+) rules", told))) == len(ALL)
+    assert sum(map(int, re.findall(r"SUCCESS: (\d+) rules", reported))) == len(ALL)
 
 
 @pytest.mark.parametrize("record", sorted({rule["record"] for rule in RECORDS}))
@@ -107,9 +107,9 @@ def test_alerts_with_a_queue_open_the_dashboard_on_it():
 
 
 def test_grafana_has_a_copy_of_every_alert():
-    told = [(rule["data"][0]["model"]["expr"], rule["labels"]) for rule in unescaped(COPIES)]
+    reported = [(rule["data"][0]["model"]["expr"], rule["labels"]) for rule in unescaped(COPIES)]
 
-    assert sorted(told, key=str) == sorted([(rule["expr"], rule["labels"]) for rule in ALERTS], key=str)
+    assert sorted(reported, key=str) == sorted([(rule["expr"], rule["labels"]) for rule in ALERTS], key=str)
 
 
 def unescaped(value):
@@ -127,7 +127,7 @@ def test_every_dollar_is_escaped_from_the_expansion_of_grafana():
     assert re.findall(r"(?<!\$)\$(?!\$)", text.replace("$$", "")) == []
 
 
-def test_a_copy_fires_on_any_value_and_tells_the_query_s():
+def test_a_copy_fires_on_any_value_and_shows_that_of_the_query():
     for rule in unescaped(COPIES):
         query, number, fires = rule["data"]
         assert (rule["condition"], fires["model"]["expression"]) == (fires["refId"], number["refId"])

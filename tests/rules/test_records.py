@@ -8,7 +8,7 @@ import pytest
 from flows.commands.rules.slo_records import below
 from tests.rules.objectives import DECLARATION, QUEUES, Flow, labels_of, marks
 from tests.rules.promtool import Rule, beginning_counts, needed, rules, run
-from tests.rules.records import LEVELS, Recorded, budget, checks, told
+from tests.rules.records import LEVELS, Recorded, budget, checks, reported
 from tests.rules.scenarios import CSQ, steps
 
 RECORDS = [rule for rule in rules() if "record" in rule]
@@ -51,7 +51,7 @@ def expected(name: str, queue_class: str | None) -> Iterator[tuple[str, float]]:
 def test_a_record_is_the_sum_share_or_percentile_that_its_name_says(name, tmp_path):
     [rule] = [record for record in RECORDS if record["record"] == name]
 
-    run(needed(rule, RECORDS), [told(LEVELS[name], name)], tmp_path)
+    run(needed(rule, RECORDS), [reported(LEVELS[name], name)], tmp_path)
 
 
 @pytest.mark.parametrize(("name", "queue_class"), OBJECTIVES)
@@ -82,7 +82,7 @@ def test_the_budget_is_summed_from_hours_by_their_weight(name, queue_class, tmp_
         cases |= gauge_budget(series, objective, slo.window, below(slo.gauge))
     for record, case in cases.items():
         first = [records[f"slo:csq_errors:ratio_rate{slo.window}"]] if "remaining" in record else []
-        run([*first, records[record]], [told(case, record)], tmp_path)
+        run([*first, records[record]], [reported(case, record)], tmp_path)
 
 
 def gauge_budget(series: str, objective: float, window: str, record: str) -> dict[str, Recorded]:

@@ -1,4 +1,4 @@
-"""Runbooks: one per alert and per reason of a dead letter, none left over, and what they say can be done."""
+"""Runbooks: one per alert and per reason of a dead letter, no others, with working commands."""
 
 import re
 import shlex

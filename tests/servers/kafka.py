@@ -38,7 +38,7 @@ START_SECONDS = 60.0
 """Bound on the first answer; it takes 4 s on a machine at rest."""
 STOP_SECONDS = 30.0
 ANSWER_SECONDS = 20.0
-"""Bound on what an administrator asks."""
+"""Time limit of administrative requests."""
 
 NO_LEADER_YET = frozenset(
     {
@@ -112,10 +112,12 @@ def libraries() -> Path:
 
 def _check_java() -> None:
     java = shutil.which("java")
-    told = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr if java else ""  # noqa: S603 - Java, as found
-    version = told.partition('version "')[2].partition(".")[0].strip('"')
+    reported = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr if java else ""  # noqa: S603 - Java, as found
+    version = reported.partition('version "')[2].partition(".")[0].strip('"')
     if not version.isdigit() or int(version) < JAVA:
-        raise UnavailableError(f"Kafka needs Java {JAVA} (Debian: apt install openjdk-17-jre-headless): got {told!r}")
+        raise UnavailableError(
+            f"Kafka needs Java {JAVA} (Debian: apt install openjdk-17-jre-headless): got {reported!r}"
+        )
 
 
 def _fetch(home: Path) -> None:
@@ -144,7 +146,7 @@ def _fetch(home: Path) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Some ports of the loopback that nobody listens on."""
+    """Free ports of the loopback."""
     held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [server.getsockname()[1] for server in held]
     for server in held:
@@ -186,7 +188,7 @@ class Kafka:
         java = ["java", "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
         command = [*java, "-cp", f"{self._home}/*", "kafka.Kafka", str(self.folder / "server.properties")]
         if shutil.which("setpriv") and threading.current_thread() is threading.main_thread():
-            command = ["setpriv", "--pdeathsig", "KILL", *command]  # whoever is killed leaves no broker behind
+            command = ["setpriv", "--pdeathsig", "KILL", *command]  # a killed test leaves no broker behind
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)  # noqa: S603 - our own command
         try:
@@ -204,15 +206,15 @@ class Kafka:
         self._end(signal.SIGKILL)
 
     def freeze(self) -> None:
-        """Let it hold still: connections stay open, nothing is answered."""
+        """Freeze it: connections stay open, requests get no answer."""
         self._running().send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a frozen one go on."""
+        """Resume a frozen one."""
         self._running().send_signal(signal.SIGCONT)
 
     def mend(self) -> None:
-        """Let it run and answer again, whatever was done to it."""
+        """Make it run and answer again after any fault."""
         if self._process is None or self._process.poll() is not None:
             self.start()
         else:
@@ -397,7 +399,7 @@ class Kafka:
     def _produce(self, records: Iterable[tuple[str, bytes, str | None, int]], settings: Mapping[str, Any]) -> None:
         failed: list[Any] = []
 
-        def told(error: Any, _: Any) -> None:
+        def reported(error: Any, _: Any) -> None:
             if error is not None:
                 failed.append(error)
 
@@ -406,7 +408,7 @@ class Kafka:
         for topic, value, key, partition in records:
             while True:
                 try:
-                    producer.produce(topic, value, key, partition, on_delivery=told)
+                    producer.produce(topic, value, key, partition, on_delivery=reported)
                 except BufferError:
                     producer.poll(0.1)
                 else:
@@ -450,11 +452,13 @@ class Kafka:
 
     def consumer_groups(self, group: str) -> list[dict[str, str]]:
         """What ``kafka-consumer-groups --describe`` prints: a row per partition, by the title of its columns."""
-        told = self._tool(
+        reported = self._tool(
             "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
             *("--bootstrap-server", self.address, "--describe", "--group", group),
         )
-        titles, *rows = [line.split() for line in told.splitlines() if line.strip() and not line.startswith("Consumer")]
+        titles, *rows = [
+            line.split() for line in reported.splitlines() if line.strip() and not line.startswith("Consumer")
+        ]
         return [dict(zip(titles, row, strict=False)) for row in rows]
 
     # How clients get in.

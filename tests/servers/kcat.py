@@ -1,4 +1,4 @@
-"""kcat, which writes to Kafka from a shell: a producer that is none of ours, as an operator would use it.
+"""kcat, which writes to Kafka from a shell: an independent producer, as an operator would use it.
 
 The program of the PATH; where it is not installed, Debian's package and the libraries it needs are fetched once into
 `presence.CACHE`.
@@ -26,13 +26,13 @@ def produce(address: str, topic: str, records: Iterable[tuple[str, bytes]]) -> N
 
     Raises:
         UnavailableError: as `program`.
-        AssertionError: kcat failed; the text is what it said.
+        AssertionError: kcat failed; the text is its output.
     """
-    told = b"".join(key.encode() + KEY_END + value + RECORD_END for key, value in records)
+    reported = b"".join(key.encode() + KEY_END + value + RECORD_END for key, value in records)
     ends = [option + end.decode() for option, end in (("-K", KEY_END), ("-D", RECORD_END))]
     path, environment = program()
     command = [path, "-P", "-b", address, "-t", topic, *ends]
-    done = subprocess.run(command, input=told, env=environment, capture_output=True, timeout=120, check=False)  # noqa: S603 - our own command
+    done = subprocess.run(command, input=reported, env=environment, capture_output=True, timeout=120, check=False)  # noqa: S603 - our own command
     assert done.returncode == 0, done.stderr.decode(errors="replace")
 
 
@@ -51,8 +51,8 @@ def program() -> tuple[str, Mapping[str, str]]:
 
 def _packages() -> list[str]:
     """Kcat and the libraries it needs, of this release of Debian, as far as its lists are here."""
-    told = run("kcat", ["apt-cache", "depends", "--recurse", *_SWITCHES, "kcat"], CACHE).stdout.splitlines()
-    return ["kcat", *(line for line in told if line.startswith("lib") and line not in SYSTEM)]
+    reported = run("kcat", ["apt-cache", "depends", "--recurse", *_SWITCHES, "kcat"], CACHE).stdout.splitlines()
+    return ["kcat", *(line for line in reported if line.startswith("lib") and line not in SYSTEM)]
 
 
 def _check(home: Path) -> None:

@@ -1,4 +1,4 @@
-"""Real servers for tests, benchmarks and drills: where what they need is kept, and what happens where it is not to be had.
+"""Real servers for tests, benchmarks and drills: where their files are, and what happens without them.
 
 A server is a plain class with a context manager, so that programs without pytest can use it too; the fixtures in
 ``tests/conftest.py`` are a thin coat. Where a server cannot be had, tests skip and say why; with
@@ -16,7 +16,7 @@ CACHE = Path(__file__).parents[2] / ".servers"
 
 
 class UnavailableError(RuntimeError):
-    """A server cannot be had here; the text says what is missing and how to get it."""
+    """A server is not available here; the text says what is missing and how to get it."""
 
 
 def give_up(error: UnavailableError) -> NoReturn:

@@ -18,7 +18,7 @@ from operators.metrics.observe import Values
 from tests.streams import CSQ, ENVIRON, ROOT
 
 WAIT_SECONDS = 40.0
-"""Bound on whatever is waited for; most of it takes a second."""
+"""Bound on any wait; most take a second."""
 
 
 def end(process: "subprocess.Popen[bytes]", number: signal.Signals = signal.SIGTERM, seconds: float = 20.0) -> None:
@@ -59,7 +59,7 @@ class Csq:
         return [entry["message"] for entry in entries if entry["level"] == level]
 
     def url(self) -> str:
-        """Where it serves, once it says so."""
+        """Its address, once it is in the log."""
         found = self.until(lambda: re.search(r"https?://[\w.:]+", self.log()))
         return str(found[0])
 
@@ -78,13 +78,13 @@ class Csq:
         return parsed(self.get("/metrics")[1])
 
     def taken(self) -> float:
-        """How many records have come through the door, or not."""
+        """Number of records that were accepted or refused."""
         values = self.values()
         names = ("csq_events_total", "csq_duplicates_total", "csq_dead_letters_total")
         return sum(sum(values[name].values()) for name in names)
 
     def until(self, holds: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:
-        """Wait for `holds` to give something, and give it; an error where it does not, or the process ends."""
+        """Return the first true result of `holds`; an error if there is none in time, or the process ends."""
         deadline = time.monotonic() + seconds
         while not (found := holds()):
             if self.process.poll() is not None:

@@ -51,7 +51,7 @@ Config = Mapping[str, Any] | Path
 
 
 class ToolError(RuntimeError):
-    """promtool or amtool ended with another code than 0; the text is all that it said."""
+    """promtool or amtool ended with another code than 0; the text is its output."""
 
 
 class Sample(NamedTuple):
@@ -95,7 +95,7 @@ def _mend(home: Path) -> None:
 
 
 def _move_assets(home: Path) -> None:
-    """Let Alertmanager find what Debian would have installed under /usr/share."""
+    """Let Alertmanager find the files that Debian installs under /usr/share."""
     (home / MOVED.decode().rpartition("/")[2]).symlink_to(Path(*Path(ASSETS.decode()).parts[1:]))
     binary = home / "usr/bin/prometheus-alertmanager"
     binary.write_bytes(binary.read_bytes().replace(ASSETS, MOVED))
@@ -114,14 +114,14 @@ def amtool(*arguments: str | Path, stdin: str | None = None) -> str:
 def _tool(name: str, arguments: Sequence[str | Path], stdin: str | None) -> str:
     command = [program(name), *map(str, arguments)]
     done = subprocess.run(command, input=stdin or "", capture_output=True, text=True, timeout=120, check=False)  # noqa: S603 - our own command
-    told = done.stdout + done.stderr
+    reported = done.stdout + done.stderr
     if done.returncode:
-        raise ToolError(f"{' '.join([name, *command[1:]])} ended with {done.returncode}:\n{told}")
-    return told
+        raise ToolError(f"{' '.join([name, *command[1:]])} ended with {done.returncode}:\n{reported}")
+    return reported
 
 
 class Server:
-    """What both have in common: a program on a free port, in a folder of its own, that says when it is ready.
+    """A program on a free port, in its own folder, with a readiness page.
 
     `config` is data or a file; `reload` takes another. `flags` are further options of the program. The folder holds
     settings, data and log; without one a temporary folder is made, and deleted when the server stops.
@@ -138,7 +138,7 @@ class Server:
         self._config = config
         self._process: subprocess.Popen[bytes] | None = None
         self.address = f"127.0.0.1:{free_port()}"
-        """host:port, as settings of other servers want it."""
+        """host:port, for the settings of other servers."""
         self.url = f"http://{self.address}"
         self._client = httpx.Client(base_url=self.url, timeout=ANSWER_SECONDS, trust_env=False)
 
@@ -147,7 +147,7 @@ class Server:
         command = [program(self.name), *self._options(self._write(self._config)), *self._flags]
         cwd = HOME if command[0].startswith(str(HOME)) else None  # where MOVED is
         if shutil.which("setpriv") and threading.current_thread() is threading.main_thread():
-            command = ["setpriv", "--pdeathsig", "KILL", *command]  # whoever is killed leaves no server behind
+            command = ["setpriv", "--pdeathsig", "KILL", *command]  # a killed test leaves no server behind
         with self.log_file.open("ab") as log:
             streams = {"stdout": log, "stderr": log, "stdin": subprocess.DEVNULL, "cwd": cwd}
             self._process = subprocess.Popen(command, env=_environment(), **streams)  # noqa: S603 - our own command
@@ -231,7 +231,7 @@ class Prometheus(Server):
     """A Prometheus: `rules` are rule files, added to those that the settings name.
 
     It can be reloaded, takes remote writes (POST /api/v1/write), and tells Alertmanager of a firing alert every second,
-    not every minute: what is sent in the first 5 s, before it has looked for Alertmanagers and targets, reaches nobody.
+    not every minute: notifications of the first 5 s, before it has discovered Alertmanagers and targets, are lost.
     """
 
     name = "prometheus"
@@ -274,7 +274,7 @@ class Prometheus(Server):
     def wait_for(
         self, expression: str, seconds: float = START_SECONDS, holds: Callable[[list[Sample]], bool] = bool
     ) -> list[Sample]:
-        """Ask until the answer `holds` (is not empty), and return it.
+        """Query until the answer `holds` (is not empty), and return it.
 
         Raises:
             TimeoutError: it did not within `seconds`; the text has the last answer.
@@ -330,7 +330,7 @@ class Alertmanager(Server):
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody listens on."""
+    """A free port of the loopback."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 

@@ -1,4 +1,4 @@
-"""The servers that other tests stand on: they start, answer, reload, and say what is wrong."""
+"""The servers of other tests: they start, answer, reload, and report errors."""
 
 import time
 from pathlib import Path
@@ -42,7 +42,7 @@ def test_rules_are_evaluated_and_alerts_reach_alertmanager(tmp_path: Path) -> No
             assert [alert["labels"]["alertname"] for alert in alertmanager.alerts()] == ["Always"]
 
 
-def test_reload_takes_new_settings_and_tells_what_is_wrong_with_them() -> None:
+def test_reload_reads_new_settings_and_reports_mistakes_in_them() -> None:
     with Prometheus({"global": QUICK}) as prometheus:
         assert prometheus.targets() == []
         itself = {"job_name": "itself", "static_configs": [{"targets": [prometheus.address]}]}
@@ -59,7 +59,7 @@ def test_a_server_that_does_not_start_shows_the_end_of_its_log() -> None:
     alertmanager.stop()
 
 
-def test_what_a_tool_refuses_is_told(tmp_path: Path) -> None:
+def test_what_a_tool_refuses_is_reported(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text("groups: [{name: x, rules: [{record: a, expr: 'sum('}]}]")
     with pytest.raises(ToolError, match="could not parse expression"):

@@ -1,7 +1,7 @@
-"""What `csq check` asks the brokers: whether they answer, let us in, have the topics, and let us read and write them.
+"""Checks of the brokers: whether they answer, accept the credentials, and have the topics with the needed rights.
 
-Only questions: what a user may do is told by the brokers themselves, and the newest record of each partition is read
-without any group knowing of it.
+They change nothing. The brokers report the rights of the user, and the newest record of each partition is read without
+a consumer group.
 """
 
 import time
@@ -41,7 +41,7 @@ OPEN = ("", "plaintext", "sasl_plaintext")
 
 
 def check_kafka(settings: Settings) -> Iterator[Finding]:
-    """Everything that can be asked; what makes the rest pointless ends it."""
+    """All findings about the brokers; a failure without which nothing else can be checked is the last."""
     if not settings.kafka.brokers:
         says = "kafka.brokers is not set: csq run would serve the invented customers of a simulated shop."
         yield Finding.warn("brokers", says, "Set it, as [127.0.0.1:9092].")
@@ -65,19 +65,19 @@ def check_kafka(settings: Settings) -> Iterator[Finding]:
             return
         yield Finding.ok("brokers", f"{where}: {len(cluster.brokers)} answer, cluster {cluster.cluster_id}")
         yield _credentials(settings)
-        yield from _Asked(settings, admin, consumer, cluster).findings()
+        yield from _ClusterChecks(settings, admin, consumer, cluster).findings()
     finally:
         consumer.close()
 
 
 def _connect(admin: AdminClient, trouble: list[KafkaError], seconds: float) -> ClusterMetadata | KafkaError:
-    """What the cluster says of itself; the error when it says nothing, or at once when it refuses us."""
+    """The metadata of the cluster, or the error; a refused client is an error at once."""
     deadline = time.monotonic() + seconds
     while True:
         try:
             return admin.list_topics(timeout=0.5)  # of all topics: asking for one would make it
         except KafkaException as error:
-            admin.poll(0)  # calls error_cb, which knows more than "timed out"
+            admin.poll(0)  # calls error_cb, whose errors are more precise than "timed out"
             if time.monotonic() > deadline or any(refusal(cause) for cause in trouble):
                 last: KafkaError = error.args[0]
                 return last
@@ -103,11 +103,11 @@ def _credentials(settings: Settings) -> Finding:
     hosts = [broker.rpartition(":")[0].strip("[]") for broker in settings.kafka.brokers]
     if protocol in OPEN and not all(map(is_loopback, hosts)):
         todo = "Set kafka.security: security.protocol to ssl or sasl_ssl."
-        return Finding.warn("credentials", f"{how}: what customers write crosses the network unencrypted.", todo)
+        return Finding.warn("credentials", f"{how}: messages of customers cross the network unencrypted.", todo)
     return Finding.ok("credentials", how)
 
 
-class _Asked:
+class _ClusterChecks:
     """The questions to a cluster that answers."""
 
     def __init__(self, settings: Settings, admin: AdminClient, consumer: Consumer, cluster: ClusterMetadata) -> None:
@@ -139,15 +139,17 @@ class _Asked:
         yield from self._retention()
 
     def _allowed(self, topics: Sequence[str]) -> dict[str, set[AclOperation]]:
-        """What this user may do to the topics that are there; a topic is missing where the brokers do not say."""
+        """Rights of this user by existing topic; a topic whose rights the brokers do not report is missing."""
         asked = TopicCollection([topic for topic in dict.fromkeys(topics) if topic in self._cluster.topics])
         if not asked.topic_names:
             return {}
         try:
-            told = self._admin.describe_topics(asked, include_authorized_operations=True, request_timeout=ASK_SECONDS)
+            futures = self._admin.describe_topics(
+                asked, include_authorized_operations=True, request_timeout=ASK_SECONDS
+            )
         except KafkaException:
             return {}
-        found = {topic: _result(future) for topic, future in told.items()}
+        found = {topic: _result(future) for topic, future in futures.items()}
         return {
             topic: set(described.authorized_operations)
             for topic, described in found.items()
@@ -162,7 +164,7 @@ class _Asked:
             return Finding.fail(
                 "topic",
                 f"{topic}: {why}.",
-                f"Make it (kafka-topics.sh --create --topic {topic}), correct kafka.topics, or allow this user to "
+                f"Create it (kafka-topics.sh --create --topic {topic}), correct kafka.topics, or allow this user to "
                 "describe it.",
             )
         if topic in allowed and AclOperation.READ not in allowed[topic]:
@@ -170,7 +172,7 @@ class _Asked:
         return None
 
     def _read(self, topics: Sequence[str]) -> Iterator[Finding]:
-        """Whether each partition gives its newest record, or says that it is empty."""
+        """Whether the newest record of each partition can be read."""
         if not topics:
             return
         parts = [TopicPartition(topic, n) for topic in topics for n in sorted(self._cluster.topics[topic].partitions)]
@@ -195,8 +197,8 @@ class _Asked:
                 yield Finding.warn(
                     "clock",
                     f"{topic}: the newest record is {max(times) - now:.0f} s ahead of this machine's clock.",
-                    "Synchronise the clocks of producers and of this machine: events of the future are refused "
-                    "(intake.ahead_seconds).",
+                    "Synchronise the clocks of producers and of this machine: events with times in the future are "
+                    "refused (intake.ahead_seconds).",
                 )
 
     def _newest(self, parts: Sequence[TopicPartition]) -> tuple[dict[str, float], dict[str, str]]:
@@ -224,7 +226,7 @@ class _Asked:
     def _take(
         self, message: Message, waiting: dict[str, int], newest: dict[str, float], failed: dict[str, str]
     ) -> None:
-        """Note what a partition said; errors of the connection are tried again by librdkafka."""
+        """Note the answer of a partition; librdkafka retries after errors of the connection."""
         topic, partition, error = message.topic(), message.partition(), message.error()
         if topic is None or partition is None:
             return
@@ -261,44 +263,48 @@ class _Asked:
                 return Finding.fail("output", f"{topic}: this user may not write to it.", "Allow WRITE on the topic.")
             return Finding.ok(
                 "output",
-                f"{topic}: {'writable' if topic in allowed else 'there; the brokers do not say who may write'}",
+                f"{topic}: {'writable' if topic in allowed else 'exists; the brokers do not report who may write'}",
             )
-        todo = f"Make it (kafka-topics.sh --create --topic {topic}), or correct kafka.outputs."
+        todo = f"Create it (kafka-topics.sh --create --topic {topic}), or correct kafka.outputs."
         match by_themselves:
             case "true":
-                return Finding.warn("output", f"{topic}: not there; the brokers make it when it is written to.", todo)
+                return Finding.warn(
+                    "output", f"{topic}: does not exist; the brokers create it at the first write.", todo
+                )
             case "false":
-                return Finding.fail("output", f"{topic}: not there, and the brokers make no topics themselves.", todo)
+                return Finding.fail("output", f"{topic}: does not exist, and the brokers create no topics.", todo)
             case _:
-                return Finding.warn("output", f"{topic}: not there; the brokers do not say if they make it.", todo)
+                return Finding.warn(
+                    "output", f"{topic}: does not exist; the brokers do not report whether they create it.", todo
+                )
 
     def _retention(self) -> Iterator[Finding]:
-        """How long each topic that is there keeps its records, where the brokers say it."""
+        """How long each existing topic keeps its records, where the brokers report it."""
         streams: dict[str, str | None] = {topic: stream for stream, topic in self._kafka.outputs.by_stream().items()}
         streams |= dict.fromkeys(self._kafka.topics)
         asked = [ConfigResource(ResourceType.TOPIC, topic) for topic in streams if topic in self._cluster.topics]
         try:
-            told = self._admin.describe_configs(asked, request_timeout=ASK_SECONDS) if asked else {}
+            futures = self._admin.describe_configs(asked, request_timeout=ASK_SECONDS) if asked else {}
         except KafkaException:
             return
-        for resource, future in told.items():
+        for resource, future in futures.items():
             if config := _result(future):
                 values = {name: str(entry.value) for name, entry in config.items()}
                 yield check_retention(resource.name, streams[resource.name], values, self._forgotten_days)
 
     def _makes_topics(self) -> str:
-        """`true` where brokers make a topic that somebody writes to, `false`, or nothing where we may not know."""
+        """Whether brokers create topics at the first write (`true`, `false`); empty if this user may not know."""
         broker = ConfigResource(ResourceType.BROKER, str(next(iter(self._cluster.brokers))))
         try:
-            told = self._admin.describe_configs([broker], request_timeout=ASK_SECONDS)
+            futures = self._admin.describe_configs([broker], request_timeout=ASK_SECONDS)
         except KafkaException:
             return ""
-        config = _result(told[broker])
+        config = _result(futures[broker])
         entry = config.get("auto.create.topics.enable") if config else None
         return "" if entry is None else str(entry.value)
 
 
-def _result(future: "Future[Any]") -> Any:  # noqa: ANN401 - whatever was asked for
+def _result(future: "Future[Any]") -> Any:  # noqa: ANN401 - the type of the answer depends on the request
     """The answer; `None` where there is none."""
     with suppress(KafkaException, FutureTimeoutError):
         return future.result(ASK_SECONDS + 1)
@@ -306,7 +312,7 @@ def _result(future: "Future[Any]") -> Any:  # noqa: ANN401 - whatever was asked 
 
 
 def _age(seconds: float) -> str:
-    """How long ago, in the largest unit that says something.
+    """An age in its largest whole unit.
 
     >>> _age(90), _age(7200), _age(-5)
     ('90 s ago', '2 h ago', '5 s in the future')

@@ -26,14 +26,14 @@ from operators.documents.load import DocumentError
 def check(config: Path | None, *, as_json: bool) -> None:
     """Check settings, brokers, topics, credentials, state directory, port and clock; exit 1 where one fails.
 
-    Nothing is changed: no topic is made, no record written.
+    The command changes nothing: it creates no topic and writes no record.
     """
     if not show(findings(config, os.environ), as_json=as_json):
         raise SystemExit(1)
 
 
 def findings(config: Path | None, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Each finding as soon as it is made; the slow ones, which ask brokers, come last."""
+    """Yield each finding at once; the slow ones, about brokers, are last."""
     try:
         settings = load(config, environ)
     except DocumentError as error:
@@ -56,12 +56,12 @@ def _checked(settings: Settings) -> Iterator[Finding]:
 
 def show(found: Iterator[Finding], *, as_json: bool) -> bool:
     """Print the findings, one line each or as one JSON object; whether none has failed."""
-    told = []
+    findings = []
     for finding in found:
-        told.append(finding)
+        findings.append(finding)
         if not as_json:
             click.echo(finding.line())
-    fine = all(finding.status != "fail" for finding in told)
+    fine = all(finding.status != "fail" for finding in findings)
     if as_json:
-        click.echo(json.dumps({"ok": fine, "checks": [finding.entry() for finding in told]}, indent=2))
+        click.echo(json.dumps({"ok": fine, "checks": [finding.entry() for finding in findings]}, indent=2))
     return fine

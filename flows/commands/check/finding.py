@@ -10,7 +10,7 @@ Status = Literal["ok", "warn", "fail"]
 
 
 class Finding(Struct, frozen=True):
-    """`warn`: csq runs, but perhaps not as somebody meant; `fail`: it does not run.
+    """`warn`: csq runs, but perhaps not as intended; `fail`: it does not run.
 
     >>> print(Finding.warn("state", "state.directory is not set.", "Name a folder.").line())
     warn  state       state.directory is not set. Name a folder.

@@ -30,9 +30,9 @@ from operators.engine.store import Manifest, StoreError, partitions, read_manife
 from operators.metrics.other_names import lines, near_misses, shares
 
 EXPIRY_DAYS: Final = 14
-"""A certificate that ends sooner is told."""
+"""A warning is given for a certificate that expires sooner."""
 LOW_BYTES: Final = 1 << 30
-"""Free space of the state directory below which it is told: room for a store of a million customers, and its backup."""
+"""A warning is given if less space is free: a store of a million customers and its backup need as much."""
 FULL_BYTES: Final = 50 << 20
 """Free space below which no store can be made."""
 TIME_ERROR: Final = 5
@@ -45,12 +45,12 @@ def check_web(http: Http) -> Iterator[Finding]:
     """The web configuration, and the certificate in it."""
     if http.web_config_file is None:
         if is_loopback(http.host):
-            yield Finding.ok("web", "no http.web_config_file; only this machine can ask")
+            yield Finding.ok("web", "no http.web_config_file; reachable from this machine only")
         else:
             yield Finding.warn(
                 "web",
-                f"no http.web_config_file, and http.host is {http.host}: anybody who reaches the port may read.",
-                "Set http.web_config_file (docs/operations.md), or let a network policy keep others away.",
+                f"no http.web_config_file, and http.host is {http.host}: every client that reaches the port may read.",
+                "Set http.web_config_file (docs/operations.md), or restrict the port with a network policy.",
             )
         return
     path = Path(http.web_config_file)
@@ -63,7 +63,7 @@ def check_web(http: Http) -> Iterator[Finding]:
     has = [f"{len(loaded.users)} users" if loaded.users else "no passwords"]
     has.append("plain HTTP" if loaded.tls is None else _clients(loaded.tls))
     if loaded.tls is None and loaded.users and not is_loopback(http.host):
-        yield Finding.warn("web", f"{path}: passwords without TLS can be read on the way.", "Set tls_server_config.")
+        yield Finding.warn("web", f"{path}: passwords are sent in clear without TLS.", "Set tls_server_config.")
     else:
         yield Finding.ok("web", f"{path}: {', '.join(has)}")
     if loaded.certificate is not None:
@@ -79,9 +79,9 @@ def _expiry(path: Path) -> Finding:
     days = (ends - datetime.now(UTC)).total_seconds() / 86_400
     says = f"the certificate in {path} {'has ended' if days < 0 else 'ends'} on {ends:%Y-%m-%d}."
     if days < 0:
-        return Finding.fail("web", says, "Renew it; a running csq takes the new one by itself.")
+        return Finding.fail("web", says, "Renew it; a running csq reads the new one without a restart.")
     if days < EXPIRY_DAYS:
-        return Finding.warn("web", says, "Renew it; a running csq takes the new one by itself.")
+        return Finding.warn("web", says, "Renew it; a running csq reads the new one without a restart.")
     return Finding.ok("web", says)
 
 
@@ -109,14 +109,16 @@ def check_port(http: Http) -> Finding:
     except WebError as error:
         if _csq_answers(http):
             return Finding.warn(
-                "port", f"csq answers at {http.host}:{http.port} already.", "A second one needs another http.port."
+                "port",
+                f"csq answers at {http.host}:{http.port} already.",
+                "Set another http.port for a second process.",
             )
         return Finding.fail("port", str(error), "")
     return Finding.ok("port", f"{http.host}:{http.port} is free" if http.port else f"{http.host}: any free port")
 
 
 def _csq_answers(http: Http) -> bool:
-    """Ask for a page that only csq has in these words."""
+    """Whether csq answers at this address: its page has these words."""
     answer = ask(http.host, http.port, "/readyz")
     return answer is not None and answer[1].startswith(("ready\n", "not ready"))
 
@@ -126,7 +128,9 @@ def check_state(settings: Settings) -> Iterator[Finding]:
     name = settings.state.directory
     if name is None:
         yield Finding.warn(
-            "state", "state.directory is not set: a restart begins anew.", "Name a directory that outlives the process."
+            "state",
+            "state.directory is not set: a restart begins without state.",
+            "Set it to a directory that survives a restart.",
         )
         return
     folder = Path(name)
@@ -134,15 +138,17 @@ def check_state(settings: Settings) -> Iterator[Finding]:
         yield Finding.fail(
             "state",
             f"{folder}: cannot be written: {trouble}.",
-            "state.directory names a directory that this user may make or write, on a disk with room (docs/state.md).",
+            "Set state.directory to a directory that this user may create or write, with free space (docs/state.md).",
         )
         return
     free = shutil.disk_usage(_existing(folder)).free
     room = f"{free / (1 << 30):.1f} GiB free"
     if free < FULL_BYTES:
-        yield Finding.fail("state", f"{folder}: {room}.", "Make room: a store that cannot be written stops csq.")
+        yield Finding.fail(
+            "state", f"{folder}: {room}.", "Free disk space: csq stops when the store cannot be written."
+        )
     elif free < LOW_BYTES:
-        yield Finding.warn("state", f"{folder}: {room}.", "Make room: a large store and its backups want more.")
+        yield Finding.warn("state", f"{folder}: {room}.", "Free disk space: a large store and its backups need more.")
     else:
         yield Finding.ok("state", f"{folder}: writable, {room}")
     yield from _store(folder, settings)
@@ -159,7 +165,7 @@ def _store(folder: Path, settings: Settings) -> Iterator[Finding]:
                     "Put csq.json back from a backup (docs/state.md).",
                 )
             else:
-                yield Finding.ok("state", f"{folder}: no store yet; the first start makes it")
+                yield Finding.ok("state", f"{folder}: no store yet; the first start creates it")
             return
         check_fits(folder, manifest, shape_of(settings.state, manifest.steps))
     except StoreError as error:
@@ -179,7 +185,9 @@ def check_labels(folder: Path, settings: Settings) -> Iterator[Finding]:
     for label, values in labels_of(settings).of.items():
         met = {**found.seen.get(label, {}), **dict.fromkeys(found.admitted.get(label, {}), 0)}
         for name, near in near_misses(values, met):
-            yield Finding.warn("labels", f"{label} {name!r} of the settings: events say {near!r}.", "Write it alike.")
+            yield Finding.warn(
+                "labels", f"{label} {name!r} of the settings: events have {near!r}.", "Use the spelling of the events."
+            )
     for line in lines(found.seen, shares(found.replies)):
         says, _, todo = line.rpartition("; ")
         yield Finding.warn("labels", f"{says}.", f"{todo[:1].upper()}{todo[1:]}.")
@@ -220,10 +228,12 @@ def check_clock(settings: Settings) -> Finding:
         )
     match _is_disciplined():
         case None:
-            return Finding.ok("clock", f"{_now()}; whether it is synchronised cannot be told on this system")
+            return Finding.ok("clock", f"{_now()}; this system does not report whether it is synchronised")
         case False:
             return Finding.warn(
-                "clock", f"{_now()}; the kernel says that nothing synchronises it.", "Run chrony or systemd-timesyncd."
+                "clock",
+                f"{_now()}; it is not synchronised according to the kernel.",
+                "Run chrony or systemd-timesyncd.",
             )
         case _:
             return Finding.ok("clock", f"{_now()}, synchronised")
@@ -234,7 +244,7 @@ def _now() -> str:
 
 
 def _is_disciplined() -> bool | None:
-    """What the kernel knows of its clock (adjtimex, asking only); `None` where there is no such call."""
+    """Whether the kernel clock is synchronised (adjtimex, read only); `None` if the system has no such call."""
     if not sys.platform.startswith("linux"):
         return None
     asked = ctypes.create_string_buffer(512)  # struct timex of zeros: modes 0 changes nothing

@@ -17,8 +17,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from flows.commands.deadletters.letters import MEANING, Census, Wanted, iso, parse_since, printable, shown
-from flows.commands.deadletters.redrive import FileTarget, Outcome, Redrive, Target, TopicTarget, judge_one
+from flows.commands.deadletters.letters import MEANING, Census, LetterFilter, iso, parse_since, printable, shown
+from flows.commands.deadletters.redrive import FileTarget, Outcome, Redrive, RedriveTarget, TopicTarget, judge_one
 from flows.commands.options import config_option, door_of, settings_of
 from flows.commands.rate import RateLimit, rate_option
 from flows.settings.model import Settings
@@ -39,17 +39,18 @@ reason_option = click.option(
 since_option = click.option(
     "--since",
     metavar="TIME",
-    help="Only letters since a time (2025-01-31T08:00:00Z) or so long ago (90m, 2h, 7d): when it was refused, or, in a "
+    help="Only letters since a time (2025-01-31T08:00:00Z) or within a duration (90m, 2h, 7d): when "
+    "it was refused, or, in a "
     "file, the time of the event.",
 )
-source_option = click.option("--source", help="Only letters whose event names this `source`.")
+source_option = click.option("--source", help="Only letters whose event has this `source`.")
 
 
 def with_clear_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Report errors whose text says what to do as `Error: ...` with exit code 1."""
+    """Report errors meant for the user as `Error: ...` with exit code 1."""
 
     @wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever click hands over
+    def wrapped(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - arguments of any click command
         try:
             return command(*args, **kwargs)
         except (DeadLettersError, KafkaOutputError) as error:
@@ -60,7 +61,7 @@ def with_clear_errors(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.group()
 def deadletters() -> None:
-    """Look at what was refused, and send it again once it is mended (docs/dead-letters.md)."""
+    """List, show and redrive refused records (docs/dead-letters.md)."""
 
 
 @deadletters.command(name="list")
@@ -68,7 +69,9 @@ def deadletters() -> None:
 @reason_option
 @since_option
 @source_option
-@click.option("--limit", type=click.IntRange(0), default=10, show_default=True, help="Newest letters shown one by one.")
+@click.option(
+    "--limit", type=click.IntRange(0), default=10, show_default=True, help="Number of newest letters to list."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @config_option
 @with_clear_errors
@@ -91,7 +94,10 @@ def list_command(
     elif not census.total:
         click.echo(f"no dead letters in {box.name}" + (" in that time" if wanted.since is not None else ""))
     elif not census.taken:
-        click.echo(f"none of the {census.total:,} dead letters in {box.name} is wanted; csq deadletters list shows all")
+        click.echo(
+            f"none of the {census.total:,} dead letters in {box.name} matches; `csq "
+            "deadletters list` without filters shows all"
+        )
     else:
         _print_census(census, box.name)
 
@@ -130,7 +136,7 @@ def _times(count: int) -> str:
 @deadletters.command()
 @click.argument("letter")
 @files_argument
-@click.option("--raw", "as_raw", is_flag=True, help="Only the raw bytes, all of them, as they are.")
+@click.option("--raw", "as_raw", is_flag=True, help="Only the raw bytes, unchanged and complete.")
 @config_option
 @with_clear_errors
 def show(*, letter: str, files: tuple[str, ...], as_raw: bool, config: Path | None) -> None:
@@ -145,9 +151,7 @@ def show(*, letter: str, files: tuple[str, ...], as_raw: bool, config: Path | No
         elif letter in {one.place, one.id}:
             found = one
     if found is None:
-        raise DeadLettersError(
-            f"no dead letter {letter} in {box.name}; csq deadletters list names those that are there"
-        )
+        raise DeadLettersError(f"no dead letter {letter} in {box.name}; `csq deadletters list` lists the letters")
     if as_raw:
         sys.stdout.buffer.write(found.raw)
         sys.stdout.buffer.flush()
@@ -196,13 +200,13 @@ def _print_raw(raw: bytes) -> None:
 @reason_option
 @since_option
 @source_option
-@click.option("--to", help="Topic to send to, where that is not the one each event was read from.")
+@click.option("--to", help="Topic to send to, instead of the one from which each event was read.")
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="New file for the events, instead of Kafka."
 )
-@click.option("--dry-run", is_flag=True, help="Only report what would be done.")
+@click.option("--dry-run", is_flag=True, help="Only report what would be sent.")
 @rate_option
-@click.option("--again", is_flag=True, help="Also letters that were sent again before.")
+@click.option("--again", is_flag=True, help="Also letters that were redriven before.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @config_option
 @with_clear_errors
@@ -220,9 +224,9 @@ def redrive(
     as_json: bool,
     config: Path | None,
 ) -> None:
-    """Send letters again that would be accepted now: to the topic they were read from, or to a file (--out)."""
+    """Send letters again that csq now accepts: to the topic they were read from, or to a file (--out)."""
     if to is not None and out is not None:
-        raise click.UsageError("--to names a topic and --out a file: give one of them")
+        raise click.UsageError("--to (a topic) and --out (a file) exclude each other")
     settings = settings_of(config)
     wanted = _wanted(reasons, since, source)
     box = _box(files, settings, wanted.since)
@@ -231,7 +235,7 @@ def redrive(
             "the settings name no brokers (kafka.brokers) to send to: name settings with -c, or a file with --out"
         )
     with ExitStack() as stack:
-        target: Target | None = None
+        target: RedriveTarget | None = None
         if not dry_run and out is not None:
             file = FileTarget(out)
             stack.callback(file.close)
@@ -249,7 +253,7 @@ def redrive(
 
 def _print_outcome(outcome: Outcome, where: str, *, dry_run: bool) -> None:
     if not outcome.wanted:
-        click.echo(f"no dead letters in {where} are wanted")
+        click.echo(f"no dead letters in {where} match")
         return
     done = "would be sent again" if dry_run else "sent again"
     to = ", ".join(f"{count:,} to {name}" for name, count in outcome.to.most_common())
@@ -257,7 +261,7 @@ def _print_outcome(outcome: Outcome, where: str, *, dry_run: bool) -> None:
     if outcome.earlier:
         click.echo(f"{outcome.earlier:,} were sent again before, and are left; --again sends them once more")
     if outcome.doubles:
-        click.echo(f"{outcome.doubles:,} are there twice, as a crash of csq leaves them, and were taken once")
+        click.echo(f"{outcome.doubles:,} are stored twice after a crash of csq, and were sent once")
     if outcome.left:
         click.echo(f"{outcome.left.total():,} would be refused again, and are left:")
         for why, count in outcome.left.most_common():
@@ -273,10 +277,10 @@ def _bar(*, show: bool) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-def _wanted(reasons: tuple[str, ...], since: str | None, source: str | None) -> Wanted:
+def _wanted(reasons: tuple[str, ...], since: str | None, source: str | None) -> LetterFilter:
 
     try:
-        return Wanted(frozenset(reasons), None if since is None else parse_since(since, time.time()), source)
+        return LetterFilter(frozenset(reasons), None if since is None else parse_since(since, time.time()), source)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--since") from None
 

@@ -35,7 +35,7 @@ MEANING: dict[str, tuple[str, str]] = {
         "wrap the data in the envelope; check that the topic has no other content",
     ),
     "unknown_type": (
-        "`type` is not one of the 24",
+        "`type` is not one of the 25",
         "a typing error, or a type of a later release; if csq does not need it, do not send it to this topic",
     ),
     "invalid_field": (
@@ -66,11 +66,11 @@ MEANING: dict[str, tuple[str, str]] = {
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 
-class Wanted(NamedTuple):
+class LetterFilter(NamedTuple):
     """Which letters; without any bound all.
 
     >>> letter = Letter("t:0:1", {"reason": "not_json"}, b"{", 60.0)
-    >>> [Wanted(frozenset(reasons)).takes(letter) for reasons in ((), ("not_json",), ("too_old",))]
+    >>> [LetterFilter(frozenset(reasons)).takes(letter) for reasons in ((), ("not_json",), ("too_old",))]
     [True, True, False]
     """
 
@@ -97,7 +97,7 @@ def parse_since(text: str, now: float) -> float:
     (4600.0, 86400.0)
     >>> parse_since("yesterday", 0.0)
     Traceback (most recent call last):
-    ValueError: got 'yesterday', expected a span such as 90m, 2h or 7d, or an ISO time with zone (2025-01-31T08:00:00Z)
+    ValueError: got 'yesterday', expected a duration (90m, 2h, 7d) or an ISO time with zone (2025-01-31T08:00:00Z)
     """
     span = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
     if span:
@@ -108,12 +108,12 @@ def parse_since(text: str, now: float) -> float:
         time = None
     if time is None or time.tzinfo is None:
         raise ValueError(
-            f"got {text!r}, expected a span such as 90m, 2h or 7d, or an ISO time with zone (2025-01-31T08:00:00Z)"
+            f"got {text!r}, expected a duration (90m, 2h, 7d) or an ISO time with zone (2025-01-31T08:00:00Z)"
         )
     return time.timestamp()
 
 
-class Line(NamedTuple):
+class LetterLine(NamedTuple):
     """A letter in a list: the newest are kept, and no raw bytes with them."""
 
     time: float | None
@@ -129,7 +129,7 @@ class Line(NamedTuple):
 class Census:
     """Letters counted by reason, source and hour, the newest `limit` of them, and how many were sent again."""
 
-    def __init__(self, wanted: Wanted, limit: int) -> None:
+    def __init__(self, wanted: LetterFilter, limit: int) -> None:
         self.total = self.taken = 0
         self.reasons: Counter[str] = Counter()
         self.sources: Counter[str] = Counter()
@@ -137,7 +137,7 @@ class Census:
         self.receipts: dict[Identity, Receipt] = {}
         self._wanted = wanted
         self._limit = limit
-        self._newest: list[tuple[float, int, Line]] = []
+        self._newest: list[tuple[float, int, LetterLine]] = []
 
     def take(self, found: Iterable[Letter | Receipt]) -> "Census":
         """Count all that was found."""
@@ -158,7 +158,7 @@ class Census:
         self.hours[hour_of(time)] += 1
         if self._limit:
             at = float("-inf") if time is None else time
-            line = Line(
+            line = LetterLine(
                 time,
                 letter.place,
                 printable(letter.id),
@@ -173,7 +173,7 @@ class Census:
             else:
                 heapq.heappushpop(self._newest, entry)
 
-    def newest(self) -> list[Line]:
+    def newest(self) -> list[LetterLine]:
         """The newest letters, newest first."""
         return [line for _, _, line in sorted(self._newest, reverse=True)]
 
@@ -236,7 +236,7 @@ def iso(time: float) -> str:
 
 
 def printable(text: str) -> str:
-    r"""What may be shown on a terminal: controls, marks of direction and the like become escapes.
+    r"""Text that is safe on a terminal: control characters and direction marks are escaped.
 
     >>> printable("plain \x1b[31m \u202e end")
     'plain \\x1b[31m \\u202e end'

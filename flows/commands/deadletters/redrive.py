@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
-from flows.commands.deadletters.letters import Wanted, iso
+from flows.commands.deadletters.letters import LetterFilter, iso
 from operators.connectors.files.letters import Box, DeadLettersError, Identity, Letter, Receipt
 from operators.connectors.kafka.letters import FROM, MARK
 from operators.connectors.kafka.params import KafkaParams
@@ -30,11 +30,11 @@ NOTED_SECONDS = 1.0
 """Receipts are written after so many events, or so long."""
 
 
-class Target(Protocol):
+class RedriveTarget(Protocol):
     """Where events are sent to."""
 
     def name_of(self, letter: Letter) -> str:
-        """Topic or file that the event of this letter goes to."""
+        """Topic or file to which the event of this letter is sent."""
 
     def send(self, letter: Letter, event: AnyEvent, times: int, delivered: Callable[[], None]) -> None:
         """Send it; `delivered` is called, then or during `flush`, once it is there."""
@@ -44,9 +44,10 @@ class Target(Protocol):
 
 
 class TopicTarget:
-    """The topic that a letter's event was read from, and the same partition, which the producer had chosen.
+    """The topic and partition from which the event of a letter was read.
 
-    What was read from a file goes to the only input topic, by the key that events have (conversation, else customer).
+    An event that was read from a file goes to the only input topic, with the key of events (conversation, else
+    customer).
     """
 
     def __init__(self, params: KafkaParams, topics: Sequence[str], to: str | None) -> None:
@@ -63,7 +64,7 @@ class TopicTarget:
         if len(self._topics) == 1:
             return self._topics[0], ANY_PARTITION
         raise DeadLettersError(
-            f"{letter.place}: read from {letter.headers.get('origin')}, which is none of the topics of the settings "
+            f"{letter.place}: read from {letter.headers.get('origin')}, which is not among the topics of the settings "
             f"({', '.join(self._topics)}): name the topic with --to"
         )
 
@@ -97,7 +98,7 @@ class FileTarget:
         return str(self._path)
 
     def send(self, letter: Letter, event: AnyEvent, times: int, delivered: Callable[[], None]) -> None:  # noqa: ARG002 - a line has no headers
-        """Write it on one line: outside of strings JSON may hold line breaks, inside it may not."""
+        """Write it on one line: JSON may have line breaks outside of strings only."""
         if self._file is None:
             self._file = self._open()
         with self._failing():
@@ -127,9 +128,7 @@ class FileTarget:
         try:
             file = gzip.open(path, "xb") if path.suffix == ".gz" else path.open("xb")  # noqa: SIM115 - `close` closes it
         except FileExistsError:
-            raise DeadLettersError(
-                f"{path}: exists already; what it holds may not have been used yet: name a new file"
-            ) from None
+            raise DeadLettersError(f"{path}: exists already and is not overwritten: name a new file") from None
         except OSError as error:
             raise DeadLettersError(f"{path}: cannot be written: {error.strerror}; --out names a new file") from None
         return cast("BinaryIO", file)
@@ -140,8 +139,9 @@ class FileTarget:
             yield
         except OSError as error:
             raise DeadLettersError(
-                f"{self._path}: cannot be written: {error.strerror}; make room, delete the file, and start again: what "
-                "has no receipt is sent again"
+                f"{self._path}: cannot be written: {error.strerror}; free disk space, delete the "
+                "file, and start again: "
+                "letters without a receipt are sent again"
             ) from None
 
 
@@ -172,7 +172,7 @@ class Outcome:
     left: Counter[str] = field(default_factory=Counter)
     """Why letters would fail again -> how many."""
     examples: dict[str, str] = field(default_factory=dict)
-    """Why -> where the first of them lies."""
+    """Reason -> place of the first such letter."""
     to: Counter[str] = field(default_factory=Counter)
     """Topic or file -> how many."""
 
@@ -195,9 +195,9 @@ class Redrive:
     def __init__(
         self,
         box: Box,
-        wanted: Wanted,
+        wanted: LetterFilter,
         door: Door,
-        target: Target | None,
+        target: RedriveTarget | None,
         *,
         again: bool = False,
         wait: Callable[[], None] = lambda: None,
@@ -216,7 +216,7 @@ class Redrive:
         self._delivered: list[Receipt] = []
 
     def run(self) -> Outcome:
-        """Read all once for the receipts, which lie behind their letters, and once more to send.
+        """Read all letters twice: for the receipts, which follow their letters, and to send.
 
         Raises:
             DeadLettersError: something cannot be read or written; what was delivered until then is noted.
@@ -239,7 +239,7 @@ class Redrive:
             if isinstance(letter, Receipt) or not self._wanted.takes(letter):
                 continue
             done += 1
-            self.outcome.wanted = max(self.outcome.wanted, done)  # more may have come since the first look
+            self.outcome.wanted = max(self.outcome.wanted, done)  # more may have arrived since the first pass
             self._progress(done, self.outcome.wanted)
             event = self._judge(letter)
             if event is None:

@@ -22,11 +22,11 @@ from operators.documents.load import DocumentError
 @click.command()
 @files_argument
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the results.")
-@click.option("--json", "as_json", is_flag=True, help="The summary as one JSON object on standard output.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
 @batch_option
 @config_option
 def replay(files: tuple[str, ...], out: Path, *, as_json: bool, batch: int, config: Path | None) -> None:
-    """Replay recorded events (JSON lines, plain or .gz; - is standard input) through the same path."""
+    """Run recorded events (JSON lines, plain or .gz; - is standard input) through the same flow."""
     settings = settings_of(config)
     logs.start("warning")
     for path in files:

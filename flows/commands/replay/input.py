@@ -10,7 +10,11 @@ from operators.connectors.files.jsonl import STDIN, open_input, read_lines
 
 files_argument = click.argument("files", nargs=-1, required=True, metavar="FILE...")
 batch_option = click.option(
-    "--batch", type=click.IntRange(1), default=256, show_default=True, help="Events scored before labels are learned."
+    "--batch",
+    type=click.IntRange(1),
+    default=256,
+    show_default=True,
+    help="Number of events that are scored before their labels are learned.",
 )
 
 

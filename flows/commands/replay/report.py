@@ -1,4 +1,4 @@
-"""The summary of a replay for people."""
+"""The summary of a replay as text."""
 
 from pathlib import Path
 from typing import Any

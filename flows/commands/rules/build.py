@@ -59,7 +59,7 @@ def write(declaration: Declaration, root: Path) -> list[str]:
 
 
 def stale(declaration: Declaration, root: Path) -> list[str]:
-    """The files below `root` that are not what the declaration says."""
+    """The files below `root` that are stale."""
     wrong = [name for name, text in files(declaration).items() if not _is(root / name, text)]
     return [*wrong, *_left_over(root)]
 

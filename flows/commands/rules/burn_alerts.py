@@ -3,12 +3,12 @@
 from flows.commands.rules.burns import Derived
 from flows.commands.rules.declaration import Declaration, Slo
 from flows.commands.rules.rule import AlertRule, RuleGroup, percent, words
-from flows.commands.rules.selection import Among, selector
+from flows.commands.rules.selection import LabelMatch, selector
 from flows.commands.rules.slo_records import ERRORS, EVENTS, derived, identity
 
 SECONDS = 30
 FOR_PART = 5
-"""An alert waits for this part of its shortest window: one bad evaluation is none."""
+"""`for` of an alert as a part of its shortest window, so that one bad evaluation does not fire it."""
 
 
 def name_of(slo: str) -> str:
@@ -35,7 +35,7 @@ def groups(declaration: Declaration) -> list[RuleGroup]:
 
 def _alert(name: str, slo: Slo, queue_class: str | None, objective: float, burns: list[Derived]) -> AlertRule:
     labels = identity(name, queue_class)
-    chosen = selector({label: Among((value,)) for label, value in labels.items()})
+    chosen = selector({label: LabelMatch((value,)) for label, value in labels.items()})
     who = "".join(f", {label} {{{{ $labels.{label} }}}}" for label in slo.each)
     severity = burns[0].severity
     return AlertRule(

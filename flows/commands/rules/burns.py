@@ -1,7 +1,7 @@
 """Burns: factors, windows, thresholds and guards, all derived from objective, window and share of the budget.
 
-The method is that of the SRE workbook, "Alerting on SLOs": an alert when a given share of the error budget is gone
-within a long window and the fault still goes on in a short one.
+The method is that of the SRE workbook, "Alerting on SLOs": an alert fires if a given share of the error budget was used
+within a long window, and the burn rate in a short window is as high.
 """
 
 import math
@@ -24,7 +24,7 @@ class Derived(Struct, frozen=True):
     severity: Literal["page", "ticket"]
     budget_share: float
     factor: float
-    """Burn rate at which `budget_share` of the budget is gone within the long window."""
+    """Burn rate at which `budget_share` of the budget is used within the long window."""
     long_seconds: int
     short_seconds: int
     threshold: float
@@ -79,11 +79,11 @@ def burns_of(
     minimum_events: int,
     worst: Literal["page", "ticket"],
 ) -> list[Derived]:
-    """The burns that this objective can have, shortest window first.
+    """The burns of this objective, shortest window first.
 
-    Left out are those that can never be reached (an objective of 0.9 burns at most at 10), and those slower than the
-    budget itself. `minimum_events` holds for the shortest that remains; longer windows have lower thresholds, and want
-    as many more events as it takes to have the same number of bad ones at the threshold.
+    Burn rates that can never be reached (an objective of 0.9 burns at most at 10), and those slower than the budget
+    itself, are left out. `minimum_events` applies to the shortest window; longer ones have lower thresholds and require
+    more events, so that the number of bad events at the threshold is the same.
 
     >>> from flows.commands.rules.declaration import Burn
     >>> [page, ticket] = burns_of([Burn(0.02, 1, "page"), Burn(0.1, 24, "ticket")], 30, 0.95, 20, "page")

@@ -17,7 +17,7 @@ from flows.settings.config_folder import config_folder
 from operators.documents.load import DocumentError
 
 WIDTH = 200
-"""Columns where no terminal says how many there are."""
+"""Columns of the output without a terminal."""
 
 
 def _default_slo() -> Path:
@@ -30,13 +30,13 @@ slo_option = click.option(
     type=click.Path(dir_okay=False, path_type=Path),
     default=_default_slo,
     show_default="config/slo.yaml, without it the one that is installed with csq",
-    help="The declaration (see docs/slo.md).",
+    help="Objectives in YAML (see docs/slo.md).",
 )
 root_option = click.option(
     "--root",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(),
-    help="Folder that holds config/, grafana/ and docs/; without it the present one.",
+    help="Folder with config/, grafana/ and docs/; by default the current one.",
 )
 
 
@@ -56,18 +56,16 @@ def _declared(slo: Path, config: Path | None) -> Declaration:
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), default=Path("config/slo.yaml"))
 @config_option
 def init(file: Path, config: Path | None) -> None:
-    """Write objectives to start from: those of csq, with the queues that the settings name (config/slo.yaml)."""
+    """Write a first file of objectives: those of csq, with the queues of the settings (config/slo.yaml)."""
     settings = settings_of(config)
     if file.exists():
-        raise click.ClickException(f"{file}: it is there already, and is not overwritten; name another file")
+        raise click.ClickException(f"{file}: exists already and is not overwritten; name another file")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(starting_point(settings), encoding="utf-8")
     except OSError as error:
         raise click.ClickException(f"{file}: cannot be written: {error.strerror}") from None
-    click.echo(
-        f"wrote {file}; put your links, queue classes and objectives in, then run `csq rules build --slo {file}`"
-    )
+    click.echo(f"wrote {file}; set your links, queue classes and objectives, then run `csq rules build --slo {file}`")
 
 
 @rules.command()
@@ -75,7 +73,7 @@ def init(file: Path, config: Path | None) -> None:
 @root_option
 @config_option
 def build(slo: Path, root: Path, config: Path | None) -> None:
-    """Write every generated file anew; queues and other labels are those of the settings."""
+    """Write all generated files; queues and other labels are those of the settings."""
     declaration = _declared(slo, config)
     try:
         changed = write(declaration, root)
@@ -92,21 +90,23 @@ def build(slo: Path, root: Path, config: Path | None) -> None:
 @root_option
 @config_option
 def check(slo: Path, root: Path, config: Path | None) -> None:
-    """Fail when a generated file is not what the declaration says."""
+    """Fail if a generated file is stale."""
     declaration = _declared(slo, config)
     for note in disagreements(declaration, settings_of(config)):
         click.echo(f"note: {note}", err=True)
     wrong = stale(declaration, root)
     if wrong:
         names = ", ".join(wrong)
-        raise click.ClickException(f"not what {slo} says: {names}; run `csq rules build` and commit what it writes")
+        raise click.ClickException(
+            f"stale, compared with {slo}: {names}; run `csq rules build` and commit what it writes"
+        )
 
 
 @rules.command(name="list")
 @slo_option
 @config_option
 def list_command(slo: Path, config: Path | None) -> None:
-    """Show every alert: severity, team, after how long, and what it says."""
+    """List the alerts: severity, team, duration before they fire, and summary."""
     table = Table("alert", "severity", "class", "team", "after", "says", box=None, pad_edge=False)
     for alert in alerts(_declared(slo, config)):
         wait = span(alert.for_seconds) if alert.for_seconds else "at once"

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from flows.commands.rules.selection import Among, Gauge, Selection
+from flows.commands.rules.selection import Gauge, LabelMatch, Selection
 from operators.domain.stage.labels import OTHER
 
 Share = Annotated[float, Meta(gt=0, lt=1)]
@@ -47,7 +47,7 @@ class QueueClass(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Burn(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which share of the budget, gone within a window, is worth an alert."""
+    """The share of the budget whose use within a window fires an alert."""
 
     budget_share: Share
     hours: Annotated[float, Meta(gt=0)]
@@ -75,16 +75,16 @@ class Slo(Struct, frozen=True, forbid_unknown_fields=True):
     labels: Annotated[dict[str, str], Meta(description="Further labels of its alerts.")] = {}
 
     def __post_init__(self) -> None:
-        """One way to say what is good, one to say how much of it is promised."""
+        """Exactly one way to count good events, and exactly one way to set the objective."""
         if (self.objective is None) != bool(self.objectives):
             raise ValueError("give either `objective`, or `objectives` per queue class")
         if self.gauge is not None:
             if self.good or self.bad or self.total:
-                raise ValueError("`gauge` stands alone, without good, bad and total")
+                raise ValueError("`gauge` excludes good, bad and total")
         elif not self.total or bool(self.good) == bool(self.bad):
             raise ValueError("give `total` and either `good` or `bad` (lists of selections), or `gauge`")
         if self.objectives and "queue" not in self.each:
-            raise ValueError("`objectives` per queue class want `each: [queue]`")
+            raise ValueError("`objectives` per queue class need `each: [queue]`")
 
     @property
     def promised(self) -> dict[str | None, float]:
@@ -100,7 +100,7 @@ class Slo(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Thresholds(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the alerts beside the burn rates compare with."""
+    """Thresholds of the alerts other than those on burn rates."""
 
     down_for_seconds: Seconds
     broker_lost_for_seconds: Seconds
@@ -139,10 +139,10 @@ class Declaration(Struct, frozen=True, forbid_unknown_fields=True):
     slos: dict[str, Slo]
     thresholds: Thresholds
 
-    def queues_of(self, queue_class: str) -> Among:
+    def queues_of(self, queue_class: str) -> LabelMatch:
         """The queues of a class; the class that names `other` also has every queue that no class names."""
         own = self.classes[queue_class].queues
         if OTHER not in own:
-            return Among(own)
+            return LabelMatch(own)
         named = (queue for name, each in self.classes.items() if name != queue_class for queue in each.queues)
-        return Among(tuple(named), others=True)
+        return LabelMatch(tuple(named), others=True)

@@ -1,7 +1,7 @@
-"""Managed: the alerts as Grafana provisions them, for those who let Grafana evaluate instead of Prometheus.
+"""The alerts in the format of Grafana's provisioning, for installations in which Grafana evaluates them.
 
-The conditions are those of Grafana's own conversion of Prometheus rules: what the query returns fires, whatever its
-value; what it does not return does not.
+The conditions are those of Grafana's own conversion of Prometheus rules: each series that the query returns fires, with
+any value.
 """
 
 import hashlib
@@ -46,10 +46,7 @@ def _interval(group: RuleGroup) -> int:
 
 
 def uid_of(alert: AlertRule) -> str:
-    """The same for the same alert, whatever else changes around it.
-
-    Grafana keeps history and silences by it.
-    """
+    """A uid that depends on the alert only: Grafana keeps history and silences by it."""
     key = "/".join([alert.name, alert.severity, *(f"{name}={value}" for name, value in alert.labels.items())])
     return f"csq-{hashlib.sha256(key.encode()).hexdigest()[:UID_LENGTH]}"
 
@@ -105,7 +102,7 @@ def _templated(text: str) -> str:
 
 
 def _escaped(data: Any) -> Any:  # noqa: ANN401 - any plain data
-    """Grafana expands `$` in what it provisions; two stand for one."""
+    """Escape `$`, which Grafana expands in provisioning files."""
     if isinstance(data, dict):
         return {key: _escaped(value) for key, value in data.items()}
     if isinstance(data, list):

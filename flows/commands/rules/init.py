@@ -1,4 +1,4 @@
-"""Init: objectives to start from, made of those that csq comes with."""
+"""A first file of objectives, made from those that csq contains."""
 
 from flows.settings.closed_sets import labels_of
 from flows.settings.config_folder import config_folder
@@ -14,8 +14,8 @@ _URGENT, _STANDARD = "queues: [billing, technical]", f"queues: [orders, returns,
 def starting_point(settings: Settings) -> str:
     """Return the text of `config/slo.yaml` with the queues of the settings.
 
-    Queues whose limit is shorter than `promises.limit_seconds` are urgent, or the first one, if there is none; all
-    others fall into the class of `other`. Where the settings name no queue, the classes stay as they are.
+    Queues whose limit is shorter than `promises.limit_seconds` are urgent, else the first queue is; all others are in
+    the class of `other`. Without queues in the settings the classes stay unchanged.
     """
     text = (config_folder() / "slo.yaml").read_text(encoding="utf-8")
     queues, promises = labels_of(settings).queues.fixed, Promises(settings.promises)

@@ -9,7 +9,7 @@ from flows.commands.rules.rule import RecordingRule, RuleGroup
 SECONDS = 30
 DAY = 86_400
 RECEIVED = ("csq_events_total", "csq_duplicates_total", "csq_dead_letters_total")
-"""Every record that comes in is counted in exactly one of them."""
+"""Every record is counted in exactly one of them."""
 ON_SHIFT = 'csq_agents{state=~"available|busy"}'
 HUMAN = '{responder="human"}'
 LAG_WINDOW = "30m"
@@ -24,9 +24,9 @@ def groups(declaration: Declaration) -> list[RuleGroup]:
     ]
 
 
-def received(over: str) -> str:
-    """What came in, per job: `over` wraps each series, as `rate({}[5m])`."""
-    return "\n+\n".join(f"sum by (job) ({over.format(name)})" for name in RECEIVED)
+def received(form: str) -> str:
+    """Records received, per job: `form` wraps each series, as `rate({}[5m])`."""
+    return "\n+\n".join(f"sum by (job) ({form.format(name)})" for name in RECEIVED)
 
 
 def _percentiles(level: str, metric: str, matchers: str, *percents: int) -> Iterator[RecordingRule]:
@@ -63,7 +63,7 @@ def _pipeline(declaration: Declaration) -> Iterator[RecordingRule]:
     yield RecordingRule("job:csq_source_lag_day:seconds", day)
     starts = f'process_start_time_seconds{{job="{declaration.job}"}}'
     yield RecordingRule(f"job:csq_restarts:changes{restarts}", f"max by (job) (changes({starts}[{restarts}]))")
-    # A stage without a bound: it holds one record per model, always all of them.
+    # A stage without a bound: it holds one record per model.
     each_stage, bounded = "sum by (job, instance, stage)", '{stage!="learn"}'
     yield RecordingRule(
         "instance:csq_snapshot_time:ratio_rate15m",

@@ -1,4 +1,4 @@
-"""Fits: what a declaration says of metrics, labels, buckets and queues, held against what csq really exports."""
+"""Checks that metrics, labels, buckets and queues of the objectives exist in csq."""
 
 from collections.abc import Iterable, Iterator
 
@@ -36,11 +36,11 @@ def misfits(declaration: Declaration, settings: Settings) -> Iterator[Misfit]:
 
 
 def disagreements(declaration: Declaration, settings: Settings) -> Iterator[str]:
-    """Yield where objectives and the promises of the settings differ, which may be meant and may be a mistake.
+    """Yield where objectives and the promises of the settings differ, which may be intended or a mistake.
 
     Args:
         declaration: objectives as `load` returns them, so that `within_seconds: promise` agrees already.
-        settings: those with promises of their own; the built-in ones fit the objectives that csq comes with.
+        settings: those with promises of their own; the defaults fit the objectives that csq contains.
     """
     promises = settings.promises
     if promises == PromisesParams():

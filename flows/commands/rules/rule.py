@@ -1,4 +1,4 @@
-"""Rule: recording rules, alerts and the groups they stand in, as the builders make them."""
+"""Recording rules, alerts and their groups."""
 
 import re
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class RecordingRule(Struct, frozen=True):
 
 
 class AlertRule(Struct, frozen=True, kw_only=True):
-    """An alert; `board` and `hours` say which dashboard shows it and how much of the past."""
+    """An alert; `board` and `hours` are the dashboard and the time range of its link."""
 
     name: str
     expr: str
@@ -47,15 +47,15 @@ class AlertRule(Struct, frozen=True, kw_only=True):
         return f"(\n{self.expr}\n)\nunless on (job)\n(min by (job) (csq_simulated) == 1)"
 
     def says(self, label: str) -> str:
-        """The summary for a page on which no alert fires: `label` is what stands for a label, such as ``<{}>``."""
+        """The summary for documentation: `label` is the format of a label, such as ``<{}>``."""
         return re.sub(r"{{ \$labels\.(\w+) }}", lambda found: label.format(found[1]), self.summary)
 
     def all_labels(self) -> dict[str, str]:
-        """Those of the alert, in the order in which people look for them."""
+        """The labels of the alert, severity and team first."""
         return {"severity": self.severity, "team": self.team, **self.labels}
 
     def annotations(self, declaration: Declaration) -> dict[str, str]:
-        """What people read, and where it leads."""
+        """Texts and links of the alert."""
         links = declaration.links
         queue = "&var-queue={{ $labels.queue | urlquery }}" if self.by_queue else ""
         return {
@@ -83,7 +83,7 @@ class RuleGroup(Struct, frozen=True):
 
 
 def percent(share: float) -> str:
-    """A share as people write it.
+    """A share in per cent.
 
     >>> percent(0.05), percent(0.144), percent(1)
     ('5 %', '14.4 %', '100 %')

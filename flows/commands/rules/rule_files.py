@@ -14,10 +14,10 @@ HEAD = "# Generated from config/slo.yaml by `csq rules build`; do not edit.\n"
 
 
 class Dumper(yaml.SafeDumper):
-    """Text of several lines stands as a block, and nothing is wrapped."""
+    """Dumps text of several lines as a block, without wrapping."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ANN401 - any plain data
-        """Never write an anchor: other readers need not know them."""
+        """Never write an anchor; not every reader supports them."""
         del data
         return True
 

@@ -16,24 +16,24 @@ Where = Annotated[dict[str, tuple[Text, ...]], Meta(description="Label to the va
 PROMISE = "promise"
 
 
-class Among(NamedTuple):
+class LabelMatch(NamedTuple):
     """Values of a label: these, or all but these.
 
-    >>> Among(("a", "b")).meet(Among(("b", "c")))
-    Among(names=('b',), others=False)
-    >>> Among(("a", "b")).meet(Among(("b",), others=True)), Among(("a",)).meet(Among(("b",)))
-    (Among(names=('a',), others=False), Among(names=(), others=False))
+    >>> LabelMatch(("a", "b")).meet(LabelMatch(("b", "c")))
+    LabelMatch(names=('b',), others=False)
+    >>> LabelMatch(("a", "b")).meet(LabelMatch(("b",), others=True)), LabelMatch(("a",)).meet(LabelMatch(("b",)))
+    (LabelMatch(names=('a',), others=False), LabelMatch(names=(), others=False))
     """
 
     names: tuple[str, ...]
     others: bool = False
 
-    def meet(self, other: "Among") -> "Among":
+    def meet(self, other: "LabelMatch") -> "LabelMatch":
         """The values in both."""
         if self.others and other.others:
-            return Among(tuple(dict.fromkeys((*self.names, *other.names))), others=True)
+            return LabelMatch(tuple(dict.fromkeys((*self.names, *other.names))), others=True)
         named, limit = (other, self) if self.others else (self, other)
-        return Among(tuple(name for name in named.names if (name in limit.names) != limit.others))
+        return LabelMatch(tuple(name for name in named.names if (name in limit.names) != limit.others))
 
     def is_empty(self) -> bool:
         """Whether no value is among them."""
@@ -43,7 +43,8 @@ class Among(NamedTuple):
 class Selection(Struct, frozen=True, forbid_unknown_fields=True):
     """Events that a counter or a histogram counted.
 
-    >>> Selection("csq_reply_seconds", {"responder": ("human",)}, 180).series({"queue": Among(("orders", "other"))})
+    >>> queues = {"queue": LabelMatch(("orders", "other"))}
+    >>> Selection("csq_reply_seconds", {"responder": ("human",)}, 180).series(queues)
     'csq_reply_seconds_bucket{le="180.0",queue=~"orders|other",responder="human"}'
     """
 
@@ -59,36 +60,36 @@ class Selection(Struct, frozen=True, forbid_unknown_fields=True):
             return self.metric
         return f"{self.metric}_{'count' if self.within_seconds is None else 'bucket'}"
 
-    def series(self, more: Mapping[str, Among]) -> str | None:
+    def series(self, more: Mapping[str, LabelMatch]) -> str | None:
         """A PromQL selector, limited to `more` in the labels that this metric has; `None` if nothing is selected."""
-        matchers = {label: Among(values) for label, values in self.where.items()} | self.parts()
+        matchers = {label: LabelMatch(values) for label, values in self.where.items()} | self.parts()
         for label in CATALOGUE[self.metric].labels:
             if label.name in more:
-                own = matchers.get(label.name, Among((), others=True))
+                own = matchers.get(label.name, LabelMatch((), others=True))
                 matchers[label.name] = own.meet(more[label.name])
         if any(values.is_empty() for values in matchers.values()):
             return None
         if self.within_seconds is not None:
-            matchers["le"] = Among((str(float(self.within_seconds)),))
+            matchers["le"] = LabelMatch((str(float(self.within_seconds)),))
         return self.name + selector({label: values for label, values in matchers.items() if values != ALL})
 
-    def parts(self) -> dict[str, Among]:
-        """Further values of labels; none of a selection as it is declared."""
+    def parts(self) -> dict[str, LabelMatch]:
+        """Further values of labels; empty for a selection as declared."""
         return {}
 
 
 class PromisedPart(Selection, frozen=True, forbid_unknown_fields=True):
     """The part of a selection `within_seconds: promise` whose queues and channels have the same limit."""
 
-    among: dict[str, Among] = {}
+    among: dict[str, LabelMatch] = {}
 
-    def parts(self) -> dict[str, Among]:
+    def parts(self) -> dict[str, LabelMatch]:
         """The queues and channels of this part."""
         return self.among
 
     @classmethod
     def all_of(cls, selection: Selection, promises: PromisesParams) -> tuple[Selection, ...]:
-        """What stands for a selection once the promises are known: itself, or a part for each limit.
+        """The selection with promises inserted: itself, or a part for each limit.
 
         >>> promises = PromisesParams(queues={"billing": QueuePromise(limit_seconds=60.0)})
         >>> parts = PromisedPart.all_of(Selection("csq_reply_seconds", within_seconds="promise"), promises)
@@ -98,9 +99,9 @@ class PromisedPart(Selection, frozen=True, forbid_unknown_fields=True):
         if selection.within_seconds != PROMISE:
             return (selection,)
         queues, channels = tuple(promises.queues), promises.named_channels
-        limits: dict[tuple[Among, float], list[str | None]] = {}
+        limits: dict[tuple[LabelMatch, float], list[str | None]] = {}
         for channel in (*channels, None):
-            at = Among(channels, others=True) if channel is None else Among((channel,))
+            at = LabelMatch(channels, others=True) if channel is None else LabelMatch((channel,))
             for queue in (*queues, None):
                 limit = Promises(promises).of(queue or OTHER, channel or OTHER).limit_seconds
                 limits.setdefault((at, limit), []).append(queue)
@@ -110,14 +111,14 @@ class PromisedPart(Selection, frozen=True, forbid_unknown_fields=True):
         )
 
 
-ALL = Among((), others=True)
+ALL = LabelMatch((), others=True)
 
 
-def _among(found: list[str | None], queues: tuple[str, ...]) -> Among:
-    """The queues that were found; `None` stands for all that have no promise of their own."""
+def _among(found: list[str | None], queues: tuple[str, ...]) -> LabelMatch:
+    """The queues that were found; `None` is every queue without a promise of its own."""
     if None in found:
-        return Among(tuple(queue for queue in queues if queue not in found), others=True)
-    return Among(tuple(queue for queue in found if queue is not None))
+        return LabelMatch(tuple(queue for queue in queues if queue not in found), others=True)
+    return LabelMatch(tuple(queue for queue in found if queue is not None))
 
 
 class Gauge(Struct, frozen=True, forbid_unknown_fields=True):
@@ -130,10 +131,10 @@ class Gauge(Struct, frozen=True, forbid_unknown_fields=True):
     where: Where = {}
 
 
-def selector(matchers: Mapping[str, Among]) -> str:
+def selector(matchers: Mapping[str, LabelMatch]) -> str:
     """Matchers in the order of their names; several values become a regular expression.
 
-    >>> selector({"queue": Among(("a", "b.c")), "job": Among(("csq",), others=True)})
+    >>> selector({"queue": LabelMatch(("a", "b.c")), "job": LabelMatch(("csq",), others=True)})
     '{job!="csq",queue=~"a|b[.]c"}'
     """
     parts = [

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from flows.commands.rules.burns import HOUR, SHORT_PART, Derived, burns_of, span
 from flows.commands.rules.declaration import Declaration, Slo
 from flows.commands.rules.rule import RecordingRule, RuleGroup
-from flows.commands.rules.selection import Among, Gauge, Selection, selector
+from flows.commands.rules.selection import Gauge, LabelMatch, Selection, selector
 
 SHORT_SECONDS, LONG_SECONDS = 30, 120
 """How often they are evaluated: those up to LONG_FROM, and those beyond, which move slowly and cost more."""
@@ -21,7 +21,7 @@ def remaining(slo: Slo) -> str:
 
 
 def below(gauge: Gauge) -> str:
-    """The name of the record that says whether a gauge is below its bound."""
+    """The name of the record that is 1 while a gauge is below its bound."""
     return f"slo:{gauge.metric}:below_bool"
 
 
@@ -78,32 +78,32 @@ def _records(
     yield from _budget(slo, labels, objective)
 
 
-def _rates(selections: tuple[Selection, ...], chosen: dict[str, Among], by: str, over: str) -> str:
+def _rates(selections: tuple[Selection, ...], chosen: dict[str, LabelMatch], by: str, form: str) -> str:
     """The sum of several counters per second; each is there from the start, so none is missing from the sum."""
     series = (selection.series(chosen) for selection in selections)
-    return SUM.join(f"{by} ({over.format(each)})" for each in series if each is not None)
+    return SUM.join(f"{by} ({form.format(each)})" for each in series if each is not None)
 
 
-def _volume(slo: Slo, chosen: dict[str, Among], by: str, window: str) -> str:
+def _volume(slo: Slo, chosen: dict[str, LabelMatch], by: str, window: str) -> str:
     if slo.gauge is not None:
         return f"{by} (increase({slo.gauge.volume}{selector(_among(slo.gauge.where))}[{window}]))"
     return _rates(slo.total, chosen, by, f"increase({{}}[{window}])")
 
 
-def _errors(slo: Slo, chosen: dict[str, Among], by: str, window: str, labels: dict[str, str]) -> str:
+def _errors(slo: Slo, chosen: dict[str, LabelMatch], by: str, window: str, labels: dict[str, str]) -> str:
     """A ratio of sums; absent where nothing happened."""
     if slo.gauge is not None:
         return f"avg_over_time({below(slo.gauge)}{selector(_ones(labels))}[{window}])"
-    over = f"rate({{}}[{window}])"
-    total = _rates(slo.total, chosen, by, over)
+    form = f"rate({{}}[{window}])"
+    total = _rates(slo.total, chosen, by, form)
     some = f"(\n(\n{total}\n) > 0\n)" if SUM in total else f"(\n{total} > 0\n)"
-    part = _rates(slo.bad or slo.good, chosen, by, over)
+    part = _rates(slo.bad or slo.good, chosen, by, form)
     part = f"({part})" if SUM in part else part
     return f"{part}\n/\n{some}" if slo.bad else f"clamp_min(\n1 -\n{part}\n/\n{some}\n, 0)"
 
 
 def _budget(slo: Slo, labels: dict[str, str], objective: float) -> Iterator[tuple[float, RecordingRule]]:
-    """The whole window is summed from its hours: exact, and a thousandth of the work of the raw series."""
+    """The window is summed from its hours: exact, with a thousandth of the work of the raw series."""
     seconds, chosen = slo.window_days * 86_400, selector(_ones(labels))
     hours = f"[{slo.window}:1h]"
     events = f"sum_over_time({EVENTS}1h{chosen}{hours})"
@@ -116,9 +116,9 @@ def _budget(slo: Slo, labels: dict[str, str], objective: float) -> Iterator[tupl
     yield seconds, RecordingRule(remaining(slo), f"1 - {ERRORS}{slo.window}{chosen} / {budget}", labels)
 
 
-def _ones(labels: dict[str, str]) -> dict[str, Among]:
-    return {label: Among((value,)) for label, value in labels.items()}
+def _ones(labels: dict[str, str]) -> dict[str, LabelMatch]:
+    return {label: LabelMatch((value,)) for label, value in labels.items()}
 
 
-def _among(where: dict[str, tuple[str, ...]]) -> dict[str, Among]:
-    return {label: Among(values) for label, values in where.items()}
+def _among(where: dict[str, tuple[str, ...]]) -> dict[str, LabelMatch]:
+    return {label: LabelMatch(values) for label, values in where.items()}

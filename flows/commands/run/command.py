@@ -22,8 +22,14 @@ from operators.documents.load import DocumentError
 
 @click.command()
 @web_config_option
-@click.option("--processes", type=click.IntRange(1), default=1, show_default=True, help="Start so many here.")
-@click.option("--process-id", type=click.IntRange(0), help="Be this one, from 0, of those at --addresses.")
+@click.option(
+    "--processes",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Number of processes to start on this machine.",
+)
+@click.option("--process-id", type=click.IntRange(0), help="Number of this process among --addresses, from 0.")
 @click.option("--addresses", help="host:port,host:port of all processes of a cluster, the same in each of them.")
 @click.option("--supervised", is_flag=True, hidden=True, help="End when standard input does.")
 @config_option
@@ -37,7 +43,7 @@ def run(
     """
     settings = settings_of(config)
     if (process_id is None) != (addresses is None) or (process_id is not None and processes > 1):
-        raise click.UsageError("--process-id and --addresses belong together, and --processes to neither")
+        raise click.UsageError("--process-id and --addresses need each other, and exclude --processes")
     if processes > 1:
         _supervise(settings, processes, config)
     try:

@@ -77,7 +77,7 @@ Seen = Mapping[str, Mapping[str, int]]
 NOTHING_SEEN: Seen = {}
 
 
-class Reading(NamedTuple):
+class ViewReading(NamedTuple):
     """The values of a registry at a moment (POSIX seconds)."""
 
     at: float
@@ -87,7 +87,7 @@ class Reading(NamedTuple):
 class _Change:
     """What was added between two readings."""
 
-    def __init__(self, now: Reading, before: Reading) -> None:
+    def __init__(self, now: ViewReading, before: ViewReading) -> None:
         self._now, self._before = now.values, before.values
         self.seconds = now.at - before.at
 
@@ -107,10 +107,10 @@ class _Change:
 
 
 def bound_of(q: float, buckets: Mapping[Labels, float]) -> float | None:
-    """The bound of the bucket that a quantile lies in, from cumulative buckets (bound last in the labels).
+    """The upper bound of the bucket of a quantile, from cumulative buckets (bound last in the labels).
 
-    `inf` beyond the last bound, `None` without observations. Nothing is interpolated: where the bounds are 5 minutes
-    and an hour, a straight line between them names ages that no event can have.
+    `inf` beyond the last bound, `None` without observations. It does not interpolate: between bounds of 5 minutes and
+    an hour the result would be an age that no event has.
 
     >>> bound_of(0.5, {("1.0",): 10, ("2.0",): 30, ("+Inf",): 30})
     2.0
@@ -197,7 +197,7 @@ def _facts(pairs: Iterable[tuple[str, str, str]]) -> Text:
     return line
 
 
-def _head(now: Reading, recent: _Change, minute: _Change) -> RenderableType:
+def _head(now: ViewReading, recent: _Change, minute: _Change) -> RenderableType:
     values = now.values
     newest = next(iter(values.get("csq_newest_event_timestamp_seconds", {}).values()), None)
     ages = minute.of("csq_event_age_seconds_bucket")
@@ -258,7 +258,7 @@ def _queues(now: Values, most: int) -> Table:
 
 
 def _queue_names(now: Values) -> list[str]:
-    """Every queue; `other` only if something came for it."""
+    """Every queue; `other` only if it has events."""
     names = {name for (name,) in (*now.get("csq_open_waits", {}), *now.get("csq_conversations_open", {}))}
     rounds = _by_first(now.get("csq_reply_rounds_total", {}))
     if not (now.get("csq_open_waits", {}).get((OTHER,)) or sum(rounds.get(OTHER, {}).values())):
@@ -333,7 +333,7 @@ _SIMULATED = Text(
 
 
 def _addresses(urls: Mapping[str, str]) -> Text:
-    """Write the first address whole, of the others what differs; terminals that know links open each."""
+    """Write the first address in full and the different part of the others, each as a link."""
     line = Text("csq", "bold", no_wrap=True, overflow="ellipsis")
     base = ""
     for url in urls.values():
@@ -370,7 +370,7 @@ class View:
 
 
 def render(
-    now: Reading, recent: Reading, minute: Reading, urls: Mapping[str, str], seen: Seen = NOTHING_SEEN
+    now: ViewReading, recent: ViewReading, minute: ViewReading, urls: Mapping[str, str], seen: Seen = NOTHING_SEEN
 ) -> RenderableType:
     """Draw the view.
 
@@ -381,7 +381,7 @@ def render(
         urls: names and addresses to open.
         seen: label -> names measured as `other` -> events with them.
     """
-    start = Reading(0.0, {})
+    start = ViewReading(0.0, {})
     past_minute = _Change(now, minute)
     marked = any(now.values.get("csq_simulated", {}).values())
     title = Group(_SIMULATED, _addresses(urls)) if marked else _addresses(urls)
@@ -419,14 +419,14 @@ class LiveView:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._registry, self._urls, self._seen, self._clock = registry, urls, seen, clock
-        self._readings: deque[Reading] = deque(maxlen=round(MIX_SECONDS / UPDATE_SECONDS) + 1)
+        self._readings: deque[ViewReading] = deque(maxlen=round(MIX_SECONDS / UPDATE_SECONDS) + 1)
         self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="csq-view", daemon=True)
 
     def draw(self) -> RenderableType:
         """Take a reading and draw it."""
-        now = Reading(self._clock(), read(self._registry, SHOWN))
+        now = ViewReading(self._clock(), read(self._registry, SHOWN))
         self._readings.append(now)
         recent = self._readings[max(0, len(self._readings) - 1 - round(RATE_SECONDS / UPDATE_SECONDS))]
         return render(now, recent, self._readings[0], self._urls, self._seen())

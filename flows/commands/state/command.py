@@ -21,7 +21,7 @@ from operators.domain.stage.seal import StateDamagedError, seal, unseal
 from operators.engine.fit import StoreShape, check_readable
 from operators.engine.locks import in_use, users_of
 from operators.engine.recovery import fresh_store
-from operators.engine.refill import Given, refill
+from operators.engine.refill import StoredValue, refill
 from operators.engine.store import MANIFEST, Manifest, Snap, StoreError, read_manifest, resume_of, snaps_of
 
 FORMAT = 1
@@ -31,17 +31,17 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def with_clear_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Report errors whose text says what to do as `Error: ...` with exit code 1."""
+    """Report errors meant for the user as `Error: ...` with exit code 1."""
 
     @wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401  whatever click hands over
+    def wrapped(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401  arguments of any click command
         try:
             command(*args, **kwargs)
         except (StoreError, StateDamagedError) as error:
             raise click.ClickException(str(error)) from None
         except PermissionError as error:
             raise click.ClickException(
-                f"{error.filename}: {error.strerror}; run it as the user that csq runs as, who owns the store"
+                f"{error.filename}: {error.strerror}; run the command as the user of csq, which owns the store"
             ) from None
 
     return wrapped
@@ -49,7 +49,7 @@ def with_clear_errors(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group()
 def state() -> None:
-    """Look into a recovery store, or write and read it as plain lines (docs/state.md)."""
+    """Show, export and import a recovery store (docs/state.md)."""
 
 
 _directory = click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
@@ -149,7 +149,7 @@ def _records(sealed: bytes, where: str) -> int:
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write.")
 @with_clear_errors
 def export(directory: Path, *, out: Path) -> None:
-    """Write a store as JSON lines: a head, then a line for each step and key. csq must not run on it."""
+    """Write a store as JSON lines: the manifest, then a line for each step and key. csq must not run on it."""
     manifest = _manifest(directory)
     users = users_of(directory)
     if users:
@@ -188,12 +188,16 @@ def _line(snap: Snap) -> dict[str, object]:
     "--recovery",
     type=click.Path(file_okay=False, path_type=Path),
     required=True,
-    help="Directory of the new store; it must be empty, or not be there.",
+    help="Directory of the new store; it must be empty or not exist.",
 )
-@click.option("--partitions", type=click.IntRange(1, 64), help="Partitions of the new store; else as many as before.")
+@click.option(
+    "--partitions",
+    type=click.IntRange(1, 64),
+    help="Number of partitions of the new store; by default that of the old one.",
+)
 @with_clear_errors
 def import_command(file: Path, *, recovery: Path, partitions: int | None) -> None:
-    """Make a store from the lines of an export; csq resumes from it as from the one that was written out."""
+    """Make a store from the lines of an export; csq resumes from it as from the original."""
     try:
         with file.open("rb") as lines:
             manifest = _head(file, lines.readline())
@@ -202,7 +206,7 @@ def import_command(file: Path, *, recovery: Path, partitions: int | None) -> Non
                 refill(folder, _given(file, lines))
     except OSError as error:
         raise click.ClickException(f"{file}: cannot be read: {error.strerror}; expected an export of csq") from None
-    click.echo(f"made a recovery store in {recovery}", err=True)
+    click.echo(f"created a recovery store in {recovery}", err=True)
 
 
 def _head(file: Path, line: bytes) -> Manifest:
@@ -213,12 +217,12 @@ def _head(file: Path, line: bytes) -> Manifest:
             raise StoreError(f"{file}, line 1: an export of format {head[_HEAD]}, this csq reads {FORMAT}")
         manifest = msgspec.convert(head["manifest"], Manifest)
     except (msgspec.MsgspecError, KeyError, TypeError) as error:
-        raise StoreError(f"{file}, line 1: this is no export of `csq state export`: {error}") from None
+        raise StoreError(f"{file}, line 1: not an export of `csq state export`: {error}") from None
     check_readable(f"{file}, line 1", manifest)
     return manifest
 
 
-def _given(file: Path, lines: IO[bytes]) -> Iterator[Given]:
+def _given(file: Path, lines: IO[bytes]) -> Iterator[StoredValue]:
     for number, line in enumerate(lines, 2):
         try:
             record = msgspec.json.decode(line)
@@ -228,12 +232,12 @@ def _given(file: Path, lines: IO[bytes]) -> Iterator[Given]:
             raise StoreError(
                 f"{file}, line {number}: expected step, key and state, as `csq state export` writes them: {error}"
             ) from None
-        yield Given(step, key, value)
+        yield StoredValue(step, key, value)
 
 
 @state.command()
 @_directory
-@click.option("--drop", nargs=2, metavar="LABEL NAME", help="Take an admitted name out; csq must not run on the store.")
+@click.option("--drop", nargs=2, metavar="LABEL NAME", help="Remove an admitted name; csq must not use the store.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @with_clear_errors
 def labels(directory: Path, *, drop: tuple[str, str] | None, as_json: bool) -> None:

@@ -11,7 +11,7 @@ REPLIES = "csq_reply_seconds"
 
 
 class StoredLabels(NamedTuple):
-    """What a store holds about names."""
+    """The names in a store: admitted, and measured as `other`."""
 
     admitted: dict[str, dict[str, float]]
     """Label -> name -> since when it has series of its own (event time, POSIX seconds)."""
@@ -36,7 +36,7 @@ def stored_labels(folder: Path) -> StoredLabels:
             for label, value, since in stage["admitted"]:
                 found.admitted.setdefault(label, {})[value] = since
             for label, names in stage["names"].items():
-                found.seen[label] = {value: count for value, (_, count, _) in names.items()}
+                found.seen[label] = {value: count for value, (_, count) in names.items()}
         elif snap.step.split(".")[1:2] == ["observe"]:
             for name, labels, value in unseal(snap.value, snap.step)["series"]:
                 if name == REPLIES:

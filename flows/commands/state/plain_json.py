@@ -1,6 +1,6 @@
 """State as JSON without loss: bytes, numbers that are not finite, and tables with keys that are not text.
 
-``{"$bytes": "<base64>"}``, ``{"$number": "-inf"}`` and ``{"$table": [[key, value], ...]}`` stand for what JSON lacks.
+``{"$bytes": "<base64>"}``, ``{"$number": "-inf"}`` and ``{"$table": [[key, value], ...]}`` encode what JSON lacks.
 """
 
 import base64

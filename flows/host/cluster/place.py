@@ -8,7 +8,7 @@ from operators.connectors.kafka.sink import PARTS
 
 
 class ClusterError(Exception):
-    """The processes do not fit together; the text says what to do."""
+    """The number or addresses of the processes are wrong; the text says what to do."""
 
 
 class PeerLostError(Exception):
@@ -48,7 +48,7 @@ def place_of(process: int, addresses: str) -> ProcessPlace:
 
     >>> place_of(2, "a:1,b:1")
     Traceback (most recent call last):
-    ClusterError: process 2 of 2: --process-id counts from 0 to 1, a number for each of the --addresses
+    ClusterError: process 2 of 2: --process-id counts from 0 to 1, one for each of the --addresses
 
     Raises:
         ClusterError: they do not fit together.
@@ -57,9 +57,9 @@ def place_of(process: int, addresses: str) -> ProcessPlace:
     for address in listed:
         host, _, port = address.rpartition(":")
         if not host or not port.isdigit():
-            raise ClusterError(f"--addresses: got {address!r}, expected host:port of each process, commas between")
+            raise ClusterError(f"--addresses: got {address!r}, expected host:port of each process, separated by commas")
     if len(set(listed)) < len(listed):
-        raise ClusterError("--addresses: an address is named twice; every process needs its own")
+        raise ClusterError("--addresses: an address occurs twice; every process needs its own")
     if not 0 <= process < len(listed):
         raise ClusterError(
             f"process {process} of {len(listed)}: --process-id counts from 0 to {len(listed) - 1}, "
@@ -89,8 +89,8 @@ def check(settings: Settings, processes: int) -> None:
     if not settings.kafka.brokers:
         raise ClusterError(
             f"{processes} processes need a Kafka that each of them reaches: set kafka.brokers. The embedded broker and "
-            "its simulated shop live inside one process"
+            "its simulated shop run inside one process"
         )
     most = min(settings.state.lanes, PARTS)
     if processes > most:
-        raise ClusterError(f"{processes} processes: at most {most}, for state.lanes is {settings.state.lanes}")
+        raise ClusterError(f"{processes} processes: at most {most}, because state.lanes is {settings.state.lanes}")

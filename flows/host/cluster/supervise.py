@@ -1,8 +1,8 @@
-"""The supervisor of the processes of one machine: starts them, and restarts all of them when one has died.
+"""The supervisor of the processes of one machine: it starts them, and restarts all of them when one exits.
 
-When a process dies the others cannot continue without its lanes. So all are stopped, the reason is logged, and all
-start again from the last snapshot, after a pause that grows with each death in a row. After an error that a restart
-does not fix, such as wrong settings, nothing is started again.
+When a process exits the others cannot continue without its lanes. So all are stopped, the reason is logged, and all
+start again from the last snapshot, after a pause that grows with each exit in a row. After an error that a restart does
+not fix, such as wrong settings, nothing is started again.
 """
 
 import logging
@@ -42,7 +42,7 @@ Command = Callable[[int, Sequence[str]], list[str]]
 """Number of a process and the addresses of all -> the command that runs it."""
 
 
-class Ended(NamedTuple):
+class ProcessExit(NamedTuple):
     """A process that has ended, and how (`subprocess.Popen.returncode`)."""
 
     process: int
@@ -60,7 +60,7 @@ class Supervisor:
         self._count = count
         self._command = command
         self._stop_seconds = stop_seconds
-        self._events: queue.Queue[Ended | signal.Signals] = queue.Queue()
+        self._events: queue.Queue[ProcessExit | signal.Signals] = queue.Queue()
         self._children: list[_Child] = []
         self._stopping: signal.Signals | None = None
 
@@ -122,7 +122,7 @@ class Supervisor:
         return None
 
     def _stop(self) -> int:
-        """Let all finish what they have read; kill those that are left after the time limit, or at a second signal."""
+        """Stop all processes, which finish what they have read; a time limit or a second signal kills the rest."""
         log.info("stopping %d processes; a second signal aborts", self._count, extra={"event": "processes_stopping"})
         for child in self._children:
             child.signal(signal.SIGTERM)
@@ -135,7 +135,7 @@ class Supervisor:
                 break
             if isinstance(event, signal.Signals):
                 log.warning(
-                    "aborted; the next start repeats what was done since the last snapshot",
+                    "aborted; the next start processes the events since the last snapshot again",
                     extra={"event": "processes_aborted"},
                 )
                 return ABORTED + event
@@ -149,7 +149,7 @@ class Supervisor:
                 )
         if len(codes) < self._count:
             log.error(
-                "not stopped within %g s: killed; the next start repeats their last seconds",
+                "not stopped within %g s: killed; the next start processes their last seconds again",
                 self._stop_seconds,
                 extra={"event": "processes_killed"},
             )
@@ -157,7 +157,7 @@ class Supervisor:
         log.info("stopped", extra={"event": "processes_stopped"})
         return 1 if any(codes) else 0
 
-    def _end_the_others(self, first: Ended) -> None:
+    def _end_the_others(self, first: ProcessExit) -> None:
         """Give them time to log, then kill them."""
         deadline = time.monotonic() + LAST_WORDS_SECONDS
         left = self._count - 1
@@ -166,7 +166,7 @@ class Supervisor:
                 event = self._events.get(timeout=max(deadline - time.monotonic(), 0.0))
             except queue.Empty:
                 break
-            if isinstance(event, Ended):
+            if isinstance(event, ProcessExit):
                 left -= 1
                 log.info(
                     "process p%d %s, after p%d had",
@@ -188,19 +188,19 @@ class Supervisor:
                 event = self._events.get(timeout=max(deadline - time.monotonic(), 0.0))
             except queue.Empty:
                 return False
-            if isinstance(event, signal.Signals):  # else one that was killed, and is gone now
+            if isinstance(event, signal.Signals):  # else the exit of a killed process
                 self._stopping = event
         log.info("stopped", extra={"event": "processes_stopped"})
         return True
 
-    def _reason(self, ended: Ended) -> str:
+    def _reason(self, ended: ProcessExit) -> str:
         return f"{how(ended.code)}: {self._children[ended.process].last_words()}"
 
 
 class _Child:
-    """One process. What it writes to standard error goes to ours; it ends when we do."""
+    """One process. Its standard error is forwarded to ours; it ends with the supervisor."""
 
-    def __init__(self, number: int, command: Sequence[str], on_end: Callable[[Ended], None]) -> None:
+    def __init__(self, number: int, command: Sequence[str], on_end: Callable[[ProcessExit], None]) -> None:
         self._number = number
         self._error = ""
         self._line = ""
@@ -232,10 +232,10 @@ class _Child:
         """The last error that it wrote, else its last line."""
         return self._error or self._line or "it wrote nothing"
 
-    def _wait(self, on_end: Callable[[Ended], None]) -> None:
+    def _wait(self, on_end: Callable[[ProcessExit], None]) -> None:
         code = self._process.wait()
         self._reader.join(1.0)  # its last line is part of the reason
-        on_end(Ended(self._number, code))
+        on_end(ProcessExit(self._number, code))
 
     def _read(self, stream: BinaryIO) -> None:
         for raw in stream:
@@ -288,7 +288,7 @@ def free_addresses(count: int) -> list[str]:
 
 
 def end_with_parent() -> None:
-    """End this process as soon as its supervisor has ended, in whatever way.
+    """End this process as soon as its supervisor has ended, even by a kill.
 
     The parent holds the other end of our standard input and never writes to it.
     """

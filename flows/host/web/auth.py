@@ -1,4 +1,4 @@
-"""Basic authentication against bcrypt hashes: its timing does not tell who exists, and not each scrape pays for it."""
+"""Basic authentication against bcrypt hashes: its timing does not reveal which users exist, and results are cached."""
 
 import asyncio
 import hmac
@@ -13,20 +13,20 @@ import bcrypt
 from flows.host.web.turns import ClientTurns, TooManyWaitingError
 
 WRONG_KEPT = 128
-"""Refused credentials that are remembered, so that a scraper with an old password costs nothing."""
+"""Number of refused credentials that are cached, so that a scraper with an old password costs no hashes."""
 PAUSE_SECONDS = 0.1
 """Rest after a wrong password: guessing leaves most of a core to the flow."""
 REFUSED_SECONDS = 1.0
 """Time until a request is refused whose client has too many that wait: asking again at once wins nothing."""
 PASSWORD_BYTES = 72
-"""As much of a password as bcrypt looks at; what comes after it never counted."""
+"""Bytes of a password that bcrypt uses; it ignores the rest."""
 
 
 class BasicAuth:
-    """Says whether the header of a request names a user and that user's password.
+    """Checks the user and password in the header of a request.
 
-    The first time costs what the hash costs, in a thread; from then on a keyed digest of the credentials is compared,
-    in constant time. The key is random and this process' own; neither passwords nor digests are written anywhere. One
+    The first check computes the hash, in a thread; later ones compare a keyed digest of the credentials, in constant
+    time. The key is random and belongs to this process; neither passwords nor digests are written anywhere. One
     password is checked at a time, so that a flood of wrong ones takes no more than one core, and client addresses take
     turns (`ClientTurns`), so that it keeps no other address out. Known credentials never wait. An unknown user costs as
     much as the most expensive of the known ones with a wrong password. Serves one event loop.
@@ -81,7 +81,7 @@ class BasicAuth:
 
 
 def credentials(header: bytes) -> tuple[str, bytes]:
-    """User and password of an Authorization header; of any other than a basic one, nobody.
+    """User and password of an Authorization header; empty unless it is a basic one.
 
     >>> credentials(b"Basic YWxpY2U6b3BlbiBzZXNhbWU=")
     ('alice', b'open sesame')

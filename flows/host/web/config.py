@@ -1,6 +1,6 @@
 """The web configuration: TLS, client certificates, passwords and headers of `/metrics`, in a file of its own.
 
-It is the file that Prometheus' exporters take as ``--web.config.file``, so one file serves csq and its neighbours::
+It has the format of ``--web.config.file`` of the Prometheus exporters::
 
     tls_server_config:
       cert_file: server.crt
@@ -8,7 +8,7 @@ It is the file that Prometheus' exporters take as ``--web.config.file``, so one 
     basic_auth_users:
       prometheus: $2y$10$...
 
-Whoever renews a certificate or changes a password need not restart anything: `WebConfigFile` sees it.
+Changed certificates and passwords need no restart: `WebConfigFile` reloads them.
 """
 
 import logging
@@ -74,7 +74,7 @@ class TlsServer(Struct, frozen=True, forbid_unknown_fields=True):
     prefer_server_cipher_suites: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse what would let in others than was meant."""
+        """Refuse settings that would admit more clients than intended."""
         given = any(getattr(self, field.name) != field.default for field in msgspec.structs.fields(self))
         if missing := [key for key in ("cert_file", "key_file") if given and not getattr(self, key)]:
             raise ValueError(f"key `{missing[0]}` is missing")
@@ -92,7 +92,7 @@ class TlsServer(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HttpServer(Struct, frozen=True, forbid_unknown_fields=True):
-    """`http_server_config`. HTTP/1.1 is spoken whatever `http2` says: every client of HTTP/2 takes it."""
+    """`http_server_config`. The server uses HTTP/1.1 with any value of `http2`; clients of HTTP/2 support it."""
 
     http2: bool = True
     headers: dict[str, str] = {}
@@ -107,14 +107,14 @@ class HttpServer(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WebConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the file says."""
+    """Contents of the file."""
 
     tls_server_config: TlsServer = TlsServer()
     http_server_config: HttpServer = HttpServer()
     basic_auth_users: dict[str, Secret] = {}
 
 
-class Loaded(msgspec.Struct, frozen=True):
+class LoadedConfig(msgspec.Struct, frozen=True):
     """What the server needs of a web configuration."""
 
     tls: ssl.SSLContext | None = None
@@ -122,7 +122,7 @@ class Loaded(msgspec.Struct, frozen=True):
     allowed_sans: frozenset[str] = frozenset()
     """Names, one of which a client's certificate must carry; empty: any."""
     users: Mapping[str, bytes] = {}
-    """User to bcrypt hash; empty: nobody is asked."""
+    """User to bcrypt hash; empty: no authentication."""
     headers: Mapping[str, str] = {}
     """Set in each answer."""
     certificate: Path | None = None
@@ -130,10 +130,10 @@ class Loaded(msgspec.Struct, frozen=True):
 
 
 class WebConfigFile:
-    """A web configuration on disk; `current` is what it, and the certificates it names, say now.
+    """A web configuration on disk; `current` has its present contents and those of its certificates.
 
-    What cannot be used after a change is logged once, and what was valid before stays in force: a certificate that is
-    half written shuts nobody out. Safe in several threads.
+    An invalid change is logged once, and the last valid configuration stays in use, also while a certificate is being
+    written. Safe in several threads.
 
     Raises:
         DocumentError: the file cannot be used as it is at the start.
@@ -146,7 +146,7 @@ class WebConfigFile:
         self._seen = self._stamps()
         self._loaded = self._load()
 
-    def current(self) -> Loaded:
+    def current(self) -> LoadedConfig:
         """The newest valid state. Costs a look at the dates of the files."""
         with self._lock:
             seen = self._stamps()
@@ -156,26 +156,26 @@ class WebConfigFile:
             return self._loaded
 
     def _reload(self) -> None:
-        told = {"path": str(self.path)}
+        fields = {"path": str(self.path)}
         try:
             self._loaded = self._load()
         except DocumentError as error:
             log.error(  # noqa: TRY400 - its text says all, a traceback nothing more
-                "web configuration not taken, the old one stays: %s",
+                "web configuration refused, the old one stays in use: %s",
                 error,
-                extra={"event": "web_config_refused", **told},
+                extra={"event": "web_config_refused", **fields},
             )
         else:
-            log.info("web configuration read anew", extra={"event": "web_config_reloaded", **told})
+            log.info("web configuration reloaded", extra={"event": "web_config_reloaded", **fields})
 
-    def _load(self) -> Loaded:
+    def _load(self) -> LoadedConfig:
         stamp = _stamp(self.path)
         config, source = _read(self.path)
         tls = config.tls_server_config
         named = [name for name in (tls.cert_file, tls.key_file, tls.client_ca_file) if name]
         self._files = (self.path, *(self.path.parent / name for name in named))
         self._seen = [stamp, *self._stamps()[1:]]  # before they are read: what changes meanwhile is seen next time
-        return Loaded(
+        return LoadedConfig(
             tls=_context(tls, source) if tls.cert_file else None,
             allowed_sans=frozenset(tls.client_allowed_sans),
             users={name: secret.reveal().encode() for name, secret in config.basic_auth_users.items()},
@@ -202,9 +202,9 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 
 
 def _read(path: Path) -> tuple[WebConfig, Source]:
-    source = read_source(path, "a web configuration as Prometheus' exporters take it")
-    if source.data.get("basic_auth_users", 0) is None:  # its last line was commented out: nobody meant to open the door
-        raise source.error([Problem(("basic_auth_users",), "names no user; leave it out")])
+    source = read_source(path, "a web configuration in the format of the Prometheus exporters")
+    if source.data.get("basic_auth_users", 0) is None:  # all users commented out: that must not disable authentication
+        raise source.error([Problem(("basic_auth_users",), "has no user; remove the key")])
     return source.build(WebConfig, _hash), source
 
 

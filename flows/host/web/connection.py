@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from flows.host.web.config import Loaded
+from flows.host.web.config import LoadedConfig
 from flows.host.web.turns import client_of
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ KEEP_ALIVE_SECONDS: Final = 65
 class ConnectionLimiter:
     """Limits the connections of one server; `current` returns how new ones are secured."""
 
-    def __init__(self, current: Callable[[], Loaded], limit: int = MAX_CONNECTIONS) -> None:
+    def __init__(self, current: Callable[[], LoadedConfig], limit: int = MAX_CONNECTIONS) -> None:
         self.current = current
         self._limit = limit
         self._inside: dict[Connection, None] = {}
@@ -66,7 +66,7 @@ class ConnectionLimiter:
         most = max(counts.values())
         crowd = [connection for connection in self._inside if counts[connection.origin] == most]
         waiting = [connection for connection in crowd if connection.waits_for is not Wait.ANSWER]
-        # A client that was answered before is more likely to be the scraper than one that never asked.
+        # A client that was answered before is more likely to be the scraper than one without a request.
         return min(waiting, key=lambda other: (other.answered, other.since), default=crowd[-1])
 
     def forget(self, connection: "Connection") -> None:
@@ -149,7 +149,7 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; the first of a request start the clock for its head."""
-        if not self._begun:  # they came with the last of the handshake
+        if not self._begun:  # they arrived with the end of the handshake
             self._early += data
             if len(self._early) > EARLY_BYTES:
                 self.end()

@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flows.host.web.auth import BasicAuth
-from flows.host.web.config import Loaded
+from flows.host.web.config import LoadedConfig
 from flows.host.web.turns import TooManyWaitingError, client_of
 
 HEADERS: Final[Mapping[str, str]] = {
@@ -22,7 +22,7 @@ HEADERS: Final[Mapping[str, str]] = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-"""In each answer, unless the web configuration says otherwise."""
+"""Headers of each answer, unless the web configuration sets them."""
 
 READY: Final = "/readyz"
 """Answers without a password, and with its reasons where the password is right."""
@@ -34,15 +34,15 @@ DETAILS: Final = "csq.details"
 
 
 class Guard:
-    """An ASGI app before another; `current` says who may ask and which headers go out."""
+    """ASGI middleware; `current` has the users and the response headers."""
 
-    def __init__(self, app: ASGIApp, current: Callable[[], Loaded]) -> None:
+    def __init__(self, app: ASGIApp, current: Callable[[], LoadedConfig]) -> None:
         self._app = app
         self._current = current
         self._auth = BasicAuth()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or let the app answer."""
+        """Answer, or pass the request to the app."""
         now = self._current()
 
         async def send_with_headers(message: Message) -> None:
@@ -61,7 +61,7 @@ class Guard:
                 app = refused
         await app(scope, receive, send_with_headers)
 
-    async def _refusal(self, scope: Scope, headers: Headers, now: Loaded) -> PlainTextResponse | None:
+    async def _refusal(self, scope: Scope, headers: Headers, now: LoadedConfig) -> PlainTextResponse | None:
         """The answer to a request without a right password; `None`: it carries one, or none is configured."""
         header = headers.get("authorization")
         if not now.users:

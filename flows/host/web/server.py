@@ -22,7 +22,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from flows.host.web.config import Loaded, WebConfigFile
+from flows.host.web.config import LoadedConfig, WebConfigFile
 from flows.host.web.connection import KEEP_ALIVE_SECONDS, ConnectionLimiter
 from flows.host.web.guard import DETAILS, Guard
 from operators.documents.secret import hidden
@@ -88,7 +88,7 @@ def application(
 
 
 class WebServer:
-    """An ASGI app on uvicorn in a daemon thread. Port 0 takes any free port; `url` knows which one.
+    """An ASGI app on uvicorn in a daemon thread. Port 0 takes a free port; `url` contains it.
 
     A web configuration adds TLS and passwords, and is read again when it changes.
     """
@@ -101,7 +101,7 @@ class WebServer:
         secured: WebConfigFile | None = None,
     ) -> None:
         self._host, self._port = host, port
-        self._current = secured.current if secured is not None else Loaded
+        self._current = secured.current if secured is not None else LoadedConfig
         self._limiter = ConnectionLimiter(self._current)
         config = uvicorn.Config(
             Guard(app, self._current),

@@ -81,12 +81,12 @@ class JsonlSource(FixedPartitionedSource[Chunk, int]):
         """Files are read one after the other: one part."""
         return ["files"]
 
-    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> "_Lines":
+    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> "_FilesPart":
         """Open nothing yet."""
-        return _Lines(self._paths, self._batch_size, self._ready, self._progress, resume_state or 0)
+        return _FilesPart(self._paths, self._batch_size, self._ready, self._progress, resume_state or 0)
 
 
-class _Lines(StatefulSourcePartition[Chunk, int]):
+class _FilesPart(StatefulSourcePartition[Chunk, int]):
     def __init__(
         self,
         paths: Sequence[str],
@@ -136,7 +136,9 @@ class _Lines(StatefulSourcePartition[Chunk, int]):
         try:
             chunk = next(self._chunks)  # its StopIteration is the end of this part
         except (OSError, EOFError, zlib.error) as error:
-            raise JsonlInputError(f"{self._at}: cannot be read to its end: {error}; is the file whole?") from error
+            raise JsonlInputError(
+                f"{self._at}: cannot be read to its end: {error}; check whether the file is complete"
+            ) from error
         self._at = chunk.origin
         self._progress(self._done)
         return [chunk]
@@ -146,7 +148,7 @@ class _Lines(StatefulSourcePartition[Chunk, int]):
 
 
 def dead_letter_line(record: Outgoing) -> bytes:
-    """A dead letter as one line: the headers, and the raw bytes as text, or in base64 where they are none.
+    """A dead letter as one line: the headers, and the raw bytes as text, or in base64 if they are not text.
 
     Without the time: a replay of the same file gives the same bytes, whenever it is made.
     """

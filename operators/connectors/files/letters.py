@@ -69,7 +69,7 @@ class Letter(NamedTuple):
         return (topic, int(number)) if bracket and number.isdecimal() else None
 
     def is_raw(self) -> bool:
-        """Whether it holds the event as it was read, and not what a stage saw."""
+        """Whether the value is the event as it was read, not the input of a stage."""
         return "stage" not in self.headers
 
     def is_cut(self) -> bool:
@@ -120,7 +120,7 @@ class Receipt(msgspec.Struct, frozen=True):
     to: str
     """Topic or file."""
     place: str
-    """Where the letter lies."""
+    """Place of the letter."""
 
     @property
     def identity(self) -> Identity:
@@ -174,8 +174,8 @@ class FileBox:
                 append(target, b"".join(msgspec.json.encode(receipt) + b"\n" for receipt in own))
             except OSError as error:
                 raise DeadLettersError(
-                    f"{target}: cannot be written: {error.strerror}; it notes which letters were sent again, so that "
-                    "none is sent twice: make the folder writable, or copy the file of letters to one that is"
+                    f"{target}: cannot be written: {error.strerror}; it records which letters were sent again. Make "
+                    "the folder writable, or copy the letters to a writable one"
                 ) from None
 
 
@@ -205,7 +205,7 @@ def _letter_of(line: bytes, place: str) -> Letter:
     except (msgspec.MsgspecError, RecursionError, KeyError, UnicodeError, binascii.Error):
         pass
     raise DeadLettersError(
-        f"{place}: is no dead letter; expected a line of csq.deadletters.jsonl, as `csq replay --out` writes it"
+        f"{place}: is no dead letter; expected a line of csq.deadletters.jsonl, as `csq replay --out` writes them"
     )
 
 
@@ -217,7 +217,8 @@ def _receipts(path: Path) -> Iterator[Receipt]:
             yield msgspec.json.decode(line, type=Receipt)
         except msgspec.MsgspecError:
             raise DeadLettersError(
-                f"{path}:{number}: is no receipt; the file notes which letters were sent again. Mend or remove the line"
+                f"{path}:{number}: is no receipt; the file records which letters were sent again. "
+                "Correct or remove the line"
             ) from None
 
 

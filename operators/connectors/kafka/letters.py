@@ -57,7 +57,7 @@ class TopicBox:
                         left.discard(part)
                 if monotonic() - received > QUIET_SECONDS:
                     raise DeadLettersError(
-                        f"Kafka: {self.name}: nothing came from {self._where()} for {QUIET_SECONDS:g} s"
+                        f"Kafka: {self.name}: no records from {self._where()} for {QUIET_SECONDS:g} s"
                         f"{self._because()}; try again when the brokers answer"
                     )
 
@@ -94,7 +94,8 @@ class TopicBox:
             if found.error is not None:
                 raise DeadLettersError(
                     f"Kafka: topic {self.name!r} cannot be read at {self._where()}: {found.error.str()}. "
-                    "kafka.outputs.deadletters names it; csq run waits for it, or has the brokers create it"
+                    "kafka.outputs.deadletters sets its name; brokers with automatic topic creation "
+                    "create it at the first letter"
                 )
             return {
                 part: consumer.get_watermark_offsets(TopicPartition(self.name, part), timeout=seconds)

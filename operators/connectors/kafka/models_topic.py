@@ -72,7 +72,7 @@ def _create(admin: AdminClient, topic: str, seconds: float) -> None:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another process of the cluster was faster
             raise
     else:
-        LOG.info("Kafka: made the compacted topic %s for the models", topic, extra={"event": "models_topic_made"})
+        LOG.info("Kafka: created the compacted topic %s for the models", topic, extra={"event": "models_topic_made"})
 
 
 class ModelsReader:
@@ -83,7 +83,7 @@ class ModelsReader:
     """
 
     def __init__(self, params: KafkaParams, topic: str) -> None:
-        """Ask where the topic ends.
+        """Return the end offset of the topic.
 
         Raises:
             KafkaInputError: the brokers do not answer.

@@ -40,15 +40,15 @@ class KafkaParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     on_expired_offset: Annotated[
         OnExpired | dict[str, OnExpired],
         Meta(
-            description="what to do where the stored position is no longer, or not yet, in the topic, so events may be "
-            "lost: error (stop and say so), earliest (continue with the oldest event that is left) or latest, with a "
-            "warning that says how many were skipped; one for all topics, or by topic (others: error)"
+            description="what to do if the topic does not contain the stored position, so events may be lost: error "
+            "(stop with a message), earliest (continue with the oldest event that is left) or latest; both log the "
+            "number of skipped events; one for all topics, or by topic (others: error)"
         ),
     ] = "error"
     refresh_seconds: Annotated[
         float,
         Meta(
-            description="s between looks for new partitions; the log and "
+            description="seconds between checks for new partitions; the log and "
             "csq_source_partitions_unread show them, the next start reads them from their beginning",
             gt=0,
         ),
@@ -57,7 +57,8 @@ class KafkaParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         Annotated[str, Meta(min_length=1)] | None,
         Meta(
             description="consumer group to which positions are also committed with each snapshot, so that "
-            "kafka-consumer-groups and other lag tools see them; never read back, the recovery store decides; "
+            "kafka-consumer-groups and other lag tools see them; they are never read back, offsets "
+            "come from the recovery store; "
             "null: nothing is committed"
         ),
     ] = None
@@ -67,25 +68,28 @@ class KafkaParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     ] = 16_000
     tick_seconds: Annotated[
         float,
-        Meta(description="s between reports of the time by a partition at its end; timers are no finer", gt=0),
+        Meta(
+            description="seconds between reports of the time by a partition at its end; the resolution of timers", gt=0
+        ),
     ] = 0.25
     queue_kbytes: Annotated[
         int,
         Meta(
-            description="KiB of records fetched ahead per process, and the most that one fetch brings; librdkafka's "
-            "own 64 MiB only costs memory",
+            description="KiB of records fetched ahead per process, and the maximum of one fetch; librdkafka's "
+            "default of 64 MiB uses more memory and is not faster",
             ge=1,
             le=2_097_151,
         ),
     ] = 16_384
     connect_seconds: Annotated[
-        float, Meta(description="s that the brokers' first answer may take before the start is given up", gt=0)
+        float, Meta(description="seconds to wait for the first answer of the brokers before the start fails", gt=0)
     ] = 30.0
     delivery_seconds: Annotated[
         float,
         Meta(
-            description="s that a record may take to be acknowledged, retries included; after it the process stops "
-            "with an error and resumes from its last snapshot; a longer time bridges longer outages",
+            description="seconds within which a record must be acknowledged, retries included; after "
+            "it the process stops "
+            "with an error and resumes from its last snapshot; a longer time survives longer outages of the brokers",
             gt=0,
         ),
     ] = 120.0

@@ -29,7 +29,7 @@ class PartitionBuffer:
         self.answered_at: float | None = None
         """POSIX seconds at which its broker last answered."""
         self.announced = False
-        """Whether the flow knows that it is read here."""
+        """Whether its first, empty chunk was handed on."""
         self._status = status
         self._move_to(position)
 

@@ -98,7 +98,7 @@ class RecordProducer:
         if monotonic() > deadline:
             raise QueueFullError(
                 f"Kafka: topic {topic}: the producer's queue was full for {self._seconds:g} s "
-                "(kafka.delivery_seconds); the brokers take no records, or too slowly"
+                "(kafka.delivery_seconds); the brokers accept no records, or too slowly"
             )
 
     def poll(self) -> None:

@@ -202,7 +202,7 @@ class Reader:
             self._broken = self._broken or input_error(None if partition is None else partition.name, error)
 
     def _go_on_where_expired(self, now: float) -> None:
-        """Move partitions whose position the broker does not hold as the settings say, or give up."""
+        """Move partitions whose position the broker does not hold, as `kafka.on_expired_offset` says, or fail."""
         if now < self._ask_at:
             return
         waiting, self._expired = self._expired, []

@@ -40,7 +40,8 @@ MIN_STATISTICS_MILLISECONDS = 50
 """Shortest interval of librdkafka's statistics, even if `tick_seconds` is shorter."""
 
 COMMIT_AGAIN_SECONDS = 3_600.0
-"""An unchanged position is committed again after this: a group forgets positions that are not committed for a week."""
+"""An unchanged position is committed again after this: Kafka drops positions of a group that are not committed for a
+week."""
 
 
 def known_topics(folder: str | None, step_id: str = STEP) -> frozenset[str]:

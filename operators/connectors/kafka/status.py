@@ -1,8 +1,8 @@
-"""The state of the brokers as the source knows it: reachable or not, positions, lag, new partitions.
+"""The state of the brokers: reachable or not, positions, lag, new partitions.
 
 `SourceStatus` holds it for readiness checks and metrics. `BrokerWatch` asks the brokers every two seconds, in a thread
 and with a client of its own: the consumer only communicates while the flow polls it, and a flow that waits for its
-output does not poll. Loss, lag and new partitions must be seen then too. `silence_seconds` reads librdkafka's
+output does not poll. Loss, lag and new partitions must be noticed then too. `silence_seconds` reads librdkafka's
 statistics.
 """
 
@@ -80,7 +80,7 @@ class SourceStatus:
             self.on_change(self)
 
     def answer(self, asked_at: float) -> None:
-        """Note an answer to a question asked at `asked_at` (`monotonic`); ignored if that was before the loss."""
+        """Note an answer to a request of `asked_at` (`monotonic`); ignored if that was before the loss."""
         with self._lock:
             if self.ended or self.connected or asked_at < self._lost_at:
                 return
@@ -220,7 +220,7 @@ class BrokerWatch:
             self._status.unread[topic] = len(new)
 
     def _find_outputs(self) -> None:
-        """Ask for the output topics as a producer does."""
+        """Request the metadata of the output topics as a producer does."""
         missing: dict[str, str] = {}
         for topic in self._outputs:
             error = self._admin.list_topics(topic, timeout=ANSWER_SECONDS).topics[topic].error

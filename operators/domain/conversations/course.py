@@ -133,11 +133,14 @@ class ConversationCourse:
     def _customer_spoke(self, record: ConversationRecord, fact: CustomerSpoke) -> None:
         time, name, polarity = fact.time, fact.name, fact.polarity
         if fact.sentiment is not None:
-            queue, channel = self._queue_at(fact.queue, time), self._channel_at(fact.channel, time)
+            queue = record.queue if fact.queue == record.queue_name else self._queue_at(fact.queue, time)
+            channel = record.channel if fact.channel == record.channel_name else self._channel_at(fact.channel, time)
             self._out.counted["csq_turns_total", (queue, channel, fact.language, fact.sentiment)] += 1
         if polarity is not None:
             record.add_mood(polarity)
-        self._to_customer(facts.MessageRead(time, name, record.customer_id, polarity, fact.question))
+        customer_id = record.customer_id  # no call of `_to_customer` for each message
+        read = facts.MessageRead(time, name, customer_id, polarity, fact.question)
+        self._for_customers[self._lane_of(customer_id)].append(read)
         if record.rounds.customer_said(time):
             record.waiting_name = name
             record.round_count += 1
@@ -195,7 +198,7 @@ class ConversationCourse:
         outcome: Literal["met", "missed"] | None,
     ) -> None:
         limit = self.limit_of(record)
-        where = (conversation_id, record.customer_id, record.queue, record.channel)
+        where = (conversation_id, record.customer_id, record.queue_name, record.channel_name)
         data = ReplyMeasured(*where, responder, reply, first, limit, outcome)
         self._out.published.append(publish(data, name, time, conversation_id))
 
@@ -302,7 +305,7 @@ class ConversationCourse:
         score, parts = self._score_satisfaction(**inputs)
         if score is None:
             return
-        where = (fact.conversation_id, record.customer_id, record.queue, record.channel)
+        where = (fact.conversation_id, record.customer_id, record.queue_name, record.channel_name)
         data = SatisfactionScored(*where, score, parts, record.mood_shift(), record.outcome, self._version())
         self._out.published.append(publish(data, fact.name, fact.time, fact.conversation_id))
         record.satisfaction = (score, list(parts.values()), fact.time)

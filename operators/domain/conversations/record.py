@@ -107,6 +107,7 @@ class ConversationRecord(Struct, array_like=True, gc=False):
 
     customer_id: str
     channel: str
+    """The label value of metrics; `queue` too."""
     queue: str
     opened_at: float
     last_at: float
@@ -114,6 +115,9 @@ class ConversationRecord(Struct, array_like=True, gc=False):
     seen: bool = True
     """False while the only event of the conversation is a rating."""
     open: bool = True
+    channel_name: str = ""
+    """As the events name it, for published events; `queue_name` too."""
+    queue_name: str = ""
     opening_known: bool = False
     """Whether `opened_at` is that of the opened event; else it is that of the first event seen."""
     handling_from: float | None = None

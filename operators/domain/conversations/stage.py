@@ -35,7 +35,7 @@ from operators.domain.conversations.reading import Reading
 from operators.domain.conversations.record import ConversationEnd, ConversationOwner, ConversationRecord, Rounds
 from operators.domain.conversations.turns import StoredTurns, TurnLedger, Turns
 from operators.domain.stage.event_facts import CUSTOMER_FACTS, QUEUE_FACTS
-from operators.domain.stage.facts import AgentChanged, AgentsPlanned, CustomerForgotten, Fact, QueueFact
+from operators.domain.stage.facts import AgentChanged, AgentsPlanned, Fact, ForgetRequested, QueueFact
 from operators.domain.stage.feedback import SENTIMENT_KINDS, mood_of, share_of
 from operators.domain.stage.labels import OTHER, Admitted, Labels
 from operators.domain.stage.promise import Promises
@@ -91,7 +91,7 @@ class Conversations(Stage):
     """The conversations of one lane."""
 
     name = "conversations"
-    version = 3
+    version = 4
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class Conversations(Stage):
                 RatingGiven: self._rate,
                 AgentChanged: self._forward,
                 AgentsPlanned: self._forward,
-                CustomerForgotten: self._forget,
+                ForgetRequested: self._forget,
             },
         )
         """Facts that are not part of the course of a conversation -> what applies them."""
@@ -160,7 +160,7 @@ class Conversations(Stage):
             if not self._is_forgotten(data.conversation_id):
                 self._turns.label_one(time, data)
         elif kind is events.CustomerForgotten:
-            held.append(CustomerForgotten(time, name, data.customer_id))
+            held.append(ForgetRequested(time, name, data.customer_id))
         elif kind is events.FeedbackSubmitted:
             share = share_of(data.score, data.scale_min, data.scale_max)
             if data.conversation_id is None:
@@ -192,10 +192,10 @@ class Conversations(Stage):
 
     # ---- in the order of event time
 
-    def settle(self, facts: Iterable[ConversationFact | RatingGiven | QueueFact | CustomerForgotten]) -> None:
+    def settle(self, facts: Iterable[ConversationFact | RatingGiven | QueueFact | ForgetRequested]) -> None:
         """Apply facts in the order of event time; a timer that is due before a fact fires before it."""
         due, handlers, others = self._timers, self._course.handlers, self._others
-        hot, limit_of = self._hot, self._course.limit_of
+        hot, limit_of, queues, channels = self._hot, self._course.limit_of, self._queues.since, self._channels.since
         fact: Any  # its class says which of its fields there are
         for fact in facts:
             time = fact.time
@@ -208,10 +208,10 @@ class Conversations(Stage):
             record = hot.get(fact.conversation_id)
             if (
                 record is None
-                or record.queue != fact.queue
+                or record.queue_name != fact.queue
                 or time < record.opened_at
-                or record.channel == OTHER
-                or not record.seen
+                or (record.queue == OTHER and fact.queue in queues)  # it was admitted
+                or (record.channel == OTHER and fact.channel in channels)
             ):
                 record = self._record(fact)
             if time > record.last_at:  # noqa: PLR1730  max() would be a call for every event
@@ -239,20 +239,25 @@ class Conversations(Stage):
         if record is None:
             channel = self._channels.at(fact.channel, time)
             record = ConversationRecord(fact.customer_id, channel, queue, time, time, Rounds())
+            record.channel_name, record.queue_name = fact.channel, fact.queue
             self._add(conversation_id, record)
             self._course.begin(record, fact)
         elif not record.seen:  # so far there was only a rating
             record.seen, record.open, record.opened_at = True, True, time
             record.customer_id, record.queue = fact.customer_id, queue
             record.channel = self._channels.at(fact.channel, time)
+            record.channel_name, record.queue_name = fact.channel, fact.queue
             self._course.begin(record, fact)
         else:
-            if record.channel == OTHER:  # it may have been admitted
-                record.channel = self._channels.at(fact.channel, time)
+            channel = self._channels.at(fact.channel, time) if record.channel == OTHER else OTHER
+            if channel != OTHER:  # it was admitted since
+                record.channel, record.channel_name = channel, fact.channel
             if not record.opening_known and time < record.opened_at:
                 record.opened_at = time
-            if queue != record.queue and time >= record.last_at:  # what comes late does not move it back
-                self._course.move(record, fact, queue)
+            if time >= record.last_at:  # what comes late does not move it back
+                record.queue_name = fact.queue
+                if queue != record.queue:
+                    self._course.move(record, fact, queue)
         return record
 
     def _rate(self, fact: RatingGiven) -> None:
@@ -324,7 +329,7 @@ class Conversations(Stage):
         self._turns.ledger.forget(conversation_id)
         self._course.drop(record, conversation_id, time)
 
-    def _forget(self, fact: CustomerForgotten) -> None:
+    def _forget(self, fact: ForgetRequested) -> None:
         """Drop the conversations of a customer, and what waits for their messages; the customers' lane is told."""
         owners = self._records.each(ConversationOwner)
         gone = {key for key, record in owners if record.customer_id == fact.customer_id}

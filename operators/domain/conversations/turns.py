@@ -4,7 +4,7 @@ A label judges the score that was published and trains on the vector it was made
 message waits for it; one that waits too long is dropped and counted.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 from msgspec import Raw, Struct
@@ -62,7 +62,7 @@ class TurnLedger:
         self.unmatched = 0
         """Labels that were dropped because their turn did not come."""
 
-    def note_one(self, conversation_id: str, scored: ScoredTurn) -> list[tuple[str, Example]]:
+    def note_one(self, conversation_id: str, scored: ScoredTurn) -> Sequence[tuple[str, Example]]:
         """Remember a published score; return the examples (model, example) of labels that waited for it."""
         turns = self._scored.hot.get(conversation_id) or self._scored.thaw(conversation_id)
         if turns is None:
@@ -71,7 +71,7 @@ class TurnLedger:
         if len(turns) > self._turns:
             del turns[: -self._turns]
         waited = self._waiting.pop((conversation_id, scored.message_id), None) if self._waiting else None
-        return [_example(scored, waited.label, waited.time)] if waited else []
+        return [_example(scored, waited.label, waited.time)] if waited else ()
 
     def label_one(self, conversation_id: str, message_id: str, time: float, label: Any) -> tuple[str, Example] | None:
         """Return the example (model, example) of a label; `None` if its turn is not known: then the label waits."""

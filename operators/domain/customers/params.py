@@ -9,14 +9,14 @@ class CustomersParams(Struct, frozen=True, forbid_unknown_fields=True):
     """What is remembered of customers, and for how long."""
 
     half_life_days: Annotated[
-        float, Meta(gt=0, description="Days after which what a customer did weighs half. Fast-moving shops want less.")
+        float, Meta(gt=0, description="Half-life in days of what a customer did. Shorter if customers order often.")
     ] = 30.0
     smoothing: Annotated[
         float, Meta(gt=0, le=1, description="Weight of the newest wait, mood or rating in its running mean.")
     ] = 0.3
-    silence_days: Annotated[
-        float, Meta(gt=0, description="Days after which a customer nobody heard of is forgotten.")
-    ] = 180.0
+    silence_days: Annotated[float, Meta(gt=0, description="Days without events after which a customer is dropped.")] = (
+        180.0
+    )
     contact_window_days: Annotated[
         float,
         Meta(
@@ -34,7 +34,7 @@ class CustomersParams(Struct, frozen=True, forbid_unknown_fields=True):
         float, Meta(gt=0, description="Days after a score within which an order says that the customer stayed.")
     ] = 90.0
     max_customers: Annotated[
-        int, Meta(ge=10, description="Customers per lane. Past it those silent for longest are forgotten.")
+        int, Meta(ge=10, description="Customers per lane. Beyond it those without events for longest are dropped.")
     ] = 50_000
 
 

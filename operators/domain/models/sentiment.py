@@ -71,7 +71,7 @@ class SentimentParams(Struct, frozen=True, forbid_unknown_fields=True):
         float,
         Meta(
             description="logit per unit of lexicon tone before the first example; 0 starts from equal probabilities; "
-            "raise it where labels are rare, lower it where the lexicon does not fit the trade",
+            "raise it if labels are rare, lower it if the lexicon does not fit the domain",
             ge=0,
             le=20,
         ),
@@ -130,11 +130,11 @@ class SentimentWeights(ModelWeights):
 
 def score_many(weights: Mapping[str, SentimentWeights], vectors: Vectors) -> NDArray[np.float64]:
     """Return probabilities [messages, classes] of messages in several languages, with the weights of each language."""
-    spoken = set(vectors.languages)
-    if len(spoken) == 1:
-        return weights[spoken.pop()].score_many(vectors)
+    languages = set(vectors.languages)
+    if len(languages) == 1:
+        return weights[languages.pop()].score_many(vectors)
     probabilities = np.empty((len(vectors), len(CLASSES)))
-    for language in spoken:
+    for language in languages:
         chosen, these = vectors.only(language)
         probabilities[chosen] = weights[language].score_many(these)
     return probabilities

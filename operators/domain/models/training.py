@@ -1,4 +1,4 @@
-"""A model in training: what the learn stage does for every model, whatever it predicts."""
+"""A model in training: what the learn stage does for every model."""
 
 import math
 from collections import Counter
@@ -19,7 +19,7 @@ RIVER = version("river")
 
 
 class ModelTraining:
-    """Judges each published score, then lets the model learn from the label.
+    """Judges each published score, then trains the model on the label.
 
     `clock` gives POSIX seconds for the age of the weights; without one (replay) their age is not measured.
     """

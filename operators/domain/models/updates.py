@@ -29,7 +29,7 @@ CHANGES_PER_WHOLE = 60
 
 
 class UpdateError(ValueError):
-    """A record of the models topic cannot be used; the text says what came and what was expected."""
+    """A record of the models topic cannot be used; the text has the value and the expectation."""
 
 
 class WeightsUpdate(Struct, frozen=True, tag_field="kind", tag="weights"):

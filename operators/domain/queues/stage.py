@@ -57,7 +57,7 @@ class Queues(Stage):
         """Apply facts in the order of event time."""
         queues, handlers = self._queues, HANDLERS
         for fact in facts:
-            handle = handlers[type(fact)]
+            handle = handlers.get(type(fact)) or handlers[type(fact)]  # the latter only to raise
             queue = queues.get(fact.queue)
             if queue is None:
                 queue = queues[fact.queue] = Queue(fact.queue, self._params, self._promises)

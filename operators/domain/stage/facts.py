@@ -1,4 +1,4 @@
-"""Facts: what happened, as stages tell one another.
+"""Facts: the messages between stages.
 
 A fact is a small frozen struct, one class per thing that happened. A stage dispatches on the class. The fields `time`
 (event time, POSIX seconds) and `name` (``"source id"`` of the event that caused it) come first in all of them: facts
@@ -114,8 +114,8 @@ class ChurnReported(CustomerFact, frozen=True):
     churned: bool
 
 
-class CustomerForgotten(CustomerFact, frozen=True):
-    """A customer is forgotten: what is known of the customer up to now goes."""
+class ForgetRequested(CustomerFact, frozen=True):
+    """What is known of a customer up to now is to be forgotten."""
 
 
 # ---- of a queue, for the queues' lanes
@@ -205,9 +205,18 @@ class AgentsPlanned(QueueFact, frozen=True):
 # ---- of a label, for the stage that admits names
 
 
+Moment = tuple[float, str]
+"""Event time (POSIX seconds) and ``"source id"`` of an event."""
+
+
 class NameSeen(Fact, frozen=True):
-    """An event of `subject` (a conversation or customer) had a name without series of its own."""
+    """So many `events` of one hour had a name without series of its own; `time` and `name` are those of the first.
+
+    `firsts` are the conversations (customers) whose earliest events come first, with these events: as many as decide on
+    the admission of the name; none if it cannot be admitted. Both, and `name`, are traces (`forgotten.py`).
+    """
 
     label: Label
     value: str
-    subject: str
+    events: int
+    firsts: dict[str, Moment]

@@ -1,4 +1,4 @@
-"""Survey scores: scales, labels, and the mood they stand for."""
+"""Survey scores: scales, labels, and their polarity."""
 
 from math import floor
 

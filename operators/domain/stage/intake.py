@@ -12,13 +12,14 @@ from typing import Annotated, Any
 from msgspec import Meta, Raw, Struct, msgpack
 
 from operators.domain.stage.admission import KEY
-from operators.domain.stage.facts import Fact, NameSeen
-from operators.domain.stage.labels import Label, Labels
+from operators.domain.stage.facts import Fact
+from operators.domain.stage.labels import Labels
+from operators.domain.stage.sightings import LabelSightings
 from operators.domain.stage.stage import Outbox, Port, Stage, check_version
 from operators.domain.time.route import COPY
 from operators.domain.wire import decode, dedupe
 from operators.domain.wire.events import OF_CONVERSATIONS, TYPE_OF, AnyEvent, CustomerForgotten, CustomerUpdated
-from operators.domain.wire.forgotten import ForgottenIds, StoredForgotten, trace
+from operators.domain.wire.forgotten import ForgottenIds, StoredForgotten
 from operators.domain.wire.outgoing import dead_letter
 
 Arrived = tuple[float, str, AnyEvent]
@@ -69,9 +70,14 @@ class Intake(Stage):
         self._seen = dedupe.Seen(window)
         self._now = -math.inf
         self._events: list[Arrived] = []
+        self._of_conversations: list[Arrived] = []
+        self._of_customers: list[Arrived] = []
+        """Events of customers whose segment has no series; above, of conversations with such a queue or channel."""
         self._out = Outbox()
         self._labels = labels
-        self._names_seen = self._out.to["labels"]
+        self._queues = LabelSightings("queue", labels.queues, "conversation_id")
+        self._channels = LabelSightings("channel", labels.channels, "conversation_id")
+        self._segments = LabelSightings("segment", labels.segments, "customer_id")
         self._forgotten = ForgottenIds()
         self._forgotten_seconds = params.forgotten_days * 86_400.0
         self._copies: list[Arrived] = []
@@ -79,9 +85,10 @@ class Intake(Stage):
 
     def arrive(self, items: Iterable[tuple[bytes, str, int]], now: float, held: list[Fact]) -> None:
         """Decode raw records (value, origin, position); nothing here depends on the order of time."""
-        queues, channels = self._labels.queues.since, self._labels.channels.since
+        queues, channels, segments = (values.since for values in self._labels.of.values())
         forgotten, is_any_forgotten = self._forgotten, bool(self._forgotten)  # asked once, not for each event
-        decode_one, is_new, arrived, counted = self._door.decode_one, self._seen.add, self._events, self._out.counted
+        decode_one, is_new, counted = self._door.decode_one, self._seen.add, self._out.counted
+        arrived, of_conversations = self._events, self._of_conversations
         for raw, origin, position in items:
             decoded = decode_one(raw, now)
             if isinstance(decoded, decode.Refusal):
@@ -98,18 +105,19 @@ class Intake(Stage):
                 continue
             if time < self._now:
                 counted["csq_late_events_total", ()] += position != COPY
-            arrived.append((time, name, event))
+            arrival = (time, name, event)
+            arrived.append(arrival)
             kind = type(event)
             data: Any = event.data
             if kind in OF_CONVERSATIONS:
                 if data.queue not in queues or data.channel not in channels:
-                    self._report_names(time, name, data)
-            elif kind is CustomerUpdated:
-                self._report_segment(time, name, data)
+                    of_conversations.append(arrival)
+            elif kind is CustomerUpdated and data.segment is not None and data.segment not in segments:
+                self._of_customers.append(arrival)
             elif kind is CustomerForgotten:
                 forgotten.add(data.customer_id, time)
                 is_any_forgotten = True
-                self._copies += arrived[-1:] if position == COPY else []
+                self._copies += [arrival] if position == COPY else []
 
     def _refuse(self, raw: bytes, refusal: decode.Refusal, origin: str, position: int, now: float) -> None:
         """Make a dead letter of a record that is no event; one that another lane has is refused there."""
@@ -131,13 +139,6 @@ class Intake(Stage):
             self._forgotten.add(conversation_id, self._forgotten.until(customer_id))
         return True
 
-    def _report_names(self, time: float, name: str, data: Any) -> None:
-        """Report a conversation whose queue or channel has no series of its own."""
-        names: tuple[tuple[Label, str], ...] = (("queue", data.queue), ("channel", data.channel))
-        for label, value in names:
-            if value not in self._labels.of[label].since:
-                self._names_seen[KEY].append(NameSeen(time, name, label, value, trace(data.conversation_id)))
-
     def advance(self, now: float) -> None:
         """Set event time to `now`; ids older than the window are forgotten."""
         self._now = now
@@ -154,17 +155,22 @@ class Intake(Stage):
                 counted[_COUNTER_OF[kind]] += count
             self._out.measured.append(("csq_event_age_seconds", (), list(map(_TIME, own))))
             self._events = []
+            self._report_names()
             return [("events", arrived), *self._out.drain()]
         return self._out.drain()
-
-    def _report_segment(self, time: float, name: str, data: Any) -> None:
-        """Report a customer whose segment has no series of its own."""
-        if data.segment is not None and data.segment not in self._labels.segments.since:
-            self._names_seen[KEY].append(NameSeen(time, name, "segment", data.segment, trace(data.customer_id)))
 
     def _without_copies(self, arrived: list[Arrived]) -> list[Arrived]:
         copies, self._copies = set(map(id, self._copies)), []
         return [each for each in arrived if id(each) not in copies]
+
+    def _report_names(self) -> None:
+        """Report names without series of their own."""
+        talks, customers = self._of_conversations, self._of_customers
+        for sightings, arrived in ((self._queues, talks), (self._channels, talks), (self._segments, customers)):
+            if arrived:
+                self._out.to["labels"][KEY] += sightings.of(arrived)
+        talks.clear()
+        customers.clear()
 
     def entries(self) -> int:
         """Return how many ids are remembered."""

@@ -11,6 +11,8 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
+from operators.domain.wire.personal import kind_of
+
 OTHER: Final = "other"
 AUTO: Final = "auto"
 MOST_CHARACTERS: Final = 64
@@ -51,17 +53,21 @@ class Admitted(Struct, frozen=True, array_like=True, gc=False):
 class LabelValues:
     """The names of one label.
 
-    >>> queues = LabelValues(("orders",), is_open=True)
+    >>> queues = LabelValues(("orders",), is_open=True, bound=2)
     >>> queues.admit("returns", since=100.0)
     >>> queues.at("orders", 5.0), queues.at("returns", 100.0), queues.at("returns", 100.5), queues.at("x" * 9, 200.0)
     ('orders', 'other', 'returns', 'other')
+    >>> queues.has_room()
+    False
     """
 
-    def __init__(self, names: Iterable[str], *, is_open: bool = False) -> None:
+    def __init__(self, names: Iterable[str], *, is_open: bool = False, bound: int = 0) -> None:
         self.fixed: tuple[str, ...] = tuple(dict.fromkeys(names))
         """Names that the settings give."""
         self.is_open = is_open
         """Whether other names may be admitted."""
+        self.bound = bound
+        """Number of names up to which others are admitted."""
         self.since: dict[str, float] = dict.fromkeys((*self.fixed, OTHER), -inf)
         """Every name that is in -> from when on (event time, POSIX seconds)."""
 
@@ -78,6 +84,15 @@ class LabelValues:
         """Let a name in, for what happens after `since`."""
         self.since.setdefault(name, since)
 
+    def has_room(self) -> bool:
+        """Return whether one more name may be admitted. Once it is `False` it stays so."""
+        return self.is_open and len(self.fixed) + len(self.admitted()) < self.bound
+
+    def admits(self, name: str) -> bool:
+        """Return whether `name` may be admitted, if it occurs often enough; personal data never is."""
+        fits = 0 < len(name) <= MOST_CHARACTERS and name not in self.since and self.has_room()
+        return fits and kind_of(name) is None
+
     def admitted(self) -> tuple[str, ...]:
         """Return the names that were admitted."""
         return tuple(name for name, since in self.since.items() if since > -inf)
@@ -88,9 +103,9 @@ class Labels:
 
     def __init__(self, params: LabelsParams, queues: Collection[str] = (), channels: Collection[str] = ()) -> None:
         """`queues` and `channels` are further names that are always in."""
-        self.queues = _values(params.queues, queues)
-        self.channels = _values(params.channels, channels)
-        self.segments = _values(params.segments, ())
+        self.queues = _values("queue", params.queues, queues)
+        self.channels = _values("channel", params.channels, channels)
+        self.segments = _values("segment", params.segments, ())
         self.of: dict[str, LabelValues] = {
             "queue": self.queues,
             "channel": self.channels,
@@ -105,6 +120,6 @@ class Labels:
             self.of[each.label].admit(each.value, each.since)
 
 
-def _values(choice: str | tuple[str, ...], more: Collection[str]) -> LabelValues:
+def _values(label: Label, choice: str | tuple[str, ...], more: Collection[str]) -> LabelValues:
     names = () if isinstance(choice, str) else choice
-    return LabelValues((*names, *more), is_open=choice == AUTO)
+    return LabelValues((*names, *more), is_open=choice == AUTO, bound=BOUNDS[label])

@@ -41,7 +41,7 @@ class PromisesParams(Struct, frozen=True, forbid_unknown_fields=True):
     """How long customers may wait for a reply. Missed rounds, service level, buckets and rules follow from it."""
 
     limit_seconds: Annotated[
-        Limit, Meta(description="Seconds a customer may wait for a reply. Marketplaces ask for 180 or 300.")
+        Limit, Meta(description="Seconds a customer may wait for a reply. Marketplaces require 180 or 300.")
     ] = 180.0
     grace_seconds: Annotated[
         Grace,
@@ -49,13 +49,13 @@ class PromisesParams(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 10.0
     channels: Annotated[
         dict[str, ChannelPromise],
-        Meta(description="Channel to what differs there, such as `email: {limit_seconds: 14400}`."),
+        Meta(description="Channel to its own values, such as `email: {limit_seconds: 14400}`."),
     ] = {}
     queues: Annotated[
         dict[str, QueuePromise],
         Meta(
-            description="Queue to what differs there, such as `billing: {limit_seconds: 60}`; its own `channels` hold "
-            "what differs by channel. A queue's channel wins over the queue, the queue over the channel."
+            description="Queue to its own values, such as `billing: {limit_seconds: 60}`; its `channels` have the "
+            "values by channel. A channel of a queue has precedence over the queue, the queue over the channel."
         ),
     ] = {}
 

@@ -33,8 +33,8 @@ def opened(sealed: bytes, what: str) -> memoryview:
     content, digest = memoryview(sealed)[:-DIGEST_BYTES], sealed[-DIGEST_BYTES:]
     if len(digest) != DIGEST_BYTES or xxh3_64_digest(content) != digest:
         raise StateDamagedError(
-            f"recovery state of {what} is damaged: its checksum does not fit what is stored. Put back a backup of the "
-            "recovery directory, or name an empty one and fill it with `csq warm-start` (docs/state.md, "
+            f"recovery state of {what} is damaged: its checksum does not match. Restore a backup of the "
+            "recovery directory, or use an empty one and fill it with `csq warm-start` (docs/state.md, "
             '"A damaged store")'
         )
     return content

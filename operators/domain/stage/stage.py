@@ -32,7 +32,7 @@ A tuple, because ten of them are made per event: a named tuple costs four times 
 """
 
 Port = tuple[str, Any]
-"""Where something goes (`events`, `measured`, `published`, `customers`, `queues`, `examples`), and what."""
+"""Port (`events`, `measured`, `published`, `customers`, `queues`, `examples`) and item."""
 
 _TIME, _NAME = attrgetter("time"), attrgetter("name")
 
@@ -40,7 +40,7 @@ _TIME, _NAME = attrgetter("time"), attrgetter("name")
 def take_due(held: list[Fact], until: float) -> list[Fact]:
     """Remove from `held` the facts up to and including `until`, and return them in the order of (time, name).
 
-    Facts of one event stay in the order in which they came.
+    Facts of one event keep their order of arrival.
 
     >>> held = [Fact(3.0, "e3"), Fact(2.0, "e2"), Fact(2.0, "e1")]
     >>> take_due(held, 2.5), held
@@ -103,10 +103,10 @@ class Stage(ABC):
     """Work that failed (`attempt`) since the adapter last counted it."""
 
     def arrive(self, items: Iterable[Any], now: float, held: list[Fact]) -> None:
-        """Take items in the order in which they came; put facts that depend on the order of time into `held`.
+        """Take items in the order of arrival; put facts that depend on the order of time into `held`.
 
         Args:
-            items: what the step before this one handed on; the adapter sees which one was taken last.
+            items: output of the step before this one; the adapter notes which one was taken last.
             now: the wall clock, POSIX seconds.
             held: facts that wait for `settle`.
         """
@@ -165,10 +165,10 @@ class Stage(ABC):
             try:
                 for args in rest:
                     work(*args)
-            except Exception:  # whatever it is: the other records are served
+            except Exception:  # any error: the other records are served
                 self.failures += 1
                 log.exception(
-                    "stage %s failed on one record; all others are served",
+                    "stage %s failed on one record; it continues with the others",
                     self.name,
                     extra={"event": "stage_work_failed"},
                 )

@@ -13,8 +13,9 @@ T = TypeVar("T")
 P = TypeVar("P")
 
 COLD_SECONDS = 60.0
-"""A record without events for so long is frozen. To freeze and thaw it costs as much as three snapshots of it, which
-pays for all records but those of slow conversations; and the flow stands still while what is not frozen is encoded."""
+"""A record without events for so long is frozen. Freezing and thawing it costs as much as three snapshots of it, which
+is less for all records but those of slow conversations; and the flow is stopped while records that are not frozen are
+encoded."""
 
 _encode = msgpack.Encoder().encode
 _decode_all = msgpack.Decoder(dict[str, Raw]).decode

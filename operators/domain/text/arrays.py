@@ -69,7 +69,7 @@ def per_message(values: NDArray[Any], bounds: NDArray[np.int64]) -> NDArray[np.i
 def form(
     valence: NDArray[Any], asks: NDArray[np.bool_], exclaims: NDArray[np.bool_], bounds: NDArray[np.int64]
 ) -> tuple[list[NDArray[np.uint32]], NDArray[np.bool_]]:
-    """Keys for how many good words, bad words and exclamation marks a message has; and whether it asks."""
+    """Keys for the numbers of good words, bad words and exclamation marks of a message, and for a question."""
     each = (valence > 0) + ((valence < 0).astype(np.int64) << _COUNT)
     each += (asks.astype(np.int64) << 2 * _COUNT) + (exclaims.astype(np.int64) << 3 * _COUNT)
     sums = per_message(each, bounds)  # one sum for all four

@@ -1,4 +1,4 @@
-"""Text: what a customer wrote, made safe for everything that follows.
+"""Cleaning of text: removes markup and masks personal data.
 
 HTML is dropped, entities decoded, Unicode brought to NFKC, control characters removed, and e-mail addresses, phone and
 card numbers masked before any other code sees the text. Every message passes here, and most need nothing: one look over
@@ -107,7 +107,7 @@ def clean_many(texts: Sequence[str]) -> list[str]:
 
 
 def runs(texts: Sequence[str], messages: int = 4_096, characters: int = 1 << 19) -> list[slice]:
-    """Where to cut a batch, so that what numpy makes of it stays small: hostile texts come as long as events can be.
+    """Where to cut a batch, so that numpy's arrays stay small: a hostile text may be as long as an event.
 
     >>> runs(["ab", "cd", "e"], characters=4), runs([])
     ([slice(0, 1, None), slice(1, 3, None)], [slice(0, 0, None)])

@@ -19,8 +19,8 @@ from operators.domain.text.words import UNIT, Pieces
 _TURNED = round(NEGATED * UNIT)
 
 
-class Part(NamedTuple):
-    """What the words of some messages come to. `keys` are message << 18 | feature, in any order, with repeats."""
+class TextPart(NamedTuple):
+    """Features of the words of some messages. `keys` are message << 18 | feature, in any order, with repeats."""
 
     keys: list[NDArray[np.uint32]]
     english: NDArray[np.bool_]
@@ -28,7 +28,7 @@ class Part(NamedTuple):
     questions: NDArray[np.bool_]
 
 
-class _Said(NamedTuple):
+class _WordRun(NamedTuple):
     """The words of some messages behind each other, with what their neighbours do to them."""
 
     words: NDArray[np.uint32]
@@ -40,37 +40,37 @@ class _Said(NamedTuple):
     english: NDArray[np.bool_]
 
 
-def extract(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64], said: int) -> Part:
+def extract(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64], customer_count: int) -> TextPart:
     """The features of cleaned texts; `codes` says of each whether it is English, other or not declared.
 
-    Of those behind the first `said` only how they say it: `totals`, and whether they are English. They are an agent's:
-    who serves others speaks of problems, and is sorry about them, without being unfriendly, so such words do not count.
+    Of those after the first `customer_count` only `totals` and whether they are English. They are messages of agents,
+    who mention problems and apologise without being unfriendly, so such words do not count.
     """
     read = _read(pieces, texts, codes)
-    end = int(read.bounds[said])
+    end = int(read.bounds[customer_count])
     valence = read.valence
     valence[end:][read.flags[end:] & words.MATTER != 0] = 0
     totals = per_message(valence, read.bounds)
-    if not said:
-        return Part([], read.english, totals, np.zeros(0, np.bool_))
-    heard, first, flags, bounds = read.words[:end], read.first[:end], read.flags[:end], read.bounds[: said + 1]
-    message = np.repeat(np.arange(said, dtype=np.uint32), np.diff(bounds))
-    spoken = np.where(read.scope[:end], heard[:, words.NEGATED], heard[:, words.PLAIN])
+    if not customer_count:
+        return TextPart([], read.english, totals, np.zeros(0, np.bool_))
+    rows, first, flags, bounds = read.words[:end], read.first[:end], read.flags[:end], read.bounds[: customer_count + 1]
+    message = np.repeat(np.arange(customer_count, dtype=np.uint32), np.diff(bounds))
+    hashes = np.where(read.scope[:end], rows[:, words.NEGATED], rows[:, words.PLAIN])
     tops = message << SHIFT
-    pairs = (tops[1:] | fold(mix(spoken[:-1], spoken[1:])))[~first[1:]]
+    pairs = (tops[1:] | fold(mix(hashes[:-1], hashes[1:])))[~first[1:]]
     asks, exclaims = flags & words.QUESTION != 0, flags & words.EXCLAIM != 0
     keys, questions = form(valence[:end], asks, exclaims, bounds)
-    return Part([tops | fold(spoken), pairs, *keys], read.english, totals, questions)
+    return TextPart([tops | fold(hashes), pairs, *keys], read.english, totals, questions)
 
 
-def _read(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64]) -> _Said:
+def _read(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64]) -> _WordRun:
     at, bounds = _look_up(pieces, texts)
-    said = pieces.memo.words().take(at, axis=0)
-    signed = said.view(np.int32)
+    rows = pieces.memo.words().take(at, axis=0)
+    signed = rows.view(np.int32)
     first = np.zeros(len(at) + 1, np.bool_)
     first[bounds] = True
     first = first[:-1]
-    flags = said[:, words.FLAGS]
+    flags = rows[:, words.FLAGS]
     valence = signed[:, words.VALENCE]
     english = codes == 0
     unsure = codes == UNDECLARED
@@ -82,11 +82,11 @@ def _read(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64]) -> _Sa
         valence = np.where(here, valence, signed[:, words.ELSEWHERE])
     scope = _scope(flags, first)
     valence = _weighed(valence, signed[:, words.BOOST], scope, first)
-    return _Said(said, bounds, first, flags, valence, scope, english)
+    return _WordRun(rows, bounds, first, flags, valence, scope, english)
 
 
 def _look_up(pieces: Pieces, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where the words of all texts stand in the memo, and where in that each text begins."""
+    """Rows of the words of all texts in the memo, and the first of each text."""
     rows, bounds = pieces.rows(texts)
     known = pieces.memo.bounds()
     begins = known.take(rows)
@@ -97,7 +97,7 @@ def _look_up(pieces: Pieces, texts: Sequence[str]) -> tuple[NDArray[np.int64], N
 
 
 def _scope(flags: NDArray[np.uint32], first: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which words stand behind a negator, before the end of the clause or of the message."""
+    """Which words follow a negator, before the end of the clause or of the message."""
     negator: NDArray[np.bool_] = flags & words.NEGATOR != 0
     if not negator.any():
         return negator
@@ -105,7 +105,7 @@ def _scope(flags: NDArray[np.uint32], first: NDArray[np.bool_]) -> NDArray[np.bo
     place = np.arange(0, 2 * len(flags), 2)
     event = np.where((flags & words.CLAUSE_END != 0) | first | negator, place + negator, 0)
     last = np.maximum.accumulate(event)
-    scope: NDArray[np.bool_] = (last & 1 != 0) & ~negator & (flags & words.SPOKEN != 0)
+    scope: NDArray[np.bool_] = (last & 1 != 0) & ~negator & (flags & words.WORD != 0)
     return scope
 
 

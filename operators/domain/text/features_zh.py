@@ -22,8 +22,8 @@ _QUESTION, _EXCLAIM = ord("?"), ord("!")
 _ENDS = ("吗", "呢", "么")
 
 
-class Part(NamedTuple):
-    """What some Chinese messages come to. `keys` are message << 18 | feature, in any order, with repeats."""
+class ChinesePart(NamedTuple):
+    """Features of some Chinese messages. `keys` are message << 18 | feature, in any order, with repeats."""
 
     keys: list[NDArray[np.uint32]]
     totals: NDArray[np.int64]
@@ -86,7 +86,7 @@ def _codes(text: str) -> NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
-def extract(texts: Sequence[str]) -> Part:
+def extract(texts: Sequence[str]) -> ChinesePart:
     """The features of cleaned Chinese texts."""
     count = len(texts)
     codes = _codes("".join(texts))
@@ -101,7 +101,7 @@ def extract(texts: Sequence[str]) -> Part:
     valence = _valences(codes, message)
     form_keys, asked = form(valence, codes == _QUESTION, codes == _EXCLAIM, bounds)
     ends = np.array([text.endswith(_ENDS) for text in texts], np.bool_)
-    return Part([*keys, *form_keys], per_message(valence, bounds), asked | ends)
+    return ChinesePart([*keys, *form_keys], per_message(valence, bounds), asked | ends)
 
 
 def _simplified(codes: NDArray[np.uint32]) -> NDArray[np.uint32]:

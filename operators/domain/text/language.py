@@ -9,7 +9,7 @@ import re
 _CODES = {"en": 0, "zh": 1}
 OTHER = 2
 UNDECLARED = 3
-"""Latin letters, or none at all: what it is the small words must say."""
+"""Latin letters, or no letters: the function words decide."""
 
 _HAN = re.compile("[\u3400-\u9fff\U00020000-\U0003ffff]")
 _KANA_HANGUL = re.compile("[\u3040-\u30ff\u1100-\u11ff\uac00-\ud7af]")
@@ -17,8 +17,8 @@ _LETTER = re.compile(r"[^\W\d_]")
 _LATIN = re.compile("[A-Za-z\u00c0-\u024f\u1e00-\u1eff]")
 _STRANGE = re.compile("[^\0-\x7f\u00c0-\u024f\u1e00-\u1eff]+")
 _TAGS = 1_000
-_LETTERS = 3  # of the Latin script say as much as one Han character
-_FEW = 10  # so many Han characters may stand beside one kana in Chinese, as in names of brands
+_LETTERS = 3  # of the Latin script weigh as much as one Han character
+_FEW = 10  # so many Han characters per kana may occur in Chinese, as in names of brands
 
 _ENGLISH = """a about all am an and any are as at be been but by can cant could did do does dont for from get got had
 has have he her him his how i if im in into is isnt it its ive just like me my no not now of off on or our out please
@@ -74,7 +74,7 @@ class Tags(dict[str | None, int]):
 
 
 def by_script(text: str) -> int:
-    """What the script says: the place in `LANGUAGES`, or `UNDECLARED` for Latin letters and none.
+    """The language by script: its index in `LANGUAGES`, or `UNDECLARED` for Latin letters and no letters.
 
     >>> by_script("很快,好吃 ok"), by_script("とても速い"), by_script("очень"), by_script("très bon"), by_script("😡")
     (1, 2, 2, 3, 3)

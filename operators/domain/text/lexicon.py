@@ -55,7 +55,7 @@ MATTERS = frozenset(
         "upset",
     }
 )
-"""What goes wrong in a shop, and the regret about it: words that say what is talked about, not how."""
+"""Faults in a shop, and regret about them: words about the topic, not about the mood."""
 NEGATORS = frozenset(word.replace("'", "") for word in NEGATE) | {
     "no",
     "cannot",

@@ -31,8 +31,8 @@ class VectorizeParams(Struct, frozen=True, forbid_unknown_fields=True):
     memo_entries: Annotated[
         int,
         Meta(
-            description="pieces of text whose parts are remembered before the memory is cleared; about 150 bytes each; "
-            "200,000 hold the vocabulary of a busy day; lower it where memory is short (costs time, changes no result)",
+            description="pieces of text kept in the memo before it is cleared; about 150 bytes each; "
+            "200,000 hold the vocabulary of a busy day; lower it to save memory (takes more time, changes no result)",
             ge=1_000,
             le=5_000_000,
         ),
@@ -58,9 +58,9 @@ class Vectorizer:
         return self.read_many(texts, languages, len(texts))[0]
 
     def read_many(
-        self, texts: Sequence[str], languages: Sequence[str | None], said: int
+        self, texts: Sequence[str], languages: Sequence[str | None], customer_count: int
     ) -> tuple[Vectors, list[float]]:
-        """The vectors of the first `said` texts, and of the others only the tones, -1..1.
+        """The vectors of the first `customer_count` texts, and of the others only the tones, -1..1.
 
         The others are an agent's words, of which nothing else is asked: together they cost as many calls of numpy as
         the first alone.
@@ -77,55 +77,57 @@ class Vectorizer:
         if not texts:
             return Vectors.of([]), []
         parts = [
-            self._some(texts[run], languages[run], min(max(said - run.start, 0), run.stop - run.start))
+            self._some(texts[run], languages[run], min(max(customer_count - run.start, 0), run.stop - run.start))
             for run in runs(texts, _AT_ONCE)
         ]
         return Vectors.joined([vectors for vectors, _ in parts]), [tone for _, tones in parts for tone in tones]
 
     def _codes(self, texts: Sequence[str], languages: Sequence[str | None]) -> NDArray[np.int64]:
-        """The number of each text's language, as far as its tag and its script tell."""
+        """The number of each text's language, from its tag and its script."""
         tags = self._tags
-        told = [tags[tag] for tag in languages]
-        if UNDECLARED in told:
-            told = [
+        codes = [tags[tag] for tag in languages]
+        if UNDECLARED in codes:
+            codes = [
                 code if code != UNDECLARED or text.isascii() else by_script(text)
-                for code, text in zip(told, texts, strict=True)
+                for code, text in zip(codes, texts, strict=True)
             ]
-        return np.array(told, np.int64)
+        return np.array(codes, np.int64)
 
-    def _some(self, texts: Sequence[str], languages: Sequence[str | None], said: int) -> tuple[Vectors, list[float]]:
+    def _some(
+        self, texts: Sequence[str], languages: Sequence[str | None], customer_count: int
+    ) -> tuple[Vectors, list[float]]:
         count = len(texts)
         codes = self._codes(texts, languages)
         totals = np.zeros(count, np.int64)
-        questions = np.zeros(said, np.bool_)
+        questions = np.zeros(customer_count, np.bool_)
         keys: list[NDArray[np.uint32]] = []
         chinese = codes == 1
         if not chinese.any():
-            words = features_words.extract(self._pieces, texts, codes, said)
+            words = features_words.extract(self._pieces, texts, codes, customer_count)
             codes = np.where(words.english, 0, 2)
             totals, questions, keys = words.totals, words.questions, words.keys
         else:
             at = np.flatnonzero(~chinese)
             if len(at):
-                here = int(np.searchsorted(at, said))
+                here = int(np.searchsorted(at, customer_count))
                 words = features_words.extract(self._pieces, [texts[i] for i in at.tolist()], codes[at], here)
                 codes[at] = np.where(words.english, 0, 2)
                 totals[at], questions[at[:here]] = words.totals, words.questions
                 keys += _renumbered(words.keys, at)
             at = np.flatnonzero(chinese)
-            here = int(np.searchsorted(at, said))
+            here = int(np.searchsorted(at, customer_count))
             zh = features_zh.extract([texts[i] for i in at.tolist()])
             totals[at], questions[at[:here]] = zh.totals, zh.questions[:here]
-            keys += [key[key >> SHIFT < said] for key in _renumbered(zh.keys, at)]
+            keys += [key[key >> SHIFT < customer_count] for key in _renumbered(zh.keys, at)]
         tones = lexicon.tones(totals)
-        told: list[float] = tones.tolist()
-        if not said:
-            return Vectors.of([]), told
-        bins = np.rint(tones[:said] * _STEPS).astype(np.int64) + _STEPS
-        keys.append(np.arange(said, dtype=np.uint32) << SHIFT | bins.astype(np.uint32))
-        features, starts = _rows(np.concatenate(keys), said)
-        spoken = [LANGUAGES[i] for i in codes[:said].tolist()]
-        return Vectors(features, starts, spoken, told[:said], questions.tolist()), told[said:]
+        values: list[float] = tones.tolist()
+        if not customer_count:
+            return Vectors.of([]), values
+        bins = np.rint(tones[:customer_count] * _STEPS).astype(np.int64) + _STEPS
+        keys.append(np.arange(customer_count, dtype=np.uint32) << SHIFT | bins.astype(np.uint32))
+        features, starts = _rows(np.concatenate(keys), customer_count)
+        names = [LANGUAGES[i] for i in codes[:customer_count].tolist()]
+        return Vectors(features, starts, names, values[:customer_count], questions.tolist()), values[customer_count:]
 
 
 def _renumbered(keys: list[NDArray[np.uint32]], at: NDArray[np.int64]) -> list[NDArray[np.uint32]]:

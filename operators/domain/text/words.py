@@ -1,7 +1,7 @@
 """Words: takes text apart at white space, each piece once, and remembers what it found as rows of numbers.
 
-A piece not seen before meets the regular expressions and the lexicon; after that it costs one dictionary look-up. The
-memory only saves time: what a piece yields depends on the piece alone.
+A new piece is matched against the regular expressions and the lexicon; later it costs one dictionary look-up. The memo
+only saves time: the result depends on the piece alone.
 """
 
 import re
@@ -20,7 +20,7 @@ from operators.domain.text.language import foreign
 PLAIN, NEGATED, VALENCE, ELSEWHERE, BOOST, FLAGS, FOREIGN = range(7)
 """Columns of a word: its hash; its hash when negated; valence in English and elsewhere, and what it adds to the next
 word's, all in thousandths; flags; `language.foreign`."""
-NEGATOR, CLAUSE_END, SPOKEN, QUESTION, EXCLAIM, MATTER = 1, 2, 4, 8, 16, 32
+NEGATOR, CLAUSE_END, WORD, QUESTION, EXCLAIM, MATTER = 1, 2, 4, 8, 16, 32
 """Flags: turns what follows; ends the scope of a negator; is a word (and not a sign, number, name); has ?; has !; names
 what is talked about and not how."""
 UNIT = 1_000
@@ -47,7 +47,7 @@ _VALENCES = {word: round(valence * UNIT) for word, valence in lexicon.words().it
 _EMOJI = {sign: round(valence * UNIT) for sign, valence in lexicon.emoji().items()}
 _BOOSTS = {word: round(boost * UNIT) for word, boost in lexicon.BOOSTERS.items()}
 _FLAGS = {
-    word: SPOKEN | NEGATOR * (word in lexicon.NEGATORS) | MATTER * (word in lexicon.MATTERS)
+    word: WORD | NEGATOR * (word in lexicon.NEGATORS) | MATTER * (word in lexicon.MATTERS)
     for word in lexicon.NEGATORS | lexicon.MATTERS
 }
 _NOT = crc32(b"not ")
@@ -61,9 +61,9 @@ def take_apart(piece: str) -> list[Word]:
     [1, 3, 1, 2, 1, 5]
     """
     if piece.isalpha() and piece.isascii():
-        return [_spoken(piece)]
+        return [_parse_word(piece)]
     if piece[-1] in _ENDS and piece[:-1].isalpha() and piece.isascii():
-        return [_spoken(piece[:-1]), _sign(piece[-1])]
+        return [_parse_word(piece[:-1]), _sign(piece[-1])]
     smile = _emoticon(piece)
     return [smile] if smile else list(_parts(piece))
 
@@ -72,14 +72,14 @@ def _parts(piece: str) -> Iterator[Word]:
     for match in _PIECE.finditer(piece):
         kind, text = match.lastgroup, match[0]
         if kind == "word":
-            yield _spoken(text)
+            yield _parse_word(text)
         elif kind == "sign":
             yield _sign(text)
         elif kind == "emoji":
             yield _word(text, _EMOJI.get(text, 0), _EMOJI.get(text, 0))
         elif kind == "unspaced":  # Thai, Khmer, Japanese: characters and pairs of neighbours
             for gram in (*text, *map("".join, pairwise(text))):
-                yield _word(gram, flags=SPOKEN)
+                yield _word(gram, flags=WORD)
         else:
             yield _word(text if kind == "mask" else f"<{kind}>")
 
@@ -102,8 +102,8 @@ def _emoticon(piece: str) -> Word | None:
     return _EMOTICONS.get(piece) or _EMOTICONS.get(piece.rstrip(".,!?")) or _EMOTICONS.get(piece.lstrip(".,!?"))
 
 
-def _spoken(text: str) -> Word:
-    """A word as said: small letters, soooo as soo, don't with its apostrophe, and its valence by any of its forms."""
+def _parse_word(text: str) -> Word:
+    """A word in lower case, with soooo as soo and don't with its apostrophe, and the valence of any of its forms."""
     low = short = text.lower().replace("\u2019", "'")
     drawn = _LONG_DRAWN.search(low)
     if drawn:
@@ -114,7 +114,7 @@ def _spoken(text: str) -> Word:
         valence = _VALENCES.get(_LONG_DRAWN.sub(r"\1", low), 0)
     if valence and len(text) > 1 and text.isupper():
         valence += _LOUDER if valence > 0 else -_LOUDER
-    return _word(short, valence, 0, _BOOSTS.get(bare, 0), _FLAGS.get(bare, SPOKEN))
+    return _word(short, valence, 0, _BOOSTS.get(bare, 0), _FLAGS.get(bare, WORD))
 
 
 def _sign(text: str) -> Word:
@@ -129,7 +129,7 @@ _EMOTICONS = {
 
 
 class Memo(dict[bytes, int]):
-    """Piece of text in UTF-8 -> row, which says where its words stand among all words.
+    """Piece of text in UTF-8 -> row, the place of its words among all words.
 
     >>> memo = Memo(1_000)
     >>> memo[b"good"], memo[b"very"], memo[b"good"]
@@ -150,7 +150,7 @@ class Memo(dict[bytes, int]):
 
     def __missing__(self, piece: bytes) -> int:
         if piece.startswith((b"http://", b"https://")):
-            return self._url  # hardly one comes twice: not worth its place
+            return self._url  # hardly one occurs twice: not worth its place
         self._bytes += len(piece)
         text = piece.decode("utf-8", "surrogatepass")
         row = self._user if text[0] == "@" and text[1:].isalnum() else self._add(take_apart(text))
@@ -165,14 +165,14 @@ class Memo(dict[bytes, int]):
         return row
 
     def make_room(self) -> bool:
-        """Begin anew when it is full, and say so; only between batches, for rows of the batch would be lost."""
+        """Clear the memo if it is full; return whether it was. Only between batches, because rows are lost."""
         full = len(self) >= self.entries or self._bytes >= _BYTES * self.entries
         if full:
             self._begin()
         return full
 
     def bounds(self) -> NDArray[np.int32]:
-        """Row i has the words `bounds[i]` up to `bounds[i + 1]`. Gone when the next piece is looked up."""
+        """Row i has the words `bounds[i]` up to `bounds[i + 1]`. Valid until the next piece is looked up."""
         return np.frombuffer(self._ends, np.int32)
 
     def words(self) -> NDArray[np.uint32]:
@@ -210,7 +210,7 @@ class Pieces:
         self._row = np.zeros(1 << bits, np.int32)
 
     def rows(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """The row of each piece; text i has `rows[bounds[i]:bounds[i + 1]]`. They hold until the next call."""
+        """The row of each piece; text i has `rows[bounds[i]:bounds[i + 1]]`. They are valid until the next call."""
         if self.memo.make_room():
             self._left.fill(0)  # no piece is 0
         if len(texts) < _FEW:
@@ -254,7 +254,7 @@ class Pieces:
 
 
 def _joined(texts: Sequence[str]) -> tuple[bytes, NDArray[np.int64]]:
-    """All texts as UTF-8 between white space, and where the breaks before, between and behind them stand."""
+    """All texts as UTF-8 between white space, and the places of the breaks before, between and after them."""
     breaks = len(texts) + 1
     raw = "\n".join(("", *texts, " " * _WHOLE)).encode("utf-8", "surrogatepass")
     if raw.count(_BREAK) != breaks:

@@ -1,4 +1,4 @@
-"""Lanes: the shares of the state, which are spread over processes.
+"""Lanes: shares of the state, which are distributed over processes.
 
 Bytewax never drops a key, so its keys are lanes, not customers: ``lane = crc32(entity id) % lanes``, the same in every
 process and every release, unlike ``hash()``. A lane holds bounded tables of its entities. A lane has the same key in
@@ -9,7 +9,7 @@ from functools import lru_cache
 from zlib import crc32
 
 QUEUE_LANES = 8
-"""Lanes of queues: there are few queues, and a lane that holds none has to be told the time as well."""
+"""Lanes of queues: there are few queues, and every lane gets ticks, with or without queues."""
 
 
 class Lanes:

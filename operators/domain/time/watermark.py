@@ -24,7 +24,7 @@ class LaneGroups:
     """
 
     def __init__(self, names: tuple[str, ...], lanes: int) -> None:
-        """Deal `names` into `GROUPS` turns, or into as many as there are `lanes` or names."""
+        """Distribute `names` over `GROUPS` turns, or over as many as there are `lanes` or names."""
         self.count = min(GROUPS, lanes, len(names))
         self._names = names
         self._turn = 0

@@ -22,7 +22,7 @@ Reason = Literal[
     "too_old",
     "stage_failed",
 ]
-"""Why something is a dead letter. `stage_failed` is ours: a stage met an error on an event it had let in."""
+"""Why something is a dead letter. `stage_failed` is a defect of csq: a stage failed on an accepted event."""
 
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
@@ -36,14 +36,14 @@ _decode = msgspec.json.Decoder(AnyEvent).decode
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why an input is not an event; `detail` says where and what was expected and never quotes the input's text."""
+    """Why an input is not an event; `detail` has the path and the expectation, never the text."""
 
     reason: Reason
     detail: str
 
 
 class Door:
-    """Lets events in: at most `max_bytes`, at most `ahead_seconds` ahead of the clock, at most `max_age_seconds` old.
+    """Accepts events: at most `max_bytes`, at most `ahead_seconds` ahead of the clock, at most `max_age_seconds` old.
 
     >>> Door(99, 300.0, 1e9).decode_one(b'{"type": "csq.x"}', 0.0)
     Refusal(reason='unknown_type', detail='$.type: expected one of the types of docs/events.md')
@@ -94,7 +94,7 @@ def _refused(message: str) -> Refusal:
     found = _PATH.search(message)
     path = found.group(1) if found else "$"
     what = message[: found.start()] if found else message
-    what = _VALUE.sub(r"\1", what)  # the value may be somebody's text
+    what = _VALUE.sub(r"\1", what)  # the value may be text of a customer
     missing = _MISSING.match(what)
     if missing:
         path, what = f"{path}.{missing.group(1)}", "required field is missing"

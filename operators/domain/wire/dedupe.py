@@ -1,7 +1,7 @@
 """Dedupe: the same (source, id) within a window of event time is a repeat.
 
 An id is kept as a 64-bit hash: a hundred million ids seen give a wrong repeat with a probability of 0.03 %. The number
-kept is bounded as well: past it the oldest are forgotten first, whatever the window.
+kept is bounded as well: beyond it the oldest are dropped first, even within the window.
 """
 
 import math
@@ -12,22 +12,22 @@ import numpy as np
 from msgspec import Meta, Struct
 from xxhash import xxh3_64_intdigest
 
-_GONE = -math.inf
-"""Time of a place in the queue whose id came again: it stands further behind."""
+_SUPERSEDED = -math.inf
+"""Time of an entry of the queue whose id was added again, further behind."""
 _COMPACT_AT = 4_096
 """Places that have expired at the front of the queue before it is looked at whether they are worth cutting off."""
 
 
 class DedupeParams(Struct, frozen=True, forbid_unknown_fields=True):
-    """How long and how many ids are remembered."""
+    """How long and how many event ids are kept."""
 
     window_seconds: Annotated[
         float,
-        Meta(gt=0, description="Seconds of event time. A producer that retries for longer wants a longer window."),
+        Meta(gt=0, description="Seconds of event time. Raise it if a producer retries for longer."),
     ] = 3600.0
     max_ids: Annotated[
         int,
-        Meta(ge=100, description="Ids per lane, 8 bytes each in a snapshot. Past it the oldest are forgotten early."),
+        Meta(ge=100, description="Ids per lane, 8 bytes each in a snapshot. Beyond it the oldest are dropped."),
     ] = 50_000
 
 
@@ -48,23 +48,23 @@ class Seen:
         self._from = -math.inf
         """Event time from which on ids are known."""
         self._times: dict[int, float] = {}
-        """What has expired may still lie in it, behind what came before it and has not."""
+        """Expired ids may still be in it, behind older entries that have not expired."""
         self._late: set[int] = set()
-        """Those that came when their time had gone by already: known until time goes on."""
-        # The same as a queue, in the order in which they came: what expires goes from its front, a few at each tick,
-        # and a snapshot copies it; the table alone would have to be looked through as a whole.
+        """Ids that were expired when they arrived: kept until time advances."""
+        # The same ids as a queue, in the order of arrival: expired ones are removed from its front, a few at each tick,
+        # and a snapshot copies it; otherwise the whole table would have to be searched.
         self._ids, self._when, self._front = array("Q"), array("d"), 0
 
     def __len__(self) -> int:
         return len(self._times)
 
     def add(self, name: str, time: float) -> bool:
-        """Whether this is the first of its name; it is remembered with its event time (POSIX seconds)."""
+        """Whether this name is new; it is stored with its event time (POSIX seconds)."""
         times, digest = self._times, xxh3_64_intdigest(name)
         if digest in times:
             if times[digest] >= self._from or digest in self._late:
                 return False
-            self._when[self._ids.index(digest, self._front)] = _GONE
+            self._when[self._ids.index(digest, self._front)] = _SUPERSEDED
         times[digest] = time
         self._ids.append(digest)
         self._when.append(time)
@@ -75,11 +75,11 @@ class Seen:
         return True
 
     def advance(self, now: float) -> None:
-        """Event time has come to `now`: ids older than the window go."""
+        """Event time is `now`: drop ids older than the window."""
         self.expire_before(now - self._params.window_seconds)
 
     def expire_before(self, time: float) -> None:
-        """Forget ids of events before `time`."""
+        """Drop ids of events before `time`."""
         start = self._from = max(self._from, time)
         times, ids, when = self._times, self._ids, self._when
         if self._late:
@@ -97,19 +97,19 @@ class Seen:
         self._front = front
 
     def _known(self) -> tuple[np.ndarray, np.ndarray]:
-        """Ids (uint64) and times (float64) of all that is known, in the order in which they came."""
+        """Ids (uint64) and times (float64), in the order of arrival."""
         ids, when = np.frombuffer(self._ids, np.uint64), np.frombuffer(self._when, np.float64)
         ids, when = (
             ids[self._front :],
             when[self._front :],
-        )  # before the front lie expired entries, some added again since
+        )  # entries before the front have expired; some were added again
         known = when >= self._from
         if self._late:
-            known |= (when > _GONE) & np.isin(ids, np.fromiter(self._late, np.uint64, len(self._late)))
+            known |= (when > _SUPERSEDED) & np.isin(ids, np.fromiter(self._late, np.uint64, len(self._late)))
         return ids[known], when[known]
 
     def _make_room(self) -> None:
-        """What has expired goes; where all are young an eighth goes, the oldest first."""
+        """Drop expired ids; if there are none, the oldest eighth."""
         ids, when = self._known()
         if len(ids) > self.limit:
             kept = np.sort(when.argsort(kind="stable")[len(ids) // 8 :])
@@ -127,5 +127,5 @@ class Seen:
         return {"ids": ids.tobytes(), "times": when.tobytes()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Remember what `state` knew."""
+        """Restore from `state`."""
         self._fill(state["ids"], state["times"])

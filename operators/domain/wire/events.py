@@ -13,7 +13,7 @@ from msgspec import Meta, Struct, field
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
 Name = Annotated[str, Meta(min_length=1, max_length=128)]
 Text = Annotated[str, Meta(max_length=65_536)]
-"""As it comes; cleaning cuts it to 4,000 characters, the size of the whole event is checked before."""
+"""Unchanged; cleaning cuts it to 4,000 characters, the size of the event is checked before."""
 Time = Annotated[datetime, Meta(tz=True)]
 """RFC 3339 with an offset or Z."""
 Count = Annotated[int, Meta(ge=0, le=2**53)]
@@ -61,7 +61,7 @@ class Author(Struct, frozen=True, gc=False):
 
 
 class Message(Data, frozen=True, gc=False):
-    """One message, as said; `is_public` is false for notes among agents."""
+    """One message; `is_public` is false for notes among agents."""
 
     message_id: Id
     conversation_id: Id
@@ -77,7 +77,7 @@ class Message(Data, frozen=True, gc=False):
 
 
 class Feedback(Data, frozen=True, gc=False):
-    """What a customer answered to a survey; `score` lies on the scale `scale_min`..`scale_max`."""
+    """An answer to a survey; `score` is on the scale `scale_min`..`scale_max`."""
 
     feedback_id: Id
     kind: FeedbackKind
@@ -120,7 +120,7 @@ class Behavior(Data, frozen=True, gc=False):
 
 
 class Customer(Data, frozen=True, gc=False):
-    """What the shop knows of a customer; attributes the settings do not declare are ignored."""
+    """Attributes of a customer; those that the settings do not declare are ignored."""
 
     customer_id: Id
     attributes: dict[Name, str | float | bool]
@@ -176,7 +176,7 @@ class Staffing(Data, frozen=True, gc=False):
 
 
 class Action(Data, frozen=True, gc=False):
-    """Somebody followed an advice, or took it back."""
+    """An advice was applied, or rolled back."""
 
     action_id: Id
     kind: Name
@@ -324,7 +324,7 @@ AnyEvent = (
     | ActionApplied
     | ActionRolledBack
 )
-"""Everything that may come in."""
+"""All types of incoming events."""
 
 TYPE_OF: dict[type, str] = {event: str(event.__struct_config__.tag) for event in AnyEvent.__args__}
 """Struct to type."""
@@ -340,7 +340,7 @@ OF_CONVERSATIONS: frozenset[type] = frozenset(
         ConversationAbandoned,
     }
 )
-"""Structs of what happens in a conversation; their data has a queue and a channel."""
+"""Structs of the steps of a conversation; their data has a queue and a channel."""
 
 TYPES: tuple[str, ...] = tuple(TYPE_OF.values())
 """The names of all types, in the order of the definitions."""

@@ -1,4 +1,4 @@
-"""The Kafka key of an event: all events of a conversation lie in one partition, in their order."""
+"""The Kafka key of an event: all events of a conversation are in one partition, in order."""
 
 from typing import Any
 
@@ -32,6 +32,8 @@ def key_in(raw: bytes) -> str:
 
     >>> key_in(b'{"id": "e1", "data": {"customer_id": "u17"}}'), key_in(b'{"id": "e1"}'), key_in(b"not JSON")
     ('u17', 'e1', '')
+    >>> key_in(b'{"id": "e1", "data": {"conversation_id": "", "customer_id": 17}}')
+    'e1'
     """
     try:
         envelope = _decode(raw)

@@ -1,4 +1,4 @@
-"""What leaves: one record for a sink, whatever the sink is.
+"""Outgoing records, the same for every sink.
 
 The id of an outgoing event is derived from the event that caused it: sinks deliver at least once, and a consumer drops
 repeats by it.
@@ -36,7 +36,7 @@ def _release() -> str:
 
 
 RELEASE = _release()
-"""The version of csq, as every dead letter tells it: what is refused changes from one release to another."""
+"""The version of csq, a header of every dead letter: refusals may differ between releases."""
 
 
 def dead_letter(
@@ -66,8 +66,8 @@ def dead_letter(
     headers = [("reason", reason), ("path", detail.partition(":")[0] if detail.startswith("$") else "")]
     headers += [("detail", detail), ("origin", origin), ("position", str(position)), ("csq", RELEASE)]
     if now is not None:
-        told = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
-        headers.append(("time", told.replace("+00:00", "Z")))
+        stamp = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
+        headers.append(("time", stamp.replace("+00:00", "Z")))
     if stage is not None:
         headers.append(("stage", stage))
     return Outgoing(DEADLETTERS, f"{origin}@{position}", raw[:MAX_DEAD_BYTES], tuple(headers))
@@ -104,7 +104,7 @@ class TurnScored(Struct, frozen=True, gc=False):
 
 
 class ReplyMeasured(Struct, frozen=True, gc=False):
-    """A reply came (`reply_seconds`), or the limit of an open round passed (`outcome` missed, no `reply_seconds`)."""
+    """A reply (`reply_seconds`), or a passed limit of an open round (`outcome` missed, no `reply_seconds`)."""
 
     conversation_id: str
     customer_id: str
@@ -132,7 +132,7 @@ class SatisfactionScored(Struct, frozen=True, gc=False):
 
 
 class Reason(Struct, frozen=True, gc=False):
-    """What speaks for leaving, and how much it adds to the logit."""
+    """A reason for the churn probability: an input, and its contribution to the logit."""
 
     because: str
     effect: float

@@ -37,8 +37,8 @@ def chunks(source: JsonlSource, resume: int | None = None) -> list[tuple[Chunk, 
         found += [(chunk, part.snapshot()) for chunk in some]
 
 
-def source(*paths: Path, batch_size: int = 3, ready: bool = True, told: list[int] | None = None) -> JsonlSource:
-    progress = (lambda _: None) if told is None else told.append
+def source(*paths: Path, batch_size: int = 3, ready: bool = True, reported: list[int] | None = None) -> JsonlSource:
+    progress = (lambda _: None) if reported is None else reported.append
     return JsonlSource([str(path) for path in paths], batch_size=batch_size, ready=lambda: ready, progress=progress)
 
 
@@ -47,7 +47,7 @@ def source(*paths: Path, batch_size: int = 3, ready: bool = True, told: list[int
 
 @given(parts=BYTES, block=st.integers(1, 9))
 @example(parts=[b"a", b"\r\n"], block=2)
-def test_lines_are_the_same_whatever_the_size_of_the_blocks(parts: list[bytes], block: int):
+def test_lines_are_the_same_for_any_size_of_the_blocks(parts: list[bytes], block: int):
     data = b"".join(parts)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jsonl, "BLOCK", block)
@@ -99,12 +99,12 @@ def test_plain_and_gzip_read_the_same(tmp_path: Path):
 def test_chunks_have_line_numbers_skip_blank_lines_and_say_where_the_end_is(tmp_path: Path):
     path = tmp_path / "events.jsonl"
     path.write_bytes(b"one\n\ntwo\nthree\n\nfour\n")
-    told: list[int] = []
-    assert [chunk for chunk, _ in chunks(source(path, told=told))] == [
+    reported: list[int] = []
+    assert [chunk for chunk, _ in chunks(source(path, reported=reported))] == [
         Chunk(str(path), None, [1, 3, 4], [b"one", b"two", b"three"]),
         Chunk(str(path), END, [6], [b"four"]),
     ]
-    assert told == [4, 6]
+    assert reported == [4, 6]
 
 
 def test_an_empty_file_has_an_end_too(tmp_path: Path):
@@ -149,10 +149,10 @@ def test_a_resume_goes_on_exactly_behind_the_chunk_of_the_snapshot(
 def test_a_dead_letter_can_be_read_back_to_the_byte(raw: bytes, detail: str):
     record = dead_letter(raw, "not_json", detail, "events[3]", 12)
     line = dead_letter_line(record)
-    told = msgspec.json.decode(line)
-    back = told["raw"].encode() if "raw" in told else base64.b64decode(told["raw_base64"])
+    reported = msgspec.json.decode(line)
+    back = reported["raw"].encode() if "raw" in reported else base64.b64decode(reported["raw_base64"])
     assert back == raw
-    assert told | {"reason": "not_json", "detail": detail, "origin": "events[3]", "position": "12"} == told
+    assert reported | {"reason": "not_json", "detail": detail, "origin": "events[3]", "position": "12"} == reported
     assert b"\n" not in line
 
 

@@ -41,7 +41,7 @@ def write(address: str, topic: str, values: list[bytes]) -> None:
     part.close()
 
 
-def test_all_that_was_told_is_read_in_its_order_by_whoever_comes_later(broker: EmbeddedBroker, topic: str):
+def test_later_readers_read_all_announcements_in_order(broker: EmbeddedBroker, topic: str):
     address, values = broker.bootstrap_servers, [b"%d" % number for number in range(200)]
     write(address, topic, values)
     reader = ModelsReader(params(address), topic)
@@ -73,7 +73,7 @@ def test_a_topic_that_is_not_there_is_named():
             ModelsReader(unknown, "csq.none")
 
 
-def test_brokers_that_do_not_answer_are_told_with_the_setting():
+def test_brokers_that_do_not_answer_are_reported_with_the_setting():
     with pytest.raises(KafkaInputError, match=r"topic csq\.models for the models: .*its name is kafka\.models_topic"):
         ensure(params("127.0.0.1:1", connect_seconds=0.3), "csq.models")
 

@@ -1,4 +1,4 @@
-"""Every record of csq goes through one producer, which waits while its queue is full and then says so."""
+"""All records of csq go through one producer, which waits while its queue is full, up to a limit."""
 
 import re
 import time
@@ -42,7 +42,7 @@ def test_a_full_queue_is_waited_for_and_every_record_arrives(broker: EmbeddedBro
 
 def test_a_queue_that_stays_full_is_an_error_with_its_topic_and_setting() -> None:
     with deserted() as address:
-        # The records that fill the queue live longer than the wait for room.
+        # The records that fill the queue expire later than the wait for room.
         producer = RecordProducer(tight(address, 0.5, **{"message.timeout.ms": 60_000}), never_fails)
         for number in range(5):
             producer.produce("alerts", b"%d" % number)

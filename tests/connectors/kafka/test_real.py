@@ -1,4 +1,4 @@
-"""csq against a real Kafka: the numbers of a replay, whatever happens to the brokers, and clear words where it ends."""
+"""csq against a real Kafka: the numbers of a replay under faults of the brokers, and clear errors where it ends."""
 
 import itertools
 import json
@@ -23,7 +23,7 @@ from operators.simulator import SimulatorParams, simulate
 from tests.servers import kcat
 from tests.servers.kafka import PASSWORD, USER, Kafka
 from tests.servers.process import Csq, replayed
-from tests.streams import NOW, SERVICE, event_time, told_apart, write
+from tests.streams import NOW, SERVICE, differences, event_time, write
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -62,7 +62,7 @@ class Shop:
         return f"{self.topic}.{stream}"
 
     def start(self, **kafka: Any) -> Csq:
-        """Start csq, which goes on where it was stopped before."""
+        """Start csq, which resumes."""
         self._starts += 1
         settings = {
             "kafka": {
@@ -80,7 +80,7 @@ class Shop:
         self.kafka.produce(self.topic, values)
 
     def published(self, stream: str) -> Counter[bytes]:
-        """What a stream has published, each record once, however often it came."""
+        """Records that a stream has published, without repeats."""
         messages = self.kafka.read(self.output(stream))
         seen = {(message.key(), message.value()) for message in messages}
         return Counter(value for _, value in seen)
@@ -118,7 +118,7 @@ def warnings(csq: Csq) -> list[str]:
 
 
 def last_event() -> tuple[str, bytes]:
-    """An event of now: a replay moves its clock to where the live clock stands, and all timers are due in both."""
+    """An event of now: it moves the clock of a replay to that of a live run, and all timers are due in both."""
     stamp = datetime.now(UTC).isoformat()
     event = {"specversion": "1.0", "id": "last", "source": "test", "type": "csq.behavior.page_viewed", "time": stamp}
     return "nobody", json.dumps(event | {"data": {"customer_id": "nobody"}}).encode()
@@ -141,8 +141,8 @@ class Stream(msgspec.Struct):
     out: Path
 
     def differences(self, actual: Values) -> list[str]:
-        """Where live running counted otherwise."""
-        return told_apart(self.expected, actual, [name for name in SERVICE if name not in WITH_TIME])
+        """Where the live run counted otherwise."""
+        return differences(self.expected, actual, [name for name in SERVICE if name not in WITH_TIME])
 
     def published(self, stream: str) -> Counter[bytes]:
         """What the replay published."""
@@ -174,7 +174,7 @@ def test_it_counts_what_a_replay_of_the_same_events_counts(shop: Shop, stream: S
 
 
 def test_a_broker_that_stops_for_a_while_is_seen_and_changes_no_count(frail: Shop, stream: Stream):
-    # All is there from the start: at the end of a partition csq's clock stands at the present, far from these events.
+    # All records exist at the start: at the end of a partition csq's clock is at the present, far from these events.
     frail.produce(stream.values)
     frail.kafka.slow_down(100_000)
     with frail.start(librdkafka={"max.partition.fetch.bytes": 20_000}) as csq:
@@ -353,7 +353,7 @@ def test_it_reads_and_writes_over_tls_with_a_password_from_a_file(shop: Shop, st
         ("PLAIN", "Invalid username or password"),
     ],
 )
-def test_a_wrong_password_ends_it_within_seconds_and_is_not_told(shop: Shop, mechanism: str, reason: str):
+def test_a_wrong_password_ends_it_within_seconds_and_is_not_logged(shop: Shop, mechanism: str, reason: str):
     with shop.start(**security(shop.kafka, mechanism, "wrong-secret")) as csq:
         csq.url()
         begun = time.monotonic()
@@ -367,7 +367,7 @@ def test_a_wrong_password_ends_it_within_seconds_and_is_not_told(shop: Shop, mec
 
 
 def parts(address: str, topic: str, **librdkafka: Any) -> list[str]:
-    """What the source finds, once it is let in."""
+    """What the source reads, once it is authorised."""
     params = KafkaParams(brokers=(address,), connect_seconds=5.0, librdkafka=librdkafka)
     source = KafkaSource(params, [topic])
     try:
@@ -385,7 +385,7 @@ def test_the_other_ways_of_getting_in_are_passed_through(shop: Shop):
     assert parts(kafka.secure_address, shop.topic, **ground, **token) == names
 
 
-def test_what_is_wrong_with_tls_is_told(shop: Shop):
+def test_mistakes_in_tls_settings_are_reported(shop: Shop):
     kafka = shop.kafka
     mutual = kafka.mutual_config()
     for name in ("ssl.certificate.location", "ssl.key.location"):
@@ -403,18 +403,18 @@ def test_what_is_wrong_with_tls_is_told(shop: Shop):
 def test_what_is_fetched_ahead_is_bounded(shop: Shop, monkeypatch: pytest.MonkeyPatch):
     for partition in range(4):
         shop.kafka.produce_to(shop.topic, partition, (b"x" * 10_000 for _ in range(1_500)))
-    told: list[str] = []
-    monkeypatch.setattr(reader, "Consumer", lambda config: Consumer({**config, "stats_cb": told.append}))
+    reported: list[str] = []
+    monkeypatch.setattr(reader, "Consumer", lambda config: Consumer({**config, "stats_cb": reported.append}))
     params = KafkaParams(brokers=(shop.kafka.address,), queue_kbytes=2_000, batch_size=1)
     source = KafkaSource(params, [shop.topic])
     opened = [source.build_part("in", name, None) for name in source.list_parts()]
     for part in opened * 3:
         part.next_batch()
-    time.sleep(3.0)  # nobody takes anything, librdkafka fetches on
+    time.sleep(3.0)  # no record is taken, librdkafka continues to fetch
     for part in opened:
         part.next_batch()
     for part in opened:
         part.close()
-    partitions = json.loads(told[-1])["topics"][shop.topic]["partitions"].values()
-    waiting = max(partition["fetchq_size"] for partition in partitions)  # all tell of the one queue that they share
+    partitions = json.loads(reported[-1])["topics"][shop.topic]["partitions"].values()
+    waiting = max(partition["fetchq_size"] for partition in partitions)  # all report the one queue that they share
     assert 1_000_000 < waiting < 5_000_000  # of 60 MB

@@ -1,4 +1,4 @@
-"""The Kafka sink delivers everything before an epoch ends, or says what it could not deliver and why."""
+"""The Kafka sink delivers everything before an epoch ends, or reports what it could not deliver and why."""
 
 import time
 from datetime import timedelta
@@ -96,7 +96,7 @@ def test_a_full_queue_is_waited_for(broker: EmbeddedBroker, stream: str) -> None
     assert len(consume(broker.bootstrap_servers, stream)) == 50
 
 
-def test_a_record_that_is_too_large_is_an_error_that_tells_no_content(broker: EmbeddedBroker, stream: str) -> None:
+def test_a_record_that_is_too_large_is_an_error_without_its_content(broker: EmbeddedBroker, stream: str) -> None:
     part = part_of(KafkaSink(params(broker.bootstrap_servers, librdkafka={"message.max.bytes": 2000})))
     with pytest.raises(KafkaOutputError, match=f"1 record for topic {stream} was not delivered: .*too large") as raised:
         part.write_batch([[Outgoing(stream, "k", b"secret" * 1000)]])

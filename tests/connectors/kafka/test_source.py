@@ -1,4 +1,4 @@
-"""The Kafka source hands on everything once and in order, and tells the time only when it knows it."""
+"""The Kafka source hands on everything once and in order, and reports the time only when it is known."""
 
 import itertools
 import re
@@ -30,7 +30,7 @@ from operators.domain.time.route import Chunk
 from tests.ports import deserted
 
 FAST = {"fetch.wait.max.ms": 10}
-"""The embedded broker answers a fetch only after this, even when records come sooner."""
+"""The embedded broker answers a fetch only after this, even when records arrive sooner."""
 
 DEADLINE_SECONDS = 20.0
 """Bound on any wait of these tests; they normally take milliseconds."""
@@ -91,7 +91,7 @@ class Reading:
         self.until(lambda: len(self.records()) >= records)
 
     def until_ended(self) -> None:
-        """All partitions have told a time from now on."""
+        """Run until all partitions have reported a time from now on."""
         begun = time.time()
         self.until(lambda: all(any(c.read_until and c.read_until > begun for c in self.of(p)) for p in self.parts))
 
@@ -164,15 +164,16 @@ def test_each_part_announces_itself_before_any_data_and_waits_until_the_flow_is_
     reading.close()
 
 
-def test_time_is_told_only_at_the_end_and_never_ahead_of_the_clock(broker: EmbeddedBroker) -> None:
+def test_time_is_reported_only_at_the_end_and_never_ahead_of_the_clock(broker: EmbeddedBroker) -> None:
     address = broker.bootstrap_servers
     topic = new_topic(address, *numbered(1, 200))
     begun = time.time()
     reading = Reading(KafkaSource(params(address, batch_size=20), [topic]))
     reading.until_ended()
     busy = reading.of(reading.parts[0])
-    told = [i for i, chunk in enumerate(busy) if chunk.read_until is not None]
-    assert sum(len(chunk.values) for chunk in busy[: told[0] + 1]) == 200  # nothing is told before all is handed on
+    times = [i for i, chunk in enumerate(busy) if chunk.read_until is not None]
+    before = busy[: times[0] + 1]  # no time is reported before all is handed on
+    assert sum(len(chunk.values) for chunk in before) == 200
     for part in reading.parts:
         times = [chunk.read_until for chunk in reading.of(part) if chunk.read_until is not None]
         assert times == sorted(times)
@@ -244,7 +245,7 @@ def test_a_start_by_time_asks_the_broker_for_the_offset(
     asked: list[int] = []
 
     class ByTime(Consumer):
-        """The embedded broker has no index of times: records stand one second apart from second 0."""
+        """The embedded broker has no index of times: records are one second apart from second 0."""
 
         def offsets_for_times(self, partitions: list[TopicPartition], timeout: float = -1) -> list[TopicPartition]:
             assert timeout > 0
@@ -297,7 +298,7 @@ def test_what_is_expired_for_one_topic_is_no_leave_for_another() -> None:
     assert [settings.on_expired_offset_of(topic) for topic in ("chat", "mail")] == ["latest", "error"]
 
 
-def test_a_partition_that_came_after_the_first_start_is_read_from_its_beginning(broker: EmbeddedBroker) -> None:
+def test_a_partition_added_after_the_first_start_is_read_from_its_beginning(broker: EmbeddedBroker) -> None:
     address = broker.bootstrap_servers
     topic, other = new_topic(address, (0, b"old"), (1, b"new")), new_topic(address, (0, b"unknown"))
     source = KafkaSource(params(address, start="latest"), [topic, other], known_topics={topic})
@@ -312,7 +313,7 @@ def test_other_errors_of_a_partition_name_it_and_their_reason() -> None:
     assert str(error) == "Kafka: events[3] cannot be read: Broker: Topic authorization failed"
 
 
-def test_settings_that_librdkafka_refuses_are_told(broker: EmbeddedBroker) -> None:
+def test_settings_that_librdkafka_refuses_are_reported(broker: EmbeddedBroker) -> None:
     settings = params(broker.bootstrap_servers, librdkafka={"ssl.ca.location": "/nowhere", "security.protocol": "ssl"})
     with pytest.raises(KafkaInputError, match=r"librdkafka refuses the settings: .*ssl\.ca\.location.*kafka\.security"):
         KafkaSource(settings, ["events"]).list_parts()
@@ -345,7 +346,7 @@ class SilentConsumer(Consumer):
     [(Consumer, r"Connect|brokers are down|no broker answers"), (SilentConsumer, r"^no broker answers$")],
     ids=["reported", "not reported"],
 )
-def test_time_stands_still_while_the_broker_is_gone(
+def test_time_does_not_advance_while_the_broker_is_gone(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, consumer: type[Consumer], reason: str
 ) -> None:
     monkeypatch.setattr(status, "LOOK_SECONDS", 0.2)
@@ -388,10 +389,10 @@ def test_reading_goes_on_by_itself_when_a_frozen_broker_wakes_up(monkeypatch: py
         reading.step()
         process.send_signal(signal.SIGCONT)
         reading.until_ended()
-        told = [chunk.read_until for chunk in reading.chunks if chunk.read_until is not None]
+        times = [chunk.read_until for chunk in reading.chunks if chunk.read_until is not None]
         assert noticed - frozen > 0.5
         assert "no answer" in reason or "timed out" in reason
-        assert [when for when in told if frozen + 0.1 < when < noticed] == []
+        assert [when for when in times if frozen + 0.1 < when < noticed] == []
         reading.until(lambda: source.status.connected)
         produce(address, "events", (2, b"after"))
         reading.until_read(1)
@@ -417,7 +418,7 @@ def test_what_is_read_ahead_is_bounded(broker: EmbeddedBroker) -> None:
     assert 20 <= held <= 30
 
 
-def test_the_consumer_group_is_told_what_was_handed_on(broker: EmbeddedBroker) -> None:
+def test_positions_handed_on_are_committed_to_the_consumer_group(broker: EmbeddedBroker) -> None:
     address = broker.bootstrap_servers
     topic = new_topic(address, *numbered(1, 100))
     reading = Reading(KafkaSource(params(address, batch_size=10, group_id="watched"), [topic]))
@@ -440,7 +441,7 @@ class _Denied(Consumer):
         return super().commit(*args, **kwargs)
 
 
-def test_a_commit_that_fails_is_told_once_and_ends_nothing(
+def test_a_commit_that_fails_is_logged_once_and_ends_nothing(
     broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(reader, "Consumer", _Denied)
@@ -451,8 +452,8 @@ def test_a_commit_that_fails_is_told_once_and_ends_nothing(
     for read in (10, 20):
         reading.until_read(read)
         assert reading.parts[0].snapshot() == len(reading.records())
-    (told,) = caplog.messages
-    assert "not committed to the consumer group (kafka.group_id): Broker: Group authorization failed" in told
+    (message,) = caplog.messages
+    assert "not committed to the consumer group (kafka.group_id): Broker: Group authorization failed" in message
     _Denied.denied = False
     reading.until_read(30)
     reading.parts[0].snapshot()
@@ -492,13 +493,13 @@ def test_the_status_knows_where_each_part_stands(broker: EmbeddedBroker) -> None
     address = broker.bootstrap_servers
     topic = new_topic(address, *numbered(2, 10))
     source = KafkaSource(params(address), [topic])
-    heard = [source.status.connected]
+    states = [source.status.connected]
     reading = Reading(source)
-    heard.append(source.status.connected)
+    states.append(source.status.connected)
     reading.until_ended()
     assert source.status.positions == {f"{topic}[0]": 5, f"{topic}[1]": 5, f"{topic}[2]": 0, f"{topic}[3]": 0}
     reading.close()
-    assert [*heard, source.status.connected] == [False, True, False]
+    assert [*states, source.status.connected] == [False, True, False]
 
 
 @pytest.mark.parametrize(

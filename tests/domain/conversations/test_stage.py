@@ -264,6 +264,38 @@ def test_labels_are_closed_sets() -> None:
     assert list(seen.count("csq_turns_total")) == [("other", "other", "en", "positive")]
 
 
+def test_published_events_have_the_names_as_they_came() -> None:
+    queues, channel, steps = ("x", "z", "orders", "other", "x"), "y", list[Any]()
+    for at, queue in enumerate(queues):
+        steps += [say("customer", 10.0 * at, queue=queue, channel=channel)]
+        steps += [say("agent", 10.0 * at + 5, queue=queue, channel=channel)]
+    seen = after(*steps, step("resolved", 100, queue="z", channel=channel), until=100)
+    names = {
+        kind: [(each["data"]["queue"], each["data"]["channel"]) for each in seen.published[kind]]
+        for kind in seen.published
+    }
+    assert names["csq.reply.measured"] == [(queue, channel) for queue in queues]
+    assert names["csq.satisfaction.scored"] == [("z", channel)]
+    assert set(seen.sampled(REPLY)) == {("other", "other", "human"), ("orders", "other", "human")}
+
+
+def test_the_name_of_a_conversation_that_was_rated_first_is_that_of_its_first_event() -> None:
+    seen = after(
+        rate(4, 1), say("customer", 2, queue="x", channel="y"), say("agent", 5, queue="x", channel="y"), until=9
+    )
+    [measured] = seen.published["csq.reply.measured"]
+    assert (measured["data"]["queue"], measured["data"]["channel"]) == ("x", "y")
+
+
+def test_a_late_message_does_not_change_the_name_of_the_queue() -> None:
+    stage = talks()
+    play(stage, [step("opened", 0, queue="x"), say("customer", 100, queue="z")], until=200)
+    [measured] = play(stage, [say("bot", 50, queue="x"), say("agent", 210, queue="z")], until=211).published[
+        "csq.reply.measured"
+    ]
+    assert measured["data"]["queue"] == "z"
+
+
 # ---- queues
 
 

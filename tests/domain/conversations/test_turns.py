@@ -35,7 +35,7 @@ def test_a_turn_finds_the_label_that_waited_for_it_once() -> None:
     ledger = TurnLedger(turns=5, labels=5)
     assert ledger.label_one("c1", "m1", 25.0, "neutral") is None
     assert [example.label for _, example in ledger.note_one("c1", scored("m1"))] == ["neutral"]
-    assert ledger.note_one("c1", scored("m1")) == []
+    assert ledger.note_one("c1", scored("m1")) == ()
 
 
 def test_two_people_may_label_the_same_turn() -> None:
@@ -47,7 +47,7 @@ def test_two_people_may_label_the_same_turn() -> None:
 def test_a_label_that_waits_is_not_for_a_message_of_another_conversation() -> None:
     ledger = TurnLedger(turns=5, labels=5)
     ledger.label_one("c1", "1", 25.0, "neutral")
-    assert ledger.note_one("c2", scored("1")) == []
+    assert ledger.note_one("c2", scored("1")) == ()
 
 
 def test_only_the_last_turns_of_a_conversation_are_remembered() -> None:
@@ -70,8 +70,8 @@ def test_of_too_many_waiting_labels_the_oldest_are_given_up_and_counted() -> Non
     for n in range(9):
         ledger.label_one("c1", f"m{n}", float(n), "neutral")
     assert ledger.unmatched > 0
-    assert ledger.note_one("c1", scored("m0")) == []
-    assert ledger.note_one("c1", scored("m8")) != []
+    assert ledger.note_one("c1", scored("m0")) == ()
+    assert ledger.note_one("c1", scored("m8")) != ()
 
 
 def test_waiting_labels_of_one_moment_are_bounded_too() -> None:

@@ -27,7 +27,7 @@ PLAIN = len(INPUTS)
 
 
 def people(count: int, seed: int = 1) -> list[tuple[ChurnInputs, bool]]:
-    """Customers who leave for waits, against their mood, and on a plan that nobody likes."""
+    """Customers who leave because of waits, mood, and an unpopular plan."""
     rng, made = Random(seed), []  # noqa: S311  not a secret
     for _ in range(count):
         numbers = [

@@ -25,7 +25,7 @@ SETTINGS = SimpleNamespace(effort=SimpleNamespace(start=2.0))
 
 
 class EffortWeights(ModelWeights):
-    """The mean of the labels, whatever the inputs."""
+    """The mean of the labels, independent of the inputs."""
 
     def __init__(self, params: Any) -> None:
         self.mean: float = params.start

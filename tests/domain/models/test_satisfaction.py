@@ -1,4 +1,4 @@
-"""S(x): parts that fall and rise as said, weights that learn and stay a convex combination."""
+"""S(x): the parts are monotonic, and the weights learn and stay a convex combination."""
 
 import math
 from random import Random

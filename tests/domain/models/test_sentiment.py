@@ -1,4 +1,4 @@
-"""Sentiment answers before training, learns, forgets nothing, and is not to be poisoned."""
+"""Sentiment scores before training, learns, keeps what it learned, and limits the effect of bad labels."""
 
 import math
 import random
@@ -37,7 +37,7 @@ def labelled(vector, label, weight=1.0):
 
 
 def examples(count, seed=1):
-    """Made-up messages of 40 features, some of which speak for a class."""
+    """Generated messages of 40 features, some of which indicate a class."""
     draw = random.Random(seed)  # noqa: S311 - no secret
     for _ in range(count):
         label = draw.randrange(3)

@@ -29,7 +29,7 @@ CHURN = churn.ChurnParams(attributes={"plan": "category"})
 SETTINGS = Settings(churn=CHURN)
 ENGLISH = "sentiment/en"
 LARGEST_MESSAGE = 200_000
-"""Bytes; brokers take 1 MiB unless told otherwise."""
+"""Bytes; brokers accept 1 MiB by default."""
 
 
 def features(rng: random.Random, count: int = 40) -> bytes:
@@ -95,7 +95,7 @@ def test_a_follower_scores_with_the_learners_own_weights(name: str) -> None:
 
 
 @pytest.mark.parametrize("learned", [0, 1, 2])
-def test_the_first_announcement_is_the_whole_model_whatever_it_has_learned(learned: int) -> None:
+def test_the_first_announcement_is_always_the_whole_model(learned: int) -> None:
     shop = Shop()
     shop.learn(learned)
     announcer, follower = shop.announcer("churn"), followed("churn")
@@ -127,7 +127,7 @@ def test_every_registered_model_can_be_followed(name: str) -> None:
     assert same(name, training.learner.weights, follower.weights)
 
 
-def test_a_model_is_whole_only_when_all_its_parts_came_from_a_learner_that_runs_now() -> None:
+def test_a_model_is_complete_only_with_all_parts_of_a_running_learner() -> None:
     shop = Shop()
     shop.learn(20)
     records = shop.announcer(ENGLISH).announce()
@@ -152,7 +152,7 @@ def test_changes_alone_are_no_whole_model() -> None:
 
 
 def test_what_compaction_leaves_is_the_model() -> None:
-    """The last record of each key, in the order of the topic, at whatever moment one begins to read."""
+    """The last record of each key, in the order of the topic, from any start of reading."""
     shop, topic = Shop(), list[tuple[str, bytes]]()
     announcer = shop.announcer(ENGLISH)
     for _ in range(2 * CHANGES_PER_WHOLE + 7):

@@ -1,4 +1,4 @@
-"""Stored values meet the settings of this start, whatever has changed since they were stored."""
+"""Stored values are fitted to the settings of this start."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ GOLD = ProfileUpdated(START, "s e1", "k1", {"plan": "gold"}, "vip")
 def customers(churn: ChurnParams | None = None, labels: LabelsParams = ALL, **params: Any) -> Customers:
     churn = churn or ChurnParams()
     weights = ChurnWeights(churn)
-    weights.base = 2.0  # whoever is scored is at risk
+    weights.base = 2.0  # every scored customer is at risk
     return Customers(CustomersParams(**params), Labels(labels), ChurnScorer(churn, {MODEL: weights}), "0")
 
 

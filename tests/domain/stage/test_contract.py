@@ -176,9 +176,9 @@ def shop() -> dict[str, Subject]:
     turns = [value if isinstance(value, Tick) else read(value, vectorizer, weights) for value in arrived]
     said = outputs(lane(build_conversations)(None), turns)
     facts = of_port(said, "customers", up)
-    told = outputs(lane(build_customers)(None), facts)
+    reported = outputs(lane(build_customers)(None), facts)
     examples: dict[str, list[Any]] = {}
-    for at, value in [*said, *told]:
+    for at, value in [*said, *reported]:
         if at == "examples":
             for model, several in value.items():
                 examples.setdefault(model, []).append(several)
@@ -278,7 +278,7 @@ def settled(ports: Iterable[Port]) -> tuple[Any, ...]:
 
 
 def gauges(ports: Iterable[Port]) -> dict[Any, Any]:
-    """What somebody sees who has looked at every gauge all the time."""
+    """The last value of every gauge."""
     return {
         (name, labels): number
         for at, value in ports
@@ -484,7 +484,7 @@ def test_a_state_of_another_version_is_refused_with_a_clear_message(name: str) -
     logic = subject.make(None)
     state = unseal(logic.snapshot(), "")
     state.get("stage", state)["v"] = 99
-    expected = {"intake": 1, "conversations": 3, "customers": 3}.get(name, 2)
+    expected = {"intake": 1, "conversations": 4, "customers": 3}.get(name, 2)
     what = name if name in NAMES[:4] else rf"learn, model {name}\S*"
     message = rf"recovery state of stage {what}: version 99 found, {expected} expected; start with the release that wrote it, or with an empty recovery directory"
     with pytest.raises(StateVersionError, match=message):
@@ -501,7 +501,7 @@ def test_a_state_without_a_version_is_refused(name: str) -> None:
 
 
 def letters(ports: Iterable[Port]) -> list[Outgoing]:
-    """Dead letters among what came out."""
+    """Dead letters in the output."""
     return [record for at, value in ports if at == "published" for record in value if record.stream == DEADLETTERS]
 
 
@@ -528,7 +528,7 @@ def test_an_item_it_fails_on_becomes_a_dead_letter_and_the_rest_goes_on(
     assert expected[1:] == actual[1:]
 
 
-# ---- work on a record that no item asks for
+# ---- work on a record without an item
 
 
 @dataclass
@@ -543,7 +543,7 @@ class Work:
     owner: Callable[[Any], Any] = lambda stage: stage
 
     def intercept(self, logic: LaneLogic, call: Callable[[str], None]) -> None:
-        """Let `call` know of the record before the work on it."""
+        """Pass the record to `call` before the work on it."""
         owner = self.owner(logic._stage)
         work = getattr(owner, self.name)
 
@@ -564,7 +564,7 @@ WORKS = [
 
 
 def without(key: str, ports: Iterable[Port]) -> Counter[str]:
-    """What leaves and names a record or a queue, but for one of them; with where it goes."""
+    """Output that names a record or a queue, except one of them, with its port."""
     left: Counter[str] = Counter()
     for at, value in ports:
         if at in {"customers", "queues"}:

@@ -1,7 +1,7 @@
-"""What is read in a text is what the release before read: learned weights belong to features by their numbers.
+"""The features of a text are those of the previous release: learned weights belong to features by number.
 
-The texts and what is expected of them are in ``tests/fixtures/features.json``. When features are meant to change, stored
-models are of no use any more (see the state version of the learners). Write the file anew then, and read the difference::
+The texts and what is expected of them are in ``tests/fixtures/features.json``. When features change on purpose, stored
+models cannot be used (see the state version of the learners). Write the file again then, and read the difference::
 
     .venv/bin/python -m tests.domain.text.test_features --write
 """
@@ -88,7 +88,7 @@ def test_a_batch_is_read_as_its_texts_are() -> None:
 
 
 def main() -> None:
-    """Write the fixture anew."""
+    """Write the fixture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", required=True, help="write the fixture anew")
     parser.parse_args()

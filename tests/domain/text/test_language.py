@@ -1,4 +1,4 @@
-"""Which model a text belongs to, as far as its script, its declared language and its small words tell."""
+"""The model of a text, by its script, its declared language and its function words."""
 
 import pytest
 
@@ -32,7 +32,7 @@ EN, ZH, OTHER = range(3)
         ("مرحبا", OTHER),
     ],
 )
-def test_the_script_tells_chinese_from_the_rest_and_leaves_latin_letters_open(text: str, code: int) -> None:
+def test_the_script_distinguishes_chinese_and_leaves_latin_letters_open(text: str, code: int) -> None:
     assert by_script(text) == code
 
 

@@ -1,4 +1,4 @@
-"""A piece is found by its bytes: the same row as one by one, whatever stands around it and was seen before."""
+"""A piece is found by its bytes: its row does not depend on its neighbours or on earlier pieces."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +28,7 @@ TEXTS = st.lists(
 
 
 def words_of(pieces: Pieces, texts: list[str]) -> list[list[tuple[int, ...]]]:
-    """The words of each text, as the memo tells them."""
+    """The words of each text, from the memo."""
     rows, bounds = pieces.rows(texts)
     ends, words = pieces.memo.bounds().tolist(), pieces.memo.words().tolist()
     found = [[tuple(word) for row in rows.tolist()[begin:end] for word in words[ends[row] : ends[row + 1]]]
@@ -50,7 +50,7 @@ def test_every_piece_is_found_as_one_by_one(batches: list[list[str]]) -> None:
             assert [one_by_one(text) for text in many] == words_of(pieces, many)
 
 
-def test_pieces_that_begin_alike_are_told_apart() -> None:
+def test_pieces_that_begin_alike_are_distinguished() -> None:
     pieces = Pieces(1_000)
     texts = ALIKE * 2
     assert words_of(pieces, texts) == words_of(pieces, texts) == [one_by_one(text) for text in texts]
@@ -64,7 +64,7 @@ def test_more_pieces_than_places_are_still_found() -> None:
         assert words_of(pieces, texts) == [one_by_one(text) for text in texts]
 
 
-def test_nothing_is_taken_from_a_memory_that_began_anew() -> None:
+def test_nothing_is_read_from_a_cleared_memo() -> None:
     pieces = Pieces(1_000)
     first = [f"{'x' * (number % 7)}y{chr(97 + number % 26)}{chr(97 + number // 26)}" for number in range(1_100)]
     pieces.rows([" ".join(first)])

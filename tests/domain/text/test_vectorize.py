@@ -63,7 +63,7 @@ def test_a_word_that_holds_a_good_or_bad_one_is_taken_whole():
     assert tone("快递到了") == tone("好像") == tone("没关系") == 0
 
 
-def test_a_full_memo_begins_anew_and_gives_the_same():
+def test_a_full_memo_is_cleared_and_gives_the_same():
     texts = [f"word{chr(97 + n % 26)}{chr(97 + n // 26 % 26)}{chr(97 + n // 676)} is good" for n in range(3_000)]
     small, large = Vectorizer(VectorizeParams(memo_entries=1_000)), Vectorizer(VectorizeParams())
     pieces = [small.vectorize_many(texts[at : at + 100], [None] * 100) for at in range(0, 3_000, 100)]
@@ -86,7 +86,7 @@ def test_another_process_gives_the_same():
 from operators.domain.text.vectorize import Vectorizer, VectorizeParams
 print(Vectorizer(VectorizeParams()).vectorize_many([{text!r}] * 2, [None, "zh"]).tolist())
 """
-    told = subprocess.run(  # noqa: S603 - our own code
+    reported = subprocess.run(  # noqa: S603 - our own code
         [sys.executable, "-c", code],
         capture_output=True,
         check=True,
@@ -95,7 +95,9 @@ print(Vectorizer(VectorizeParams()).vectorize_many([{text!r}] * 2, [None, "zh"])
         cwd=".",
     )
 
-    assert told.stdout.strip() == str(Vectorizer(VectorizeParams()).vectorize_many([text] * 2, [None, "zh"]).tolist())
+    assert reported.stdout.strip() == str(
+        Vectorizer(VectorizeParams()).vectorize_many([text] * 2, [None, "zh"]).tolist()
+    )
 
 
 def test_features_stay_what_they_are_for_stored_weights():
@@ -190,6 +192,20 @@ def test_boosters_and_capitals_strengthen():
     assert tone("good") < tone("very good") < tone("VERY GOOD")
     assert tone("kinda good") < tone("good")
     assert tone("好") < tone("非常好")
+    assert tone("失望") < tone("比较失望") < 0
+
+
+def test_in_chinese_texts_latin_letters_have_no_case_and_emoji_count():
+    def features(text):
+        return set(vector(text, "zh").indices().tolist())
+
+    assert features("订单ABYZ很好吃") == features("订单abyz很好吃")
+    assert len(features("好吃😡") - features("好吃")) > 1  # the sign, and the pair with the character before it
+    assert len(features("好吃⁉") - features("好吃")) > 1
+
+
+def test_a_negation_that_begins_a_chinese_message_turns_what_follows():
+    assert tone("没好吃") < 0 < tone("好吃")
 
 
 def test_a_word_that_is_bad_in_english_only_says_nothing_elsewhere():

@@ -1,4 +1,4 @@
-"""Route deals raw bytes to lanes and says how far event time has come."""
+"""Route distributes raw bytes over lanes and reports the progress of event time."""
 
 import json
 import math
@@ -41,7 +41,7 @@ def lanes_of(routed: list[Any]) -> dict[str, list[bytes]]:
 
 
 def time_of(routed: list[Any]) -> float | None:
-    """The time that was told; every lane must have been told the same, after its records."""
+    """The reported time; every lane must have got the same, after its records."""
     ticks = [(lane, value) for lane, value in routed if isinstance(value, Tick)]
     if not ticks:
         return None
@@ -79,8 +79,8 @@ def test_feedback_of_no_conversation_goes_by_its_customer_and_without_one_by_its
         return raw("csq.feedback.submitted", **data)
 
     assert list(lanes_of(router().route_many([chunk(event(conversation_id=None))]))) == [LANES.of("k1")]
-    nobody = event(conversation_id=None, customer_id=None)
-    assert list(lanes_of(router().route_many([chunk(nobody)]))) == [LANES.of("f1")]
+    anonymous = event(conversation_id=None, customer_id=None)
+    assert list(lanes_of(router().route_many([chunk(anonymous)]))) == [LANES.of("f1")]
 
 
 def test_records_keep_their_order_origin_and_position() -> None:
@@ -191,7 +191,7 @@ def test_an_origin_of_which_no_time_is_known_holds_time_back() -> None:
     assert time_of(here.route_many([chunk(until=NOW, origin="b")])) == START - 2
 
 
-def test_an_origin_that_has_ended_holds_nobody_back() -> None:
+def test_an_origin_that_has_ended_delays_no_other() -> None:
     here = router()
     assert (
         time_of(here.route_many([chunk(page(START), origin="a", until=END), chunk(page(START + 50), origin="b")]))
@@ -208,7 +208,7 @@ def test_at_the_end_of_all_input_the_clock_stops_at_the_last_event() -> None:
     assert time_of(here.route_many([chunk(until=END)])) is None
 
 
-def test_at_the_end_the_clock_stops_at_the_last_event_though_a_late_one_came_after_it() -> None:
+def test_at_the_end_the_clock_stops_at_the_last_event_despite_a_late_one_after_it() -> None:
     assert time_of(router().route_many([chunk(page(START + 9), page(START + 7), until=END)])) == START + 9
 
 
@@ -253,16 +253,16 @@ def test_lanes_hear_the_time_in_turns_though_events_are_never_out_of_order() -> 
 
 
 def test_lanes_hear_the_time_in_turns_and_each_of_them_as_often_as_it_should() -> None:
-    clock, heard = [NOW], dict.fromkeys(LANES.names, NOW)
+    clock, reached = [NOW], dict.fromkeys(LANES.names, NOW)
     here = router(lambda: clock[0], tick_records=math.inf, tick_seconds=8.0)
     here.route_many([chunk(until=NOW)])
     for _ in range(100):
         clock[0] += 1.0
-        told = [lane for lane, _ in here.route_many([chunk(until=clock[0])])]
-        assert len(told) == 8
-        assert all(clock[0] - heard[lane] <= 8.0 for lane in told)
-        heard |= dict.fromkeys(told, clock[0])
-    assert min(heard.values()) == clock[0] - 7.0
+        lanes = [lane for lane, _ in here.route_many([chunk(until=clock[0])])]
+        assert len(lanes) == 8
+        assert all(clock[0] - reached[lane] <= 8.0 for lane in lanes)
+        reached |= dict.fromkeys(lanes, clock[0])
+    assert min(reached.values()) == clock[0] - 7.0
     clock[0] += 60.0
     assert time_of(here.route_many([chunk(until=clock[0])])) == clock[0] - 2.0, "after a pause all of them"
 
@@ -272,7 +272,7 @@ def test_a_tick_says_for_which_share_of_the_readers_it_speaks() -> None:
     assert routed[-1][1] == Tick("p1", START - 2, 2, 5)
 
 
-def test_a_process_without_partitions_says_nothing_and_holds_nobody_back() -> None:
+def test_a_process_without_partitions_sends_no_tick_and_delays_no_other() -> None:
     idle, busy = router(origin="p0", parts=lambda: 1), router(origin="p1", parts=lambda: 1)
     assert idle.route_many([]) == []
     mark = Watermark()
@@ -296,20 +296,20 @@ def test_time_never_goes_back_and_never_past_the_clock(arrivals: list[Any]) -> N
     for origin, time, until, later in arrivals:
         clock[0] += later
         values = [] if time is None else [page(START + time)]
-        told = time_of(here.route_many([chunk(*values, origin=origin, until=clock[0] if until == "now" else until)]))
-        if told is not None:
-            assert last < told <= clock[0]
-            last = told
+        now = time_of(here.route_many([chunk(*values, origin=origin, until=clock[0] if until == "now" else until)]))
+        if now is not None:
+            assert last < now <= clock[0]
+            last = now
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 5_000)), min_size=1, max_size=40))
-def test_no_event_of_an_ordered_origin_comes_behind_the_time_that_was_told(arrivals: list[tuple[str, float]]) -> None:
-    here, told, at = router(), -math.inf, {"a": START, "b": START}
+def test_no_event_of_an_ordered_origin_is_older_than_the_reported_time(arrivals: list[tuple[str, float]]) -> None:
+    here, reported, at = router(), -math.inf, {"a": START, "b": START}
     here.route_many([chunk(page(START), origin="a"), chunk(page(START), origin="b")])
     for origin, later in arrivals:
         at[origin] += later
-        assert at[origin] >= told
-        told = time_of(here.route_many([chunk(page(at[origin]), origin=origin)])) or told
+        assert at[origin] >= reported
+        reported = time_of(here.route_many([chunk(page(at[origin]), origin=origin)])) or reported
 
 
 def test_between_two_files_time_keeps_its_slack(tmp_path: Path) -> None:

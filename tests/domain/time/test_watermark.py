@@ -1,4 +1,4 @@
-"""Time has come as far as the one who is farthest behind, and it never goes back."""
+"""The watermark is the minimum of the origins, and it never goes back."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,7 +37,7 @@ def test_time_is_the_least_that_all_said_and_never_goes_back(said: list[tuple[st
         last = mark.reached
 
 
-# Lanes of one process: each hears the same ticks, but its own go through one after the other, in any interleaving.
+# Lanes of one process: each gets the same ticks in order, in any interleaving.
 LANES = st.integers(1, 5).flatmap(
     lambda lanes: st.tuples(
         st.just(lanes), st.lists(st.tuples(st.integers(0, lanes - 1), st.floats(0.0, 20.0)), max_size=60)
@@ -98,14 +98,14 @@ def test_targets_hear_in_turns_and_all_of_them_where_the_lanes_are_level() -> No
     for lane in lanes:
         ticks.observe(lane, 1.0)
     assert ticks.targets(16) == list(lanes)
-    heard: list[str] = []
+    received: list[str] = []
     for turn in range(8):
-        told = [ticks.observe(lane, 2.0) for lane in lanes[turn::8]]
-        moved = sum(tick is not None for tick in told)
+        sent = [ticks.observe(lane, 2.0) for lane in lanes[turn::8]]
+        moved = sum(tick is not None for tick in sent)
         assert moved == (turn == 7), "the least of them moves with the last"
-        heard += ticks.targets(1)
-    assert sorted(heard[:14]) == sorted(lanes[:7] + lanes[8:15])
-    assert heard[14:] == list(lanes), "level"
+        received += ticks.targets(1)
+    assert sorted(received[:14]) == sorted(lanes[:7] + lanes[8:15])
+    assert received[14:] == list(lanes), "level"
 
 
 def test_each_of_several_ticks_at_once_is_a_turn() -> None:

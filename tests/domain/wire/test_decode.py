@@ -1,4 +1,4 @@
-"""The door: every input is an event or a refusal of the closed list, and nothing of its text is told."""
+"""Decoding: every input is an event or a refusal of the closed list, which contains none of its text."""
 
 import json
 from typing import Any

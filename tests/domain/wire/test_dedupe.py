@@ -62,7 +62,7 @@ def test_a_name_within_the_window_is_never_new_again(moves: list[tuple[str, str,
 
 
 @given(MOVES)
-def test_memory_is_bounded_whatever_comes(moves: list[tuple[str, str, float]]) -> None:
+def test_memory_is_bounded_for_any_input(moves: list[tuple[str, str, float]]) -> None:
     seen = Seen(DedupeParams(max_ids=100))
     for n, (_, name, time) in enumerate(moves * 8):
         seen.add(f"{name} {n}", time)

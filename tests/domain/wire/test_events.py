@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from operators.domain.wire.events import TYPE_OF, TYPES, AnyEvent
+from operators.domain.wire.events import TYPE_OF, TYPES, AnyEvent, Count
 
 DEFINED = {
     *(f"csq.conversation.{name}" for name in ("opened", "assigned", "handoff", "resolved", "reopened", "abandoned")),
@@ -30,6 +30,15 @@ DEFINED = {
 
 def test_the_types_are_exactly_those_of_the_definitions() -> None:
     assert sorted(TYPES) == sorted(DEFINED)
+
+
+def test_a_count_is_bounded_by_the_whole_numbers_that_json_carries_exactly() -> None:
+    for count, is_valid in ((0, True), (107, True), (2**53, True), (2**53 + 1, False), (-1, False)):
+        if is_valid:
+            assert msgspec.convert(count, Count) == count
+        else:
+            with pytest.raises(msgspec.ValidationError):
+                msgspec.convert(count, Count)
 
 
 def test_a_json_schema_is_generated_with_every_type() -> None:

@@ -47,12 +47,12 @@ def test_every_published_type_has_its_stream() -> None:
 
 @pytest.mark.parametrize("time", [0.0, 1_767_600_000.25, -1.5, 1_709_164_800.5])
 def test_times_are_rfc_3339_in_utc(time: float) -> None:
-    told = json.loads(publish(SCORED, "shop/1 e7", time, "u1").value)["time"]
-    assert told.endswith("Z")
-    assert datetime.fromisoformat(told).timestamp() == time
+    reported = json.loads(publish(SCORED, "shop/1 e7", time, "u1").value)["time"]
+    assert reported.endswith("Z")
+    assert datetime.fromisoformat(reported).timestamp() == time
 
 
-def test_a_dead_letter_keeps_the_bytes_and_tells_nothing_of_them_in_its_headers() -> None:
+def test_a_dead_letter_keeps_the_bytes_and_has_none_of_them_in_its_headers() -> None:
     record = dead_letter(b"geheim", "not_json", "detail", "shop.events/0", 17)
     assert (record.stream, record.value, record.key) == (DEADLETTERS, b"geheim", "shop.events/0@17")
     assert "geheim" not in str(record.headers)

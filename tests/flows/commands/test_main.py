@@ -1,4 +1,4 @@
-"""The command `csq`: what it prints, what it writes, and what it says when something is wrong."""
+"""The command `csq`: its output, files and error messages."""
 
 import gzip
 import json
@@ -45,7 +45,7 @@ events:
 
 
 @pytest.fixture(autouse=True)
-def _settings_of_nobody(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _default_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No setting comes from the environment, and logging is left as it was."""
     for name in ("CSQ_HTTP__PORT", "CSQ_LOG__LEVEL"):
         monkeypatch.delenv(name, raising=False)
@@ -91,9 +91,9 @@ def test_help_names_every_command_with_what_it_does(flag: str):
     result = csq(flag)
     assert result.exit_code == 0
     lines = result.stdout.split("Commands:")[1].splitlines()
-    told = {line.split()[0]: line.split()[1:] for line in lines if line.strip()}
-    assert set(COMMANDS) == told.keys()
-    assert all(told.values())
+    reported = {line.split()[0]: line.split()[1:] for line in lines if line.strip()}
+    assert set(COMMANDS) == reported.keys()
+    assert all(reported.values())
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -118,7 +118,7 @@ def test_no_command_and_unknown_ones_are_usage_errors():
 # Replay.
 
 
-def test_replay_tells_people_counts_waits_models_and_the_folder(events: Path, tmp_path: Path):
+def test_replay_prints_counts_waits_models_and_the_folder(events: Path, tmp_path: Path):
     result = csq("replay", events, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
     for part in ("events in", "reply_seconds", "first_response_seconds", "sentiment/en", "dead letters"):
@@ -177,7 +177,7 @@ def test_replay_of_a_folder_says_so(tmp_path: Path):
     refused(csq("replay", tmp_path, "--out", tmp_path / "out"), 1, str(tmp_path), "Is a directory")
 
 
-def test_replay_of_a_gz_that_is_none_says_so(tmp_path: Path):
+def test_replay_of_an_invalid_gz_says_so(tmp_path: Path):
     (tmp_path / "events.jsonl.gz").write_bytes(b'{"plain": "text"}\n')
     refused(csq("replay", tmp_path / "events.jsonl.gz", "--out", tmp_path / "out"), 1, "events.jsonl.gz", "gzip")
 
@@ -262,7 +262,7 @@ def test_simulate_into_replay_through_a_pipe(tmp_path: Path):
     assert (books.events, books.dead_letters) == (summary["events"], summary["dead_letters"])
 
 
-def test_simulate_ends_quietly_when_nobody_reads_on():
+def test_simulate_ends_without_an_error_when_its_reader_has_ended():
     with subprocess.Popen(  # noqa: S603  our own command
         [*CSQ, "simulate", "--events", "20000"],
         cwd=ROOT,

@@ -71,7 +71,7 @@ def test_a_compressed_file_and_standard_input_go_to_the_topic_that_is_named(
     assert sorted(m.value() for m in consume(broker.bootstrap_servers, topic)) == sorted(EVENTS)
 
 
-def test_bad_lines_are_reported_with_their_place_what_came_and_what_was_expected_and_skipped(
+def test_bad_lines_are_skipped_and_reported_with_place_value_and_expectation(
     broker: EmbeddedBroker, topic: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "mixed.jsonl"
@@ -86,7 +86,7 @@ def test_bad_lines_are_reported_with_their_place_what_came_and_what_was_expected
     assert lines[1].startswith(f"{path}:3: not_json: ")
     assert lines[1].endswith("; expected one JSON object in UTF-8; got 'no JSON'")
     assert lines[2].startswith(f"{path}:5: not_an_event: ")
-    assert lines[-1] == "and 12 bad lines more"
+    assert lines[-1] == "and 12 more bad lines"
     assert len(lines) == 21
 
 

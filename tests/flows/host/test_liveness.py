@@ -1,4 +1,4 @@
-"""A sign of life as long as the worker's loop turns, whatever Kafka does; slow snapshots are logged."""
+"""Liveness while the worker's loop runs, independent of Kafka; slow snapshots are logged."""
 
 import threading
 import time
@@ -26,7 +26,7 @@ class Clock:
 
 
 def beats(clock: Clock, snapshot_seconds: float) -> Callable[[float], None]:
-    """Let so many seconds pass to the next beat, with the end of an epoch among them."""
+    """Let so many seconds pass until the next beat, with the end of an epoch in between."""
     part = HeartbeatPartition(LivenessClock(), threading.Event(), snapshot_seconds, clock, Epochs(snapshot_seconds))
 
     def epoch(seconds: float) -> None:
@@ -39,7 +39,7 @@ def beats(clock: Clock, snapshot_seconds: float) -> Callable[[float], None]:
 
 
 @pytest.mark.parametrize(("snapshot_seconds", "quick", "slow"), [(10.0, 1.9, 2.1), (1.0, 0.9, 1.1), (60.0, 11.0, 13.0)])
-def test_a_snapshot_that_takes_a_fifth_of_the_time_is_told(
+def test_a_snapshot_that_takes_a_fifth_of_the_time_is_reported(
     caplog: pytest.LogCaptureFixture, snapshot_seconds: float, quick: float, slow: float
 ) -> None:
     epoch = beats(Clock(), snapshot_seconds)
@@ -49,7 +49,7 @@ def test_a_snapshot_that_takes_a_fifth_of_the_time_is_told(
     assert [(vars(record)["event"], vars(record)["seconds"]) for record in caplog.records] == [("snapshot_slow", slow)]
 
 
-def test_slow_snapshots_are_told_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+def test_slow_snapshots_are_reported_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
     epoch = beats(clock, 10.0)
     for _ in range(5):

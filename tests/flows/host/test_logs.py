@@ -1,4 +1,4 @@
-"""Logs: JSON for machines, short lines for people, and nothing of what customers wrote."""
+"""Logs: JSON lines, short lines on a terminal, and no text of customers."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""The recovery store: made once, never overwritten, refused where it does not fit, and told clearly when it fails."""
+"""The recovery store: created once, never overwritten, refused if it does not fit, with clear errors."""
 
 import os
 import resource
@@ -39,7 +39,7 @@ from operators.engine.store import (
     snaps_of,
     write_manifest,
 )
-from tests.kept import BATCH, run, settings_for
+from tests.store_runs import BATCH, run, settings_for
 from tests.streams import CSQ, ENVIRON, ROOT, SETTINGS, with_settings
 
 STEPS = ["csq.intake.lane.stage", "csq.learn.model"]
@@ -89,7 +89,7 @@ def test_the_first_start_makes_it_for_its_owner_alone(store: Path) -> None:
 
 def test_a_new_store_has_large_pages_and_one_of_before_keeps_its_own(store: Path, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
-    shutil.copytree(ROOT / "tests" / "fixtures" / "store-0.1.0-3", kept)
+    shutil.copytree(ROOT / "tests" / "fixtures" / f"store-0.1.0-{STATE_VERSION}", kept)
     run(GOLDEN.read_bytes().splitlines(), settings_for(kept), until=320)
     sizes = []
     for path in [*partitions(store), *partitions(kept)]:
@@ -101,7 +101,7 @@ def test_a_new_store_has_large_pages_and_one_of_before_keeps_its_own(store: Path
 def test_a_store_of_an_older_state_is_refused(store: Path) -> None:
     changed(store, state=STATE_VERSION - 1)
     with pytest.raises(
-        StoreMisfitError, match=r"with state version 2, .*reads 3\. The store is older: start csq .*empty"
+        StoreMisfitError, match=r"with state version 3, .*reads 4\. The store is older: start csq .*empty"
     ):
         prepare(store, SHAPE)
 
@@ -129,12 +129,12 @@ def test_on_several_machines_process_0_keeps_it(tmp_path: Path) -> None:
     assert users_of(tmp_path) == ["p1"]
 
 
-# ---- refused where it does not fit
+# ---- refused if it does not fit
 
 
 def test_other_lanes_are_refused(store: Path) -> None:
     with pytest.raises(
-        StoreMisfitError, match=r"made with state.lanes 4, the settings say 8\..* set state.lanes to 4, or"
+        StoreMisfitError, match=r"created with state.lanes 4, the settings say 8\..* set state.lanes to 4, or"
     ):
         prepare(store, StoreShape(8, 2, STEPS))
 
@@ -142,7 +142,7 @@ def test_other_lanes_are_refused(store: Path) -> None:
 def test_other_steps_are_refused_by_name(store: Path) -> None:
     with pytest.raises(
         StoreMisfitError,
-        match=r"Only in the store: csq\.learn\.model; only in this flow: csq\.learn\.models\. .*begins empty",
+        match=r"Only in the store: csq\.learn\.model; only in this flow: csq\.learn\.models\. .*begins without its state",
     ):
         prepare(store, StoreShape(4, 2, ["csq.intake.lane.stage", "csq.learn.models"]))
 
@@ -150,7 +150,7 @@ def test_other_steps_are_refused_by_name(store: Path) -> None:
 def test_a_store_of_a_newer_release_is_refused(store: Path) -> None:
     changed(store, state=STATE_VERSION + 1, csq="9.0.0")
     with pytest.raises(
-        StoreMisfitError, match=r"written by csq 9\.0\.0 with state version 4, .*reads 3\. .*start csq 9\.0\.0"
+        StoreMisfitError, match=r"written by csq 9\.0\.0 with state version 5, .*reads 4\. .*start csq 9\.0\.0"
     ):
         prepare(store, SHAPE)
 
@@ -181,14 +181,14 @@ def test_numbers_of_another_river_are_refused_and_those_of_a_patch_go_on(
         prepare(store, SHAPE)
 
 
-def test_another_number_of_partitions_is_told_and_left_out(store: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_another_number_of_partitions_is_reported_and_ignored(store: Path, caplog: pytest.LogCaptureFixture) -> None:
     prepare(store, StoreShape(4, 7, STEPS))
-    assert "was made with 2 and keeps them" in caplog.text
+    assert "has 2 and keeps them" in caplog.text
 
 
-def test_a_manifest_that_is_none_is_refused(store: Path) -> None:
+def test_an_invalid_manifest_is_refused(store: Path) -> None:
     (store / MANIFEST).write_text("{}", encoding="utf-8")
-    with pytest.raises(StoreError, match=r"csq\.json: this is no manifest of a recovery store: .*`csq`"):
+    with pytest.raises(StoreError, match=r"csq\.json: not a manifest of a recovery store: .*`csq`"):
         prepare(store, SHAPE)
 
 
@@ -217,7 +217,7 @@ def test_the_runner_of_bytewax_must_store_where_the_settings_say(tmp_path: Path)
 
 
 def test_what_a_killed_run_stored_of_an_unfinished_epoch_is_dropped(filled: Path, tmp_path: Path) -> None:
-    """Bytewax leaves it there and counts on from the same epoch: whatever no one wakes in it would be resumed from."""
+    """Bytewax keeps it and continues from the same epoch: state that no step reads would be resumed from."""
     folder = Path(shutil.copytree(filled, tmp_path / "store"))
     settings, resume = settings_for(folder), resume_of(folder)
     assert resume is not None
@@ -260,7 +260,7 @@ def flipped(path: Path, at: Callable[[int], bool]) -> None:
     path.write_bytes(content)
 
 
-def test_a_store_with_damaged_pages_is_told_with_the_way_out(filled: Path, tmp_path: Path) -> None:
+def test_a_store_with_damaged_pages_is_reported_with_the_remedy(filled: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(filled, tmp_path / "store"))
     flipped(folder / "part-0.sqlite3", lambda place: place % 997 == 0)
     with pytest.raises(
@@ -269,14 +269,14 @@ def test_a_store_with_damaged_pages_is_told_with_the_way_out(filled: Path, tmp_p
         run(events(), settings_for(folder))
 
 
-def test_a_file_that_is_no_database_is_told(filled: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_reported(filled: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(filled, tmp_path / "store"))
     flipped(folder / "part-0.sqlite3", lambda place: place < 16)
     with pytest.raises(StoreError, match="the store is damaged"):
         run(events(), settings_for(folder))
 
 
-def test_a_flipped_byte_that_sqlite_does_not_see_is_told(filled: Path, tmp_path: Path) -> None:
+def test_a_flipped_byte_that_sqlite_does_not_see_is_reported(filled: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(filled, tmp_path / "store"))
     (path,) = partitions(folder)
     with closing(sqlite3.connect(path)) as part, part:
@@ -287,17 +287,17 @@ def test_a_flipped_byte_that_sqlite_does_not_see_is_told(filled: Path, tmp_path:
     at: BaseException | None = caught.value
     while at is not None and not isinstance(at, StateDamagedError):
         at = at.__cause__
-    assert "recovery state of stage customers is damaged: its checksum does not fit" in str(at)
+    assert "recovery state of stage customers is damaged: its checksum does not match" in str(at)
 
 
-def test_a_path_that_is_a_file_is_told(tmp_path: Path) -> None:
+def test_a_path_that_is_a_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("mine", encoding="utf-8")
     with pytest.raises(StoreError, match=r"cannot be written: File exists .*state\.directory names a directory that"):
         prepare(tmp_path / "store", SHAPE)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_directory_of_somebody_else_is_told(tmp_path: Path) -> None:
+def test_a_directory_of_another_user_is_reported(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(
         StoreError, match=r"cannot be written: Permission denied .*csq|state\.directory names a directory"
@@ -305,7 +305,7 @@ def test_a_directory_of_somebody_else_is_told(tmp_path: Path) -> None:
         prepare(tmp_path / "store", SHAPE)
 
 
-def test_a_read_only_partition_is_told(filled: Path) -> None:
+def test_a_read_only_partition_is_reported(filled: Path) -> None:
     error = RuntimeError(
         'SqliteFailure(Error { code: ReadOnly, extended_code: 8 }, Some("attempt to write a readonly"))'
     )
@@ -321,20 +321,20 @@ def limited() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
 
-def test_a_full_disk_is_told_and_nothing_is_lost(filled: Path, tmp_path: Path) -> None:
-    """A limit on the size of files stands for a disk that is full: no file grows beyond it."""
+def test_a_full_disk_is_reported_and_nothing_is_lost(filled: Path, tmp_path: Path) -> None:
+    """A limit on the size of files simulates a full disk: no file grows beyond it."""
     folder = Path(shutil.copytree(filled, tmp_path / "store"))
     before = resume_of(folder)
     code = (
-        "from pathlib import Path; from tests.kept import run, settings_for; from operators.engine.store import StoreError\n"
+        "from pathlib import Path; from tests.store_runs import run, settings_for; from operators.engine.store import StoreError\n"
         f"values = Path({str(GOLDEN)!r}).read_bytes().splitlines()\n"
         f"try: run(values, settings_for(Path({str(folder)!r})))\n"
-        "except StoreError as error: print('told:', error)"
+        "except StoreError as error: print('reported:', error)"
     )
     done = subprocess.run(  # noqa: S603  our own code
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, preexec_fn=limited
     )  # fmt: skip
-    assert "told: recovery store" in done.stdout, done.stderr
+    assert "reported: recovery store" in done.stdout, done.stderr
     assert "the disk is full, or failing. The last whole snapshot is still there" in done.stdout
     resumed, whole = run(events(), settings_for(folder)), run(events(), settings_for(None))
     after = resume_of(folder)
@@ -361,7 +361,7 @@ def test_the_command_ends_with_a_clear_word_and_2_where_starting_again_does_not_
             [*CSQ, "run"], cwd=ROOT, env=ENVIRON | environ, capture_output=True, text=True, timeout=60, check=False
         )
     assert done.returncode == 2
-    assert f"recovery store {folder}: made with state.lanes 2, the settings say 3" in done.stderr
+    assert f"recovery store {folder}: created with state.lanes 2, the settings say 3" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -1,4 +1,4 @@
-"""The shop as a program of its own: it writes to the brokers of the settings, from now on, until it is told to stop."""
+"""The shop as a separate program: it writes to the brokers of the settings until it is stopped."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def test_without_brokers_it_says_what_to_set(monkeypatch):
 
 
 @pytest.mark.slow
-def test_it_writes_events_of_now_and_ends_well_when_told():
+def test_it_writes_events_of_now_and_ends_at_sigterm():
     began = time.time()
     with EmbeddedBroker(["csq.events"]) as broker:
         environment = {**os.environ, "CSQ_KAFKA__BROKERS": f"[{broker.bootstrap_servers}]"}

@@ -30,8 +30,8 @@ from operators.domain.time.lanes import Lanes
 from operators.engine.fit import STATE_VERSION
 from operators.engine.store import partitions, read_manifest, snaps_of
 from tests.builders import restored, state_of
-from tests.kept import PARTITION, Result, run, settings_for
-from tests.streams import SERVICE, told_apart
+from tests.store_runs import PARTITION, Result, run, settings_for
+from tests.streams import SERVICE, differences
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 STORES = sorted(FIXTURES.glob("store-*"))
@@ -81,7 +81,7 @@ def test_counters_go_on_too(store: Path, tmp_path: Path, undisturbed: Result) ->
     resumed = run(events(), settings_for(copy_of(store, tmp_path)))
     shown_at_changes = ("csq_newest_event_timestamp_seconds",)  # a gauge is not stored; this one comes with events
     names = [name for name in SERVICE if name not in shown_at_changes]
-    assert told_apart(undisturbed.values, resumed.values, names) == []
+    assert differences(undisturbed.values, resumed.values, names) == []
 
 
 @pytest.mark.parametrize("store", STORES, ids=lambda store: store.name)

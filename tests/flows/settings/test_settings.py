@@ -1,4 +1,4 @@
-"""The settings: one file and the environment, strict, and every mistake told with its place."""
+"""The settings: one file and the environment, strict, and every mistake with its place."""
 
 from pathlib import Path
 from textwrap import dedent
@@ -62,7 +62,7 @@ class TestFile:
 
 class TestMistake:
     @pytest.mark.parametrize(
-        ("text", "told"),
+        ("text", "reported"),
         [
             ("dedupe:\n  window_second: 5", "my.yaml, line 2: dedupe.window_second: unknown key; did you mean `window_seconds`?"),
             ("htpp: {}", "my.yaml, line 1: htpp: unknown key; did you mean `http`?"),
@@ -97,12 +97,12 @@ class TestMistake:
             ("http: {}\nlog: \x07", "my.yaml, line 2: character 7 is not allowed"),
         ],
     )  # fmt: skip
-    def test_in_the_file_is_told_with_line_path_and_what_was_expected(self, write, text, told):
+    def test_in_the_file_is_reported_with_line_path_and_expectation(self, write, text, reported):
         [line] = mistakes(write(text))
 
-        assert line.startswith(told)
+        assert line.startswith(reported)
 
-    def test_all_of_them_are_told_at_once(self, write):
+    def test_all_of_them_are_reported_at_once(self, write):
         found = mistakes(write("http: {port: x}\nlog: {level: 1}\n"), {"CSQ_DEDUPE__WINDOW_SECONDS": "0"})
 
         assert found == [
@@ -126,7 +126,7 @@ class TestMistake:
         assert mistakes(path)[0].startswith("my.yaml: cannot be read: it is not UTF-8 text")
 
     @given(st.text(max_size=200))
-    def test_whatever_the_text_is_it_becomes_settings_or_a_told_mistake(self, tmp_path_factory, text):
+    def test_any_text_becomes_settings_or_a_reported_mistake(self, tmp_path_factory, text):
         path = tmp_path_factory.mktemp("any") / "my.yaml"
         path.write_text(text, encoding="utf-8", errors="replace")
         try:
@@ -151,7 +151,7 @@ class TestEnvironment:
         assert load(None, {"CSQ_HTTP__HOST": "1234"}).http.host == "1234"
 
     @pytest.mark.parametrize(
-        ("name", "value", "told"),
+        ("name", "value", "reported"),
         [
             ("CSQ_HTTP__PROT", "1", "CSQ_HTTP__PROT: http.prot: unknown key; did you mean `port`?"),
             ("CSQ_HTPP__PORT", "1", "CSQ_HTPP__PORT: htpp: unknown key; did you mean `http`?"),
@@ -162,10 +162,10 @@ class TestEnvironment:
             ("CSQ___HTTP", "1", "CSQ___HTTP: unknown key; known are log, http"),
         ],
     )  # fmt: skip
-    def test_a_wrong_variable_is_named(self, name, value, told):
+    def test_a_wrong_variable_is_named(self, name, value, reported):
         [line] = mistakes(None, {name: value})
 
-        assert line.startswith(f"environment variable {told}")
+        assert line.startswith(f"environment variable {reported}")
 
     def test_of_other_programs_and_platforms_is_left_alone(self):
         environ = {
@@ -226,10 +226,10 @@ class TestSecret:
         assert "security.protocol: SSL" in dump(settings)
 
     @pytest.mark.parametrize(
-        ("text", "told"),
+        ("text", "reported"),
         [
-            ("sasl.password: {env: NONE}", "kafka.security.sasl.password: environment variable NONE, which should hold the secret, is not set"),
-            ("sasl.password: {file: none}", "kafka.security.sasl.password: file none, which should hold the secret, cannot be read: No such file or directory"),
+            ("sasl.password: {env: NONE}", "kafka.security.sasl.password: environment variable NONE, which contains the secret, is not set"),
+            ("sasl.password: {file: none}", "kafka.security.sasl.password: file none, which contains the secret, cannot be read: No such file or directory"),
             ("sasl.password: {path: x}", "kafka.security.sasl.password: expected text, {file: PATH} or {env: NAME}"),
             ("sasl.password: [hunter2]", "kafka.security.sasl.password: expected text, {file: PATH} or {env: NAME}"),
             ("security.protocol: hunter2", "kafka.security: `security.protocol` is none of plaintext, ssl, sasl_plaintext, sasl_ssl"),
@@ -237,11 +237,11 @@ class TestSecret:
             ("linger.ms: 5", "kafka.security: `linger.ms` is none of security.*, sasl.*, ssl.*, enable.ssl.*, enable.sasl.*, https.ca.*; move it to kafka.librdkafka"),
         ],
     )  # fmt: skip
-    def test_that_cannot_be_read_is_told_without_showing_it(self, write, text, told):
+    def test_that_cannot_be_read_is_reported_without_its_content(self, write, text, reported):
         [line] = mistakes(write(f"kafka:\n  security: {{{text}}}"))
 
         assert line.startswith("my.yaml, line ")
-        assert line.endswith(told)
+        assert line.endswith(reported)
 
     def test_in_the_address_of_a_broker_is_refused(self, write):
         [line] = mistakes(write("kafka: {brokers: ['SASL_SSL://anna:hunter2@kafka:9093']}"))
@@ -254,7 +254,7 @@ class TestSecret:
 
         assert hidden("kafka refuses hunter2") == "kafka refuses ***"
 
-    def test_in_the_wrong_place_is_told_without_showing_it(self, write):
+    def test_in_the_wrong_place_is_reported_without_its_content(self, write):
         [line] = mistakes(write("kafka: {security: hunter2}"))
         assert (
             line

@@ -1,4 +1,4 @@
-"""`csq check` finds what would stop csq here, says what to do, and changes nothing."""
+"""`csq check` finds what would stop csq, says what to do, and changes nothing."""
 
 import json
 import os
@@ -46,9 +46,9 @@ def checked(folder: Path, settings: Mapping[str, Any]) -> tuple[int, list[str]]:
     path = folder / "csq.yaml"
     path.write_text(yaml.safe_dump(settings), encoding="utf-8")
     done = CliRunner().invoke(main, ["check", "-c", str(path), "--json"])
-    told = json.loads(done.stdout)
-    assert told["ok"] == (done.exit_code == 0)
-    lines = (f"{entry['status']} {entry['check']}: {entry['says']} {entry['todo']}" for entry in told["checks"])
+    reported = json.loads(done.stdout)
+    assert reported["ok"] == (done.exit_code == 0)
+    lines = (f"{entry['status']} {entry['check']}: {entry['says']} {entry['todo']}" for entry in reported["checks"])
     return done.exit_code, [line.strip().replace(f"{folder}/", "") for line in lines]
 
 
@@ -58,7 +58,7 @@ def about(check: str, lines: list[str]) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The embedded broker never answers some questions, and nobody else listens to this machine's clock."""
+    """The embedded broker does not answer some requests, and the clock of this machine may not be synchronised."""
     monkeypatch.setattr(brokers, "ASK_SECONDS", 1.0)
     monkeypatch.setattr(probe, "ANSWER_SECONDS", 0.5)
     monkeypatch.setattr(machine, "_is_disciplined", lambda: True)
@@ -68,7 +68,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def free_port() -> int:
-    """Of a port that somebody had a moment ago, so nobody has it now."""
+    """A port that was just released, so it is free."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         return int(server.getsockname()[1])
 
@@ -106,7 +106,7 @@ def test_for_a_person_each_finding_is_a_line(tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     assert lines[0].startswith("ok    settings    built-in ones, digest ")
     assert lines[3] == (
-        "warn  state       state.directory is not set: a restart begins anew. Name a directory that outlives the process."
+        "warn  state       state.directory is not set: a restart begins without state. Set it to a directory that survives a restart."
     )
     assert lines[-1] == (
         "warn  brokers     kafka.brokers is not set: csq run would serve the invented customers of a simulated shop. "
@@ -114,7 +114,7 @@ def test_for_a_person_each_finding_is_a_line(tmp_path: Path) -> None:
     )
 
 
-def test_wrong_settings_are_all_told_and_nothing_else_is_checked(tmp_path: Path) -> None:
+def test_wrong_settings_are_all_reported_and_nothing_else_is_checked(tmp_path: Path) -> None:
     code, lines = checked(tmp_path, {"http": {"prot": 1}, "state": {"lanes": 0}})
     assert code == 1
     assert [line.partition(": got")[0] for line in lines] == [
@@ -134,7 +134,7 @@ def test_a_broker_that_does_not_answer_is_named(tmp_path: Path) -> None:
     assert "Check kafka.brokers and the network" in lines[-1]
 
 
-def test_settings_that_librdkafka_refuses_are_told(tmp_path: Path) -> None:
+def test_settings_that_librdkafka_refuses_are_reported(tmp_path: Path) -> None:
     code, lines = checked(
         tmp_path,
         {"kafka": {"brokers": ["127.0.0.1:1"], "security": {"ssl.crl.location": "none", "security.protocol": "ssl"}}},
@@ -170,14 +170,14 @@ def web(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_web_configuration_is_read_and_its_certificate_s_end_told(tmp_path: Path, web: Path) -> None:
+def test_a_web_configuration_is_read_and_the_end_of_its_certificate_reported(tmp_path: Path, web: Path) -> None:
     _, lines = checked(tmp_path, {"http": {"web_config_file": str(web)}})
     assert about("web", lines)[0] == "ok web: web.yaml: no passwords, TLS"
     assert about("web", lines)[1].startswith("ok web: the certificate in server.pem ends on ")
 
 
 @pytest.mark.parametrize(("days", "status", "says"), [(5, "warn", "ends on"), (-5, "fail", "has ended on")])
-def test_a_certificate_that_ends_soon_is_told(tmp_path: Path, web: Path, days: int, status: str, says: str) -> None:
+def test_a_certificate_that_ends_soon_is_reported(tmp_path: Path, web: Path, days: int, status: str, says: str) -> None:
     issued = trustme.CA().issue_cert(
         "127.0.0.1",
         not_before=datetime.now(UTC) - timedelta(days=30),
@@ -189,7 +189,7 @@ def test_a_certificate_that_ends_soon_is_told(tmp_path: Path, web: Path, days: i
     assert about("web", lines)[1].startswith(f"{status} web: the certificate in server.pem {says} ")
 
 
-def test_what_is_wrong_in_a_web_configuration_is_told(tmp_path: Path, web: Path) -> None:
+def test_what_is_wrong_in_a_web_configuration_is_reported(tmp_path: Path, web: Path) -> None:
     web.write_text("tls_server_config: {cert_file: none.pem, key_file: none.pem}\n")
     code, lines = checked(tmp_path, {"http": {"web_config_file": str(web)}})
     assert code == 1
@@ -198,7 +198,7 @@ def test_what_is_wrong_in_a_web_configuration_is_told(tmp_path: Path, web: Path)
     )
 
 
-def test_metrics_that_anybody_may_read_are_told(tmp_path: Path) -> None:
+def test_metrics_open_to_every_client_are_reported(tmp_path: Path) -> None:
     code, lines = checked(tmp_path, {"http": {"host": "0.0.0.0"}})  # noqa: S104 - the one that is warned of
     assert code == 0
     assert about("web", lines)[0].startswith("warn web: no http.web_config_file, and http.host is 0.0.0.0")
@@ -207,7 +207,7 @@ def test_metrics_that_anybody_may_read_are_told(tmp_path: Path) -> None:
 # Port.
 
 
-def test_a_port_that_another_has_is_told(tmp_path: Path) -> None:
+def test_a_port_that_another_has_is_reported(tmp_path: Path) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as other:
         port = other.getsockname()[1]
         code, lines = checked(tmp_path, {"http": {"port": port}})
@@ -247,7 +247,7 @@ def test_a_store_is_described_and_one_that_does_not_fit_refused(tmp_path: Path) 
 
     code, lines = checked(tmp_path, {"state": {"directory": str(folder), "lanes": 32}})
     assert code == 1
-    assert "made with state.lanes 64, the settings say 32" in about("state", lines)[1]
+    assert "created with state.lanes 64, the settings say 32" in about("state", lines)[1]
 
     (folder / "csq.json").unlink()
     code, lines = checked(tmp_path, {"state": {"directory": str(folder)}})
@@ -255,7 +255,7 @@ def test_a_store_is_described_and_one_that_does_not_fit_refused(tmp_path: Path) 
     assert "partitions without csq.json" in about("state", lines)[1]
 
 
-def test_a_state_directory_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_state_directory_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     code, lines = checked(tmp_path, {"state": {"directory": str(tmp_path / "file" / "state")}})
     assert code == 1
@@ -263,14 +263,14 @@ def test_a_state_directory_that_cannot_be_written_is_told(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("free", "status"), [(10 << 20, "fail"), (500 << 20, "warn"), (2 << 30, "ok")])
-def test_too_little_room_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, status: str) -> None:
+def test_too_little_room_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, status: str) -> None:
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
     _, lines = checked(tmp_path, {"state": {"directory": str(tmp_path)}})
     assert about("state", lines)[0].startswith(f"{status} state: ")
 
 
 @pytest.mark.parametrize(("disciplined", "line"), [(True, "ok clock"), (False, "warn clock"), (None, "ok clock")])
-def test_a_clock_that_nothing_synchronises_is_told(
+def test_a_clock_that_is_not_synchronised_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disciplined: bool | None, line: str
 ) -> None:
     monkeypatch.setattr(machine, "_is_disciplined", lambda: disciplined)
@@ -278,7 +278,7 @@ def test_a_clock_that_nothing_synchronises_is_told(
     assert about("clock", lines)[0].startswith(line)
 
 
-def test_a_file_system_with_another_time_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_with_another_time_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.stat
     ahead = 300.0
 
@@ -369,9 +369,7 @@ def secure(kafka: Kafka, **other: Any) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_what_a_user_may_not_do_is_told_topic_by_topic(
-    tmp_path: Path, guarded: Kafka, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_rights_are_reported_by_topic(tmp_path: Path, guarded: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(brokers, "ASK_SECONDS", 5.0)
     before = {topic: guarded.ends(topic) for topic in OUTPUTS[:2]}
     code, lines = checked(tmp_path, secure(guarded, topics=["csq.events", "others", "hidden"], group_id="csq"))
@@ -381,7 +379,7 @@ def test_what_a_user_may_not_do_is_told_topic_by_topic(
         "ok topic: csq.events: 4 partitions, readable, empty",
         "fail topic: others: this user may not read it. Allow READ on the topic.",
         (
-            "fail topic: hidden: not there. Make it (kafka-topics.sh --create --topic hidden), correct kafka.topics, or allow "
+            "fail topic: hidden: not there. Create it (kafka-topics.sh --create --topic hidden), correct kafka.topics, or allow "
             "this user to describe it."
         ),
     }
@@ -389,7 +387,9 @@ def test_what_a_user_may_not_do_is_told_topic_by_topic(
     written = about("output", lines)
     assert written[0] == f"ok output: {OUTPUTS[0]}: writable"
     assert written[1] == f"fail output: {OUTPUTS[1]}: this user may not write to it. Allow WRITE on the topic."
-    assert written[2].startswith(f"warn output: {OUTPUTS[2]}: not there; the brokers do not say if they make it.")
+    assert written[2].startswith(
+        f"warn output: {OUTPUTS[2]}: does not exist; the brokers do not report whether they create it."
+    )
     assert PASSWORD not in "".join(lines)
     assert {topic: guarded.ends(topic) for topic in OUTPUTS[:2]} == before
     assert OUTPUTS[2] not in guarded.admin.list_topics(timeout=5).topics
@@ -397,26 +397,26 @@ def test_what_a_user_may_not_do_is_told_topic_by_topic(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("security", "told"),
+    ("security", "reported"),
     [
         ({"sasl.password": "wrong"}, "fail credentials: "),
         ({"ssl.ca.location": ""}, "fail credentials: "),
         ({"security.protocol": "sasl_plaintext"}, "fail brokers: "),
     ],
 )
-def test_wrong_credentials_are_told_as_such(
-    tmp_path: Path, guarded: Kafka, security: dict[str, str], told: str
+def test_wrong_credentials_are_reported_as_such(
+    tmp_path: Path, guarded: Kafka, security: dict[str, str], reported: str
 ) -> None:
     settings = secure(guarded, connect_seconds=6)
     settings["kafka"]["security"] = guarded.secure_config() | security
     code, lines = checked(tmp_path, settings)
     assert code == 1
-    assert lines[-1].startswith(told)
+    assert lines[-1].startswith(reported)
     assert "wrong" not in lines[-1].replace("wrong version", "")
 
 
 @pytest.mark.slow
-def test_topics_that_nobody_makes_fail_where_the_brokers_say_so(
+def test_missing_topics_fail_if_the_brokers_create_none(
     tmp_path: Path, guarded: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(brokers, "ASK_SECONDS", 5.0)

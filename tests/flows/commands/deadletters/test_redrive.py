@@ -1,4 +1,4 @@
-"""`csq deadletters redrive`: what would be let in now is sent again, once, as it was; the rest stays and is told."""
+"""`csq deadletters redrive` sends accepted events once, unchanged; the others stay and are reported."""
 
 import gzip
 import json
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from flows.commands.deadletters.letters import Wanted
+from flows.commands.deadletters.letters import LetterFilter
 from flows.commands.deadletters.redrive import Redrive
 from flows.commands.main import main
 from flows.commands.rate import RateLimit
@@ -94,7 +94,7 @@ def from_topic(letters: list[Outgoing], topic: str) -> list[Outgoing]:
 # ---- to a file
 
 
-def test_events_that_would_be_let_in_go_to_a_file_and_the_others_are_told(file: Path, tmp_path: Path) -> None:
+def test_accepted_events_go_to_a_file_and_the_others_are_reported(file: Path, tmp_path: Path) -> None:
     outcome = redriven(file, "--out", tmp_path / "again.jsonl")
 
     assert (tmp_path / "again.jsonl").read_bytes().splitlines() == GOOD
@@ -103,7 +103,7 @@ def test_events_that_would_be_let_in_go_to_a_file_and_the_others_are_told(file: 
     assert outcome["examples"]["invalid_field: $.data.severity: Expected `int` <= 5"] == f"{file}:2"
 
 
-def test_what_is_told_to_a_person_says_the_same(file: Path, tmp_path: Path) -> None:
+def test_the_text_has_the_same_numbers(file: Path, tmp_path: Path) -> None:
     shown = csq("redrive", file, "--out", tmp_path / "again.jsonl").stdout
 
     assert f"3 of 7 dead letters in {file} sent again: 3 to {tmp_path / 'again.jsonl'}" in shown
@@ -148,7 +148,7 @@ def test_the_same_letter_twice_is_sent_once(tmp_path: Path) -> None:
 
 
 def test_another_event_at_the_same_place_is_another_letter(tmp_path: Path) -> None:
-    path = write(tmp_path / "letters", [mended("e1", 1), mended("e5", 1)])  # the topic was made anew
+    path = write(tmp_path / "letters", [mended("e1", 1), mended("e5", 1)])  # the topic was recreated
     assert redriven(path, "--out", tmp_path / "again")["sent"] == 2
 
 
@@ -167,7 +167,7 @@ def test_files_may_be_compressed(tmp_path: Path) -> None:
     assert redriven(path, "--dry-run")["earlier"] == 3
 
 
-def test_what_was_redriven_to_a_file_is_let_in_by_a_replay(file: Path, tmp_path: Path) -> None:
+def test_a_replay_accepts_what_was_redriven_to_a_file(file: Path, tmp_path: Path) -> None:
     redriven(file, "--out", tmp_path / "again.jsonl")
     done = CliRunner().invoke(main, ["replay", str(tmp_path / "again.jsonl"), "--out", str(tmp_path / "out"), "--json"])
     summary = json.loads(done.stdout)
@@ -189,7 +189,7 @@ def test_only_what_is_wanted_is_sent(file: Path, options: tuple[str, ...], sent:
     assert redriven(file, "--dry-run", *options)["sent"] == sent
 
 
-def test_settings_decide_what_would_be_let_in(tmp_path: Path) -> None:
+def test_settings_decide_what_is_accepted(tmp_path: Path) -> None:
     value = raw(MESSAGE, text="x" * 400)
     path = write(tmp_path / "letters", [dead_letter(value, "too_large", "…", "csq.events[0]", 1)])
     assert redriven(path, "--dry-run", CSQ_INTAKE__MAX_BYTES="300")["sent"] == 0
@@ -300,7 +300,7 @@ def test_a_real_broker_takes_letters_back_from_a_time_on(kafka: Kafka, topic: st
 
 
 class Noted:
-    """A target that keeps what it was given, and fails when it is told to."""
+    """A target that records events, and fails on request."""
 
     def __init__(self, fails_at: int | None = None) -> None:
         self.sent: list[bytes] = []
@@ -329,29 +329,29 @@ def test_the_rate_bounds_how_many_are_sent_in_a_second(tmp_path: Path) -> None:
         now[0] += seconds
 
     limit = RateLimit(10.0, lambda: now[0], sleep)
-    Redrive(FileBox([str(path)]), Wanted(), STRICT, Noted(), wait=limit.wait).run()
+    Redrive(FileBox([str(path)]), LetterFilter(), STRICT, Noted(), wait=limit.wait).run()
 
     assert sum(pauses) == pytest.approx(2.0)
     assert max(pauses) == pytest.approx(0.1, rel=1e-4)
 
 
-def test_progress_is_told_of_all_that_are_wanted(file: Path) -> None:
-    told: list[tuple[int, int]] = []
-    Redrive(FileBox([str(file)]), Wanted(), STRICT, None, progress=lambda *now: told.append(now)).run()
-    assert told == [(n, 7) for n in range(1, 8)]
+def test_progress_covers_all_selected_letters(file: Path) -> None:
+    reported: list[tuple[int, int]] = []
+    Redrive(FileBox([str(file)]), LetterFilter(), STRICT, None, progress=lambda *now: reported.append(now)).run()
+    assert reported == [(n, 7) for n in range(1, 8)]
 
 
 def test_after_a_failure_only_what_was_delivered_is_marked(file: Path) -> None:
     with pytest.raises(DeadLettersError, match="not delivered"):
-        Redrive(FileBox([str(file)]), Wanted(), STRICT, Noted(fails_at=2), clock=time.time).run()
+        Redrive(FileBox([str(file)]), LetterFilter(), STRICT, Noted(fails_at=2), clock=time.time).run()
 
     rest = Noted()
-    outcome = Redrive(FileBox([str(file)]), Wanted(), STRICT, rest).run()
+    outcome = Redrive(FileBox([str(file)]), LetterFilter(), STRICT, rest).run()
 
     assert (outcome.earlier, rest.sent) == (2, GOOD[2:])
 
 
-# ---- what goes wrong
+# ---- errors
 
 
 def failed(result: Result, code: int = 1) -> str:
@@ -380,14 +380,14 @@ def test_a_file_that_cannot_be_written_is_named(file: Path, tmp_path: Path) -> N
 
 
 def test_a_topic_and_a_file_at_once_are_refused(file: Path, tmp_path: Path) -> None:
-    assert "give one of them" in failed(csq("redrive", file, "--out", tmp_path / "x", "--to", "t"), 2)
+    assert "exclude each other" in failed(csq("redrive", file, "--out", tmp_path / "x", "--to", "t"), 2)
 
 
 def test_where_a_letter_should_go_has_to_be_known(broker: EmbeddedBroker, topic: str, tmp_path: Path) -> None:
     path = write(tmp_path / "letters", [mended("e1", 1, origin="elsewhere[3]")])
     topics = {"CSQ_KAFKA__TOPICS": f"['{topic}.a', '{topic}.b']"}
     message = failed(csq("redrive", path, broker=broker, **topics))
-    assert f"{path}:1: read from elsewhere[3], which is none of the topics of the settings" in message
+    assert f"{path}:1: read from elsewhere[3], which is not among the topics of the settings" in message
     assert "--to" in message
 
 

@@ -21,7 +21,7 @@ WORKBOOK = (Burn(0.02, 1, "page"), Burn(0.05, 6, "page"), Burn(0.1, 24, "ticket"
 
 
 def refused(folder: Path, *changes: tuple[str, str]) -> str:
-    """What is said of the committed file after some changes."""
+    """The message about the committed file after some changes."""
     text = TEXT
     for old, new in changes:
         assert old in text
@@ -61,7 +61,7 @@ REFUSED = [
     ("objective: 0.65", "objectives: {urgent: 0.6}\n    objective: 0.65", "slos.csat: give either `objective`, or `objectives` per queue class"),
     ("hours: 1,", "hours: 0,", "burns[0].hours: got 0, expected a number above 0"),
 ]  # fmt: skip
-"""What is changed, into what, and what is said of it."""
+"""Text, its replacement, and the message."""
 
 
 @pytest.mark.parametrize(
@@ -70,10 +70,10 @@ REFUSED = [
     ids=[f"{number}-{says.split(':')[0]}" for number, (_, _, says) in enumerate(REFUSED)],
 )
 def test_what_does_not_fit_is_refused_with_its_place(old, new, says, tmp_path):
-    told = refused(tmp_path, (old, new))
+    reported = refused(tmp_path, (old, new))
 
-    assert says in told
-    assert told.startswith("slo.yaml, line ")
+    assert says in reported
+    assert reported.startswith("slo.yaml, line ")
 
 
 def test_the_line_is_that_of_the_mistake(tmp_path):
@@ -82,10 +82,12 @@ def test_the_line_is_that_of_the_mistake(tmp_path):
     assert refused(tmp_path, ("within_seconds: promise", "within_seconds: 7")).startswith(f"slo.yaml, line {line}: ")
 
 
-def test_every_mistake_is_told_at_once(tmp_path):
-    told = refused(tmp_path, ("within_seconds: promise", "within_seconds: 7"), ("outcome: [missed]", "outcome: [lost]"))
+def test_all_mistakes_are_reported_at_once(tmp_path):
+    reported = refused(
+        tmp_path, ("within_seconds: promise", "within_seconds: 7"), ("outcome: [missed]", "outcome: [lost]")
+    )
 
-    assert len(told.split("\n")) == 2
+    assert len(reported.split("\n")) == 2
 
 
 @pytest.mark.parametrize(
@@ -183,17 +185,17 @@ def run(*arguments: str) -> tuple[int, str]:
 
 def test_build_writes_check_agrees_and_a_change_is_found(tmp_path):
     root = ("--slo", str(SLO), "--root", str(tmp_path))
-    code, told = run("build", *root)
-    assert (code, told.count("wrote ")) == (0, 8)
+    code, reported = run("build", *root)
+    assert (code, reported.count("wrote ")) == (0, 8)
     assert run("check", *root) == (0, "")
     assert run("build", *root) == (0, "all 8 files were up to date\n")
 
     rules = tmp_path / "config" / "prometheus" / "slo.rules.yaml"
     rules.write_text(rules.read_text(encoding="utf-8").replace("30s", "31s"), encoding="utf-8")
     (tmp_path / "config" / "prometheus" / "old.rules.yaml").write_text("groups: []\n", encoding="utf-8")
-    code, told = run("check", *root)
+    code, reported = run("check", *root)
     assert code == 1
-    assert "config/prometheus/slo.rules.yaml, config/prometheus/old.rules.yaml; run `csq rules build`" in told
+    assert "config/prometheus/slo.rules.yaml, config/prometheus/old.rules.yaml; run `csq rules build`" in reported
 
     assert run("build", *root)[0] == 0
     assert run("check", *root) == (0, "")
@@ -201,23 +203,23 @@ def test_build_writes_check_agrees_and_a_change_is_found(tmp_path):
 
 
 def test_list_names_every_alert_with_its_severity():
-    code, told = run("list", "--slo", str(SLO))
+    code, reported = run("list", "--slo", str(SLO))
 
     assert code == 0
     for words in (
         "CsqPipelineDown page platform 1m csq is down",
         "CsqOldestOpenWait page urgent service 1m A customer in queue <queue>",
     ):
-        assert words in " ".join(told.split())
+        assert words in " ".join(reported.split())
 
 
-def test_a_wrong_declaration_is_told_without_a_traceback(tmp_path):
+def test_a_wrong_declaration_is_reported_without_a_traceback(tmp_path):
     (tmp_path / "slo.yaml").write_text(TEXT.replace("within_seconds: promise", "within_seconds: 7"), encoding="utf-8")
 
-    code, told = run("check", "--slo", str(tmp_path / "slo.yaml"))
+    code, reported = run("check", "--slo", str(tmp_path / "slo.yaml"))
 
     assert code == 1
-    assert "within_seconds: got 7" in told
+    assert "within_seconds: got 7" in reported
 
 
 def test_init_writes_objectives_that_fit_the_settings_and_overwrites_nothing(tmp_path):
@@ -234,9 +236,9 @@ def test_init_writes_objectives_that_fit_the_settings_and_overwrites_nothing(tmp
     }
     assert run("build", "--slo", str(slo), "--root", str(tmp_path), "-c", str(mine))[0] == 0
 
-    code, told = run("init", str(slo))
+    code, reported = run("init", str(slo))
     assert code == 1
-    assert "it is there already, and is not overwritten" in told
+    assert "exists already and is not overwritten" in reported
 
 
 def test_without_queues_in_the_settings_init_copies_the_objectives_of_csq(tmp_path):
@@ -250,8 +252,8 @@ def test_check_notes_where_objectives_and_promises_disagree(tmp_path):
     )
     own = ("--slo", str(SLO), "--root", str(tmp_path), "-c", str(tmp_path / "my.yaml"))
     assert run("build", *own)[0] == 0
-    code, told = run("check", *own)
+    code, reported = run("check", *own)
     assert code == 0
-    assert "note: slos.reply-5m: within_seconds is 300, promised are 60, 240; `promise` follows them" in told
-    assert "note: classes: a class names 'billing', the settings promise for 'Billing'" in told
-    assert "first-response" not in told
+    assert "note: slos.reply-5m: within_seconds is 300, promised are 60, 240; `promise` follows them" in reported
+    assert "note: classes: a class names 'billing', the settings promise for 'Billing'" in reported
+    assert "first-response" not in reported

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from rich.console import Console, RenderableType
 
-from flows.commands.run.view import SHOWN, LiveView, Reading, below, bound_of, render, save_svg
+from flows.commands.run.view import SHOWN, LiveView, ViewReading, below, bound_of, render, save_svg
 from operators.domain.stage.stage import Measurement
 from operators.metrics.catalogue import CATALOGUE, ClosedSets
 from operators.metrics.observe import Observer, read
@@ -31,8 +31,8 @@ class Shop:
         sets = ClosedSets(queue=queues, channel=("chat", "email"), segment=("new", "vip"), model=models)
         self.observer = Observer(self.registry, sets, clock=lambda: NOW, strict=True)
 
-    def read(self, at: float) -> Reading:
-        return Reading(NOW + at, read(self.registry, SHOWN))
+    def read(self, at: float) -> ViewReading:
+        return ViewReading(NOW + at, read(self.registry, SHOWN))
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def row(view: RenderableType, start: str, width: int = 100, height: int = 40) ->
     return line.split()
 
 
-def show(now: Reading, recent: Reading | None = None, minute: Reading | None = None) -> RenderableType:
+def show(now: ViewReading, recent: ViewReading | None = None, minute: ViewReading | None = None) -> RenderableType:
     return render(now, recent or now, minute or now, URLS)
 
 
@@ -294,7 +294,7 @@ def test_queues_in_other_are_named_as_long_as_replies_are_counted_there() -> Non
     seen = {"queue": {"Returns EU": 12, "VIP": 30}, "channel": {"fax": 3}, "segment": {}}
 
     def shown(queue: str) -> str:
-        now = Reading(1.0, {"csq_reply_seconds_count": {(queue, "chat", "human"): 267.0}})
+        now = ViewReading(1.0, {"csq_reply_seconds_count": {(queue, "chat", "human"): 267.0}})
         return "\n".join(lines(render(now, now, now, URLS, seen)))
 
     assert "queue `other`: 267 of 267 replies; seen: VIP, Returns EU; name them in labels.queues" in shown("other")

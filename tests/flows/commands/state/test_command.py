@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from operators.domain.stage.seal import unseal
+from operators.engine.recovery import STATE_VERSION
 from operators.engine.store import partitions, read_manifest, resume_of, snaps_of
 from tests.cli import csq
-from tests.kept import BATCH, run, settings_for
-from tests.streams import NAMES_YAML, ROOT, SERVICE, told_apart
+from tests.store_runs import BATCH, run, settings_for
+from tests.streams import NAMES_YAML, ROOT, SERVICE, differences
 
 GOLDEN = ROOT / "tests" / "fixtures" / "golden.jsonl"
 CUT = 19 * BATCH
@@ -30,7 +31,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store after half of the golden stream; for reading."""
     folder = tmp_path_factory.mktemp("state") / "store"
     run(events(), settings_for(folder), until=CUT)
-    return Path(shutil.copytree(folder, folder.with_name("free")))  # nobody holds the copy
+    return Path(shutil.copytree(folder, folder.with_name("free")))  # no process holds the copy
 
 
 def held(folder: Path) -> list[Any]:
@@ -44,9 +45,9 @@ def held(folder: Path) -> list[Any]:
 # ---- show
 
 
-def test_show_tells_what_is_there(store: Path) -> None:
+def test_show_prints_the_content(store: Path) -> None:
     shown = json.loads(csq("state", "show", store, "--json").stdout)
-    assert (shown["lanes"], shown["partitions"], shown["state_version"]) == (2, 1, 3)
+    assert (shown["lanes"], shown["partitions"], shown["state_version"]) == (2, 1, STATE_VERSION)
     assert (shown["csq"], shown["river"]) == (read_manifest(store).csq, read_manifest(store).river)  # type: ignore[union-attr]  # it has one
     assert shown["positions"] == {"csq.events[0]": CUT}
     assert 0 <= shown["age_seconds"] < 600
@@ -66,22 +67,22 @@ def test_show_makes_a_table_for_people(store: Path) -> None:
     assert f"csq.events[0]  next offset {CUT}" in shown
 
 
-def test_a_folder_without_a_store_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_a_store_is_reported(tmp_path: Path) -> None:
     result = csq("state", "show", tmp_path, code=1)
     assert "there is no recovery store here (csq.json is missing); name the state.directory" in result.stderr
 
 
-def test_reading_a_store_runs_no_code_of_somebody(store: Path, tmp_path: Path) -> None:
-    class Evil:
+def test_reading_a_store_runs_no_code_in_it(store: Path, tmp_path: Path) -> None:
+    class CodeOnLoad:
         def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
             return Path.touch, (tmp_path / "owned",)
 
     folder = Path(shutil.copytree(store, tmp_path / "store"))
     (path,) = partitions(folder)
     with closing(sqlite3.connect(path)) as part, part:
-        part.execute("UPDATE snaps SET ser_change = ? WHERE step_id = 'csq.kafka'", (pickle.dumps(Evil()),))
+        part.execute("UPDATE snaps SET ser_change = ? WHERE step_id = 'csq.kafka'", (pickle.dumps(CodeOnLoad()),))
     result = csq("state", "show", folder, code=1)
-    assert "step csq.kafka, key csq.events[0]: this is no snapshot of csq: it names pathlib." in result.stderr
+    assert "step csq.kafka, key csq.events[0]: not a snapshot of csq: it names pathlib." in result.stderr
     assert not (tmp_path / "owned").exists()
 
 
@@ -104,7 +105,7 @@ def test_an_export_is_plain_lines_and_an_import_resumes_from_them(store: Path, t
     resumed = run(events(), settings_for(fresh, recovery_partitions=3))
     whole = run(events(), settings_for(None))
     names = [name for name in SERVICE if name != "csq_newest_event_timestamp_seconds"]  # a gauge, of what came last
-    assert told_apart(whole.values, resumed.values, names) == []
+    assert differences(whole.values, resumed.values, names) == []
 
 
 def test_an_import_overwrites_nothing(store: Path, tmp_path: Path) -> None:
@@ -113,24 +114,24 @@ def test_an_import_overwrites_nothing(store: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter").touch()
     result = csq("state", "import", file, "--recovery", tmp_path / "mine", code=1)
-    assert "the directory is not empty; a store is never overwritten. Name a new directory" in result.stderr
+    assert "the directory is not empty; a store is never overwritten. Use a new directory" in result.stderr
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter"]
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "reported"),
     [
-        pytest.param(0, "line 1: this is no export of `csq state export`", id="head"),
+        pytest.param(0, "line 1: not an export of `csq state export`", id="head"),
         pytest.param(3, "line 4: expected step, key and state, as `csq state export` writes them", id="record"),
     ],
 )
-def test_lines_that_are_none_leave_no_store(store: Path, tmp_path: Path, line: int, told: str) -> None:
+def test_lines_that_are_none_leave_no_store(store: Path, tmp_path: Path, line: int, reported: str) -> None:
     file = tmp_path / "state.jsonl"
     csq("state", "export", store, "--out", file)
     lines = file.read_bytes().splitlines(keepends=True)
     lines[line] = b'{"step": 1\n'
     file.write_bytes(b"".join(lines))
-    assert told in csq("state", "import", file, "--recovery", tmp_path / "fresh", code=1).stderr
+    assert reported in csq("state", "import", file, "--recovery", tmp_path / "fresh", code=1).stderr
     assert not (tmp_path / "fresh").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["state.jsonl"]
 
@@ -139,9 +140,11 @@ def test_an_export_of_a_newer_release_is_refused(store: Path, tmp_path: Path) ->
     file = tmp_path / "state.jsonl"
     csq("state", "export", store, "--out", file)
     head, rest = file.read_text(encoding="utf-8").split("\n", 1)
-    file.write_text(head.replace('"state":3', '"state":4') + "\n" + rest, encoding="utf-8")
+    file.write_text(
+        head.replace(f'"state":{STATE_VERSION}', f'"state":{STATE_VERSION + 1}') + "\n" + rest, encoding="utf-8"
+    )
     result = csq("state", "import", file, "--recovery", tmp_path / "fresh", code=1)
-    assert "with state version 4" in result.stderr
+    assert f"with state version {STATE_VERSION + 1}" in result.stderr
 
 
 def test_a_store_in_use_is_not_exported(store: Path, tmp_path: Path) -> None:
@@ -160,12 +163,12 @@ def test_history_makes_a_store_that_live_running_goes_on_from(tmp_path: Path) ->
     history.write_bytes(b"\n".join(events()[:CUT]) + b"\n")
     config = tmp_path / "csq.yaml"
     config.write_text(f"state: {{lanes: 2, recovery_partitions: 1}}\n{NAMES_YAML}", encoding="utf-8")
-    told = csq("warm-start", history, "--recovery", folder, "-c", config, "--batch", BATCH).stdout
-    assert told.startswith(f"made a recovery store in {folder}: ")
+    reported = csq("warm-start", history, "--recovery", folder, "-c", config, "--batch", BATCH).stdout
+    assert reported.startswith(f"created a recovery store in {folder}: ")
     assert "csq.history" not in {snap.step for snap in snaps_of(folder)}
     assert "csq.kafka" not in {snap.step for snap in snaps_of(folder)}
     rest, whole = run(events()[CUT:], settings), run(events(), settings_for(None))
-    first = run(events()[:CUT], settings_for(None))  # as history ends: nothing more will come
+    first = run(events()[:CUT], settings_for(None))  # as history ends: no more events
     replies = "csq.reply.measured"
     assert whole.published[replies] - first.published[replies] == rest.published[replies]
     assert sum(rest.values["csq_events_total"].values()) > 0
@@ -185,7 +188,7 @@ def test_a_warm_start_overwrites_nothing(store: Path) -> None:
 
 def test_repeats_across_the_stop_are_still_repeats(store: Path, tmp_path: Path) -> None:
     settings = settings_for(Path(shutil.copytree(store, tmp_path / "store")))
-    again = [*events()[:CUT], *events()[:CUT]]  # as if a producer sent everything once more
+    again = [*events()[:CUT], *events()[:CUT]]  # as if a producer sent everything again
     resumed = run(again, settings)
     whole = run(again, settings_for(None))
     assert resumed.values["csq_duplicates_total"] == whole.values["csq_duplicates_total"]

@@ -14,8 +14,8 @@ from operators.domain.stage.labels import LabelsParams
 from operators.domain.stage.promise import PromisesParams, QueuePromise
 from operators.simulator import SimulatorParams, simulate
 from tests.cli import csq
-from tests.kept import run, settings_for
-from tests.streams import SERVICE, raws, told_apart
+from tests.store_runs import run, settings_for
+from tests.streams import SERVICE, differences, raws
 
 EVENTS = raws(simulate(SimulatorParams(events_per_second=2.0, late_share=0.0), 1_600)[0])
 CUT = 1_200
@@ -42,7 +42,7 @@ def test_admitted_names_outlive_a_restart_and_every_number_is_the_same(store: Pa
     admitted = stored_labels(store).admitted
     assert admitted.keys() == {"queue", "channel", "segment"}
     resumed = run(EVENTS, settings(store)).values
-    assert told_apart(run(EVENTS, settings(None)).values, resumed, (*SERVICE, "csq_turns_total")) == []
+    assert differences(run(EVENTS, settings(None)).values, resumed, (*SERVICE, "csq_turns_total")) == []
 
 
 def test_the_command_lists_what_was_admitted_and_what_is_in_other(store: Path) -> None:
@@ -70,7 +70,7 @@ def test_check_names_the_queues_in_other_and_a_promise_that_is_misspelt(store: P
     name = next(iter(kept.admitted["queue"]))
     promises = PromisesParams(queues={name.upper(): QueuePromise(limit_seconds=60.0)})
     says = [finding.line() for finding in check_labels(store, settings(None, promises=promises))]
-    assert any(f"queue {name.upper()!r} of the settings: events say {name!r}." in line for line in says)
+    assert any(f"queue {name.upper()!r} of the settings: events have {name!r}." in line for line in says)
     [line] = [line for line in says if "queue `other`: " in line]
     assert " replies; seen: " in line
     assert line.endswith(". Name them in labels.queues.")

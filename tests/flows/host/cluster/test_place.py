@@ -1,4 +1,4 @@
-"""Which process of how many: what is understood, what is refused, and what the refusal says."""
+"""The place of a process in a cluster: valid and refused options."""
 
 import os
 import subprocess
@@ -32,7 +32,7 @@ def test_the_variables_of_bytewax_own_runner_are_understood():
         (2, "a:1,b:1", "--process-id counts from 0 to 1"),
         (0, "a,b:1", "got 'a', expected host:port"),
         (0, "a:1,b:x", "got 'b:x', expected host:port"),
-        (0, "a:1,a:1", "an address is named twice"),
+        (0, "a:1,a:1", "an address occurs twice"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(process: int, addresses: str, complaint: str):
@@ -49,7 +49,7 @@ def test_several_processes_want_a_kafka_that_each_reaches():
 def test_no_process_goes_without_a_lane():
     some = with_settings(kafka={"brokers": ("b:1",)}, state={"lanes": 4})
     check(some, 4)
-    with pytest.raises(ClusterError, match=r"5 processes: at most 4, for state\.lanes is 4"):
+    with pytest.raises(ClusterError, match=r"5 processes: at most 4, because state\.lanes is 4"):
         check(some, 5)
 
 
@@ -68,8 +68,8 @@ def test_two_workers_in_one_process_are_refused_with_the_reason():
     ("args", "complaint"),
     [
         (["--processes", "2"], "2 processes need a Kafka that each of them reaches: set kafka.brokers."),
-        (["--process-id", "0"], "--process-id and --addresses belong together, and --processes to neither"),
-        (["--processes", "2", "--process-id", "0", "--addresses", "a:1,b:1"], "and --processes to neither"),
+        (["--process-id", "0"], "--process-id and --addresses need each other, and exclude --processes"),
+        (["--processes", "2", "--process-id", "0", "--addresses", "a:1,b:1"], "exclude --processes"),
         (["--process-id", "5", "--addresses", "a:1,b:1"], "--process-id counts from 0 to 1"),
     ],
 )

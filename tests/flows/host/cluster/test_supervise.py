@@ -1,4 +1,4 @@
-"""The supervisor: one dies and all start again, whoever is told to stop stops, and nobody outlives it."""
+"""The supervisor: if one process exits all start again, all stop on a signal, and none outlives it."""
 
 import json
 import os
@@ -98,11 +98,11 @@ def supervised(tmp_path: Path) -> Iterator[Callable[..., Supervised]]:
         each.process.wait()
 
 
-def test_all_are_started_and_told_of_one_another(supervised: Callable[..., Supervised]):
+def test_all_are_started_with_the_addresses_of_all(supervised: Callable[..., Supervised]):
     process = supervised("say(f'{number} knows {addresses}')" + WAIT, count=3)
     process.waiting(3)
-    told = {line.split(" knows ")[1] for line in process.log().splitlines() if " knows " in line}
-    (addresses,) = told
+    reported = {line.split(" knows ")[1] for line in process.log().splitlines() if " knows " in line}
+    (addresses,) = reported
     assert len(set(addresses.split(","))) == 3
 
 
@@ -172,18 +172,20 @@ def test_who_does_not_stop_in_time_is_killed(supervised: Callable[..., Supervise
     process.waiting(2)
     process.process.send_signal(signal.SIGTERM)
     assert process.process.wait(30) == 1
-    assert process.messages("error") == ["not stopped within 0.3 s: killed; the next start repeats their last seconds"]
+    assert process.messages("error") == [
+        "not stopped within 0.3 s: killed; the next start processes their last seconds again"
+    ]
     assert not any(map(is_alive, process.children()))
 
 
-def test_nobody_outlives_a_supervisor_that_is_killed(supervised: Callable[..., Supervised]):
+def test_no_process_outlives_a_supervisor_that_is_killed(supervised: Callable[..., Supervised]):
     process = supervised(WAIT)
     process.waiting(2)
     process.process.kill()
     process.until(lambda: not any(map(is_alive, process.children())))
 
 
-def test_a_child_that_a_signal_ended_is_told_by_its_name(supervised: Callable[..., Supervised]):
+def test_a_child_that_a_signal_ended_is_reported_by_name(supervised: Callable[..., Supervised]):
     process = supervised(WAIT)
     process.waiting(2)
     os.kill(process.children()[0], signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Several processes: the same numbers as one, a change of their number, and what happens when one of them dies."""
+"""Several processes: the same numbers as one, a change of their number, and the exit of one of them."""
 
 import json
 import os
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 EVENTS = 4_000
 COMPARED = ("csq.turn.scored", "csq.reply.measured", "csq.satisfaction.scored")
-"""Streams in which the same events appear whatever the models have learned; of churn only news is published."""
+"""Streams whose events do not depend on the models; churn is published only when it changes."""
 
 
 class Topics:
@@ -68,7 +68,7 @@ class Topics:
 
 
 class Shop(NamedTuple):
-    """What a simulated shop delivered, and what must come of it."""
+    """Events of a simulated shop, and the expected results."""
 
     values: list[tuple[str, bytes]]
     expected: Result
@@ -84,7 +84,7 @@ def topics(kafka: Kafka, tmp_path: Path) -> Topics:
 
 @pytest.fixture(scope="module")
 def shop() -> Shop:
-    """The last event comes when all waits and windows of the others are over: the live clock stands years later."""
+    """The last event is after the end of all waits and windows: the live clock is years later."""
     deliveries, _ = simulate(SimulatorParams(events_per_second=4.0, broken_share=0.02), EVENTS)
     # An event of the future has a test of its own (test_order.py).
     values = [(some.key, some.raw) for some in deliveries if (event_time(some.raw) or 0.0) < NOW]
@@ -127,7 +127,7 @@ def test_the_number_of_processes_may_change_at_each_start(topics: Topics, shop: 
             assert cluster.stop() == 0, cluster.log()
     assert topics.ids() != shop.ids(), "the stops came too late to show anything"
     with topics.run("--processes", "2", count=2) as cluster:
-        cluster.until(lambda: topics.ids() == shop.ids())  # each once: nothing was lost, nothing told twice
+        cluster.until(lambda: topics.ids() == shop.ids())  # each once: none lost, none repeated
         assert cluster.stop() == 0, cluster.log()
     assert topics.dead() == shop.expected.published[DEADLETTERS]
 
@@ -149,7 +149,7 @@ def test_a_process_that_is_killed_takes_the_others_along_and_all_go_on(topics: T
     assert not any(map(is_alive, first))
 
 
-def test_nobody_is_left_when_the_supervisor_is_killed(topics: Topics):
+def test_no_process_is_left_when_the_supervisor_is_killed(topics: Topics):
     with topics.run("--processes", "2", count=2) as cluster:
         cluster.until(cluster.is_ready)
         children = cluster.pids()
@@ -171,10 +171,10 @@ def test_what_one_process_dies_of_is_logged_whole(kafka: Kafka, topics: Topics, 
         )
     assert "exit code 1: " in found[0]["message"]
     assert f"for topic {topics.output('csq.turn.scored')}" in found[0]["message"]
-    (told, *_) = (entry for entry in cluster.entries() if entry["level"] == "critical")
-    assert told["message"].startswith("step csq.publish failed, all processes stop: Kafka: ")
-    assert "Traceback" in told["exception"]
-    assert "write_batch" in told["exception"] or "snapshot" in told["exception"]
+    (reported, *_) = (entry for entry in cluster.entries() if entry["level"] == "critical")
+    assert reported["message"].startswith("step csq.publish failed, all processes stop: Kafka: ")
+    assert "Traceback" in reported["exception"]
+    assert "write_batch" in reported["exception"] or "snapshot" in reported["exception"]
 
 
 def test_processes_of_several_machines_find_one_another(topics: Topics, shop: Shop):
@@ -185,7 +185,7 @@ def test_processes_of_several_machines_find_one_another(topics: Topics, shop: Sh
         topics.run("--process-id", "1", "--addresses", addresses, count=1) as other,
     ):
         one.until(lambda: topics.ids() == shop.ids())
-        other.process.send_signal(signal.SIGTERM)  # whoever stops one stops all
+        other.process.send_signal(signal.SIGTERM)  # stopping one stops all
         assert one.stop() == 0, one.log()
         assert other.process.wait(STOP_SECONDS) == 0, other.log()
     assert {entry.get("member") for entry in one.entries()} == {"p0"}
@@ -206,7 +206,7 @@ def test_bytewax_has_a_runner_that_does_it_too(topics: Topics, shop: Shop):
 
 
 def unique(ids: dict[str, Counter[str]]) -> dict[str, set[str]]:
-    """Without how often each came: outputs are at least once after a crash, and their ids tell repeats apart."""
+    """Without repeats: outputs are at least once after a crash, and their ids identify repeats."""
     return {stream: set(counted) for stream, counted in ids.items()}
 
 

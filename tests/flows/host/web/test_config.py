@@ -1,4 +1,4 @@
-"""The web configuration is that of Prometheus' exporters: strict, and read anew when it or a certificate changes."""
+"""The web configuration has the format of the Prometheus exporters; it is strict, and reloaded after a change."""
 
 import logging
 import os
@@ -46,7 +46,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 def refused(folder: Path, text: str) -> str:
-    """What is said of a configuration, without the name of its file."""
+    """The error of a configuration, without the name of its file."""
     path = written(folder, text)
     with pytest.raises(DocumentError) as caught:
         WebConfigFile(path)
@@ -118,23 +118,23 @@ TLS = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n"
         ('http_server_config:\n  headers: {X-Frame-Options: "a\\nSet-Cookie: b"}', "headers: `X-Frame-Options` is not one line of printable ASCII"),
         ("basic_auth_users:\n  anna: open sesame", "line 2: basic_auth_users.anna: expected a bcrypt hash ($2y$...)"),
         (f"basic_auth_users:\n  anna: {HASH.replace('$04$', '$31$')}", "line 2: basic_auth_users.anna: a bcrypt hash of cost 31, expected from 4 to 14"),
-        ("basic_auth_users:\n", "line 1: basic_auth_users: names no user; leave it out"),
+        ("basic_auth_users:\n", "line 1: basic_auth_users: has no user; remove the key"),
         ("basic_auth_users: {a: 1, a: 2}", "line 1"),
-        ("[]", "line 1: got a list, expected a web configuration as Prometheus' exporters take it"),
+        ("[]", "line 1: got a list, expected a web configuration in the format of the Prometheus exporters"),
         (TLS.replace("server.crt", "none.crt"), "line 2: tls_server_config.cert_file: none.crt cannot be read: No such file or directory"),
         (TLS.replace("server.key", "ca.crt"), "tls_server_config.cert_file: server.crt with ca.crt: "),
         (TLS.replace("server.crt", "ca.crt"), "line 2: tls_server_config.cert_file: ca.crt with server.key: the key does not belong to the certificate"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_told_with_its_place(folder: Path, text: str, said: str) -> None:
+def test_a_mistake_is_reported_with_its_place(folder: Path, text: str, said: str) -> None:
     assert said in refused(folder, text)
 
 
-def test_every_mistake_is_told_at_once_and_no_hash_is_shown(folder: Path) -> None:
-    told = refused(folder, f"basic_auth_users: {{anna: [{HASH}], bert: hunter2}}\nhttp_server: {{}}\n")
-    assert told.count("line ") == 3
-    assert HASH not in told
-    assert "hunter2" not in told
+def test_all_mistakes_are_reported_at_once_and_no_hash_is_shown(folder: Path) -> None:
+    reported = refused(folder, f"basic_auth_users: {{anna: [{HASH}], bert: hunter2}}\nhttp_server: {{}}\n")
+    assert reported.count("line ") == 3
+    assert HASH not in reported
+    assert "hunter2" not in reported
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         WebConfigFile(tmp_path / "web.yaml")
 
 
-def test_a_key_with_a_pass_phrase_is_refused_and_asks_nobody(folder: Path) -> None:
+def test_a_key_with_a_pass_phrase_is_refused_without_a_prompt(folder: Path) -> None:
     path = folder / "server.key"
     key = load_pem_private_key(path.read_bytes(), None)
     path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"pass phrase")))
@@ -179,7 +179,7 @@ def test_a_certificate_swapped_by_a_link_is_seen(folder: Path, authority: trustm
     assert file.current().tls is not first.tls
 
 
-def test_what_cannot_be_used_is_told_once_and_the_old_stays(
+def test_an_invalid_change_is_reported_once_and_the_old_configuration_stays(
     folder: Path, authority: trustme.CA, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = WebConfigFile(written(folder, TLS))

@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes csq over TLS with a password, and knows what a replay of the same events knows."""
+"""A real Prometheus scrapes csq over TLS with a password, and gets the numbers of a replay of the same events."""
 
 import json
 import signal
@@ -191,7 +191,7 @@ def different(expected: Values, actual: Values) -> list[Any]:
     ]
 
 
-def test_whoever_lacks_password_or_trust_gets_nothing(prometheus: Prometheus) -> None:
+def test_a_client_without_password_or_trust_gets_nothing(prometheus: Prometheus) -> None:
     states = {sample.labels["job"]: sample.value for sample in prometheus.query("up")}
     assert states == {"csq": 1.0, "wrong_password": 0.0, "no_password": 0.0, "no_trust": 0.0, "no_tls": 0.0}
     errors = {target["labels"]["job"]: target["lastError"] for target in prometheus.targets()}

@@ -1,4 +1,4 @@
-"""TLS, passwords and limits of the web server: who should not get in does not, and nobody keeps others waiting."""
+"""TLS, passwords and limits of the web server: unauthorised clients are refused, and no client blocks others."""
 
 import asyncio
 import http.client
@@ -176,7 +176,7 @@ def test_a_renewed_certificate_is_shown_to_the_next_connection_and_open_ones_go_
 
 
 def everything(client: socket.socket) -> bytes:
-    """What comes until the other side closes, or resets."""
+    """Bytes until the other side closes, or resets."""
     found = b""
     try:
         while some := client.recv(65_536):
@@ -243,7 +243,7 @@ def test_a_page_with_data_needs_the_right_password(shared: Site, path: str, auth
 
 
 @WRONG
-def test_probes_are_answered_without_a_password_and_told_no_reason(
+def test_probes_are_answered_without_a_password_and_without_a_reason(
     tmp_path: Path, auth: tuple[str, str] | None
 ) -> None:
     reasons = ["Kafka: no answer from kafka-1.internal:9093"]
@@ -283,7 +283,7 @@ def test_the_health_check_of_the_image_passes_with_passwords_and_tls(shared: Sit
     assert [health_check(site).returncode for site in (shared, shared_with_users)] == [0, 0]
 
 
-def test_the_health_check_of_the_image_fails_where_the_flow_stands_still_or_no_server_answers(tmp_path: Path) -> None:
+def test_the_health_check_of_the_image_fails_if_the_flow_is_stuck_or_no_server_answers(tmp_path: Path) -> None:
     with serving(tmp_path, USERS, idle_seconds=61.0) as site:
         done = health_check(site)
         assert (done.returncode, done.stderr) == (
@@ -362,7 +362,7 @@ def test_wrong_passwords_do_not_pile_up_in_memory(monkeypatch: pytest.MonkeyPatc
     assert len(auth._wrong) == passwords.WRONG_KEPT
 
 
-def test_while_somebody_guesses_the_known_scraper_is_answered_at_once(site: Site) -> None:
+def test_during_a_password_attack_the_known_scraper_is_answered_at_once(site: Site) -> None:
     with httpx.Client(verify=site.trust(), trust_env=False, timeout=30) as client:
         assert client.get(f"{site.server.url}/metrics", auth=RIGHT).status_code == 200
         context = site.trust()

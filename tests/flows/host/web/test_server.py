@@ -21,7 +21,7 @@ PAGES = ("/metrics", "/healthz", "/readyz")
 
 
 class Flow:
-    """What the server asks of a flow."""
+    """The part of a flow that the server uses."""
 
     def __init__(self) -> None:
         self.idle = 0.5
@@ -78,7 +78,7 @@ def test_metrics_are_plain_for_who_does_not(client: httpx.Client) -> None:
     assert "content-encoding" not in client.get("/metrics", headers={"accept-encoding": "identity"}).headers
 
 
-def test_health_is_lost_when_the_flow_stands_still(client: httpx.Client, flow: Flow) -> None:
+def test_health_is_lost_when_the_flow_is_stuck(client: httpx.Client, flow: Flow) -> None:
     flow.idle = 59.9
     assert (client.get("/healthz").status_code, client.get("/healthz").text) == (
         200,
@@ -131,7 +131,7 @@ def test_answers_carry_security_headers_and_no_server_name(client: httpx.Client,
     assert "server" not in headers
 
 
-def test_an_idle_connection_blocks_nobody(server: WebServer, client: httpx.Client) -> None:
+def test_an_idle_connection_blocks_no_client(server: WebServer, client: httpx.Client) -> None:
     address = client.base_url.host, client.base_url.port
     idle = [socket.create_connection(address) for _ in range(100)]
     try:

@@ -1,4 +1,4 @@
-"""Prometheus over csq for tests of dashboards: a real run, or one that is told what a healthy system does not show."""
+"""Prometheus over csq for tests of dashboards: a real run, or given metrics that a healthy system does not have."""
 
 import os
 import subprocess

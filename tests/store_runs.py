@@ -33,7 +33,7 @@ def settings_for(folder: Path | None, **state: Any) -> Settings:
 
 
 class Recorded(FixedPartitionedSource[Chunk, int]):
-    """Stands for a partition of Kafka; ends at offset `until`, as after SIGTERM, or with the end of all time."""
+    """In place of a partition of Kafka; ends at offset `until`, as after SIGTERM, or with the end of time."""
 
     def __init__(self, values: Sequence[bytes], until: int | None, ready: Any) -> None:
         self.values, self.until, self.ready = values, until, ready
@@ -68,14 +68,14 @@ class _Part(StatefulSourcePartition[Chunk, int]):
 
 @dataclass(frozen=True)
 class Result:
-    """What came out of a run."""
+    """The output of a run."""
 
     published: dict[str, Counter[bytes]]
     values: Values
 
 
 def run(values: Sequence[bytes], settings: Settings, *, until: int | None = None) -> Result:
-    """Run from where the store of the settings stands; each batch is a snapshot, so that nothing depends on timing."""
+    """Resume from the store of the settings; each batch is a snapshot, so that nothing depends on timing."""
     take_snapshots = settings.state.directory is not None
     here = dataclasses.replace(replay_process(settings, NOW, tick_records=BATCH), take_snapshots=take_snapshots)
     registry, observer = observer_of(settings, None)
