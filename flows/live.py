@@ -48,7 +48,7 @@ from operators.connectors.kafka.source import KafkaSource, known_topics
 from operators.connectors.kafka.status import SourceStatus
 from operators.domain.stage.stage import Measurement
 from operators.domain.time.steady import HOLD_SECONDS
-from operators.engine.checkpoints import begin_beside
+from operators.engine.checkpoints import begin_beside, mark_forgotten
 from operators.engine.epochs import Epochs
 from operators.engine.failures import StepFailures
 from operators.engine.recovery import new_run
@@ -97,6 +97,7 @@ class Live:
             parts=self._parts if place.processes > 1 else None,
             tick_records=math.inf if self.broker is None else PAST_STEP,
             latest=self.clock.latest,
+            on_forgotten=self._mark_forgotten,
         )
         self.readiness = Readiness(self.here.models, self.stop, settings.kafka.delivery_seconds)
         self.registry: CollectorRegistry
@@ -126,6 +127,11 @@ class Live:
         self.web = WebServer(app, settings.http.host, port, secured)
         self.shop = ShopThread(settings, self.stop, clock=self.clock.now) if self.broker is not None else None
         self.life = Life(settings, self.registry)
+
+    def _mark_forgotten(self) -> None:
+        """Let what the store has of a forgotten customer in deleted rows be removed."""
+        if self.settings.state.directory is not None:
+            mark_forgotten(Path(self.settings.state.directory))
 
     def obstacles(self) -> list[str]:
         """Reasons why the process is not ready."""

@@ -12,6 +12,7 @@ from flows.host.cluster.place import ALONE, ProcessPlace
 from flows.quality import Process
 from flows.settings.closed_sets import closed_sets, labels_of
 from flows.settings.model import Settings
+from flows.settings.privacy import pseudonyms_of
 from operators.domain.models.model import Models
 from operators.domain.models.registry import MODELS
 from operators.domain.time.lanes import Lanes
@@ -52,6 +53,7 @@ def live_process(
     parts: Callable[[], int] | None = None,
     tick_records: float = math.inf,
     latest: Callable[[], float] | None = None,
+    on_forgotten: Callable[[], None] = lambda: None,
 ) -> Process:
     """Time moves with the wall clock where an origin has been read to its end; lanes get it several times a second.
 
@@ -68,6 +70,7 @@ def live_process(
         place=place,
         parts=parts,
         latest=latest,
+        on_forgotten=on_forgotten,
     )
 
 
@@ -112,6 +115,7 @@ def _process(
     place: ProcessPlace = ALONE,
     parts: Callable[[], int] | None = None,
     latest: Callable[[], float] | None = None,
+    on_forgotten: Callable[[], None] = lambda: None,
 ) -> Process:
     lanes = Lanes(settings.state.lanes)
     router = Router(
@@ -137,4 +141,6 @@ def _process(
         place.processes,
         take_snapshots=take_snapshots,
         is_live=is_live,
+        pseudonyms=pseudonyms_of(settings.privacy),
+        on_forgotten=on_forgotten,
     )

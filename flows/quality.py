@@ -28,10 +28,12 @@ from operators.domain.stage.stage import Measurement
 from operators.domain.time.lanes import Lanes
 from operators.domain.time.route import Chunk, Router
 from operators.domain.wire.outgoing import Outgoing
+from operators.domain.wire.pseudonyms import Pseudonyms
 from operators.engine.learners import WakeLearners
 from operators.intake import intake
 from operators.labels import labels
 from operators.learn import learn
+from operators.pseudonyms import pseudonyms
 from operators.queues import queues
 from operators.route import route
 from operators.sentiment import sentiment
@@ -56,6 +58,10 @@ class Process:
     take_snapshots: bool = False
     """Whether a recovery store takes snapshots."""
     is_live: bool = False
+    pseudonyms: Pseudonyms | None = None
+    """Of published ids; `None`: they leave as they came."""
+    on_forgotten: Callable[[], None] = lambda: None
+    """Called when a stage has dropped what it knew of a customer."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,10 @@ def quality(flow: Dataflow, chunks: Stream[Chunk], process: Process) -> Quality:
     announce_as = process.name if process.processes > 1 else None
     learned = learn("learn", examples, names, settings, models, take_snapshots, clock, process.is_live, announce_as)
 
+    published = op.merge("published", talks.published, people.published, arrived.dead, admitted.dead, loads.dead)
+    if process.pseudonyms is not None:
+        published = pseudonyms("pseudonyms", published, process.pseudonyms)
+
     return Quality(
         op.merge(
             "measured",
@@ -116,7 +126,7 @@ def quality(flow: Dataflow, chunks: Stream[Chunk], process: Process) -> Quality:
             people.measured,
             learned.measured,
         ),
-        op.merge("published", talks.published, people.published, arrived.dead, admitted.dead, loads.dead),
+        published,
         learned.judged,
         learned.announced,
     )
@@ -127,7 +137,13 @@ def conversations_of(process: Process) -> Callable[[], Conversations]:
     settings, scorer = process.settings, SatisfactionScorer(process.models)
     promises = Promises(settings.promises)
     return lambda: Conversations(
-        settings.conversations, process.labels, promises, process.lanes, scorer.score_one, scorer.version
+        settings.conversations,
+        process.labels,
+        promises,
+        process.lanes,
+        scorer.score_one,
+        scorer.version,
+        process.on_forgotten,
     )
 
 
@@ -142,4 +158,6 @@ def customers_of(process: Process) -> Callable[[], Customers]:
     """Return what makes the customers of a lane; churn is scored with the weights of this process."""
     settings, scorer = process.settings, ChurnScorer(process.settings.churn, process.models)
     parts = itertools.count()
-    return lambda: Customers(settings.customers, process.labels, scorer, f"{process.name}/{next(parts)}")
+    return lambda: Customers(
+        settings.customers, process.labels, scorer, f"{process.name}/{next(parts)}", process.on_forgotten
+    )

@@ -38,6 +38,7 @@ _DATA: dict[str, dict[str, Any]] = {
     "csq.complaint.opened": {"complaint_id": "p1", "customer_id": "k1", "complaint_type": "damage", "severity": 3},
     "csq.complaint.closed": {"complaint_id": "p1", "customer_id": "k1", "complaint_type": "damage", "severity": 3},
     "csq.customer.updated": {"customer_id": "k1", "attributes": {"plan": "gold", "age": 41, "b2b": True}, "segment": "vip"},
+    "csq.customer.forgotten": {"customer_id": "k1"},
     "csq.churn.labelled": {"customer_id": "k1", "churned": True, "observed_until": "2026-01-05T08:00:00Z", "label_source": "crm"},
     "csq.label.sentiment": {"message_id": "m1", "conversation_id": "c1", "label": "negative", "labeller": "ann"},
     "csq.agent.state_changed": {"agent_id": "a1", "queue": "orders", "from": "offline", "to": "available"},

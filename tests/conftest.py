@@ -9,6 +9,7 @@ import pytest
 from hypothesis import Phase, settings
 
 from operators.connectors.embedded import EmbeddedBroker
+from operators.documents.secret import KNOWN
 from tests.servers import kcat
 from tests.servers.kafka import Kafka, libraries
 from tests.servers.presence import UnavailableError, give_up
@@ -31,6 +32,13 @@ def _stores_given_back() -> Iterator[None]:
     if (locks := sys.modules.get("operators.engine.locks")) is not None:
         for file in locks._locks.values():
             file.close()
+
+
+@pytest.fixture(autouse=True)
+def _secrets_forgotten() -> Iterator[None]:
+    """A process knows the secrets that it has read until it ends; a test knows only its own."""
+    yield
+    KNOWN.forget()
 
 
 @pytest.fixture(scope="session")

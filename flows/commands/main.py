@@ -5,6 +5,8 @@ from importlib import import_module
 
 import click
 
+from flows.commands.output import hide_errors
+
 COMMANDS = {
     "run": ("flows.commands.run.command:run", "Process events from Kafka live, or from a simulated shop."),
     "replay": ("flows.commands.replay.command:replay", "Process recorded events and print a summary."),
@@ -14,6 +16,8 @@ COMMANDS = {
     "import": ("flows.commands.import_file:import_file", "Convert a CSV or TSV export into events."),
     "send": ("flows.commands.send:send", "Send recorded events to Kafka."),
     "simulate": ("flows.commands.simulate:simulate", "Write the events of a simulated shop as JSON lines."),
+    "forget": ("flows.commands.forget:forget", "Remove what csq keeps of a customer."),
+    "id": ("flows.commands.pseudonym:pseudonym", "Print the pseudonyms of ids, for those who have the key."),
     "schema": ("flows.commands.schema:schema", "Print the JSON Schema of all events, for producers."),
     "rules": ("flows.commands.rules.command:rules", "Generate Prometheus rules, alerts and Grafana alerts."),
     "deadletters": ("flows.commands.deadletters.command:deadletters", "List, show and resend dead letters."),
@@ -54,6 +58,7 @@ class LazyGroup(click.Group):
 @click.version_option(package_name="csq")
 def main() -> None:
     """Measure customer service quality in real time."""
+    hide_errors()
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""Where a command writes events: a file, or standard output."""
+"""Where a command writes: events to a file or standard output, messages without secrets."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO, cast
 
 import click
+
+from operators.documents.secret import HidingStream
 
 out_option = click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="File for the events; by default standard output."
@@ -30,3 +32,9 @@ def opened(path: Path | None) -> Iterator[BinaryIO]:
         raise click.ClickException(f"{path}: cannot be written: {error.strerror}") from None
     with file:
         yield file
+
+
+def hide_errors() -> None:
+    """Let standard error hide secrets: what commands report, warnings, tracebacks of any thread."""
+    if not isinstance(sys.stderr, HidingStream):
+        sys.stderr = cast("TextIO", HidingStream(sys.stderr))

@@ -58,7 +58,7 @@ def send(
     topic = topic or settings.kafka.topics[0]
     for path in files:
         check_readable(path)
-    sender = _sender(settings, topic)
+    sender = sender_to(settings, topic)
     door = None if unchecked else door_of(settings)
     began = time.monotonic()
     sending = Sending(sender, topic, door, RateLimit(rate), strict=strict)
@@ -132,7 +132,7 @@ class Sending:
             click.echo(f"and {self.bad - REPORTED:,} more bad lines", err=True)
 
 
-def _sender(settings: Settings, topic: str) -> Sender:
+def sender_to(settings: Settings, topic: str) -> Sender:
     """A sender to a topic that exists."""
     kafka = settings.kafka
     if not kafka.brokers:

@@ -12,6 +12,7 @@ from flows.commands.options import config_option, settings_of
 from flows.commands.replay.input import batch_option, check_readable, files_argument, progress
 from flows.host import logs
 from flows.warm import warm_start as replay_into_store
+from operators.documents.load import DocumentError
 from operators.engine.store import StoreError
 
 
@@ -34,6 +35,8 @@ def warm_start(files: tuple[str, ...], *, recovery: Path, batch: int, config: Pa
     try:
         with progress(files, show=sys.stderr.isatty()) as bar:
             counts = replay_into_store(settings, files, recovery, batch_size=batch, now=time.time(), progress=bar)
+    except DocumentError as error:
+        raise click.UsageError(str(error)) from None
     except (BytewaxRuntimeError, StoreError) as error:
         fail(error)
     click.echo(f"created a recovery store in {recovery}: {', '.join(f'{n} {name}' for name, n in counts.items())}")

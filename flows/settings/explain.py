@@ -35,7 +35,9 @@ hidden. [`config/default.yaml`](../config/default.yaml) has all of them to copy 
 table deeper; under `kafka.security` `_` stands for a dot: `CSQ_KAFKA__SECURITY__SASL_PASSWORD`.
 
 **Secrets.** A value under `kafka.security` is the text itself, `{file: PATH}` (its last line break does not count) or
-`{env: NAME}`. It is shown as `***` everywhere.
+`{env: NAME}`. It is shown as `***` everywhere: in `csq config` and `csq check`, in the log, and in errors that
+librdkafka or Python write. So is the value of any key whose name contains `password`, `passphrase` or `secret`, or ends
+with `.pem`. A broker is `host:port`: an address with user and password is refused.
 
 **YAML.** Only `true` and `false` are booleans (`NO` is Norway) and only plain decimal numbers are numbers; a key given
 twice, anchors and tags are refused.

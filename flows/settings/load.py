@@ -11,7 +11,7 @@ from flows.settings import explain as explanation
 from flows.settings.environment import override
 from flows.settings.model import SHOWN, Settings
 from operators.documents.load import Source, read_source
-from operators.documents.secret import HIDDEN, Secret, read_secret
+from operators.documents.secret import HIDDEN, Secret, note_in, read_secret
 from operators.documents.validator import Problem
 from operators.documents.yaml import Place, write
 
@@ -43,6 +43,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
 
     source = read_source(path, "settings such as config/default.yaml") if path else Source()
     source.variables, found = override(Settings, source.data, environ)
+    note_in(source.data)
     found += [Problem(place, f"moved to `{new}`") for place, new in MOVED.items() if _take_out(source.data, place)]
     settings = source.build(Settings, hook, known=found)
     if twins := list(_twins(settings)):

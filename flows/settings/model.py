@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from operators.connectors.kafka.params import KafkaParams
-from operators.documents.secret import Secret
+from operators.documents.secret import Secret, note
 from operators.domain.conversations.stage import ConversationsParams
 from operators.domain.customers.params import CustomersParams
 from operators.domain.models.churn import ChurnParams
@@ -25,6 +25,7 @@ from operators.domain.stage.labels import LabelsParams
 from operators.domain.stage.promise import PromisesParams
 from operators.domain.text.vectorize import VectorizeParams
 from operators.domain.wire.dedupe import DedupeParams
+from operators.domain.wire.pseudonyms import PrivacyParams
 from operators.simulator.params import SimulatorParams
 
 SECURITY = ("security.", "sasl.", "ssl.", "enable.ssl.", "enable.sasl.", "https.ca.")
@@ -37,6 +38,22 @@ SHOWN = (
     "ssl.ca.location",
 )
 """Keys that are not secret and are shown."""
+NO_SECRET = frozenset(
+    {*SHOWN, "ssl.cipher.suites", "ssl.curves.list", "ssl.sigalgs.list", "ssl.key.location", "ssl.certificate.location"}
+    | {"ssl.crl.location", "ssl.keystore.location", "ssl.providers", "ssl.engine.location", "ssl.engine.id"}
+    | {"ssl.ca.certificate.stores", "ssl.endpoint.identification.algorithm", "enable.ssl.certificate.verification"}
+    | {"sasl.kerberos.service.name", "sasl.kerberos.principal", "sasl.kerberos.keytab", "https.ca.location"}
+    | {"sasl.kerberos.min.time.before.relogin", "enable.sasl.oauthbearer.unsecure.jwt", "sasl.oauthbearer.method"}
+    | {"sasl.oauthbearer.client.id", "sasl.oauthbearer.scope", "sasl.oauthbearer.token.endpoint.url"}
+    | {"sasl.oauthbearer.grant.type", "sasl.oauthbearer.sub.claim.name", "sasl.oauthbearer.assertion.algorithm"}
+)
+"""Names under `security` whose values messages may repeat; the value of any other is a secret."""
+CHOICES = {
+    "security.protocol": ("plaintext", "ssl", "sasl_plaintext", "sasl_ssl"),
+    "sasl.mechanism": ("GSSAPI", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"),
+    "sasl.mechanisms": ("GSSAPI", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"),
+}
+"""Values that librdkafka knows; another one is not repeated, because it may be a password in the wrong place."""
 
 
 class Log(Struct, frozen=True, forbid_unknown_fields=True):
@@ -138,10 +155,16 @@ class Kafka(KafkaParams, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def __post_init__(self) -> None:
         """Keep secrets where they are hidden, and anything else out of there."""
         super().__post_init__()
+        note(secret.reveal() for key, secret in self.security.items() if key not in NO_SECRET)
         for name, by_topic in (("start", self.start), ("on_expired_offset", self.on_expired_offset)):
             for topic in by_topic if isinstance(by_topic, dict) else ():
                 if topic not in self.topics:
                     raise ValueError(f"kafka.{name}: {topic!r} is none of kafka.topics ({', '.join(self.topics)})")
+        self._check_security()
+        if any("@" in broker for broker in self.brokers):
+            raise ValueError("kafka.brokers: a broker is host:port; user and password belong in kafka.security")
+
+    def _check_security(self) -> None:
         for key in self.librdkafka:
             if key.startswith(SECURITY):
                 raise ValueError(f"kafka.librdkafka: `{key}` may be secret; move it to kafka.security")
@@ -150,6 +173,9 @@ class Kafka(KafkaParams, frozen=True, forbid_unknown_fields=True, kw_only=True):
                 raise ValueError(
                     f"kafka.security: `{key}` is none of {'*, '.join(SECURITY)}*; move it to kafka.librdkafka"
                 )
+        for key, choices in CHOICES.items():
+            if key in self.security and self.security[key].reveal().lower() not in map(str.lower, choices):
+                raise ValueError(f"kafka.security: `{key}` is none of {', '.join(choices)}")
 
     def client_config(self, own: Mapping[str, Any]) -> dict[str, Any]:
         """As its base class, with the security settings. The result contains secrets; do not print it."""
@@ -241,4 +267,5 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     customers: CustomersParams = CustomersParams()
     satisfaction: SatisfactionParams = SatisfactionParams()
     churn: ChurnParams = ChurnParams()
+    privacy: PrivacyParams = PrivacyParams()
     simulator: SimulatorParams = SimulatorParams()

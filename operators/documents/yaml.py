@@ -53,8 +53,16 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
+_BREAKS = re.compile("[\x85\u2028\u2029]")
+"""Line breaks of Unicode: YAML reads them as a space unless they are escaped."""
+
+
 class _Dumper(yaml.SafeDumper):
     """Quotes text that YAML 1.1 or this module would not read as text; a list of plain values is on one line."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        style = '"' if _BREAKS.search(data) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
     def represent_sequence(self, tag: str, sequence: Any, flow_style: bool | None = None) -> yaml.SequenceNode:
         del flow_style
@@ -62,6 +70,7 @@ class _Dumper(yaml.SafeDumper):
         return super().represent_sequence(tag, sequence, flow_style=plain)
 
 
+_Dumper.add_representer(str, _Dumper.represent_str)
 for _tag, _pattern, _first in _WORDS:
     for _class in (_Loader, _Dumper):
         _class.add_implicit_resolver(_tag, re.compile(f"^(?:{_pattern})$"), list(_first))

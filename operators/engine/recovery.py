@@ -3,6 +3,7 @@
 import errno
 import getpass
 import logging
+import math
 import os
 import secrets
 import sqlite3
@@ -18,6 +19,7 @@ import msgspec
 from bytewax.recovery import init_db_dir
 
 from operators.documents.durable import sync_folder
+from operators.engine.checkpoints import scrub
 from operators.engine.checks import check_file
 from operators.engine.fit import STATE_VERSION, StoreShape, check
 from operators.engine.generation import agreed_epoch, place_marks, set_back, stamp
@@ -234,6 +236,7 @@ def _resume(folder: Path, manifest: Manifest) -> None:
                     set_back(part, resume, epoch)
         except sqlite3.Error as error:
             raise store_error(error, folder) from error
+    scrub(partitions(folder), math.inf)
     log.info(
         "resuming from %s: epoch %d, written by csq %s",
         folder,

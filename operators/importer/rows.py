@@ -1,7 +1,8 @@
 """Rows of a file: decompress, decode, cut into records, pick the columns; each bad record is refused by itself.
 
 A quote that is never closed would swallow the rest of the file. So of a record that is not CSV only the first line is
-skipped, and reading continues with the second.
+skipped, and reading continues with the second. A record has at most `LONGEST` characters, and a cell at most as many as
+the csv module takes (131,072), because a file of a megabyte may unpack to gigabytes.
 """
 
 import csv
@@ -24,6 +25,12 @@ Refuse = Callable[[int, str], None]
 """Called with the line and the mistake of a bad row."""
 
 _GZIP = b"\x1f\x8b"
+LONGEST = 1 << 20
+"""Characters of a record, over all of its lines."""
+
+
+class _TooLongError(csv.Error):
+    """A record has more than `LONGEST` characters."""
 
 
 class _Dialect(TypedDict):
@@ -85,21 +92,41 @@ class _Lines:
     """Physical lines with a way back to the second line of the record being read."""
 
     def __init__(self) -> None:
-        self.text: Iterator[str] = iter(())
+        self.text: IO[str] = io.StringIO()
         self.number = 0
         """Lines taken so far."""
         self.record: list[str] = []
         """Those of the present record."""
         self._again: deque[str] = deque()
+        self._length = 0
 
     def __iter__(self) -> "_Lines":
         return self
 
     def __next__(self) -> str:
-        line = self._again.popleft() if self._again else next(self.text)
+        line = self._again.popleft() if self._again else self._read()
         self.number += 1
         self.record.append(line)
+        self._length += len(line)
+        if self._length > LONGEST:
+            raise _TooLongError
         return line
+
+    def _read(self) -> str:
+        """The next line, or the first characters of one that is too long."""
+        line = self.text.readline(LONGEST + 1)
+        if not line:
+            raise StopIteration
+        rest = line
+        while len(rest) > LONGEST and rest[-1] not in "\r\n":
+            rest = self.text.readline(LONGEST + 1)
+        return line
+
+    def begin(self) -> int:
+        """Begin a record; the number of its first line."""
+        self.record.clear()
+        self._length = 0
+        return self.number + 1
 
     def retreat(self) -> None:
         """Read all lines of the record but the first again."""
@@ -125,12 +152,16 @@ class _Refusing:
         }
         lines, reader = self.lines, csv.reader(self.lines, **dialect)
         while True:
-            lines.record.clear()
-            first = lines.number + 1
+            first = lines.begin()
             try:
                 cells = next(reader)
             except StopIteration:
                 return
+            except _TooLongError:  # its lines are not read again: there may be many, of which each begins such a record
+                reader = csv.reader(lines, **dialect)
+                last = f" at line {lines.number}" if lines.number > first else ""
+                yield first, f"is longer than {LONGEST:,} characters{last}; expected shorter records, each quote closed"
+                continue
             except csv.Error as error:
                 lines.retreat()
                 reader = csv.reader(lines, **dialect)

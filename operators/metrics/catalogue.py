@@ -153,6 +153,11 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
             "Events dropped because an event with the same source and id was accepted before.",
         ),
         _counter(
+            "csq_forgotten_events_total",
+            "events",
+            "Events dropped because their customer was forgotten at a later time.",
+        ),
+        _counter(
             "csq_late_events_total", "events", "Accepted events that were older than the watermark when they arrived."
         ),
         _counter("csq_dead_letters_total", "events", "Records sent to the dead letters, by reason.", Label("reason")),

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from operators.engine import checkpoints
-from operators.engine.checkpoints import empty
+from operators.engine.checkpoints import PENDING, empty, mark_forgotten, scrub
 from tests.streams import ROOT
 
 MIB = 1 << 20
@@ -95,3 +95,55 @@ def test_it_ends_with_the_process_that_began_it_however_that_ends(tmp_path: Path
     while Path(f"/proc/{beside}/cmdline").exists() and Path(f"/proc/{beside}/cmdline").read_bytes():
         assert time.monotonic() < deadline, "it lives on"
         time.sleep(0.05)
+
+
+# What is left of deleted rows, after a customer was forgotten.
+
+ID = b"ann.forgettable@example.com"
+
+
+@pytest.fixture
+def partition(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """A partition with an old snapshot of a customer's lane that was deleted, and a new one."""
+    with closing(sqlite3.connect(tmp_path / "part-0.sqlite3", isolation_level=None)) as part:
+        part.execute("PRAGMA journal_mode = WAL")
+        part.execute("CREATE TABLE snaps (step_id TEXT, created_at TEXT, ser_change BLOB)")
+        row = "INSERT INTO snaps VALUES ('csq.customers.lane.stage', datetime('now', ?), ?)"
+        part.execute(row, ("-60 seconds", ID * 10))
+        part.execute("DELETE FROM snaps")
+        part.execute(row, ("+60 seconds", b"nobody"))
+        yield part
+
+
+def kept(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if ID in path.read_bytes()]
+
+
+def test_deleted_rows_are_removed_once_somebody_was_forgotten(tmp_path: Path, partition: sqlite3.Connection) -> None:
+    parts = [tmp_path / "part-0.sqlite3"]
+    scrub(parts)
+    assert kept(tmp_path)  # nobody was
+    mark_forgotten(tmp_path)
+    scrub(parts)
+    assert (kept(tmp_path), (tmp_path / PENDING).exists()) == ([], False)
+    assert partition.execute("SELECT ser_change FROM snaps").fetchall() == [(b"nobody",)]
+
+
+def test_the_marker_stays_while_a_snapshot_is_older_or_a_reader_holds_the_log_or_the_file_is_large(
+    tmp_path: Path, partition: sqlite3.Connection
+) -> None:
+    parts = [tmp_path / "part-0.sqlite3"]
+    mark_forgotten(tmp_path)
+    scrub(parts, most_bytes=100)
+    assert (tmp_path / PENDING).exists()
+    with closing(sqlite3.connect(parts[0], isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM snaps").fetchall()
+        scrub(parts)
+        assert (tmp_path / PENDING).exists()
+    partition.execute("INSERT INTO snaps VALUES ('csq.queues.lane.stage', datetime('now', '-5 seconds'), x'00')")
+    scrub(parts)
+    assert (tmp_path / PENDING).exists()
+    partition.execute("DELETE FROM snaps WHERE step_id = 'csq.queues.lane.stage'")
+    scrub(parts)
+    assert not (tmp_path / PENDING).exists()

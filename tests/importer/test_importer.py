@@ -5,6 +5,8 @@ import io
 import json
 import os
 import re
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
@@ -22,6 +24,8 @@ from hypothesis import strategies as st
 from operators.documents.load import DocumentError
 from operators.domain.wire.events import AnyEvent
 from operators.importer import FileError, ImportSummary, Mapping, RowError, import_file, load_mapping
+from operators.importer.rows import LONGEST
+from tests.streams import CSQ, ENVIRON, ROOT
 
 CONFIG = Path(__file__).parents[2] / "config" / "imports"
 
@@ -158,6 +162,52 @@ def test_a_record_over_several_lines_keeps_its_text_and_the_next_its_line(tmp_pa
 def test_long_texts_pass(tmp_path: Path) -> None:
     content = HEADER + f"1,2024-05-01,ann,{'long ' * 2_000}\n"
     assert len(data_of(run(tmp_path, MESSAGE, content))[0]["text"]) == 10_000
+
+
+def test_a_line_that_is_too_long_makes_a_bad_row_and_the_next_is_read(tmp_path: Path) -> None:
+    content = HEADER + f"1,2024-05-01,ann,{'x' * 3_000_000}\r\n" + GOOD + f"3,2024-05-01,ann,{'y' * 2_000_000}"
+    result = run(tmp_path, MESSAGE, content)
+
+    assert [text.removeprefix(str(tmp_path / "x.csv:")) for text in result.said] == [
+        f"{line}: is longer than 1,048,576 characters; expected shorter records, each quote closed" for line in (2, 4)
+    ]
+    assert len(result.events) == 1
+
+
+def test_a_record_whose_lines_are_too_long_together_makes_one_bad_row(tmp_path: Path) -> None:
+    lines = 'b","c\n' * (1 + LONGEST // 6)  # each closes the quote of the line before and opens one
+    result = run(tmp_path, MESSAGE, HEADER + lines + '"\n' + GOOD)
+
+    assert result.said[0].endswith(
+        ":2: is longer than 1,048,576 characters at line 174764; expected shorter records, each quote closed"
+    )
+    assert len(result.events) == 1
+
+
+def test_a_header_that_is_too_long_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="the first line is longer than 1,048,576 characters"):
+        run(tmp_path, MESSAGE, HEADER.strip() + ",x" * 1_000_000 + "\n" + GOOD)
+
+
+@pytest.mark.slow
+def test_a_small_file_that_unpacks_to_gigabytes_takes_little_memory(tmp_path: Path) -> None:
+    bomb = tmp_path / "x.csv.gz"
+    with gzip.open(bomb, "wb", 9) as file:
+        file.write(HEADER.encode() + b"1,2024-05-01,ann,")
+        for _ in range(512):
+            file.write(b"a" * (1 << 20))
+        file.write(b"\n" + GOOD.encode())
+    mapping_of(tmp_path, MESSAGE)
+    limited = "import resource, os, sys; resource.setrlimit(resource.RLIMIT_DATA, (300 << 20,) * 2); os.execv(sys.executable, sys.argv[1:])"
+    command = [*CSQ, "import", "--mapping", tmp_path / "m.yaml", bomb]
+    done = subprocess.run(  # noqa: S603 - our own command, with 300 MB
+        [sys.executable, "-c", limited, *command], capture_output=True, text=True, cwd=ROOT, env=ENVIRON, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+    assert bomb.stat().st_size < 1_000_000
+    assert len(done.stdout.splitlines()) == 1
+    assert ":2: is longer than 1,048,576 characters" in done.stderr
 
 
 def test_blank_lines_are_no_rows(tmp_path: Path) -> None:

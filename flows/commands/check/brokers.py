@@ -22,6 +22,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, only
 
 from flows.commands.check.finding import Finding
 from flows.commands.check.machine import is_loopback
+from flows.commands.check.personal import check_ids
+from flows.commands.check.retention import check_retention
 from flows.settings.model import Settings
 from operators.connectors.kafka.errors import END_OF_PARTITION, refusal
 from operators.connectors.kafka.params import part_name
@@ -32,6 +34,8 @@ ASK_SECONDS: Final = 5.0
 """How long any further answer may take."""
 READ_SECONDS: Final = 10.0
 """How long reading the newest records may take."""
+SAMPLE: Final = 50
+"""Newest records of a partition that are looked at."""
 OPEN = ("", "plaintext", "sasl_plaintext")
 """Values of `security.protocol` that encrypt nothing."""
 
@@ -112,6 +116,10 @@ class _ClusterChecks:
         self._admin = admin
         self._consumer = consumer
         self._cluster = cluster
+        self._privacy = settings.privacy
+        self._forgotten_days = settings.intake.forgotten_days
+        self._samples: dict[str, list[bytes]] = {}
+        """Topic to the values of its newest records."""
 
     def findings(self) -> Iterator[Finding]:
         outputs = list(dict.fromkeys(self._kafka.outputs.by_stream().values()))
@@ -128,6 +136,7 @@ class _ClusterChecks:
         by_themselves = "" if self._cluster.topics.keys() >= set(outputs) else self._makes_topics()
         for topic in outputs:
             yield self._output(topic, allowed, by_themselves)
+        yield from self._retention()
 
     def _allowed(self, topics: Sequence[str]) -> dict[str, set[AclOperation]]:
         """Rights of this user by existing topic; a topic whose rights the brokers do not report is missing."""
@@ -183,6 +192,7 @@ class _ClusterChecks:
             now = time.time()
             age = f", newest record {_age(now - max(times))}" if times else ", empty"
             yield Finding.ok("topic", f"{topic}: {len(own)} partition{'s' * (len(own) > 1)}, readable{age}")
+            yield from check_ids(topic, self._samples.get(topic, ()), self._privacy)
             if times and max(times) - now > self._ahead_seconds:
                 yield Finding.warn(
                     "clock",
@@ -193,8 +203,9 @@ class _ClusterChecks:
 
     def _newest(self, parts: Sequence[TopicPartition]) -> tuple[dict[str, float], dict[str, str]]:
         """POSIX s of the newest record by partition that has one; why not, by partition that cannot be read."""
-        waiting: dict[str, TopicPartition] = {}
+        waiting: dict[str, int] = {}
         newest: dict[str, float] = {}
+        starts: list[TopicPartition] = []
         failed: dict[str, str] = {}
         for part in parts:
             name = part_name(part.topic, part.partition)
@@ -203,13 +214,32 @@ class _ClusterChecks:
             except KafkaException as error:
                 failed[name] = error.args[0].str()
             else:
-                waiting[name] = TopicPartition(part.topic, part.partition, max(low, high - 1))
-        self._consumer.assign(list(waiting.values()))
+                waiting[name] = high - 1
+                starts.append(TopicPartition(part.topic, part.partition, max(low, high - SAMPLE)))
+        self._consumer.assign(starts)
         deadline = time.monotonic() + READ_SECONDS
         while waiting and time.monotonic() < deadline:
             if (message := self._consumer.poll(0.2)) is not None:
-                _take(message, waiting, newest, failed)
-        return newest, failed | dict.fromkeys(waiting, f"no answer in {READ_SECONDS:g} s")
+                self._take(message, waiting, newest, failed)
+        return newest, failed | dict.fromkeys(waiting.keys() - newest, f"no answer in {READ_SECONDS:g} s")
+
+    def _take(
+        self, message: Message, waiting: dict[str, int], newest: dict[str, float], failed: dict[str, str]
+    ) -> None:
+        """Note the answer of a partition; librdkafka retries after errors of the connection."""
+        topic, partition, error = message.topic(), message.partition(), message.error()
+        if topic is None or partition is None:
+            return
+        name = part_name(topic, partition)
+        if error is not None:
+            if error.code() != END_OF_PARTITION:
+                failed[name] = error.str()
+            waiting.pop(name, None)
+            return
+        newest[name] = max(message.timestamp()[1] / 1000, newest.get(name, 0.0))
+        self._samples.setdefault(topic, []).append(message.value() or b"")
+        if (message.offset() or 0) >= waiting.get(name, 0):
+            waiting.pop(name, None)
 
     def _group(self, topics: Sequence[str]) -> Iterator[Finding]:
         """Whether positions can be committed for lag tools to see."""
@@ -248,6 +278,20 @@ class _ClusterChecks:
                     "output", f"{topic}: does not exist; the brokers do not report whether they create it.", todo
                 )
 
+    def _retention(self) -> Iterator[Finding]:
+        """How long each existing topic keeps its records, where the brokers report it."""
+        streams: dict[str, str | None] = {topic: stream for stream, topic in self._kafka.outputs.by_stream().items()}
+        streams |= dict.fromkeys(self._kafka.topics)
+        asked = [ConfigResource(ResourceType.TOPIC, topic) for topic in streams if topic in self._cluster.topics]
+        try:
+            futures = self._admin.describe_configs(asked, request_timeout=ASK_SECONDS) if asked else {}
+        except KafkaException:
+            return
+        for resource, future in futures.items():
+            if config := _result(future):
+                values = {name: str(entry.value) for name, entry in config.items()}
+                yield check_retention(resource.name, streams[resource.name], values, self._forgotten_days)
+
     def _makes_topics(self) -> str:
         """Whether brokers create topics at the first write (`true`, `false`); empty if this user may not know."""
         broker = ConfigResource(ResourceType.BROKER, str(next(iter(self._cluster.brokers))))
@@ -258,21 +302,6 @@ class _ClusterChecks:
         config = _result(futures[broker])
         entry = config.get("auto.create.topics.enable") if config else None
         return "" if entry is None else str(entry.value)
-
-
-def _take(
-    message: Message, waiting: dict[str, TopicPartition], newest: dict[str, float], failed: dict[str, str]
-) -> None:
-    """Note the answer of a partition; librdkafka retries after errors of the connection."""
-    topic, partition = message.topic(), message.partition()
-    if topic is None or partition is None:
-        return
-    name, error = part_name(topic, partition), message.error()
-    if error is None:
-        newest[name] = message.timestamp()[1] / 1000
-    elif error.code() != END_OF_PARTITION:
-        failed[name] = error.str()
-    waiting.pop(name, None)
 
 
 def _result(future: "Future[Any]") -> Any:  # noqa: ANN401 - the type of the answer depends on the request

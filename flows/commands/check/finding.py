@@ -4,6 +4,8 @@ from typing import Any, Literal, Self
 
 from msgspec import Struct
 
+from operators.documents.secret import hidden
+
 Status = Literal["ok", "warn", "fail"]
 
 
@@ -16,7 +18,7 @@ class Finding(Struct, frozen=True):
 
     status: Status
     check: str
-    """settings, web, port, state, labels, clock, brokers, credentials, topic, output or group."""
+    """settings, web, port, state, labels, clock, brokers, credentials, topic, ids, output, retention or group."""
     says: str
     todo: str = ""
 
@@ -37,8 +39,8 @@ class Finding(Struct, frozen=True):
 
     def line(self) -> str:
         """For a person."""
-        return f"{self.status:<5} {self.check:<12}{self.says}{f' {self.todo}' if self.todo else ''}"
+        return hidden(f"{self.status:<5} {self.check:<12}{self.says}{f' {self.todo}' if self.todo else ''}")
 
     def entry(self) -> dict[str, Any]:
         """For a program."""
-        return {"check": self.check, "status": self.status, "says": self.says, "todo": self.todo}
+        return {"check": self.check, "status": self.status, "says": hidden(self.says), "todo": hidden(self.todo)}

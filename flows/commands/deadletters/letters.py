@@ -35,7 +35,7 @@ MEANING: dict[str, tuple[str, str]] = {
         "wrap the data in the envelope; check that the topic has no other content",
     ),
     "unknown_type": (
-        "`type` is not one of the 24",
+        "`type` is not one of the 25",
         "a typing error, or a type of a later release; if csq does not need it, do not send it to this topic",
     ),
     "invalid_field": (

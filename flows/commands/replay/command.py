@@ -16,6 +16,7 @@ from flows.commands.replay.input import batch_option, check_readable, files_argu
 from flows.commands.replay.report import show
 from flows.host import logs
 from flows.replay import replay as replay_files
+from operators.documents.load import DocumentError
 
 
 @click.command()
@@ -34,6 +35,8 @@ def replay(files: tuple[str, ...], out: Path, *, as_json: bool, batch: int, conf
     try:
         with progress(files, show=sys.stderr.isatty()) as bar:
             summary = replay_files(settings, files, out, batch_size=batch, now=time.time(), progress=bar)
+    except DocumentError as error:
+        raise click.UsageError(str(error)) from None
     except BytewaxRuntimeError as error:
         fail(error)
     stored = msgspec.json.format(msgspec.json.encode(_reproducible(summary)), indent=2)

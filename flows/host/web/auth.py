@@ -10,10 +10,14 @@ from functools import lru_cache
 
 import bcrypt
 
+from flows.host.web.turns import ClientTurns, TooManyWaitingError
+
 WRONG_KEPT = 128
 """Number of refused credentials that are cached, so that a scraper with an old password costs no hashes."""
 PAUSE_SECONDS = 0.1
 """Rest after a wrong password: guessing leaves most of a core to the flow."""
+REFUSED_SECONDS = 1.0
+"""Time until a request is refused whose client has too many that wait: asking again at once wins nothing."""
 PASSWORD_BYTES = 72
 """Bytes of a password that bcrypt uses; it ignores the rest."""
 
@@ -22,38 +26,58 @@ class BasicAuth:
     """Checks the user and password in the header of a request.
 
     The first check computes the hash, in a thread; later ones compare a keyed digest of the credentials, in constant
-    time. Passwords themselves are not kept. One password is checked at a time, so that a flood of wrong ones takes no
-    more than one core, and known credentials never wait behind it. An unknown user costs as much as the most expensive
-    of the known ones with a wrong password. Serves one event loop.
+    time. The key is random and belongs to this process; neither passwords nor digests are written anywhere. One
+    password is checked at a time, so that a flood of wrong ones takes no more than one core, and client addresses take
+    turns (`ClientTurns`), so that it keeps no other address out. Known credentials never wait. An unknown user costs as
+    much as the most expensive of the known ones with a wrong password. Serves one event loop.
     """
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
         self._right: dict[str, bytes] = {}
         self._wrong: OrderedDict[bytes, None] = OrderedDict()
-        self._one = asyncio.Lock()
+        self._turns = ClientTurns()
 
-    async def allows(self, users: Mapping[str, bytes], header: bytes) -> bool:
-        """Whether `header`, the value of Authorization, is right for one of `users`, whose values are hashes."""
+    async def allows(self, users: Mapping[str, bytes], header: bytes, client: str = "") -> bool:
+        """Whether `header`, the value of Authorization, is right for one of `users`, whose values are hashes.
+
+        Raises:
+            TooManyWaitingError: too many requests of the address `client` wait for their check.
+        """
         user, password = credentials(header)
         known = users.get(user)
         hashed = known if known is not None else decoy(max(map(cost, users.values())))
         digest = hmac.digest(self._key, b"\0".join((hashed, user.encode(), password)), "sha256")
+        if (answer := self._known(user, digest)) is not None:
+            return answer
+        try:
+            async with self._turns.turn(client):
+                if (answer := self._known(user, digest)) is not None:  # checked while this request waited
+                    return answer
+                fits = await asyncio.to_thread(_fits, password, hashed)
+                if fits and known is not None:
+                    self._right[user] = digest
+                    return True
+                self._refuse(digest)
+                await asyncio.sleep(PAUSE_SECONDS)
+        except TooManyWaitingError:
+            await asyncio.sleep(REFUSED_SECONDS)
+            raise
+        return False
+
+    def _known(self, user: str, digest: bytes) -> bool | None:
+        """Whether credentials that were checked before are right; `None`: they were not."""
         if hmac.compare_digest(self._right.get(user, b""), digest):
             return True
         if digest in self._wrong:
             self._wrong.move_to_end(digest)
             return False
-        async with self._one:
-            fits = await asyncio.to_thread(_fits, password, hashed)
-            if fits and known is not None:
-                self._right[user] = digest
-                return True
-            self._wrong[digest] = None
-            if len(self._wrong) > WRONG_KEPT:
-                self._wrong.popitem(last=False)
-            await asyncio.sleep(PAUSE_SECONDS)
-        return False
+        return None
+
+    def _refuse(self, digest: bytes) -> None:
+        self._wrong[digest] = None
+        if len(self._wrong) > WRONG_KEPT:
+            self._wrong.popitem(last=False)
 
 
 def credentials(header: bytes) -> tuple[str, bytes]:

@@ -24,7 +24,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from operators.documents.load import DocumentError, Source, read_source
-from operators.documents.secret import Secret
+from operators.documents.secret import Secret, note
 from operators.documents.validator import Problem
 
 log = logging.getLogger(__name__)
@@ -217,7 +217,8 @@ def _hash(kind: type, value: object) -> Secret:
         raise ValueError("expected a bcrypt hash ($2y$...), such as `htpasswd -nbBC 10 USER PASSWORD` prints")
     if not 4 <= int(found[1]) <= MAX_COST:  # noqa: PLR2004 - the least that bcrypt knows
         raise ValueError(f"a bcrypt hash of cost {int(found[1])}, expected from 4 to {MAX_COST}; 10 is usual")
-    return Secret(str(value))
+    note([found[0]])
+    return Secret(found[0])
 
 
 def _context(tls: TlsServer, source: Source) -> ssl.SSLContext:

@@ -1,13 +1,14 @@
 """Connections of the web server: their maximum number, and a time limit for each state of a connection.
 
 uvicorn has no time limit for the head of a request or for a TLS handshake, and its limit on connections would reject
-the scraper while idle connections stay. So `Connection` limits the time of each state, and `ConnectionLimiter` closes
-the connection that has waited longest for its client when there are too many.
+the scraper while idle connections stay. So `Connection` limits the time of each state, and `ConnectionLimiter` closes a
+connection of the address that has most of them when there are too many.
 """
 
 import asyncio
 import logging
 import ssl
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
@@ -16,6 +17,7 @@ from typing import Any, Final
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from flows.host.web.config import LoadedConfig
+from flows.host.web.turns import client_of
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +55,19 @@ class ConnectionLimiter:
         return Connection(self, **uvicorn)
 
     def admit(self, connection: "Connection") -> None:
-        """Add a connection; if there are too many, close a waiting one, or this one if all are being answered."""
+        """Add a connection; if there are too many, close one of the address that has most."""
         self._inside[connection] = None
         if len(self._inside) > self._limit:
-            waiting = [other for other in self._inside if other.waits_for is not Wait.ANSWER]
-            # A client that was answered before is more likely to be the scraper than one without a request.
-            min(waiting, key=lambda other: (other.answered, other.since), default=connection).end()
+            self._surplus().end()
+
+    def _surplus(self) -> "Connection":
+        """A connection that waits for its client, the one that has waited longest; if all are answered, the newest."""
+        counts = Counter(connection.origin for connection in self._inside)
+        most = max(counts.values())
+        crowd = [connection for connection in self._inside if counts[connection.origin] == most]
+        waiting = [connection for connection in crowd if connection.waits_for is not Wait.ANSWER]
+        # A client that was answered before is more likely to be the scraper than one without a request.
+        return min(waiting, key=lambda other: (other.answered, other.since), default=crowd[-1])
 
     def forget(self, connection: "Connection") -> None:
         """Remove a connection that has ended."""
@@ -84,6 +93,8 @@ class Connection(H11Protocol):
         super().__init__(**uvicorn)
         self.waits_for = Wait.HEAD
         self.answered = False
+        self.origin = ""
+        """The address of the client, as `client_of` counts it."""
         self.since = self.loop.time()
         """When it began to wait, on the loop's clock."""
         self._limiter = limiter
@@ -96,6 +107,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn does
         """Begin with the plain socket."""
         self._socket = transport
+        self.origin = client_of((transport.get_extra_info("peername") or ("",))[0])
         self._wait_for(Wait.HEAD)
         self._limiter.admit(self)
         if transport.is_closing():

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flows.host.web.auth import BasicAuth
 from flows.host.web.config import LoadedConfig
+from flows.host.web.turns import TooManyWaitingError, client_of
 
 HEADERS: Final[Mapping[str, str]] = {
     "Cache-Control": "no-store",
@@ -23,8 +24,11 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 """Headers of each answer, unless the web configuration sets them."""
 
-PROBES: Final = frozenset({"/healthz", "/readyz"})
-"""Paths that answer without a password."""
+READY: Final = "/readyz"
+"""Answers without a password, and with its reasons where the password is right."""
+HEALTHY: Final = "/healthz"
+"""Answers without a password, and never looks at one."""
+WAIT: Final = {"Retry-After": "5"}
 DETAILS: Final = "csq.details"
 """Key of the ASGI scope: whether the client may see more than a status; without the key it may."""
 
@@ -50,18 +54,23 @@ class Guard:
         app = self._app
         if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
             app = PlainTextResponse("a request has no body here\n", 413, {"Connection": "close"})
-        elif not await self._authorized(headers, now):
-            if scope["path"] in PROBES:
+        elif scope["path"] != HEALTHY and (refused := await self._refusal(scope, headers, now)) is not None:
+            if scope["path"] == READY:
                 scope[DETAILS] = False
             else:
-                app = PlainTextResponse(
-                    "Unauthorized\n", 401, {"WWW-Authenticate": 'Basic realm="csq", charset="UTF-8"'}
-                )
+                app = refused
         await app(scope, receive, send_with_headers)
 
-    async def _authorized(self, headers: Headers, now: LoadedConfig) -> bool:
-        """Whether the request carries a right password, or none is configured."""
+    async def _refusal(self, scope: Scope, headers: Headers, now: LoadedConfig) -> PlainTextResponse | None:
+        """The answer to a request without a right password; `None`: it carries one, or none is configured."""
         header = headers.get("authorization")
-        if not now.users or header is None:
-            return not now.users
-        return await self._auth.allows(now.users, header.encode("latin-1"))
+        if not now.users:
+            return None
+        if header is not None:
+            host, _ = scope.get("client") or ("", 0)
+            try:
+                if await self._auth.allows(now.users, header.encode("latin-1"), client_of(host)):
+                    return None
+            except TooManyWaitingError:
+                return PlainTextResponse("Too many passwords of this address wait for their check\n", 429, WAIT)
+        return PlainTextResponse("Unauthorized\n", 401, {"WWW-Authenticate": 'Basic realm="csq", charset="UTF-8"'})

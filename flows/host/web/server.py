@@ -25,6 +25,7 @@ from starlette.types import ASGIApp
 from flows.host.web.config import LoadedConfig, WebConfigFile
 from flows.host.web.connection import KEEP_ALIVE_SECONDS, ConnectionLimiter
 from flows.host.web.guard import DETAILS, Guard
+from operators.documents.secret import hidden
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 9464
 START_SECONDS = STOP_SECONDS = 5.0
@@ -75,7 +76,7 @@ def application(
             return PlainTextResponse("ready\n")
         if not request.scope.get(DETAILS, True):
             return PlainTextResponse("not ready\n", 503)
-        return PlainTextResponse("".join(["not ready:\n", *(f"- {reason}\n" for reason in reasons)]), 503)
+        return PlainTextResponse("".join(["not ready:\n", *(f"- {hidden(reason)}\n" for reason in reasons)]), 503)
 
     pages = {"/metrics": metrics, "/healthz": healthz, "/readyz": readyz}
     app = Starlette(

@@ -8,6 +8,7 @@ hash of its bytes. After a crash csq may write the same letter twice, and a recr
 import base64
 import binascii
 import gzip
+import json
 import zlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -18,7 +19,7 @@ import msgspec
 from xxhash import xxh3_64_hexdigest
 
 from operators.connectors.files.jsonl import open_input, read_lines
-from operators.documents.durable import append
+from operators.documents.durable import append, replacing
 from operators.domain.wire.outgoing import MAX_DEAD_BYTES
 
 Identity = tuple[str, str]
@@ -219,3 +220,29 @@ def _receipts(path: Path) -> Iterator[Receipt]:
                 f"{path}:{number}: is no receipt; the file records which letters were sent again. "
                 "Correct or remove the line"
             ) from None
+
+
+def remove_letters_of(path: Path, customer: str) -> int:
+    """Remove the letters whose raw event has the id of a customer; return how many. The file changes as a whole or not.
+
+    An id counts where it stands as a JSON string of its own, in whatever field.
+
+    Raises:
+        DeadLettersError: the file is compressed, cannot be read or written, or has a line that is no dead letter.
+    """
+    if path.suffix == ".gz":
+        raise DeadLettersError(f"{path}: a compressed file is not changed in place; unpack it first")
+    texts = (json.dumps(customer), json.dumps(customer, ensure_ascii=False))
+    signs = {text.encode("utf-8", "surrogatepass") for text in texts}
+    removed = 0
+    try:
+        with replacing(path) as kept:
+            for number, line in _lines(str(path)):
+                letter = _letter_of(line, f"{path}:{number}")
+                if any(sign in letter.raw for sign in signs):
+                    removed += 1
+                else:
+                    kept.write(line + b"\n")
+    except OSError as error:
+        raise DeadLettersError(f"{path}: cannot be changed: {error.strerror}; it is as it was") from None
+    return removed

@@ -186,6 +186,12 @@ class ConversationRecord(Struct, array_like=True, gc=False):
         }
 
 
+class ConversationOwner(Struct, array_like=True):
+    """The first field of a stored record: enough to tell whose it is."""
+
+    customer_id: str
+
+
 class ConversationEnd(Struct, array_like=True):
     """The first fields of a stored record: enough to tell when it is dropped."""
 

@@ -32,10 +32,10 @@ from operators.domain.conversations.facts import (
     RatingGiven,
 )
 from operators.domain.conversations.reading import Reading
-from operators.domain.conversations.record import ConversationEnd, ConversationRecord, Rounds
+from operators.domain.conversations.record import ConversationEnd, ConversationOwner, ConversationRecord, Rounds
 from operators.domain.conversations.turns import StoredTurns, TurnLedger, Turns
 from operators.domain.stage.event_facts import CUSTOMER_FACTS, QUEUE_FACTS
-from operators.domain.stage.facts import AgentChanged, AgentsPlanned, Fact, QueueFact
+from operators.domain.stage.facts import AgentChanged, AgentsPlanned, Fact, ForgetRequested, QueueFact
 from operators.domain.stage.feedback import SENTIMENT_KINDS, mood_of, share_of
 from operators.domain.stage.labels import OTHER, Admitted, Labels
 from operators.domain.stage.promise import Promises
@@ -44,6 +44,7 @@ from operators.domain.stage.table import Table
 from operators.domain.time.lanes import Lanes
 from operators.domain.time.timers import MIN_REBUILD, due_timers, set_timers
 from operators.domain.wire import events
+from operators.domain.wire.forgotten import ForgottenIds, StoredForgotten
 
 DAY = 86_400.0
 
@@ -83,6 +84,7 @@ class StoredConversations(Struct):
     records: Raw
     timers: list[tuple[float, str, float | None]]
     turns: StoredTurns
+    forgotten: StoredForgotten | None = None
 
 
 class Conversations(Stage):
@@ -99,6 +101,7 @@ class Conversations(Stage):
         lanes: Lanes,
         score_satisfaction: ScoreSatisfaction,
         version: Callable[[], int] = lambda: 0,
+        on_forgotten: Callable[[], None] = lambda: None,
     ) -> None:
         self._params = params
         self._labels, self._queues, self._channels = labels, labels.queues, labels.channels
@@ -106,7 +109,13 @@ class Conversations(Stage):
         self._out = Outbox()
         self._course = ConversationCourse(promises, labels, lanes, score_satisfaction, self._out, self.attempt, version)
         self._others = Handlers(
-            self.name, {RatingGiven: self._rate, AgentChanged: self._forward, AgentsPlanned: self._forward}
+            self.name,
+            {
+                RatingGiven: self._rate,
+                AgentChanged: self._forward,
+                AgentsPlanned: self._forward,
+                ForgetRequested: self._forget,
+            },
         )
         """Facts that are not part of the course of a conversation -> what applies them."""
         ledger = TurnLedger(params.turns, params.waiting_labels)
@@ -114,6 +123,9 @@ class Conversations(Stage):
         self._records = Table[ConversationRecord](ConversationRecord, attrgetter("last_at"))
         self._hot = self._records.hot
         self._now = -math.inf
+        self._forgotten = ForgottenIds()
+        """Conversations of customers who were forgotten."""
+        self._on_forgotten = on_forgotten
         self._timers: list[tuple[float, str, float | None]] = []
         """Due time, conversation, and for a reply limit the start of the wait."""
         self._most_timers = MIN_REBUILD
@@ -145,7 +157,10 @@ class Conversations(Stage):
             fact = CUSTOMER_FACTS[kind](time, name, data)
             self._out.to["customers"][self._lanes.of(fact.customer_id)].append(fact)
         elif kind is events.SentimentLabelled:
-            self._turns.label_one(time, data)
+            if not self._is_forgotten(data.conversation_id):
+                self._turns.label_one(time, data)
+        elif kind is events.CustomerForgotten:
+            held.append(ForgetRequested(time, name, data.customer_id))
         elif kind is events.FeedbackSubmitted:
             share = share_of(data.score, data.scale_min, data.scale_max)
             if data.conversation_id is None:
@@ -177,7 +192,7 @@ class Conversations(Stage):
 
     # ---- in the order of event time
 
-    def settle(self, facts: Iterable[ConversationFact | RatingGiven | QueueFact]) -> None:
+    def settle(self, facts: Iterable[ConversationFact | RatingGiven | QueueFact | ForgetRequested]) -> None:
         """Apply facts in the order of event time; a timer that is due before a fact fires before it."""
         due, handlers, others = self._timers, self._course.handlers, self._others
         hot, limit_of, queues, channels = self._hot, self._course.limit_of, self._queues.since, self._channels.since
@@ -249,6 +264,8 @@ class Conversations(Stage):
         time, conversation_id = fact.time, fact.conversation_id
         record = self._records.get(conversation_id)
         if record is None:
+            if self._is_forgotten(conversation_id):
+                return
             record = ConversationRecord("", OTHER, OTHER, time, time, Rounds(), seen=False, open=False)
             self._add(conversation_id, record)
         record.last_at = max(record.last_at, time)
@@ -273,6 +290,7 @@ class Conversations(Stage):
         if len(self._timers) > self._most_timers:
             self._reset_timers()
         self._turns.advance(now - self._params.closed_days * DAY)
+        self._forgotten.expire_before(now - self._params.idle_days * DAY)
 
     def _fire(self, now: float) -> None:
         self.attempt_each(self._fire_one, due_timers(self._timers, now))
@@ -311,6 +329,23 @@ class Conversations(Stage):
         self._turns.ledger.forget(conversation_id)
         self._course.drop(record, conversation_id, time)
 
+    def _forget(self, fact: ForgetRequested) -> None:
+        """Drop the conversations of a customer, and what waits for their messages; the customers' lane is told."""
+        owners = self._records.each(ConversationOwner)
+        gone = {key for key, record in owners if record.customer_id == fact.customer_id}
+        for conversation_id in gone:
+            self._forgotten.add(conversation_id, fact.time)
+        self.attempt_each(self._drop, [(conversation_id, fact.time) for conversation_id in sorted(gone)])
+        self._turns.ledger.forget_labels(gone)
+        self._timers[:] = [timer for timer in self._timers if timer[1] not in gone]
+        heapq.heapify(self._timers)
+        self._out.to["customers"][self._lanes.of(fact.customer_id)].append(fact)
+        self._on_forgotten()
+
+    def _is_forgotten(self, conversation_id: str) -> bool:
+        """Whether a conversation was forgotten with its customer, and has not been begun again."""
+        return bool(self._forgotten) and conversation_id not in self._records and conversation_id in self._forgotten
+
     def _evict(self) -> None:
         """Drop an eighth of the records, closed ones first, then those without events for longest."""
         oldest = sorted((record.open, record.last_at, key) for key, record in self._records.each(ConversationEnd))
@@ -342,7 +377,8 @@ class Conversations(Stage):
         """Return the state as versioned plain data; records without recent events are bytes."""
         records, turns = self._records.snapshot(self._now), self._turns.snapshot(self._now)
         timers = sorted(timer for timer in self._timers if timer[2] is not None)  # the others follow from the records
-        return {"v": self.version, "settings": self._settings(), "records": records, "timers": timers, "turns": turns}
+        state = {"v": self.version, "settings": self._settings(), "records": records, "timers": timers, "turns": turns}
+        return state | {"forgotten": self._forgotten.snapshot()} if self._forgotten else state
 
     def restore(self, stored: Raw) -> None:
         """Continue from a snapshot; records are decoded only if the settings they depend on have changed."""
@@ -355,6 +391,7 @@ class Conversations(Stage):
             self._records.update_cold(self._apply_settings)
         self._reset_timers()
         self._turns.restore(state.turns)
+        self._forgotten.restore(state.forgotten)
 
     def _settings(self) -> list[Any]:
         """Return the settings that stored records depend on, as plain data."""

@@ -4,7 +4,7 @@ A label judges the score that was published and trains on the vector it was made
 message waits for it; one that waits too long is dropped and counted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 from msgspec import Raw, Struct
@@ -101,6 +101,10 @@ class TurnLedger:
     def forget(self, conversation_id: str) -> None:
         """Drop the turns of a conversation."""
         self._scored.forget(conversation_id)
+
+    def forget_labels(self, conversation_ids: Collection[str]) -> None:
+        """Drop labels that wait for messages of these conversations."""
+        self._waiting = {key: label for key, label in self._waiting.items() if key[0] not in conversation_ids}
 
     def expire_before(self, time: float) -> None:
         """Drop labels that have waited since before `time` (POSIX seconds)."""

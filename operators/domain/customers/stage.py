@@ -8,7 +8,7 @@ event time.
 
 import heapq
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
 from typing import Any
 
@@ -24,7 +24,7 @@ from operators.domain.customers.record import (
     CustomerTimes,
     packed,
 )
-from operators.domain.stage.facts import ChurnReported, CustomerFact, Fact, OrderReported
+from operators.domain.stage.facts import ChurnReported, CustomerFact, Fact, ForgetRequested, OrderReported
 from operators.domain.stage.labels import Labels
 from operators.domain.stage.stage import Outbox, Port, Stage, check_version
 from operators.domain.stage.table import Table
@@ -50,7 +50,14 @@ class Customers(Stage):
     name = "customers"
     version = 3
 
-    def __init__(self, params: CustomersParams, labels: Labels, churn: ScoreChurn, part: str) -> None:
+    def __init__(
+        self,
+        params: CustomersParams,
+        labels: Labels,
+        churn: ScoreChurn,
+        part: str,
+        on_forgotten: Callable[[], None] = lambda: None,
+    ) -> None:
         self._params = params
         self._half_life = params.half_life_days * DAY
         self._segments = labels.segments
@@ -66,6 +73,8 @@ class Customers(Stage):
         """Customers with facts since their last score -> the last of these facts."""
         self._out = Outbox()
         self._history = CustomerHistory(params, labels, churn, self._out, self._timers, self._at_risk)
+        self._history.handlers[ForgetRequested] = self._forget
+        self._on_forgotten = on_forgotten
 
     def settle(self, facts: Iterable[CustomerFact]) -> None:
         """Apply facts in the order of event time, then score each of their customers once."""
@@ -78,6 +87,8 @@ class Customers(Stage):
                 self._fire(time)
             record = hot.get(customer_id) or self._records.thaw(customer_id)
             if record is None:
+                if kind is ForgetRequested:
+                    continue
                 record = self._add(customer_id, time)
             if time > record.last_at:  # noqa: PLR1730  max() would be a call for every event
                 record.last_at = time
@@ -87,11 +98,20 @@ class Customers(Stage):
             if earlier is not None and (kind in LABELS or time - earlier.time > MOMENT_SECONDS):
                 self.attempt(self._score_touched, customer_id)  # before the label that judges it; once for each moment
             handle(record, fact)
-            if kind is not ChurnReported:
+            if kind is not ChurnReported and kind is not ForgetRequested:
                 touched[customer_id] = fact
         last = list(touched.items())
         touched.clear()
         self.attempt_each(self._score, last)
+
+    def _forget(self, record: CustomerRecord, fact: ForgetRequested) -> None:
+        """Drop a customer without a last score."""
+        self._touched.pop(fact.customer_id, None)
+        self._records.forget(fact.customer_id)
+        self._at_risk.set(record, at_risk=False)
+        self._timers[:] = [timer for timer in self._timers if timer[1] != fact.customer_id]
+        heapq.heapify(self._timers)
+        self._on_forgotten()
 
     def _add(self, customer_id: str, time: float) -> CustomerRecord:
         if len(self._records) >= self._params.max_customers:

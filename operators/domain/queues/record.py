@@ -12,6 +12,7 @@ from operators.domain.stage import facts
 from operators.domain.stage.labels import LabelValues
 from operators.domain.stage.promise import Promises
 from operators.domain.stage.stage import Handlers, Measurement
+from operators.domain.wire.forgotten import trace
 
 
 class QueuesParams(Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,7 +91,7 @@ class Queue:
         self.handle_seconds: float | None = None
         """Smoothed handle time, for staffing."""
         self.ended: tuple[str, float] | None = None
-        """The wait that ended last without a reply: name of the event that ended it, seconds."""
+        """The wait that ended last without a reply: trace of the event that ended it, seconds."""
         self.forecaster = Forecaster(params.bin_seconds, params.horizons, params.alpha, params.interval_share)
         self._shown: dict[tuple[str, tuple[str, ...]], float | None] = {}
 
@@ -123,7 +124,7 @@ class Queue:
         if fact.outcome != "abandoned":
             return
         waited = math.inf if since is None else fact.time - since
-        if since is None and self.ended is not None and self.ended[0] == fact.name:
+        if since is None and self.ended is not None and self.ended[0] == trace(fact.name):
             waited = self.ended[1]  # the same event ended the wait; its two facts come in either order
         grace = self.promises.of(self.name, fact.channel).grace_seconds
         self.window.add(self._bin(fact.time), 0, int(waited >= grace), 0)
@@ -149,9 +150,9 @@ class Queue:
         """Remove an open wait that ended without a reply."""
         since = self.waits.since.pop(fact.conversation_id, None)
         if fact.seconds is not None and valid_seconds(fact.seconds):
-            self.ended = (fact.name, fact.seconds)
+            self.ended = (trace(fact.name), fact.seconds)
         elif since is not None:
-            self.ended = (fact.name, fact.time - since)
+            self.ended = (trace(fact.name), fact.time - since)
 
     def taken(self, fact: facts.ConversationTaken) -> None:
         """Mark a conversation as assigned."""

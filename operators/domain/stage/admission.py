@@ -6,7 +6,7 @@ and the 23 before it. A conversation counts from its earliest event in the windo
 conversations whose earliest events come first, as many as admit a name: where an hour has more of them, these decide
 already. Which they are depends neither on the order of sightings nor on how events were grouped into them, and a
 sighting that comes twice changes nothing. When event time passes the last of these events the name is admitted. Where
-names compete for the last places of a label, that event decides, by its time and name.
+names compete for the last places of a label, that event decides, by its time and trace.
 
 Other lanes must know of an admission before they pass it. So time is cut into steps, a name holds from the end of the
 step after the one in which it was admitted, and the stage hands out a *lease*: the moment up to which nothing can be
@@ -28,6 +28,7 @@ from operators.domain.stage.facts import Fact, Moment, NameSeen
 from operators.domain.stage.labels import Admitted, Label, Labels
 from operators.domain.stage.sightings import HourOfName, hour_of
 from operators.domain.stage.stage import Handlers, Outbox, Port, Stage, check_version
+from operators.domain.wire.personal import kind_of
 
 KEY = "labels"
 """The one key of the stage."""
@@ -97,6 +98,8 @@ class Admission(Stage):
     def _name_seen(self, fact: NameSeen) -> None:
         values = self._labels.of[fact.label]
         if fact.value in values.since:  # it was admitted since the lane reported it
+            return
+        if kind_of(fact.value) is not None:  # neither a label nor kept: somebody's address or number
             return
         self._count(fact)
         hour = hour_of(fact.time)
@@ -222,7 +225,7 @@ class Admission(Stage):
         self._hours.update(state.hours)
         self._changed.update((label, value) for label, names in state.hours.items() for value in names)
         for admitted in state.admitted:
-            if self._labels.of[admitted.label].is_open:
+            if self._labels.of[admitted.label].is_open and kind_of(admitted.value) is None:
                 self._admit(admitted)
         self._drop_decided()
         self._has_news = True

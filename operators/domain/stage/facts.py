@@ -114,6 +114,10 @@ class ChurnReported(CustomerFact, frozen=True):
     churned: bool
 
 
+class ForgetRequested(CustomerFact, frozen=True):
+    """What is known of a customer up to now is to be forgotten."""
+
+
 # ---- of a queue, for the queues' lanes
 
 
@@ -209,7 +213,7 @@ class NameSeen(Fact, frozen=True):
     """So many `events` of one hour had a name without series of its own; `time` and `name` are those of the first.
 
     `firsts` are the conversations (customers) whose earliest events come first, with these events: as many as decide on
-    the admission of the name; none if it cannot be admitted.
+    the admission of the name; none if it cannot be admitted. Both, and `name`, are traces (`forgotten.py`).
     """
 
     label: Label

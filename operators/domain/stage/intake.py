@@ -16,8 +16,10 @@ from operators.domain.stage.facts import Fact
 from operators.domain.stage.labels import Labels
 from operators.domain.stage.sightings import LabelSightings
 from operators.domain.stage.stage import Outbox, Port, Stage, check_version
+from operators.domain.time.route import COPY
 from operators.domain.wire import decode, dedupe
-from operators.domain.wire.events import OF_CONVERSATIONS, TYPE_OF, AnyEvent, CustomerUpdated
+from operators.domain.wire.events import OF_CONVERSATIONS, TYPE_OF, AnyEvent, CustomerForgotten, CustomerUpdated
+from operators.domain.wire.forgotten import ForgottenIds, StoredForgotten
 from operators.domain.wire.outgoing import dead_letter
 
 Arrived = tuple[float, str, AnyEvent]
@@ -42,6 +44,14 @@ class IntakeParams(Struct, frozen=True, forbid_unknown_fields=True):
             gt=0, description="Seconds; older events are refused: their clock was wrong. 30 years accepts any history."
         ),
     ] = 946_080_000.0
+    forgotten_days: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="Days that a keyed digest of a forgotten customer is kept, so that no replay or redrive brings "
+            "the customer back. Longer than any topic, file or dead letter is kept.",
+        ),
+    ] = 730.0
 
 
 class StoredIntake(Struct):
@@ -49,6 +59,7 @@ class StoredIntake(Struct):
 
     seen: dict[str, Any]
     now: float
+    forgotten: StoredForgotten | None = None
 
 
 class Intake(Stage):
@@ -70,25 +81,33 @@ class Intake(Stage):
         self._queues = LabelSightings("queue", labels.queues, "conversation_id")
         self._channels = LabelSightings("channel", labels.channels, "conversation_id")
         self._segments = LabelSightings("segment", labels.segments, "customer_id")
+        self._forgotten = ForgottenIds()
+        self._forgotten_seconds = params.forgotten_days * 86_400.0
+        self._copies: list[Arrived] = []
+        """Events that another lane counts."""
 
     def arrive(self, items: Iterable[tuple[bytes, str, int]], now: float, held: list[Fact]) -> None:
         """Decode raw records (value, origin, position); nothing here depends on the order of time."""
         queues, channels, segments = (values.since for values in self._labels.of.values())
+        forgotten, is_any_forgotten = self._forgotten, bool(self._forgotten)  # asked once, not for each event
         decode_one, is_new, counted = self._door.decode_one, self._seen.add, self._out.counted
         arrived, of_conversations = self._events, self._of_conversations
         for raw, origin, position in items:
             decoded = decode_one(raw, now)
             if isinstance(decoded, decode.Refusal):
-                self._refuse(decoded, raw, origin, position, now)
+                self._refuse(raw, decoded, origin, position, now)
                 continue
             time, event = decoded
+            if is_any_forgotten and self._is_forgotten(time, event):
+                counted["csq_forgotten_events_total", ()] += 1
+                continue
             source = event.source
             name = f"{source.replace(' ', '%20') if ' ' in source else source} {event.id}"
             if not is_new(name, time):
-                counted["csq_duplicates_total", ()] += 1
+                counted["csq_duplicates_total", ()] += position != COPY
                 continue
             if time < self._now:
-                counted["csq_late_events_total", ()] += 1
+                counted["csq_late_events_total", ()] += position != COPY
             arrival = (time, name, event)
             arrived.append(arrival)
             kind = type(event)
@@ -98,29 +117,54 @@ class Intake(Stage):
                     of_conversations.append(arrival)
             elif kind is CustomerUpdated and data.segment is not None and data.segment not in segments:
                 self._of_customers.append(arrival)
+            elif kind is CustomerForgotten:
+                forgotten.add(data.customer_id, time)
+                is_any_forgotten = True
+                self._copies += [arrival] if position == COPY else []
 
-    def _refuse(self, refusal: decode.Refusal, raw: bytes, origin: str, position: int, now: float) -> None:
-        self._out.counted["csq_dead_letters_total", (refusal.reason,)] += 1
-        letter = dead_letter(raw, refusal.reason, refusal.detail, origin, position, now=now)
-        self._out.published.append(letter)
+    def _refuse(self, raw: bytes, refusal: decode.Refusal, origin: str, position: int, now: float) -> None:
+        """Make a dead letter of a record that is no event; one that another lane has is refused there."""
+        if position != COPY:
+            self._out.counted["csq_dead_letters_total", (refusal.reason,)] += 1
+            self._out.published.append(dead_letter(raw, refusal.reason, refusal.detail, origin, position, now=now))
+
+    def _is_forgotten(self, time: float, event: AnyEvent) -> bool:
+        """Whether an event is of a time up to which its customer, or a conversation of the customer, was forgotten."""
+        customer_id = getattr(event.data, "customer_id", None)
+        conversation_id = getattr(event.data, "conversation_id", None)
+        if type(event) is CustomerForgotten:
+            return False
+        if customer_id is None:
+            return conversation_id is not None and self._forgotten.covers(conversation_id, time)
+        if not self._forgotten.covers(customer_id, time):
+            return False
+        if conversation_id is not None:  # its labels name no customer; they come to the same lane
+            self._forgotten.add(conversation_id, self._forgotten.until(customer_id))
+        return True
 
     def advance(self, now: float) -> None:
         """Set event time to `now`; ids older than the window are forgotten."""
         self._now = now
         self._seen.advance(now)
+        self._forgotten.expire_before(now - self._forgotten_seconds)
 
     def drain(self) -> list[Port]:
         """Return ports ``events`` (a list), ``labels`` (key -> facts), ``measured``, ``published`` (dead letters)."""
         arrived = self._events
         if arrived:
             counted = self._out.counted
-            for kind, count in Counter(map(type, map(_EVENT, arrived))).items():
+            own = self._without_copies(arrived) if self._copies else arrived
+            for kind, count in Counter(map(type, map(_EVENT, own))).items():
                 counted[_COUNTER_OF[kind]] += count
-            self._out.measured.append(("csq_event_age_seconds", (), list(map(_TIME, arrived))))
+            self._out.measured.append(("csq_event_age_seconds", (), list(map(_TIME, own))))
             self._events = []
             self._report_names()
             return [("events", arrived), *self._out.drain()]
         return self._out.drain()
+
+    def _without_copies(self, arrived: list[Arrived]) -> list[Arrived]:
+        copies, self._copies = set(map(id, self._copies)), []
+        return [each for each in arrived if id(each) not in copies]
 
     def _report_names(self) -> None:
         """Report names without series of their own."""
@@ -141,7 +185,8 @@ class Intake(Stage):
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as versioned plain data."""
-        return {"v": self.version, "seen": self._seen.state(), "now": self._now}
+        state = {"v": self.version, "seen": self._seen.state(), "now": self._now}
+        return state | {"forgotten": self._forgotten.snapshot()} if self._forgotten else state
 
     def restore(self, stored: Raw) -> None:
         """Continue from a snapshot."""
@@ -149,3 +194,4 @@ class Intake(Stage):
         state = msgpack.decode(stored, type=StoredIntake)
         self._seen.restore(state.seen)
         self._now = state.now
+        self._forgotten.restore(state.forgotten)

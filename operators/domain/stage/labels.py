@@ -11,6 +11,8 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
+from operators.domain.wire.personal import kind_of
+
 OTHER: Final = "other"
 AUTO: Final = "auto"
 MOST_CHARACTERS: Final = 64
@@ -87,8 +89,9 @@ class LabelValues:
         return self.is_open and len(self.fixed) + len(self.admitted()) < self.bound
 
     def admits(self, name: str) -> bool:
-        """Return whether `name` may be admitted, if it occurs often enough."""
-        return 0 < len(name) <= MOST_CHARACTERS and name not in self.since and self.has_room()
+        """Return whether `name` may be admitted, if it occurs often enough; personal data never is."""
+        fits = 0 < len(name) <= MOST_CHARACTERS and name not in self.since and self.has_room()
+        return fits and kind_of(name) is None
 
     def admitted(self) -> tuple[str, ...]:
         """Return the names that were admitted."""

@@ -3,6 +3,8 @@
 Per name and hour of event time a sighting has the number of events and the conversations with the earliest ones, as
 many as admit a name (``admission.py``). Later conversations of the hour cannot change the admission, so their events
 are only counted. Nothing is kept from one batch to the next: a conversation may be reported again.
+
+Sightings are kept for a day, so they have traces of the ids of conversations and events and not the ids.
 """
 
 import math
@@ -13,6 +15,7 @@ from msgspec import Struct
 
 from operators.domain.stage.facts import Moment, NameSeen
 from operators.domain.stage.labels import Label, LabelValues
+from operators.domain.wire.forgotten import trace
 
 CONVERSATIONS = 20
 """Conversations (customers) within 24 hours that admit a name."""
@@ -96,17 +99,26 @@ class LabelSightings:
             if seen is None or not seen.begin <= time < seen.end:
                 if value in known:
                     continue
-                seen = self._sighting(value, seen, (time, name))
+                seen = self._sighting(value, seen, (time, trace(name)))
             seen.events += 1
             if time <= seen.last:
                 subject = subject_of(event)
                 first = seen.of_hour.firsts.get(subject)
                 if first is None or time <= first[0]:
-                    self._add(seen, subject, (time, name))
+                    self._add(seen, subject, (time, trace(name)))
         found = [*((value, seen) for (value, _), seen in others.items()), *names.items()]
         others.clear()
         names.clear()
-        return [NameSeen(*seen.first, self._label, value, seen.events, seen.of_hour.firsts) for value, seen in found]
+        return [
+            NameSeen(
+                *seen.first,
+                self._label,
+                value,
+                seen.events,
+                {trace(subject): moment for subject, moment in seen.of_hour.firsts.items()},
+            )
+            for value, seen in found
+        ]
 
     def _sighting(self, value: str, current: NameSighting | None, moment: Moment) -> NameSighting:
         """Make the sighting of a name in the hour of an event the current one."""

@@ -130,6 +130,12 @@ class Customer(Data, frozen=True, gc=False):
     language: Language | None = None
 
 
+class CustomerId(Data, frozen=True, gc=False):
+    """A customer, and nothing else of one."""
+
+    customer_id: Id
+
+
 class ChurnLabel(Data, frozen=True, gc=False):
     """Whether a customer was lost, as known at `observed_until`."""
 
@@ -263,6 +269,10 @@ class CustomerUpdated(Event, frozen=True, gc=False, tag="csq.customer.updated"):
     data: Customer
 
 
+class CustomerForgotten(Event, frozen=True, gc=False, tag="csq.customer.forgotten"):
+    data: CustomerId
+
+
 class ChurnLabelled(Event, frozen=True, gc=False, tag="csq.churn.labelled"):
     data: ChurnLabel
 
@@ -306,6 +316,7 @@ AnyEvent = (
     | ComplaintClosed
     | BehaviorEvent
     | CustomerUpdated
+    | CustomerForgotten
     | ChurnLabelled
     | SentimentLabelled
     | AgentStateChanged

@@ -4,6 +4,7 @@ import math
 from random import Random
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from operators.domain.stage.sightings import CONVERSATIONS, HOUR_SECONDS, LabelS
 from operators.domain.time.lanes import Lanes
 from operators.domain.wire.dedupe import DedupeParams
 from operators.domain.wire.events import Conversation
+from operators.domain.wire.forgotten import trace
 from operators.engine.lanes import MAX_HELD, LaneLogic
 from tests.builders import START, arrived, raw, restored
 
@@ -174,6 +176,21 @@ def test_a_resume_under_a_list_drops_what_was_admitted() -> None:
     assert "admitted" not in drained(again)
 
 
+@pytest.mark.parametrize("name", ["ann@example.com", "+49 170 1234567", "Ann Smith 4111111111111111"])
+def test_a_name_that_is_personal_data_is_never_admitted_and_not_kept(name: str) -> None:
+    stage = Admission(auto())
+    out = settled(stage, sightings(name, 3 * CONVERSATIONS))
+
+    assert "admitted" not in out
+    assert name not in msgspec.msgpack.encode(stage.snapshot()).decode("latin-1")
+
+
+def test_a_name_that_was_admitted_before_it_counted_as_personal_data_is_not_admitted_again() -> None:
+    stage = Admission(auto())
+    stage._admit(Admitted("queue", "ann@example.com", 120.0))
+    assert "admitted" not in drained(restored(Admission(auto()), stage))
+
+
 # ---- however events are grouped
 
 
@@ -198,7 +215,7 @@ def expected_of(events: list[Event]) -> list[Admitted]:
     """The definition, applied to all events at once."""
     admitted: dict[str, Admitted] = {}
     came: list[tuple[float, str, str]] = []
-    for time, _, queue, talk in sorted(events):
+    for time, _, queue, talk in sorted(events, key=lambda event: (event.time, trace(f"s {event.name}"))):
         hour = time // HOUR_SECONDS
         came.append((hour, queue, talk))
         talks = {known for at, where, known in came if where == queue and at > hour - WINDOW_HOURS}

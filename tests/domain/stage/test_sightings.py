@@ -8,6 +8,7 @@ import pytest
 from operators.domain.stage.facts import NameSeen
 from operators.domain.stage.labels import Labels, LabelsParams
 from operators.domain.stage.sightings import CONVERSATIONS, HOUR_SECONDS, LabelSightings
+from operators.domain.wire.forgotten import trace
 from tests.builders import step
 
 
@@ -22,12 +23,13 @@ def of(*events: tuple[Any, ...], **closed: tuple[str, ...]) -> list[NameSeen]:
 def test_events_of_a_name_and_hour_are_one_sighting_with_the_earliest_event_of_each_conversation() -> None:
     [seen] = of(opened(7.0), opened(5.0), opened(9.0, "c2"))
     assert (seen.time, seen.value, seen.events) == (5.0, "returns", 3)
-    assert seen.firsts == {"c1": (5.0, "s opened5.0c1"), "c2": (9.0, "s opened9.0c2")}
+    assert seen.firsts == {trace("c1"): (5.0, trace("s opened5.0c1")), trace("c2"): (9.0, trace("s opened9.0c2"))}
 
 
-def test_at_the_same_time_the_name_of_the_event_decides() -> None:
-    [seen] = of(opened(5.0, "c2"), opened(5.0, "c1"))
-    assert (seen.time, seen.name) == (5.0, "s opened5.0c1")
+def test_at_the_same_time_the_trace_of_the_event_decides() -> None:
+    both = opened(5.0, "c2"), opened(5.0, "c1")
+    [seen] = of(*both)
+    assert (seen.time, seen.name) == (5.0, min(trace(name) for _, name, _ in both))
 
 
 def test_each_hour_has_one_sighting_of_its_own_in_whatever_order_its_events_come() -> None:
@@ -41,8 +43,8 @@ def test_it_names_as_many_conversations_as_admit_a_name_and_counts_the_others() 
     next_hour = opened(HOUR_SECONDS, "late")
     first, second = of(*many, next_hour)
     assert first.events == 200
-    assert set(first.firsts) == {f"c{n}" for n in range(CONVERSATIONS)}
-    assert set(second.firsts) == {"late"}
+    assert set(first.firsts) == {trace(f"c{n}") for n in range(CONVERSATIONS)}
+    assert set(second.firsts) == {trace("late")}
 
 
 def test_a_name_that_is_in_is_not_reported() -> None:

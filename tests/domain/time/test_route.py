@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from operators.connectors.files.jsonl import JsonlSource
 from operators.domain.time.lanes import Lanes
-from operators.domain.time.route import END, Chunk, Router
+from operators.domain.time.route import COPY, END, FORGOTTEN, Chunk, Router
 from operators.domain.time.watermark import Tick, Watermark
 from operators.domain.wire.events import TYPES
 from tests.builders import START, envelope, raw
@@ -132,7 +132,30 @@ def test_every_process_deals_the_same_lanes(seed: str) -> None:
     assert str(sorted(lanes)) == done.stdout.strip()
 
 
-@given(st.lists(st.none() | st.binary(max_size=60) | st.sampled_from([raw(kind) for kind in TYPES]), max_size=10))
+def test_an_event_that_forgets_a_customer_goes_to_every_lane_and_is_the_lanes_own_in_one() -> None:
+    here = router()
+    other = raw("csq.behavior.products_searched", query="csq.customer.forgotten")
+    dealt = [
+        found for _, found in here.route_many([chunk(raw("csq.customer.forgotten"), other)]) if isinstance(found, list)
+    ]
+
+    forgets = [
+        position
+        for found in dealt
+        for value, _, position in found
+        if b'"csq.customer.forgotten"' in value and value != other
+    ]
+    assert len(forgets) == 64
+    assert forgets.count(COPY) == 63
+    assert sum(value == other for found in dealt for value, _, _ in found) == 1
+
+
+@given(
+    st.lists(
+        st.none() | st.binary(max_size=60) | st.sampled_from([raw(kind) for kind in TYPES if kind != FORGOTTEN]),
+        max_size=10,
+    )
+)
 def test_nothing_is_lost_and_nothing_raises(values: list[bytes | None]) -> None:
     dealt = lanes_of(router().route_many([chunk(*values)]))
     assert sorted(value for value in values if value is not None) == sorted(

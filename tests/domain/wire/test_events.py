@@ -18,6 +18,7 @@ DEFINED = {
         )
     ),
     "csq.customer.updated",
+    "csq.customer.forgotten",
     "csq.churn.labelled",
     "csq.label.sentiment",
     "csq.agent.state_changed",

@@ -20,7 +20,7 @@ from operators.domain.wire.events import TYPES
 from operators.simulator import SimulatorParams, simulate
 from tests.streams import CSQ, ENVIRON, ROOT, raws, write
 
-COMMANDS = ("run", "replay", "simulate", "import", "config", "schema")
+COMMANDS = ("run", "replay", "simulate", "import", "config", "schema", "forget", "id")
 COMMANDS += ("check", "deadletters", "rules", "send", "state", "warm-start")
 SUMMARY = {"events", "dead_letters", "duplicates", "reply_seconds", "first_response_seconds", "models"}
 SUMMARY |= {"other", "seconds", "events_per_second"}

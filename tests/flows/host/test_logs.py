@@ -8,6 +8,7 @@ from io import StringIO
 import pytest
 
 from flows.host import logs
+from operators.documents.secret import HidingStream, note
 
 
 @pytest.fixture(autouse=True)
@@ -81,3 +82,33 @@ def test_what_a_customer_wrote_is_never_written_and_who_it_was_only_at_debug(str
     logging.getLogger("flows").debug("scored", extra={"text": "secret words", "customer_id": "anna"})
     assert "secret words" not in stream.getvalue()
     assert "anna" in stream.getvalue()
+
+
+@pytest.mark.parametrize("stream", [StringIO, Terminal])
+def test_a_secret_is_written_nowhere_in_a_line(stream):
+    stream = stream()
+    logs.start("info", stream)
+    note(["hunter2", "7345"])
+
+    try:
+        raise ValueError("hunter2")  # noqa: TRY301 - as a library would
+    except ValueError as error:
+        logging.getLogger("flows").exception(
+            "refused: %s", "hunter2", extra={"why": error, "port": 7345, "tried": ("hunter2", {"hunter2": "x hunter2"})}
+        )
+
+    assert "hunter2" not in stream.getvalue()
+    if not stream.isatty():
+        entry = json.loads(stream.getvalue())
+        assert (entry["message"], entry["why"], entry["port"]) == ("refused: ***", "***", 7345)
+
+
+def test_standard_error_that_hides_secrets_is_not_written_through(monkeypatch):
+    behind = StringIO()
+    monkeypatch.setattr(sys, "stderr", HidingStream(behind))
+    note(["level"])
+    logs.start("info")
+
+    logging.getLogger("flows").info("level")
+
+    assert json.loads(behind.getvalue())["message"] == "***"

@@ -14,6 +14,7 @@ from flows.settings.environment import paths, variable
 from flows.settings.load import dump, explain, load
 from flows.settings.model import Kafka, Outputs, Settings
 from operators.documents.load import DocumentError
+from operators.documents.secret import hidden
 from operators.documents.validator import hints
 from operators.domain.wire import outgoing
 
@@ -231,6 +232,8 @@ class TestSecret:
             ("sasl.password: {file: none}", "kafka.security.sasl.password: file none, which contains the secret, cannot be read: No such file or directory"),
             ("sasl.password: {path: x}", "kafka.security.sasl.password: expected text, {file: PATH} or {env: NAME}"),
             ("sasl.password: [hunter2]", "kafka.security.sasl.password: expected text, {file: PATH} or {env: NAME}"),
+            ("security.protocol: hunter2", "kafka.security: `security.protocol` is none of plaintext, ssl, sasl_plaintext, sasl_ssl"),
+            ("sasl.mechanism: hunter2", "kafka.security: `sasl.mechanism` is none of GSSAPI, PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER"),
             ("linger.ms: 5", "kafka.security: `linger.ms` is none of security.*, sasl.*, ssl.*, enable.ssl.*, enable.sasl.*, https.ca.*; move it to kafka.librdkafka"),
         ],
     )  # fmt: skip
@@ -239,6 +242,17 @@ class TestSecret:
 
         assert line.startswith("my.yaml, line ")
         assert line.endswith(reported)
+
+    def test_in_the_address_of_a_broker_is_refused(self, write):
+        [line] = mistakes(write("kafka: {brokers: ['SASL_SSL://anna:hunter2@kafka:9093']}"))
+
+        assert line.endswith("kafka.brokers: a broker is host:port; user and password belong in kafka.security")
+        assert hidden("hunter2") == "***"
+
+    def test_is_known_to_whatever_writes_texts(self, write):
+        load(None, {"CSQ_KAFKA__SECURITY__SASL_PASSWORD": "hunter2", "CSQ_KAFKA__SECURITY__SASL_USERNAME": "kafka"})
+
+        assert hidden("kafka refuses hunter2") == "kafka refuses ***"
 
     def test_in_the_wrong_place_is_reported_without_its_content(self, write):
         [line] = mistakes(write("kafka: {security: hunter2}"))
@@ -255,7 +269,7 @@ class TestDump:
     @given(
         st.builds(
             Kafka,
-            brokers=st.lists(st.text()).map(tuple),
+            brokers=st.lists(st.text(st.characters(exclude_characters="@"))).map(tuple),
             topics=st.lists(st.text(min_size=1), min_size=1).map(tuple),
             librdkafka=st.dictionaries(st.just("linger.ms"), st.integers(-9, 9) | st.floats(-1e9, 1e9) | st.text() | st.booleans()),
         )

@@ -26,6 +26,7 @@ from confluent_kafka.admin import (
 from prometheus_client import CollectorRegistry
 
 from flows.commands.check import brokers, machine
+from flows.commands.check.retention import check_retention
 from flows.commands.main import main
 from flows.host.recovery import shape_of
 from flows.host.web import probe
@@ -134,7 +135,10 @@ def test_a_broker_that_does_not_answer_is_named(tmp_path: Path) -> None:
 
 
 def test_settings_that_librdkafka_refuses_are_reported(tmp_path: Path) -> None:
-    code, lines = checked(tmp_path, {"kafka": {"brokers": ["127.0.0.1:1"], "security": {"security.protocol": "none"}}})
+    code, lines = checked(
+        tmp_path,
+        {"kafka": {"brokers": ["127.0.0.1:1"], "security": {"ssl.crl.location": "none", "security.protocol": "ssl"}}},
+    )
     assert code == 1
     assert lines[-1].startswith("fail brokers: librdkafka refuses the settings: ")
     assert lines[-1].endswith("Correct kafka.security or kafka.librdkafka.")
@@ -287,6 +291,45 @@ def test_a_file_system_with_another_time_is_reported(tmp_path: Path, monkeypatch
     assert machine._file_system_ahead(str(tmp_path)) == pytest.approx(ahead, abs=1.0)
     ahead = -300.0
     assert machine._file_system_ahead(str(tmp_path)) == pytest.approx(ahead, abs=1.0)
+
+
+def test_ids_that_are_personal_data_are_told_unless_they_leave_as_pseudonyms(tmp_path: Path) -> None:
+    records = [{"data": {"customer_id": f"ann{n}@example.com", "conversation_id": f"c{n}"}} for n in range(30)]
+    with EmbeddedBroker(["csq.events", *OUTPUTS]) as broker:
+        producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
+        for value in [*map(json.dumps, records), "no JSON", "[1]"]:
+            producer.produce("csq.events", value)
+        producer.flush(5)
+        kafka = {"brokers": [broker.bootstrap_servers]}
+        _, lines = checked(tmp_path, {"kafka": kafka})
+        assert about("ids", lines) == [
+            (
+                "warn ids: csq.events: customer_id looks like an e-mail address in 30 of the 32 newest events. Set "
+                "privacy.pseudonyms and privacy.key_file, or let producers send other ids (docs/security.md)."
+            )
+        ]
+        for chosen in ("email", "customer_id"):
+            _, lines = checked(tmp_path, {"kafka": kafka, "privacy": {"pseudonyms": [chosen], "key_file": "key"}})
+            assert about("ids", lines) == []
+
+
+@pytest.mark.parametrize(
+    ("stream", "config", "told"),
+    [
+        (None, {"retention.ms": "604800000"}, "ok csq.x: keeps records for 7 days"),
+        (None, {"retention.ms": "-1"}, "warn csq.x: keeps records for ever, those of forgotten customers too."),
+        (None, {"retention.ms": "99999999999"}, "warn csq.x: keeps records for 1.16e+03 days, longer than intake.forgotten_days (730)."),
+        ("csq.turn.scored", {"retention.ms": "99999999999"}, "ok csq.x: keeps records for 1.16e+03 days"),
+        ("csq.turn.scored", {"cleanup.policy": "compact"}, "warn csq.x: compacted, so the last record of each key stays for ever."),
+        ("csq.churn.scored", {"cleanup.policy": "compact"}, "ok csq.x: compacted; csq forget writes a tombstone for the customer"),
+    ],
+)  # fmt: skip
+def test_how_long_topics_keep_a_forgotten_customer_is_told(
+    stream: str | None, config: dict[str, str], told: str
+) -> None:
+    found = check_retention("csq.x", stream, config, 730.0)
+    assert f"{found.status} {found.says}" == told
+    assert found.check == "retention"
 
 
 # A real broker.

@@ -4,11 +4,13 @@ import asyncio
 import http.client
 import itertools
 import os
+import select
 import socket
 import ssl
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -26,6 +28,7 @@ from flows.host.web.auth import BasicAuth
 from flows.host.web.config import WebConfigFile
 from flows.host.web.connection import MAX_CONNECTIONS, Wait
 from flows.host.web.server import WebServer, application
+from flows.host.web.turns import PER_CLIENT
 from operators.metrics.catalogue import ClosedSets
 from operators.metrics.observe import Observer
 
@@ -256,6 +259,7 @@ def test_probes_are_answered_without_a_password_and_without_a_reason(
 def test_a_probe_without_a_password_costs_no_hash(shared: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passwords, "_fits", lambda *_: pytest.fail("a hash was computed"))
     assert [shared.get(path, None).status_code for path in ("/healthz", "/readyz")] == [200, 200]
+    assert shared.get("/healthz", ("anna", "wrong")).status_code == 200
 
 
 def test_a_probe_needs_a_certificate_where_clients_must_have_one(tmp_path: Path) -> None:
@@ -372,6 +376,80 @@ def test_during_a_password_attack_the_known_scraper_is_answered_at_once(site: Si
             assert time.monotonic() - began < 1.0  # twenty guesses take two seconds and more
 
 
+def test_an_address_with_too_many_guesses_is_refused_and_its_probes_are_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = threading.Event()
+    monkeypatch.setattr(passwords, "REFUSED_SECONDS", 0.0)
+    monkeypatch.setattr(passwords, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(passwords, "_fits", lambda *_: not checked.wait(20))
+    with serving(tmp_path, USERS) as site, ExitStack() as guesses:
+        clients = []
+        for number in range(PER_CLIENT + 2):
+            clients.append(guesses.enter_context(closing(site.connect())))
+            header = httpx.BasicAuth("anna", f"guess {number}")._auth_header
+            clients[-1].sendall(
+                f"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {header}\r\n\r\n".encode()
+            )
+        refused = select.select(clients, [], [], 20)[0]
+        assert [everything(client).split(b"\r\n")[0] for client in refused] == [b"HTTP/1.1 429 Too Many Requests"]
+        assert site.get("/readyz", auth=("anna", "one more")).status_code == 200
+        assert site.get(auth=("anna", "one more")).headers["retry-after"] == "5"
+        checked.set()
+
+
+GUESSING = """
+import asyncio, base64, sys
+port, connections, addresses = map(int, sys.argv[1:])
+
+async def guess(number):
+    attempt = 0
+    while True:
+        attempt += 1
+        header = base64.b64encode(f"anna:guess {number} {attempt}".encode()).decode()
+        try:
+            source = (f"127.0.0.{2 + number % addresses}", 0)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=source)
+            writer.write(f"GET /metrics HTTP/1.1\\r\\nHost: x\\r\\nAuthorization: Basic {header}\\r\\n\\r\\n".encode())
+            print(number % addresses, (await reader.readline()).decode().strip(), flush=True)
+            writer.close()
+        except OSError:
+            await asyncio.sleep(0.05)
+
+async def main():
+    await asyncio.gather(*(guess(number) for number in range(connections)))
+
+asyncio.run(asyncio.wait_for(main(), 60))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8 without further ado")
+def test_after_a_restart_245_guessing_connections_keep_nobody_out(tmp_path: Path) -> None:
+    taken = []
+    for start in range(3):
+        folder = tmp_path / str(start)
+        folder.mkdir()
+        with serving(folder, f"basic_auth_users: {{anna: {SLOW_HASH}}}\n") as site:
+            command = [sys.executable, "-c", GUESSING, str(site.address[1]), "245", "10"]
+            with subprocess.Popen(command, stdout=subprocess.PIPE) as guesses:  # noqa: S603 - the text above
+                try:
+                    assert guesses.stdout is not None
+                    guessed: set[bytes] = set()
+                    while len(guessed) < 10:  # the addresses that had a turn
+                        number, _, status = guesses.stdout.readline().partition(b" ")
+                        guessed |= {number} if b"401" in status else set()
+                    client = http.client.HTTPConnection(*site.address, timeout=20)
+                    began = time.monotonic()
+                    client.request("GET", "/metrics", headers={"Authorization": httpx.BasicAuth(*RIGHT)._auth_header})
+                    assert client.getresponse().status == 200
+                    client.close()
+                    taken.append(time.monotonic() - began)
+                finally:
+                    guesses.kill()
+    assert statistics.median(taken) < 2.0, taken  # one of them may meet a busy machine
+
+
 # Slow and idle clients.
 
 
@@ -411,6 +489,16 @@ def test_where_there_are_too_many_those_that_never_asked_go_first(plain: Site) -
         scraper.request("GET", "/healthz")  # on its old connection
         assert scraper.getresponse().read()
     scraper.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8 without further ado")
+def test_where_there_are_too_many_the_address_with_most_loses_one(plain: Site) -> None:
+    with ExitStack() as idle:
+        single = idle.enter_context(closing(socket.create_connection(plain.address, 5, ("127.0.0.2", 0))))
+        for _ in range(MAX_CONNECTIONS + 20):
+            idle.enter_context(closing(plain.connect()))
+        single.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert everything(single).startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.usefixtures("brief")
