@@ -41,6 +41,7 @@ CAN_BE_EMPTY = {
     "overview / Objectives / C": "a full hour behind us",
     "overview / Error budget left / A": "a full hour behind us",
     "pipeline / Lag by topic / B": "a partition that came after the start",
+    "pipeline / Lag by topic / C": "a transaction that a producer leaves open",
     "customers-and-models / Promoters and effort / A": "an NPS answer in this minute",
     "customers-and-models / Promoters and effort / B": "a CES answer in this minute",
 }
@@ -49,6 +50,7 @@ CAN_BE_EMPTY = {
 ONCE: list[Measurement] = [
     ("csq_source_connected", (), 0),
     ("csq_source_partitions_unread", ("csq.events",), 1),
+    ("csq_time_held_seconds", ("open_transaction",), 5.0),
 ]
 AGAIN: list[Measurement] = [
     ("csq_labels_unmatched_total", ("churn",), 1),
