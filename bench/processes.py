@@ -22,7 +22,7 @@ from confluent_kafka import Consumer, TopicPartition
 from msgspec import Struct
 
 from bench.meter import YARDSTICKS, Figures, peak_rss_bytes, yardstick
-from bench.runs import COMPARED, Job, Sink, wire
+from bench.runs import ARRIVED, Job, Sink, wire
 from flows.host.cluster.place import ProcessPlace
 from flows.host.cluster.supervise import free_addresses
 from flows.process import live_process, observer_of, settle_memory
@@ -153,7 +153,7 @@ class MemberRun:
         began = self.positions.began
         if began is None:
             raise RuntimeError("the process read no event")
-        found = read(registry, COMPARED)
+        found = read(registry, ARRIVED)
         figures = Figures(
             events=self.job.events,
             seconds=ended - began[0],

@@ -71,16 +71,12 @@ def stages_of(runs: Sequence[Figures]) -> dict[str, float]:
 
 
 def disagreements(runs: Sequence[Figures]) -> list[str]:
-    """What was not counted the same in all runs: then they did not do the same work."""
-    first = runs[0].counted
-    return sorted(
-        {
-            f"{name}: {first[name]} and {run.counted[name]}"
-            for run in runs
-            for name in first
-            if run.counted[name] != first[name]
-        }
-    )
+    """What was not counted the same in all runs that count it: then they did not do the same work."""
+    wrong = set()
+    for name in {name for run in runs for name in run.counted}:
+        first, *others = (run.counted[name] for run in runs if name in run.counted)
+        wrong |= {f"{name}: {first} and {count}" for count in others if count != first}
+    return sorted(wrong)
 
 
 def show_pairs(origin: str, figures: dict[str, Any]) -> None:

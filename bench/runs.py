@@ -31,8 +31,10 @@ from operators.domain.time.route import END, Chunk
 from operators.domain.wire.outgoing import Outgoing
 from operators.metrics.observe import Observer, ObserveSink, read
 
-COMPARED = ("csq_events_total", "csq_duplicates_total", "csq_dead_letters_total", "csq_turns_total")
+ARRIVED = ("csq_events_total", "csq_duplicates_total", "csq_dead_letters_total")
 """Metrics of which both ways must count the same."""
+COMPARED = (*ARRIVED, "csq_turns_total")
+"""The same from memory, where the input has an end."""
 
 
 class Job(Struct, kw_only=True):
@@ -166,7 +168,8 @@ class Bench:
         else:
             with feed.feeding(self.job.path) as feeder:
                 self._from_kafka(feeder.brokers, feeder.report)
-        found = read(self.registry, COMPARED)
+        # Turns are counted when event time has passed them; a topic has no end, so its last ones are not.
+        found = read(self.registry, COMPARED if self.job.origin == "memory" else ARRIVED)
         return Figures(
             events=self.job.events,
             seconds=self.seconds,

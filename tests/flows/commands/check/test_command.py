@@ -422,4 +422,6 @@ def test_missing_topics_fail_if_the_brokers_create_none(
     monkeypatch.setattr(brokers, "ASK_SECONDS", 5.0)
     code, lines = checked(tmp_path, {"kafka": {"brokers": [guarded.address]}})
     assert code == 1
-    assert about("output", lines)[2].startswith(f"fail output: {OUTPUTS[2]}: does not exist, and the brokers create no topics")
+    assert about("output", lines)[2].startswith(
+        f"fail output: {OUTPUTS[2]}: does not exist, and the brokers create no topics"
+    )
