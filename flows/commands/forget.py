@@ -68,7 +68,7 @@ def event_of(customer: str, now: float) -> bytes:
     """The event that forgets a customer at `now` (POSIX seconds).
 
     Raises:
-        ClickException: the id is none that an event may have.
+        ClickException: an event may not have this id.
     """
     event = CustomerForgotten("1.0", token_hex(16), SOURCE, datetime.fromtimestamp(now, UTC), CustomerId(customer))
     raw = msgspec.json.encode(event)

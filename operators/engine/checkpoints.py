@@ -24,7 +24,7 @@ from typing import Final
 
 EVERY_SECONDS: Final = 5.0
 PENDING: Final = "forgotten"
-"""Name of a file beside the partitions: somebody was forgotten at its time (mtime), deleted rows are still there."""
+"""Name of a file beside the partitions: a customer was forgotten at its time (mtime), and deleted rows still exist."""
 MOST_BYTES: Final = 256 << 20
 """Size of a partition up to which it is rebuilt while csq runs: a second or two, for which writers wait. A larger one
 is rebuilt at the next start."""
@@ -57,7 +57,7 @@ def empty(partition: Path) -> None:
 
 
 def mark_forgotten(folder: Path) -> None:
-    """Note durably that somebody is forgotten as of now."""
+    """Note durably that a customer is forgotten as of now."""
     marker = folder / PENDING
     with marker.open("wb") as file:
         os.utime(file.fileno())
@@ -77,7 +77,7 @@ def scrub(partitions: Sequence[Path], most_bytes: float = MOST_BYTES) -> None:
         if not all(_is_newer(partition, marked / 1e9) for partition in partitions):
             return
         rebuilt = [_rebuild(partition, most_bytes) for partition in partitions]
-        if all(rebuilt) and marker.stat().st_mtime_ns == marked:  # nobody was forgotten meanwhile
+        if all(rebuilt) and marker.stat().st_mtime_ns == marked:  # no further customer was forgotten
             marker.unlink()
 
 

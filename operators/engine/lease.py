@@ -37,7 +37,7 @@ class Lease(Struct):
 
     run: str
     kernel: str
-    """Names the kernel since its start; empty where the system does not tell."""
+    """Names the kernel since its start; empty if the system does not provide one."""
     beat: int = 0
     """Number of renewals."""
     ended: bool = False

@@ -252,7 +252,7 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
             Label("outcome", ("met", "missed")),
         ),
         _gauge("csq_open_waits", "rounds", "Rounds in which a customer waits for a reply.", QUEUE),
-        _gauge("csq_oldest_open_wait_seconds", "seconds", "Age of the oldest open wait; 0 if there is none.", QUEUE),
+        _gauge("csq_oldest_open_wait_seconds", "seconds", "Age of the oldest open wait; 0 without open waits.", QUEUE),
         _counter(
             "csq_conversations_total",
             "conversations",

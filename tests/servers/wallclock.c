@@ -1,6 +1,6 @@
 /* Moves the wall clock of one process, for tests: LD_PRELOAD this library and name a file in WALL_CLOCK_OFFSET.
  *
- * The file holds a double, the seconds to add to CLOCK_REALTIME; whoever writes another one steps the clock. Waits with a
+ * The file holds a double, the seconds to add to CLOCK_REALTIME; a new value steps the clock. Waits with a
  * deadline on that clock follow it as in the kernel: a wait that has begun before a step back ends later by the step.
  * Monotonic waits and relative ones are left alone.
  */

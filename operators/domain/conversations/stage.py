@@ -330,7 +330,7 @@ class Conversations(Stage):
         self._course.drop(record, conversation_id, time)
 
     def _forget(self, fact: ForgetRequested) -> None:
-        """Drop the conversations of a customer, and what waits for their messages; the customers' lane is told."""
+        """Drop the conversations of a customer, and what waits for their messages; report it to the customer's lane."""
         owners = self._records.each(ConversationOwner)
         gone = {key for key, record in owners if record.customer_id == fact.customer_id}
         for conversation_id in gone:

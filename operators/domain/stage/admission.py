@@ -99,7 +99,7 @@ class Admission(Stage):
         values = self._labels.of[fact.label]
         if fact.value in values.since:  # it was admitted since the lane reported it
             return
-        if kind_of(fact.value) is not None:  # neither a label nor kept: somebody's address or number
+        if kind_of(fact.value) is not None:  # personal data: neither a label nor kept
             return
         self._count(fact)
         hour = hour_of(fact.time)

@@ -1,7 +1,7 @@
 """Forgotten ids: what is left of a person, so that a replay or a redrive does not bring the person back.
 
 An id is kept as a keyed digest with the time up to which it is forgotten. The key is random and belongs to one table.
-Whoever has both can test an id that is guessed, but can list none.
+With both an id can be tested, but ids cannot be listed.
 """
 
 import math

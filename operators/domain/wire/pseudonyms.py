@@ -46,7 +46,7 @@ class PrivacyParams(Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
 
     def __post_init__(self) -> None:
-        """Refuse pseudonyms that nobody could tell from guesses."""
+        """Refuse pseudonyms without a key."""
         if self.pseudonyms and self.key_file is None:
             raise ValueError("privacy.pseudonyms needs privacy.key_file")
 
@@ -97,8 +97,8 @@ class Pseudonyms:
             (name, self._within(value, changed) if name in {"position", "detail"} else value)
             for name, value in record.headers
         )
-        told = dict(headers)
-        return Outgoing(record.stream, f"{told['origin']}@{told['position']}", record.value, headers)
+        by_name = dict(headers)
+        return Outgoing(record.stream, f"{by_name['origin']}@{by_name['position']}", record.value, headers)
 
     def _ids_in(self, data: Mapping[str, Any]) -> dict[str, str]:
         """The ids of a record that have to be changed, and their pseudonyms."""
