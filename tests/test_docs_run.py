@@ -39,7 +39,6 @@ NOT_RUN = {
     r"python -m (pytest|grafana\.build|bench\.customers) .*": "works on the checkout: tests, and a measurement",
     r"docker .*": "needs Docker and images; tests/test_compose.py checks the files",
     r"kubectl .*": "needs a cluster of Kubernetes",
-    r"kafka-transactions\.sh .*": "a program of Kafka's distribution, and a transaction that hangs",
     r"(promtool|amtool) .*|curl -X POST .*": "tests/test_monitoring.py gives the snippets to these programs",
     r"(sha256sum|python3\.11|/opt/csq/bin/\w+) .*": "tests/test_release.py installs a release, in another folder",
     r"(groupadd|install|systemctl|journalctl) .*": "needs root and systemd; tests/test_deploy.py checks the unit",
