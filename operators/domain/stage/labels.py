@@ -86,7 +86,7 @@ class LabelValues:
 
     def has_room(self) -> bool:
         """Return whether one more name may be admitted. Once it is `False` it stays so."""
-        return self.is_open and len(self.fixed) + len(self.admitted()) < self.bound
+        return self.is_open and len(self.since) - 1 < self.bound  # without `other`
 
     def admits(self, name: str) -> bool:
         """Return whether `name` may be admitted, if it occurs often enough; personal data never is."""

@@ -128,9 +128,7 @@ def test_nothing_is_admitted_within_a_lease_that_was_given(gaps: list[float]) ->
 
 
 def test_as_many_names_as_the_bound_are_admitted_and_those_of_the_settings_count() -> None:
-    labels = auto()
-    labels.queues.fixed = ("orders", "billing")
-    stage = Admission(labels)
+    stage = Admission(Labels(LabelsParams(), queues=("orders", "billing")))
     facts = [fact for n in range(30) for fact in sightings(f"q{n:02d}", CONVERSATIONS, start=n * 100.0)]
     assert len(settled(stage, facts)["admitted"]) == BOUNDS["queue"] - 2
 

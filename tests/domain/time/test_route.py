@@ -150,6 +150,23 @@ def test_an_event_that_forgets_a_customer_goes_to_every_lane_and_is_the_lanes_ow
     assert sum(value == other for found in dealt for value, _, _ in found) == 1
 
 
+def test_an_event_that_forgets_is_known_by_its_type_as_json_reads_it() -> None:
+    """Not by its bytes: an escape is the same letter, and the text in another field is no type."""
+    escaped = raw("csq.customer.forgotten").replace(b"csq.customer.forgotten", rb"csq.customer.\u0066orgotten")
+    number = raw("csq.customer.forgotten").replace(b'"csq.customer.forgotten"', b"7")
+    named = raw("csq.customer.updated", name="csq.customer.forgotten")
+
+    for value, lanes in ((escaped, 64), (number, 1), (named, 1)):
+        dealt = lanes_of(router().route_many([chunk(value)]))
+        assert sum(each == value for found in dealt.values() for each in found) == lanes
+
+
+@pytest.mark.parametrize("kind", [b"7", b"null", b"[[[]]]", b'{"csq.customer.forgotten": 1}', b"1" * 40, b"true"])
+def test_a_type_of_any_kind_leaves_the_event_in_the_lane_of_its_ids(kind: bytes) -> None:
+    value = raw("csq.message.created").replace(b'"csq.message.created"', kind)
+    assert value in lanes_of(router().route_many([chunk(value)]))[LANES.of("c1")]
+
+
 @given(
     st.lists(
         st.none() | st.binary(max_size=60) | st.sampled_from([raw(kind) for kind in TYPES if kind != FORGOTTEN]),
