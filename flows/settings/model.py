@@ -159,7 +159,7 @@ class Kafka(KafkaParams, frozen=True, forbid_unknown_fields=True, kw_only=True):
         for name, by_topic in (("start", self.start), ("on_expired_offset", self.on_expired_offset)):
             for topic in by_topic if isinstance(by_topic, dict) else ():
                 if topic not in self.topics:
-                    raise ValueError(f"kafka.{name}: {topic!r} is none of kafka.topics ({', '.join(self.topics)})")
+                    raise ValueError(f"kafka.{name}: {topic!r} is not one of kafka.topics ({', '.join(self.topics)})")
         self._check_security()
         if any("@" in broker for broker in self.brokers):
             raise ValueError("kafka.brokers: a broker is host:port; user and password belong in kafka.security")
@@ -171,11 +171,11 @@ class Kafka(KafkaParams, frozen=True, forbid_unknown_fields=True, kw_only=True):
         for key in self.security:
             if not key.startswith(SECURITY):
                 raise ValueError(
-                    f"kafka.security: `{key}` is none of {'*, '.join(SECURITY)}*; move it to kafka.librdkafka"
+                    f"kafka.security: `{key}` is not one of {'*, '.join(SECURITY)}*; move it to kafka.librdkafka"
                 )
         for key, choices in CHOICES.items():
             if key in self.security and self.security[key].reveal().lower() not in map(str.lower, choices):
-                raise ValueError(f"kafka.security: `{key}` is none of {', '.join(choices)}")
+                raise ValueError(f"kafka.security: `{key}` is not one of {', '.join(choices)}")
 
     def client_config(self, own: Mapping[str, Any]) -> dict[str, Any]:
         """As its base class, with the security settings. The result contains secrets; do not print it."""

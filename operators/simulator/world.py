@@ -43,7 +43,7 @@ class World:
         self.source = f"simulator/{self._prefix}"
         self.scenario: Scenario = "normal"
         """What is going on just now."""
-        self._told: list[Callable[[Scenario], None]] = []
+        self._on_scenario: list[Callable[[Scenario], None]] = []
         self._agenda: list[tuple[int, int, Callable[..., None], tuple[object, ...]]] = []
         self._planned = 0
         self._second = -1
@@ -86,15 +86,15 @@ class World:
         """Seconds since the start."""
         return (self.now - self.start) / 1000
 
-    def on_scenario(self, told: Callable[[Scenario], None]) -> None:
-        """Let `told` know of each scenario that begins, and of `normal` when it ends."""
-        self._told.append(told)
+    def on_scenario(self, callback: Callable[[Scenario], None]) -> None:
+        """Call `callback` with each scenario that begins, and with `normal` when it ends."""
+        self._on_scenario.append(callback)
 
     def change(self, scenario: Scenario) -> None:
         """Let a scenario begin at once, or with `normal` the present one end."""
         self.scenario = scenario
-        for told in self._told:
-            told(scenario)
+        for callback in self._on_scenario:
+            callback(scenario)
 
     def chance(self, share: float) -> bool:
         """Be true with this probability."""

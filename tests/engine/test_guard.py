@@ -70,7 +70,7 @@ def test_a_store_that_is_there_is_renewed(watched: StoreGuard, store: tuple[Path
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         (removed, "the directory was removed or renamed while csq used it: No such file or directory"),
         (renamed, "the directory was removed or renamed while csq used it"),
@@ -81,10 +81,10 @@ def test_a_store_that_is_there_is_renewed(watched: StoreGuard, store: tuple[Path
     ],
 )
 def test_a_store_that_is_gone_is_noticed(
-    watched: StoreGuard, store: tuple[Path, StoreRun], change: Callable[[Path], None], told: str
+    watched: StoreGuard, store: tuple[Path, StoreRun], change: Callable[[Path], None], expected: str
 ) -> None:
     change(store[0])
-    with pytest.raises(StoreGoneError, match=rf'{told}.*docs/state\.md, "The store is gone"'):
+    with pytest.raises(StoreGoneError, match=rf'{expected}.*docs/state\.md, "The store is gone"'):
         watched.check()
 
 
@@ -127,10 +127,10 @@ def test_a_run_that_ends_gives_its_lease_back(store: tuple[Path, StoreRun]) -> N
 
 def test_the_thread_looks_by_itself(store: tuple[Path, StoreRun], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "RENEW_SECONDS", 0.01)
-    told, found = threading.Event(), []
-    StoreGuard(store[0], store[1].name, lambda error: (found.append(error), told.set()))
+    was_called, found = threading.Event(), []
+    StoreGuard(store[0], store[1].name, lambda error: (found.append(error), was_called.set()))
     removed(store[0])
-    assert told.wait(10.0)
+    assert was_called.wait(10.0)
     assert [type(error) for error in found] == [StoreGoneError]
 
 

@@ -81,11 +81,13 @@ def test_counters_keep_what_they_counted_and_older_events_of_the_customer_count_
         ],
     )
 
-    told, expected = counters(after), counters(before)
-    assert told.pop(KEPT) == {(): 14}
+    changed, expected = counters(after), counters(before)
+    assert changed.pop(KEPT) == {(): 14}
     assert expected.pop(KEPT) == {}
-    assert told.pop("csq_last_resolution_seconds_count") == {("other", "other"): 1}  # counted when a record is dropped
-    assert {name: of for name, of in told.items() if of != expected[name]} == {}
+    assert changed.pop("csq_last_resolution_seconds_count") == {
+        ("other", "other"): 1
+    }  # counted when a record is dropped
+    assert {name: of for name, of in changed.items() if of != expected[name]} == {}
     assert after["csq_state_entries"][("customers",)] == 5
 
 
@@ -152,8 +154,8 @@ def test_no_byte_of_a_forgotten_customer_is_left_also_after_a_kill(tmp_path: Pat
             csq.until(lambda: "part-" in str(found([state])))
             before = counters(csq.values())
             command = [*CSQ, "forget", ANN, "-c", str(tmp_path / "csq.yaml")]
-            told = subprocess.run(command, cwd=ROOT, env=ENVIRON, check=True, capture_output=True, text=True)  # noqa: S603 - our own
-            assert told.stdout == "csq.customer.forgotten sent to csq.events\n"
+            changed = subprocess.run(command, cwd=ROOT, env=ENVIRON, check=True, capture_output=True, text=True)  # noqa: S603 - our own
+            assert changed.stdout == "csq.customer.forgotten sent to csq.events\n"
             time.sleep(killed_after)
             csq.process.kill()
             csq.process.wait()

@@ -73,7 +73,7 @@ def test_without_pseudonyms_ids_leave_as_they_came_and_names_are_no_labels_all_t
 
 
 @pytest.mark.parametrize(
-    ("privacy", "told"),
+    ("privacy", "expected"),
     [
         ({"pseudonyms": ["email"], "key_file": None}, "privacy.pseudonyms needs privacy.key_file"),
         (
@@ -90,7 +90,7 @@ def test_without_pseudonyms_ids_leave_as_they_came_and_names_are_no_labels_all_t
 @pytest.mark.parametrize(
     "command", [("replay", "none.jsonl", "--out", "out"), ("id", "x"), ("run",)], ids=["replay", "id", "run"]
 )
-def test_a_key_that_is_not_there_ends_the_command_with_what_to_do(command, privacy, told, tmp_path, monkeypatch):
+def test_a_key_that_is_not_there_ends_the_command_with_what_to_do(command, privacy, expected, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("none.jsonl").touch()
     Path("short").write_text("short\n")
@@ -99,4 +99,4 @@ def test_a_key_that_is_not_there_ends_the_command_with_what_to_do(command, priva
     done = csq(*command, "-c", "csq.yaml")
 
     assert done.exit_code == 2
-    assert told in done.output
+    assert expected in done.output

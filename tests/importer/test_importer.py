@@ -761,7 +761,7 @@ def test_strict_stops_at_the_first_bad_row(tmp_path: Path) -> None:
         run(tmp_path, MESSAGE, HEADER + GOOD + "2\n3\n", strict=True)
 
 
-def test_a_bad_row_gives_none_of_its_events(tmp_path: Path) -> None:
+def test_a_bad_row_produces_no_event(tmp_path: Path) -> None:
     mapping = (
         MESSAGE
         + """

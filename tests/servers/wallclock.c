@@ -84,8 +84,8 @@ int pthread_cond_timedwait(pthread_cond_t *restrict c, pthread_mutex_t *restrict
     if (of_monotonic || !moved) return real(c, m, t);
     for (;;) {
         struct timespec end;
-        int last = slice(t, &end), told = real(c, m, &end);
-        if (told != ETIMEDOUT) return told;
+        int last = slice(t, &end), result = real(c, m, &end);
+        if (result != ETIMEDOUT) return result;
         if (last) {
             struct timespec now;
             clock_gettime(CLOCK_REALTIME, &now);
@@ -95,8 +95,8 @@ int pthread_cond_timedwait(pthread_cond_t *restrict c, pthread_mutex_t *restrict
 }
 
 int cnd_timedwait(cnd_t *restrict c, mtx_t *restrict m, const struct timespec *restrict t) {
-    int told = pthread_cond_timedwait((pthread_cond_t *)c, (pthread_mutex_t *)m, t);
-    return told == 0 ? thrd_success : told == ETIMEDOUT ? thrd_timedout : thrd_error;
+    int result = pthread_cond_timedwait((pthread_cond_t *)c, (pthread_mutex_t *)m, t);
+    return result == 0 ? thrd_success : result == ETIMEDOUT ? thrd_timedout : thrd_error;
 }
 
 int sem_timedwait(sem_t *restrict s, const struct timespec *restrict t) {

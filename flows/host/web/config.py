@@ -79,7 +79,7 @@ class TlsServer(Struct, frozen=True, forbid_unknown_fields=True):
         if missing := [key for key in ("cert_file", "key_file") if given and not getattr(self, key)]:
             raise ValueError(f"key `{missing[0]}` is missing")
         if unknown := [name for name in self.cipher_suites if name not in CIPHERS]:
-            raise ValueError(f"cipher_suites: `{unknown[0]}` is none of {', '.join(CIPHERS)}")
+            raise ValueError(f"cipher_suites: `{unknown[0]}` is not one of {', '.join(CIPHERS)}")
         if self.min_version > self.max_version:
             raise ValueError(f"min_version {self.min_version} is above max_version {self.max_version}")
         checks_clients = self.client_auth_type != "NoClientCert"
@@ -101,7 +101,7 @@ class HttpServer(Struct, frozen=True, forbid_unknown_fields=True):
         """Refuse headers that are not for the file to set."""
         for name, value in self.headers.items():
             if name not in HEADERS:
-                raise ValueError(f"headers: `{name}` is none of {', '.join(HEADERS)}")
+                raise ValueError(f"headers: `{name}` is not one of {', '.join(HEADERS)}")
             if not value.isascii() or not value.isprintable():
                 raise ValueError(f"headers: `{name}` is not one line of printable ASCII")
 

@@ -114,7 +114,7 @@ def test_brokers_that_do_not_answer_end_the_start() -> None:
         OutputFence(params, ["csq.turn.scored"], "ours", ()).check()
 
 
-def test_a_user_who_may_not_read_the_outputs_is_told_and_goes_on(
+def test_a_user_who_may_not_read_the_outputs_gets_a_warning_and_continues(
     fenced: Callable[..., OutputFence], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = fenced()

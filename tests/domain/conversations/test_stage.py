@@ -299,7 +299,7 @@ def test_a_late_message_does_not_change_the_name_of_the_queue() -> None:
 # ---- queues
 
 
-def test_queues_hear_of_the_backlog() -> None:
+def test_the_backlog_is_sent_to_queues() -> None:
     seen = after(step("opened", 0), say("customer", 1), step("assigned", 2), say("agent", 3), step("resolved", 9))
     assert [(fact.time, type(fact)) for fact in seen.queues] == [
         (0, ConversationEntered), (1, WaitBegan), (2, ConversationTaken), (3, WaitAnswered), (9, ConversationHandled), (9, ConversationExited),
@@ -375,7 +375,7 @@ def test_answered_rounds_leave_no_timers_behind_for_a_long_limit() -> None:
     assert len(stage._timers) <= 2 + MIN_REBUILD
 
 
-def test_a_silent_conversation_is_given_up_and_its_queue_told() -> None:
+def test_a_silent_conversation_is_dropped_and_its_queue_gets_the_end() -> None:
     stage = talks(idle_days=1.0, closed_days=1.0)
     play(stage, [say("customer", 0), step("opened", 0, "c2"), step("resolved", 10, "c2")], until=DAY)
     assert stage.entries() == 2
@@ -464,11 +464,11 @@ def test_a_reopening_ends_what_was_published() -> None:
 
 def ended(*polarities: float) -> dict[str, Any]:
     """The published score of a conversation whose customer's messages had these polarities."""
-    told = [
+    earlier = [
         say("customer", 10 * number, reading=reads(0.5 - polarity / 2, 0.0, 0.5 + polarity / 2))
         for number, polarity in enumerate(polarities)
     ]
-    (scored,) = after(*told, step("resolved", 10 * len(told))).published["csq.satisfaction.scored"]
+    (scored,) = after(*earlier, step("resolved", 10 * len(earlier))).published["csq.satisfaction.scored"]
     return scored["data"]
 
 
@@ -643,10 +643,10 @@ def test_beyond_the_bound_an_older_message_moves_an_opening_that_nothing_else_st
     assert seen.sampled("csq_resolution_seconds") == {HERE: [50]}
 
 
-# ---- what is told to customers
+# ---- facts of customers
 
 
-def test_customers_hear_what_happened_to_them() -> None:
+def test_facts_of_customers_are_sent_in_order() -> None:
     seen = after(
         say("customer", 0, reading=reads(question=True)),
         say("agent", 9),

@@ -91,7 +91,7 @@ def weak(ledger: TurnLedger, until: float) -> list[str]:
     return [example.label for _, example in ledger.weak_examples("c1", until, "positive", 0.1, 5)]
 
 
-def test_a_rating_stands_for_turns_that_nobody_had_labelled_until_then_whether_later_labels_are_here_or_not() -> None:
+def test_a_rating_labels_the_turns_without_a_label_whether_later_labels_have_arrived_or_not() -> None:
     ledger = TurnLedger(turns=5, labels=5)
     ledger.note_one("c1", scored("m1", time=10.0))
     assert weak(ledger, 20.0) == ["positive"]

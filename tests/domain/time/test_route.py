@@ -260,7 +260,7 @@ def test_a_tick_is_due_after_so_many_records_or_so_much_time() -> None:
     assert time_of(here.route_many([chunk()])) == START + 2
 
 
-def test_lanes_hear_the_time_in_turns_though_events_are_never_out_of_order() -> None:
+def test_lanes_get_the_time_in_turns_though_events_are_never_out_of_order() -> None:
     now = [NOW]
     in_order = router(lambda: now[0], slack_seconds=0.0, tick_seconds=8.0, tick_records=math.inf)
     in_order.route_many([chunk(page(START))])
@@ -269,7 +269,7 @@ def test_lanes_hear_the_time_in_turns_though_events_are_never_out_of_order() -> 
     assert len(ticks) == 64 / 8
 
 
-def test_lanes_hear_the_time_in_turns_and_each_of_them_as_often_as_it_should() -> None:
+def test_lanes_get_the_time_in_turns_and_each_equally_often() -> None:
     clock, reached = [NOW], dict.fromkeys(LANES.names, NOW)
     here = router(lambda: clock[0], tick_records=math.inf, tick_seconds=8.0)
     here.route_many([chunk(until=NOW)])

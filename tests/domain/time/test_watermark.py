@@ -92,7 +92,7 @@ def test_a_tick_is_handed_on_only_when_the_least_moved_or_a_lane_is_new() -> Non
     ]
 
 
-def test_targets_hear_in_turns_and_all_of_them_where_the_lanes_are_level() -> None:
+def test_targets_get_the_time_in_turns_and_all_at_once_where_the_lanes_are_level() -> None:
     lanes = tuple(f"{number:02d}" for number in range(16))
     ticks = LaneTicks("p0", 16, lanes)
     for lane in lanes:

@@ -52,7 +52,7 @@ def test_times_are_rfc_3339_in_utc(time: float) -> None:
     assert datetime.fromisoformat(reported).timestamp() == time
 
 
-def test_a_dead_letter_keeps_the_bytes_and_has_none_of_them_in_its_headers() -> None:
+def test_a_dead_letter_keeps_the_bytes_and_its_headers_contain_no_byte_of_them() -> None:
     record = dead_letter(b"geheim", "not_json", "detail", "shop.events/0", 17)
     assert (record.stream, record.value, record.key) == (DEADLETTERS, b"geheim", "shop.events/0@17")
     assert "geheim" not in str(record.headers)

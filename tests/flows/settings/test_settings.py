@@ -83,7 +83,7 @@ class TestMistake:
             ("kafka: 5", "my.yaml, line 1: kafka: got 5, expected a table with "),
             ("kafka: [a]", "my.yaml, line 1: kafka: got a list, expected a table with "),
             ("kafka:\n  outputs: {turn: x}", "my.yaml, line 2: kafka.outputs.turn: unknown key; known are turn_scored, reply_measured"),
-            ("kafka: {start: {csq.event: latest}}", "my.yaml, line 1: kafka.start: 'csq.event' is none of kafka.topics (csq.events)"),
+            ("kafka: {start: {csq.event: latest}}", "my.yaml, line 1: kafka.start: 'csq.event' is not one of kafka.topics (csq.events)"),
             ("kafka: {start: yesterday}", "my.yaml, line 1: kafka.start: got 'yesterday', expected earliest, latest or an ISO time"),
             ("5", "my.yaml, line 1: got 5, expected settings such as config/default.yaml"),
             ("- http", "my.yaml, line 1: got a list, expected settings such as config/default.yaml"),
@@ -232,9 +232,9 @@ class TestSecret:
             ("sasl.password: {file: none}", "kafka.security.sasl.password: file none, which contains the secret, cannot be read: No such file or directory"),
             ("sasl.password: {path: x}", "kafka.security.sasl.password: expected text, {file: PATH} or {env: NAME}"),
             ("sasl.password: [hunter2]", "kafka.security.sasl.password: expected text, {file: PATH} or {env: NAME}"),
-            ("security.protocol: hunter2", "kafka.security: `security.protocol` is none of plaintext, ssl, sasl_plaintext, sasl_ssl"),
-            ("sasl.mechanism: hunter2", "kafka.security: `sasl.mechanism` is none of GSSAPI, PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER"),
-            ("linger.ms: 5", "kafka.security: `linger.ms` is none of security.*, sasl.*, ssl.*, enable.ssl.*, enable.sasl.*, https.ca.*; move it to kafka.librdkafka"),
+            ("security.protocol: hunter2", "kafka.security: `security.protocol` is not one of plaintext, ssl, sasl_plaintext, sasl_ssl"),
+            ("sasl.mechanism: hunter2", "kafka.security: `sasl.mechanism` is not one of GSSAPI, PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER"),
+            ("linger.ms: 5", "kafka.security: `linger.ms` is not one of security.*, sasl.*, ssl.*, enable.ssl.*, enable.sasl.*, https.ca.*; move it to kafka.librdkafka"),
         ],
     )  # fmt: skip
     def test_that_cannot_be_read_is_reported_without_its_content(self, write, text, reported):

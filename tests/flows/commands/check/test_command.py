@@ -293,7 +293,7 @@ def test_a_file_system_with_another_time_is_reported(tmp_path: Path, monkeypatch
     assert machine._file_system_ahead(str(tmp_path)) == pytest.approx(ahead, abs=1.0)
 
 
-def test_ids_that_are_personal_data_are_told_unless_they_leave_as_pseudonyms(tmp_path: Path) -> None:
+def test_ids_that_are_personal_data_are_reported_unless_they_are_published_as_pseudonyms(tmp_path: Path) -> None:
     records = [{"data": {"customer_id": f"ann{n}@example.com", "conversation_id": f"c{n}"}} for n in range(30)]
     with EmbeddedBroker(["csq.events", *OUTPUTS]) as broker:
         producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
@@ -314,7 +314,7 @@ def test_ids_that_are_personal_data_are_told_unless_they_leave_as_pseudonyms(tmp
 
 
 @pytest.mark.parametrize(
-    ("stream", "config", "told"),
+    ("stream", "config", "expected"),
     [
         (None, {"retention.ms": "604800000"}, "ok csq.x: keeps records for 7 days"),
         (None, {"retention.ms": "-1"}, "warn csq.x: keeps records for ever, those of forgotten customers too."),
@@ -324,11 +324,9 @@ def test_ids_that_are_personal_data_are_told_unless_they_leave_as_pseudonyms(tmp
         ("csq.churn.scored", {"cleanup.policy": "compact"}, "ok csq.x: compacted; csq forget writes a tombstone for the customer"),
     ],
 )  # fmt: skip
-def test_how_long_topics_keep_a_forgotten_customer_is_told(
-    stream: str | None, config: dict[str, str], told: str
-) -> None:
+def test_the_retention_of_topics_is_reported(stream: str | None, config: dict[str, str], expected: str) -> None:
     found = check_retention("csq.x", stream, config, 730.0)
-    assert f"{found.status} {found.says}" == told
+    assert f"{found.status} {found.says}" == expected
     assert found.check == "retention"
 
 

@@ -425,7 +425,7 @@ asyncio.run(asyncio.wait_for(main(), 60))
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8 without further ado")
-def test_after_a_restart_245_guessing_connections_keep_nobody_out(tmp_path: Path) -> None:
+def test_after_a_restart_245_guessing_connections_do_not_lock_the_right_client_out(tmp_path: Path) -> None:
     taken = []
     for start in range(3):
         folder = tmp_path / str(start)

@@ -68,7 +68,7 @@ def test_where_each_waits_for_one_turn_a_further_one_is_refused():
 
 
 @given(st.lists(st.sampled_from("abcde"), max_size=80), st.sets(st.integers(0, 79)))
-def test_turns_do_not_overlap_and_none_is_lost_whoever_leaves(asked, leaving):
+def test_turns_do_not_overlap_and_none_is_lost_when_clients_leave(asked, leaving):
     async def run() -> None:
         turns, inside = ClientTurns(), []
 
