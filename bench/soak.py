@@ -2,10 +2,9 @@
 
     python -m bench.soak --minutes 20 --rate 5000
 
-A real Kafka, ``csq run`` with a recovery store as a process of its own, events of a shop at a steady rate. It is killed
-and started again, held still, its broker is stopped, and broken records come in bursts. Then nothing happens for the
-last two fifths of the time, in which memory must stay flat. At the end every message of a customer must have been
-scored and every broken record refused: lost 0.
+A real Kafka, ``csq run`` with a recovery store as a process of its own, events of a shop at a steady rate. Faults come
+one after the other (``bench/soak_faults.py``). In the last two fifths of the time nothing happens, and memory must stay
+flat. At the end every message of a customer must have been scored and every broken record refused: lost 0.
 
 Latency is what csq measures itself, ``csq_event_age_seconds``: from an event's own time, which is taken right before it
 is produced, to its being counted. So it has in it the producer, the broker and csq. It is reported for the time without
@@ -15,28 +14,28 @@ faults, which is what the aim of 100 ms speaks of, and for all of it.
 import argparse
 import math
 import os
-import signal
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from prometheus_client.parser import text_string_to_metric_families
 
 from bench.arguments import above_zero
+from bench.soak_faults import Fault, Faults
+from bench.soak_process import TOPIC, Csq
 from bench.soak_traffic import DEAD, TURNS, Answers, LiveMaker, Traffic
 from bench.texts import texts_of
 from flows.settings.model import Outputs
 
-TOPIC = "csq.events"
+if TYPE_CHECKING:
+    from tests.servers.kafka import Kafka
+    from tests.servers.wallclock import WallClock
+
 PARTITIONS = 4
 AIM_SECONDS = 0.1
 """p99 from produce to metric, without faults; reported, but not a failure on a machine that is too small."""
@@ -45,12 +44,10 @@ FLAT_BYTES = 24 << 20
 """Memory may grow by so much, whichever is more, in the quiet part: allocators are never quite at rest."""
 FULL_SECONDS = 60.0
 """After which the tables of a new process are full, with the bounds that it has here: what grows before that may."""
-READY_SECONDS = 120.0
 CATCH_UP_SECONDS = 900.0
 """Bound on how long csq may take at the end for what is left to read."""
 STILL_SECONDS = 60
 """After so long without records no more are expected."""
-STOP_SECONDS = 60.0
 SAMPLE_SECONDS = 2.0
 AFTER_FAULT_SECONDS = 15.0
 """So long after a fault was over, latency and memory are still its own; in a long soak a tenth of the time."""
@@ -58,10 +55,6 @@ BEHIND_SECONDS = 1.0
 """And as long as more than so many seconds' worth of records wait: what gathered during a fault is not read yet."""
 QUIET_FROM = 0.6
 """Share of the time that faults have; for the others nothing happens."""
-BURST = 5_000
-HELD_SECONDS = 5.0
-DOWN_SECONDS = 12.0
-Values = dict[str, dict[tuple[str, ...], float]]
 
 
 class Sample(NamedTuple):
@@ -78,117 +71,12 @@ class Sample(NamedTuple):
     rss_bytes: int
 
 
-class Csq:
-    """``csq run`` as a process of its own."""
-
-    def __init__(self, folder: Path, brokers: str, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-        self.starts = 0
-        self.restart_seconds: list[float] = []
-        self._log = folder / "csq.log"
-        self._environ = {name: value for name, value in os.environ.items() if not name.startswith("CSQ_")} | {
-            "CSQ_KAFKA__BROKERS": f"['{brokers}']",
-            "CSQ_KAFKA__TOPICS": f"['{TOPIC}']",
-            "CSQ_KAFKA__GROUP_ID": "csq",
-            "CSQ_STATE__DIRECTORY": str(folder / "state"),
-            "CSQ_HTTP__PORT": str(port),
-            # Tables that are full within a minute (`FULL_SECONDS`): what grows after that is no table.
-            "CSQ_DEDUPE__MAX_IDS": "3000",
-            "CSQ_CONVERSATIONS__MAX_CONVERSATIONS": "200",
-            "CSQ_CUSTOMERS__MAX_CUSTOMERS": "500",
-        }
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start, and wait until it is ready.
-
-        Raises:
-            RuntimeError: it ended, or is not ready in time.
-        """
-        began = time.monotonic()
-        with self._log.open("ab") as log:
-            command = [sys.executable, "-m", "flows.commands.main", "run"]
-            self._process = subprocess.Popen(command, env=self._environ, stdout=log, stderr=log)  # noqa: S603 - our own command
-        self.starts += 1
-        while not self._is_ready():
-            if self._process.poll() is not None or time.monotonic() - began > READY_SECONDS:
-                raise RuntimeError(f"csq is not ready after {time.monotonic() - began:.0f} s; {self.end_of_log()}")
-            time.sleep(0.2)
-        self.restart_seconds.append(time.monotonic() - began)
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        self.process.kill()
-        self.process.wait()
-
-    def hold(self, seconds: float) -> None:
-        """Freeze it."""
-        self.process.send_signal(signal.SIGSTOP)
-        time.sleep(seconds)
-        self.process.send_signal(signal.SIGCONT)
-
-    def stop(self) -> int:
-        """SIGTERM; its exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(STOP_SECONDS)
-
-    @property
-    def process(self) -> "subprocess.Popen[bytes]":
-        """The process that runs."""
-        if self._process is None:
-            raise RuntimeError("csq does not run")
-        return self._process
-
-    def end(self) -> None:
-        """Leave nothing behind."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
-
-    def scrape(self) -> Values | None:
-        """Its metrics, or None while it does not answer."""
-        try:
-            with urllib.request.urlopen(f"{self.url}/metrics", timeout=2) as answer:  # noqa: S310 - our own server
-                text = answer.read().decode()
-        except (OSError, urllib.error.URLError):
-            return None
-        values: Values = {}
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                values.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
-        return values
-
-    def rss_bytes(self) -> int:
-        """Its resident memory."""
-        for line in Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024
-        return 0
-
-    def end_of_log(self) -> str:
-        """For a message."""
-        return "its log ends with:\n" + self._log.read_text(encoding="utf-8", errors="replace")[-2_000:]
-
-    def _is_ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=1) as answer:  # noqa: S310 - our own server
-                return bool(answer.status == 200)  # noqa: PLR2004 - HTTP's word for ready
-        except OSError:
-            return False
-
-
-class Fault(NamedTuple):
-    """A fault at a share of the whole time."""
-
-    share: float
-    name: str
-    do: Callable[[], None]
-
-
 class Soak:
     """One soak."""
 
-    def __init__(self, kafka: Any, folder: Path, minutes: float, rate: float, seed: int, *, faults: bool) -> None:  # noqa: ANN401 - tests.servers.kafka.Kafka, imported only where it runs
+    def __init__(
+        self, kafka: "Kafka", clock: "WallClock", folder: Path, minutes: float, rate: float, seed: int, *, faults: bool
+    ) -> None:
         self.seconds = minutes * 60
         self.samples: list[Sample] = []
         self.faults: list[tuple[float, float, str]] = []
@@ -196,21 +84,15 @@ class Soak:
         self.wrong: list[str] = []
         self._lasted = self.seconds
         self._caught_up = 0.0
-        self._kafka = kafka
-        self._csq = Csq(folder, kafka.address, _free_port())
+        self._csq = Csq(folder, kafka.address)
         data = os.environ.get("CSQ_DATA")
         self.shop = LiveMaker(texts_of(Path(data) if data else None), seed)
         self.traffic = Traffic(kafka.address, TOPIC, self.shop, rate)
         self.answers = Answers(kafka.address, {TURNS: PARTITIONS, DEAD: PARTITIONS})
-        self._planned = [
-            Fault(0.12, "kill -9", self._kill),
-            Fault(0.22, f"{BURST:,} broken records at once", lambda: self.traffic.burst(BURST)),
-            Fault(0.30, f"held still for {HELD_SECONDS:g} s", lambda: self._csq.hold(HELD_SECONDS)),
-            Fault(0.38, f"broker down for {DOWN_SECONDS:g} s", self._broker_down),
-            Fault(0.50, "kill -9", self._kill),
-        ]
-        if not faults:
-            self._planned.clear()
+        self._faults = Faults(kafka, self._csq, self.traffic, self.answers, clock, PARTITIONS)
+        self._planned = self._faults.planned() if faults else []
+        if faults:
+            self._csq.environ = clock.environ
 
     def run(self) -> None:
         """Until the time is over and everything is settled."""
@@ -244,15 +126,6 @@ class Soak:
     def _last_fault(self) -> float:
         """Seconds since the soak began at which the last one was over."""
         return self.faults[-1][1] if self.faults else 0.0
-
-    def _kill(self) -> None:
-        self._csq.kill()
-        self._csq.start()
-
-    def _broker_down(self) -> None:
-        self._kafka.stop()
-        time.sleep(DOWN_SECONDS)
-        self._kafka.start()
 
     def _sample(self, began: float) -> None:
         if self._csq.process.poll() is not None:
@@ -289,7 +162,7 @@ class Soak:
     # ---- results
 
     def _judge(self) -> None:
-        self.wrong += self.traffic.failed
+        self.wrong += [*self.traffic.failed, *self._faults.wrong]
         if missing := self.answers.missing(self.shop):
             self.wrong.append(f"{len(missing):,} messages were never scored, the first is message-{missing[0]}")
         if (refused := len(self.answers.refused)) != self.shop.broken:
@@ -396,27 +269,23 @@ def quantile(q: float, buckets: Mapping[tuple[str, ...], float]) -> float | None
     return None
 
 
-def _free_port() -> int:
-    from tests.servers.kafka import free_ports  # noqa: PLC0415 - only here does the soak need a server
-
-    return free_ports(1)[0]
-
-
 @contextmanager
-def kafka_in(folder: Path) -> Iterator[Any]:
-    """A real broker with the topics of a soak.
+def servers_in(folder: Path) -> Iterator[tuple["Kafka", "WallClock"]]:
+    """A real broker with the topics of a soak, and a wall clock for csq.
 
     Raises:
         SystemExit: it cannot be had here.
     """
-    from tests.servers.kafka import Kafka  # noqa: PLC0415 - as above
+    from tests.servers.kafka import Kafka  # noqa: PLC0415 - only here does the soak need servers
     from tests.servers.presence import UnavailableError  # noqa: PLC0415 - as above
+    from tests.servers.wallclock import WallClock  # noqa: PLC0415 - as above
 
     try:
-        with Kafka(folder) as kafka:
+        clock = WallClock(folder / "clock")
+        with Kafka(folder / "kafka") as kafka:
             for topic in (TOPIC, *Outputs().by_stream().values()):
                 kafka.create_topic(topic, partitions=PARTITIONS)
-            yield kafka
+            yield kafka, clock
     except UnavailableError as error:
         raise SystemExit(f"soak: {error}") from None
 
@@ -429,8 +298,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="same seed, same shop")
     parser.add_argument("--no-faults", action="store_true", help="nothing goes wrong: latency and memory alone")
     chosen = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="csq-soak-") as folder, kafka_in(Path(folder, "kafka")) as kafka:
-        soak = Soak(kafka, Path(folder), chosen.minutes, chosen.rate, chosen.seed, faults=not chosen.no_faults)
+    with tempfile.TemporaryDirectory(prefix="csq-soak-") as folder, servers_in(Path(folder)) as (kafka, clock):
+        soak = Soak(kafka, clock, Path(folder), chosen.minutes, chosen.rate, chosen.seed, faults=not chosen.no_faults)
         soak.run()
         soak.report()
     return 1 if soak.wrong else 0

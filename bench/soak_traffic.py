@@ -1,12 +1,13 @@
 """Input and output of the soak: events of a shop as they happen, and the result of each."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import Any
 
 import msgspec
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
 
 from bench.stream import SHARES, EventMaker, OpenTalk, Raw
 from bench.texts import Texts
@@ -49,7 +50,7 @@ class LiveMaker(EventMaker):
 
 
 class Traffic(Thread):
-    """Produces at a steady rate until it is stopped; `burst` adds broken records at once."""
+    """Produces at a steady rate until it is stopped. Its methods may be called from other threads."""
 
     def __init__(self, brokers: str, topic: str, shop: LiveMaker, rate: float) -> None:
         super().__init__(name="traffic", daemon=True)
@@ -60,7 +61,10 @@ class Traffic(Thread):
         """Events per second."""
         self._topic = topic
         self._stopping = Event()
-        self._burst = 0
+        self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._transaction: Producer | None = None
+        """While it is open all records are part of it."""
+        self._brokers = brokers
         params = KafkaParams(
             brokers=(brokers,),
             delivery_seconds=600.0,  # outlives every fault: what was produced must be there at the end
@@ -69,20 +73,26 @@ class Traffic(Thread):
         self._producer = RecordProducer(params, self._on_delivery)
 
     def burst(self, count: int) -> None:
-        """So many broken records as soon as possible."""
-        self._burst = count
+        """Produce so many broken records as soon as possible."""
+        self._calls.put(lambda: self._send_all(["broken"] * count))
+
+    def open_transaction(self) -> None:
+        """Produce what follows in a transaction."""
+        self._calls.put(self._begin)
+
+    def commit_transaction(self) -> None:
+        """Make it visible, and produce what follows without one."""
+        self._calls.put(self._commit)
 
     def run(self) -> None:
         """Produce."""
         began, produced = time.monotonic(), 0
         while not self._stopping.is_set():
             due = int((time.monotonic() - began) * self.rate) - produced
-            for kind in self.shop.kinds(max(due, 0)):
-                self._send(kind)
+            self._send_all(self.shop.kinds(max(due, 0)))
             produced += max(due, 0)
-            burst, self._burst = self._burst, 0
-            for _ in range(burst):
-                self._send("broken")
+            while (call := self._next_call()) is not None:
+                call()
             self._producer.poll()
             time.sleep(BLOCK_SECONDS)
         if left := self._producer.flush(ANSWER_SECONDS):
@@ -93,9 +103,31 @@ class Traffic(Thread):
         self._stopping.set()
         self.join()
 
-    def _send(self, kind: str) -> None:
-        raw = self.shop.one(kind)
-        self._producer.produce(self._topic, raw.value, raw.key)
+    def _next_call(self) -> Callable[[], None] | None:
+        try:
+            return self._calls.get_nowait()
+        except Empty:
+            return None
+
+    def _begin(self) -> None:
+        settings = {"bootstrap.servers": self._brokers, "transactional.id": "soak", "log_level": 0, "linger.ms": 2}
+        transaction = Producer(settings)
+        transaction.init_transactions(ANSWER_SECONDS)
+        transaction.begin_transaction()
+        self._transaction = transaction
+
+    def _commit(self) -> None:
+        if self._transaction is not None:
+            self._transaction.commit_transaction(ANSWER_SECONDS)
+            self._transaction = None
+
+    def _send_all(self, kinds: Iterable[str]) -> None:
+        for raw in map(self.shop.one, kinds):
+            if self._transaction is None:
+                self._producer.produce(self._topic, raw.value, raw.key)
+            else:
+                self._transaction.produce(self._topic, raw.value, raw.key, on_delivery=self._on_delivery)
+                self._transaction.poll(0)
 
     def _on_delivery(self, error: KafkaError | None, _: object) -> None:
         if error is not None:

@@ -1,4 +1,4 @@
-"""The wall clock of one process, moved by a test: `wallclock.c`, built on first use and preloaded."""
+"""The wall clock of one process, moved from outside: `wallclock.c`, built on first use and preloaded."""
 
 import ctypes
 import mmap
@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
+from tests.servers.presence import UnavailableError
 
 SOURCE = Path(__file__).with_name("wallclock.c")
 
@@ -16,16 +16,17 @@ class WallClock:
 
     Args:
         folder: for the library and the file of the offset.
-        ahead: seconds by which the clock is ahead at the start.
+
+    Raises:
+        UnavailableError: there is no C compiler.
     """
 
-    def __init__(self, folder: Path, ahead: float = 0.0) -> None:
+    def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         library, offset = folder / "wallclock.so", folder / "offset"
         offset.write_bytes(bytes(8))
         with offset.open("r+b") as file:
             self._ahead = ctypes.c_double.from_buffer(mmap.mmap(file.fileno(), 8))
-        self._ahead.value = ahead
         _build(library)
         self.environ = {"LD_PRELOAD": str(library), "WALL_CLOCK_OFFSET": str(offset)}
 
@@ -37,6 +38,8 @@ class WallClock:
 def _build(library: Path) -> None:
     compiler = shutil.which("cc")
     if compiler is None:
-        pytest.skip("NOT TESTED: no C compiler (cc) to build the library that moves the wall clock of a process")
+        raise UnavailableError(
+            "no C compiler (cc, Debian: apt install gcc) to build the library that moves a wall clock"
+        )
     command = [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(SOURCE), "-ldl", "-lm", "-lpthread"]
     subprocess.run(command, check=True)  # noqa: S603 - the compiler, as found

@@ -12,6 +12,7 @@ from confluent_kafka import Producer
 
 from operators.metrics.observe import Values
 from tests.servers.kafka import Kafka
+from tests.servers.presence import UnavailableError, give_up
 from tests.servers.process import Csq
 from tests.servers.wallclock import WallClock
 
@@ -64,6 +65,15 @@ def shop(kafka: Kafka, tmp_path: Path) -> Shop:
     return Shop(kafka, tmp_path)
 
 
+@pytest.fixture
+def clock(tmp_path: Path) -> WallClock:
+    """The wall clock of what runs in its `environ`."""
+    try:
+        return WallClock(tmp_path / "clock")
+    except UnavailableError as error:
+        give_up(error)
+
+
 def message(number: str, conversation: str, role: str, at: float) -> bytes:
     data = {
         "message_id": number,
@@ -95,8 +105,8 @@ def jumps(csq: Csq) -> list[str]:
     return [text for text in csq.messages("warning") if text.startswith("the wall clock was set")]
 
 
-def test_a_wall_clock_that_is_set_back_does_not_stop_the_flow(shop: Shop, tmp_path: Path) -> None:
-    clock = WallClock(tmp_path / "clock", ahead=60.0)
+def test_a_wall_clock_that_is_set_back_does_not_stop_the_flow(shop: Shop, clock: WallClock) -> None:
+    clock.step(60.0)
     with shop.start(clock.environ) as csq:
         shop.produce("customer")
         csq.until(lambda: csq.taken() == ROUNDS)
@@ -118,8 +128,7 @@ def test_a_wall_clock_that_is_set_back_does_not_stop_the_flow(shop: Shop, tmp_pa
         csq.stop()
 
 
-def test_a_clock_that_is_ahead_for_five_seconds_leaves_no_trace(shop: Shop, tmp_path: Path) -> None:
-    clock = WallClock(tmp_path / "clock")
+def test_a_clock_that_is_ahead_for_five_seconds_leaves_no_trace(shop: Shop, clock: WallClock) -> None:
     with shop.start(clock.environ, limit=60.0) as csq:
         shop.produce("customer")
         csq.until(lambda: csq.taken() == ROUNDS)
