@@ -398,6 +398,14 @@ def test_what_is_heard_of_is_not_given_up() -> None:
     assert stage.entries() == 1
 
 
+def test_a_rating_keeps_a_conversation_and_a_late_one_does_not_shorten_it() -> None:
+    stage = talks(idle_days=1.0)
+    play(stage, [step("opened", 0), rate(4, DAY - 5)], until=DAY + 5)
+    assert stage.entries() == 1
+    play(stage, [say("customer", DAY + 10), rate(4, 50)], until=2 * DAY + 5)
+    assert stage.entries() == 1
+
+
 # ---- ratings
 
 

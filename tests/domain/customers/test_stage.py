@@ -207,6 +207,14 @@ def test_a_late_label_is_learned_with_the_inputs_as_they_were_scored() -> None:
     assert late.x.numbers[NAMES.index("empty_searches")] == 1.0
 
 
+def test_a_label_after_a_restart_is_learned_with_the_inputs_as_they_were_scored() -> None:
+    stage = people(half_life_days=1.0)
+    settle(stage, fact(SearchMade, 0), fact(SearchMade, 0), until=T + DAY)
+    stage = restored(people(half_life_days=1.0), restored(people(half_life_days=1.0), stage))
+    (example,) = settle(stage, fact(ChurnReported, True, at=T + 100 * DAY)).examples["churn"]
+    assert example.x.numbers[NAMES.index("empty_searches")] == 2.0
+
+
 def test_a_label_sees_what_came_before_it_in_the_same_batch_and_nothing_after() -> None:
     (example,) = settle(people(), fact(SearchMade, 0), fact(ChurnReported, False), fact(SearchMade, 0)).examples[
         "churn"

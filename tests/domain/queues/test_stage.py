@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from operators.domain.queues.record import QueuesParams
+from operators.domain.queues.record import Queue, QueuesParams
 from operators.domain.queues.stage import Queues
 from operators.domain.stage.facts import (
     AgentChanged,
@@ -367,6 +367,21 @@ def test_an_agent_silent_for_longer_than_a_shift_is_forgotten() -> None:
     assert gauges(queues)["csq_agents", "q", "available"] == 1
     queues.advance(86_401.0)
     assert gauges(queues)["csq_agents", "q", "available"] == 0
+
+
+def test_the_handle_time_is_smoothed() -> None:
+    queue = Queue("q", QueuesParams(alpha=0.5), Promises(PromisesParams()))
+    for seconds in (100.0, 300.0, None, math.nan):
+        queue.handled(ConversationHandled(0.0, "e", "q", seconds))
+    assert queue.handle_seconds == 200.0
+
+
+def test_a_restore_replaces_the_queues_of_before() -> None:
+    queues = fresh_queues()
+    queues.settle([ConversationEntered(1.0, "e1", "p", "c1")])
+    queues = restored(queues, fresh_queues())
+    queues.advance(2.0)
+    assert [series for series in gauges(queues) if "p" in series] == []
 
 
 @pytest.mark.parametrize(("now", "expected"), [(899.0, None), (900.0, 7.0), (1_800.0, 10.0), (2_700.0, 0.0)])

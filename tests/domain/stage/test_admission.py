@@ -294,3 +294,20 @@ def test_a_batch_of_new_names_is_some_sightings_and_none_is_held_back() -> None:
         **{f"m{n}": 1_600 for n in range(10)},
     }
     assert logic._stage.entries() == 2 * 30
+
+
+def test_after_a_restart_names_that_cannot_be_admitted_any_more_are_dropped_and_shown_again() -> None:
+    stage = Admission(auto())
+    settled(stage, sightings("VIP", 3) + sightings("web", 3, label="channel"))
+    again = restored(Admission(auto(queues=("orders",))), stage)
+    assert stage.entries() - again.entries() == 1  # the conversations of VIP; what was counted stays
+    assert drained(again)["seen"] == {"queue": {"VIP": 3}, "channel": {"web": 3}, "segment": {}}
+
+
+def test_conversations_of_hours_before_the_window_are_dropped() -> None:
+    stage = Admission(auto())
+    settled(stage, sightings("VIP", 3))
+    stage.advance(23 * HOUR_SECONDS)
+    assert stage.entries() == 2
+    stage.advance(24 * HOUR_SECONDS)
+    assert stage.entries() == 1
