@@ -36,7 +36,7 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 """
 WAIT = """
-from flows.host.cluster.supervise import end_with_parent
+from flows.host.cluster.child import end_with_parent
 signal.signal(signal.SIGTERM, lambda *_: (say("bye"), os._exit(0)))
 end_with_parent()
 say("waiting")
