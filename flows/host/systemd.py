@@ -6,7 +6,8 @@ systemd kills and restarts a unit that has not said `WATCHDOG=1` for `WatchdogSe
 
 import os
 import socket
-from collections.abc import MutableMapping
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final, Self
 
 from flows.host.heartbeat import Beat
@@ -23,12 +24,9 @@ class SystemdNotifier:
 
     def __init__(self, address: str) -> None:
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        self._is_ready = False
-        self._status = ""
 
     @classmethod
-    def of(cls, environ: MutableMapping[str, str] = os.environ) -> Self | None:
+    def of(cls, environ: Mapping[str, str] = os.environ) -> Self | None:
         """The notifier of the unit that runs this process; `None` outside of one."""
         address = environ.get(ADDRESS, "")
         return cls(address) if address.startswith(("/", "@")) else None
@@ -38,18 +36,14 @@ class SystemdNotifier:
         self.report(beat.doing, moves=beat.moves, stuck=beat.is_stuck)
 
     def report(self, status: str, *, moves: bool, stuck: bool) -> None:
-        """Say what the process does, ready as soon as it `moves`, and alive unless it is `stuck`."""
-        lines = []
-        if status != self._status:
-            self._status = status
-            lines.append(f"STATUS={status}")
-        if moves and not self._is_ready:
-            self._is_ready = True
+        """Say what the process does, ready if it `moves`, and alive unless it is `stuck`; all of it each time."""
+        lines = [f"STATUS={status}"]
+        if moves:
             lines.append("READY=1")
         if not stuck:
             lines.append("WATCHDOG=1")
-            if not self._is_ready:
-                lines.append(f"EXTEND_TIMEOUT_USEC={MORE_SECONDS * 1_000_000}")
+        if not (moves or stuck):
+            lines.append(f"EXTEND_TIMEOUT_USEC={MORE_SECONDS * 1_000_000}")
         self._send(lines)
 
     def stop(self) -> None:
@@ -57,8 +51,6 @@ class SystemdNotifier:
         self._send(["STOPPING=1", "STATUS=stops"])
 
     def _send(self, lines: list[str]) -> None:
-        if lines:
-            try:
-                self._socket.sendto("\n".join(lines).encode(), socket.MSG_DONTWAIT, self._address)
-            except OSError:  # without systemd there is nobody to tell; a full queue is read the next second
-                return
+        # Without systemd nobody listens; what does not fit into its queue is said again a second later.
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
+            connection.sendto("\n".join(lines).encode(), socket.MSG_DONTWAIT, self._address)
