@@ -285,8 +285,8 @@ def _processes() -> Panel:
         Column("", f"max by (instance, version) (csq_build_info{{{PROCESS}}})", COUNT),
     ]
     words = PanelText(
-        "Each process: start, restarts in the time range shown, connection, other processes that it has not heard from, "
-        "lag of its partitions, version.",
+        "Each process: start, restarts in the time range shown, connection, other processes that are silent, lag of "
+        "its partitions, version.",
         "One version, nobody silent, and no restarts except deployments.",
         "Restarts in a loop: read the log before each. Silent peers: restart the process that hangs. Two versions for "
         "long: a deployment is incomplete.",
