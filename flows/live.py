@@ -101,7 +101,8 @@ class Live:
             settings, self.broker = embedded(settings)
         self.settings = settings
         may_wait = settings.kafka.delivery_seconds if place.processes > 1 else 0.0
-        self.clock = LivenessClock(clock, on_jump=self.observe_jump, limit_seconds=IDLE_LIMIT_SECONDS + may_wait)
+        limit, restores = IDLE_LIMIT_SECONDS + may_wait, settings.state.directory is not None
+        self.clock = LivenessClock(clock, on_jump=self.observe_jump, limit_seconds=limit, restores=restores)
         self.systemd = SystemdNotifier.of()
         self.heartbeat = Heartbeat(self.clock, [*reports, *([] if self.systemd is None else [self.systemd.beat])])
         self.epochs = Epochs(settings.state.snapshot_seconds, place.processes, work=lambda: self.clock.readings)
@@ -137,8 +138,10 @@ class Live:
         )
         self.source.status.on_change = self.observe_source
         self.observe_source(self.source.status)
-        idle, limit = self.clock.idle_seconds, self.clock.limit_seconds
-        app = application(self.registry, idle, limit, self.obstacles, self.observer.exposing)
+        alive = self.clock
+        app = application(
+            self.registry, alive.idle_seconds, alive.limit_seconds, self.obstacles, self.observer.exposing
+        )
         secured = web_config_of(settings.http.web_config_file)
         port = settings.http.port and settings.http.port + place.process  # 0 takes a free one, for each
         self.web = WebServer(app, settings.http.host, port, secured)
@@ -168,7 +171,7 @@ class Live:
             self.peers = Peers(self.place, traits, self._observe_silent, self._on_peer_lost)
             self.clock.begin("waits for the other processes")
             self.peers.agree()
-        self.clock.begin("opens its store and its inputs")
+        self.clock.begin("connects to the brokers")
 
     def _observe_silent(self, count: int) -> None:
         self.observer.record([("csq_peers_silent", (), count)])
@@ -341,7 +344,9 @@ class Live:
 
     def recovery(self, flow: Dataflow) -> RecoveryConfig | None:
         """The store to resume from, made or checked before Bytewax opens it; process 0 sees to all of it."""
+        self.clock.begin("checks the recovery store")
         store = recovery_of(self.settings, flow, self.place)
+        self.clock.begin("opens its inputs")
         if store is None or self.settings.state.directory is None:
             return None
         self.store.begin(Path(self.settings.state.directory), store.run)

@@ -47,6 +47,7 @@ class LivenessClock:
         stopwatch: monotonic seconds.
         on_jump: called with the seconds of each step of the wall clock.
         limit_seconds: a flow that has started is stuck when it was idle for longer.
+        restores: whether there may be state to restore.
     """
 
     def __init__(
@@ -55,6 +56,8 @@ class LivenessClock:
         stopwatch: Callable[[], float] = time.monotonic,
         on_jump: Callable[[float], None] = lambda _: None,
         limit_seconds: float = math.inf,
+        *,
+        restores: bool = True,
     ) -> None:
         self.readings = 0
         """Readings so far; the stages read it with each batch."""
@@ -67,6 +70,7 @@ class LivenessClock:
         self.doing = "starts"
         """What it does, as words after the name of the process."""
         self._limit_seconds = limit_seconds
+        self._restores = restores
         self._wall = wall
         self._clock = SteadyClock(wall, stopwatch, on_jump)
         self._stopwatch = stopwatch
@@ -103,6 +107,8 @@ class LivenessClock:
         """The worker's loop begins: inputs are open, and state is being restored."""
         self.moves = True
         self.begin("restores its state")
+        if not self._restores:
+            self.run()
 
     def run(self) -> None:
         """The start is over."""
