@@ -34,7 +34,6 @@ from flows.host.readiness import Readiness
 from flows.host.recovery import check_runner, recovery_of, runner_seconds, store_errors
 from flows.host.shop import PAST_STEP, ShopThread, embedded
 from flows.host.signals import Signals
-from flows.host.silence import LOOK_SECONDS
 from flows.host.store_watch import StoreWatch
 from flows.host.systemd import SystemdNotifier
 from flows.host.web.config import web_config_of
@@ -67,6 +66,9 @@ log = logging.getLogger(__name__)
 IDLE_LIMIT_SECONDS = 30.0
 """A flow that has not run for so long is stuck: it runs four times a second even without events. With several
 processes, one may wait as long for another to deliver its records."""
+LAST_WORDS_SECONDS = 5.0
+"""Before the flow moves, a process ends so long after another one: a signal may stop both, and the supervisor reports
+the process that ended first."""
 STILL_SECONDS = 10.0
 """A flow that has not run for so long is not ready."""
 
@@ -178,7 +180,7 @@ class Live:
 
     def _on_peer_lost(self, name: str) -> None:
         """End with a process that has ended before Bytewax connected to it: Bytewax would wait without end."""
-        ending = threading.Timer(LOOK_SECONDS, self._end_with, [name])  # a signal may stop this process too
+        ending = threading.Timer(LAST_WORDS_SECONDS, self._end_with, [name])
         ending.daemon = True
         ending.start()
 
@@ -332,8 +334,6 @@ class Live:
         finally:
             self.stop.set()
             self.store.end()
-            if self.peers is not None:
-                self.peers.end()
             self.web.stop()
             if self.shop is not None:
                 self.shop.join()
@@ -341,6 +341,8 @@ class Live:
                 self.broker.close()
             self.heartbeat.end()
             self.life.stop(self._why, failed=self._failed)
+            if self.peers is not None:
+                self.peers.end()
 
     def recovery(self, flow: Dataflow) -> RecoveryConfig | None:
         """The store to resume from, made or checked before Bytewax opens it; process 0 sees to all of it."""

@@ -275,6 +275,19 @@ def test_a_process_that_hangs_is_reported_at_once_killed_and_all_start_again(top
     assert not any(map(is_alive, first))
 
 
+def test_a_process_that_ends_before_all_are_connected_ends_the_others(topics: Topics):
+    topics.state.write_text("a file where the store of process 0 should be")
+    addresses, there = ",".join(free_addresses(2)), {"CSQ_STATE__DIRECTORY": str(topics.state.with_name("there"))}
+    with (
+        topics.run("--process-id", "1", "--addresses", addresses, count=1, CSQ_STATE__SHARED="false", **there) as other,
+        topics.run("--process-id", "0", "--addresses", addresses, count=1, CSQ_STATE__SHARED="false") as one,
+    ):
+        assert one.process.wait(START_SECONDS) != 0
+        assert other.process.wait(START_SECONDS) == 1
+        assert '"event":"peer_lost"' in other.log(), other.log()
+        assert "p0 has ended before the processes had come together" in other.log()
+
+
 SERVING = re.compile(r"serving metrics at (http://[\w.:]+)/metrics")
 
 
