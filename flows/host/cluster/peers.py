@@ -82,7 +82,7 @@ class Peers:
         """Silent processes, as process 0 sees them."""
         self._silent: dict[str, float] = {}
         self._lost: set[str] = set()
-        self._awaited = ""
+        self._awaited = self._missing()
         self._ending = False
 
     def agree(self) -> None:
@@ -91,7 +91,6 @@ class Peers:
         Raises:
             PeersError: they differ, or are not there in time.
         """
-        self._awaited = self._missing()
         self._thread.start()
         try:
             self._outcome.result()
@@ -166,7 +165,7 @@ class Peers:
         for peer in self._connected.values():
             peer.send(Refused(self._refusal) if self._refusal else Agreed())
         if self._refusal:
-            for peer in self._connected.values():
+            for peer in list(self._connected.values()):  # one may still come
                 await peer.close()
             raise PeersError(self._refusal)
 
