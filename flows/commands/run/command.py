@@ -13,7 +13,7 @@ from flows.commands.errors import USER_ERRORS, fail
 from flows.commands.options import config_option, settings_of, web_config_option
 from flows.commands.run.view import LiveView
 from flows.host import logs
-from flows.host.cluster.child import end_with_parent
+from flows.host.cluster.parent import end_with_parent
 from flows.host.cluster.peers import PeersError
 from flows.host.cluster.place import ALONE, ClusterError, PeerLostError, check, place_of
 from flows.host.cluster.supervise import STOP_GRACE_SECONDS, Supervisor

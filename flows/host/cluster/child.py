@@ -1,4 +1,4 @@
-"""A process of this machine, as its supervisor sees it, and how it ends with its supervisor."""
+"""A process of this machine, as its supervisor sees it."""
 
 import os
 import signal
@@ -40,7 +40,7 @@ class ProcessChild:
         """Why it was killed."""
         self._error = ""
         self._line = ""
-        self._beats, theirs = socket.socketpair()  # stays open while this process lives: see `end_with_parent`
+        self._beats, theirs = socket.socketpair()  # stays open while this process lives: see ``parent.py``
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603  our own command
                 command,
@@ -147,17 +147,3 @@ def _error_in(line: str) -> str | None:
     if isinstance(entry, dict) and entry.get("level") in {"error", "critical"}:
         return str(entry.get("message"))
     return None
-
-
-def end_with_parent() -> None:
-    """End this process as soon as its supervisor has ended, even by a kill.
-
-    The parent holds the other end of our standard input, a socket, and never writes to it.
-    """
-    Thread(target=_end_with_parent, name="csq-parent", daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    while os.read(sys.stdin.fileno(), 1024):
-        pass
-    os._exit(1)  # without a message: its standard error went through the parent

@@ -60,7 +60,7 @@ first = number == '1' and not starts
 beat_on(0.5 if first else 600.0) or os.kill(os.getpid(), signal.SIGSTOP)
 """
 WAIT = """
-from flows.host.cluster.child import end_with_parent
+from flows.host.cluster.parent import end_with_parent
 signal.signal(signal.SIGTERM, lambda *_: (say("bye"), os._exit(0)))
 end_with_parent()
 say("waiting")
