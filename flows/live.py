@@ -358,6 +358,7 @@ class Live:
 
     def _raise_cause(self, error: BaseException) -> None:
         """Raise the original error if Bytewax has lost it."""
+        self.store.check()  # an error of SQLite says nothing of it
         self.store.raise_lost()
         if self.failures.first is not None:
             raise self.failures.first from None

@@ -8,6 +8,9 @@ Prometheus was shown. The last line says ``lost 0, doubled 0, kills 100``.
 It does so with one process and then with two, which want a real Kafka; it starts that as the tests do. Each of them
 ends with that line. With ``--term`` csq is stopped instead (SIGTERM), which must lose and repeat nothing.
 
+Before some of the kills something else happens: the process is held still, its wall clock is wrong for a moment, or its
+store is removed. It has to end by itself then, and goes on from the store when that is put back.
+
 With ``--exact`` each record is a snapshot of its own, followed by a tick: no score can depend on how records
 happened to be batched, and everything is compared, learned weights too. Without it records come in batches and
 snapshots lie apart as in production, so that much is read again after a kill; then a message may be scored a little
@@ -21,13 +24,14 @@ import os
 import random
 import re
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -70,6 +74,12 @@ STARTING_SHARE, STARTING_SECONDS = 0.2, 3.0
 """Share of kills at a random moment of the start, while the store is read; and how long a start is."""
 READING_SECONDS = 1.5
 """The others come at a random moment of so many, from when it is ready."""
+FAULT_SECONDS = 1.0
+"""The most that a process is held still, or its wall clock is wrong."""
+CLOCK_SECONDS = 100.0
+"""The most by which it is wrong."""
+STORE_SECONDS = 30.0
+"""Within so many a process ends when its store is gone."""
 READY_SECONDS = 60.0
 WEIGHTS_TOLERANCE = 0.1
 """How far learned weights may lie apart without `--exact`, as a share of their length."""
@@ -81,9 +91,11 @@ Shown = dict[tuple[str, tuple[str, ...]], float]
 # as soon as they are there: librdkafka may say that they are at their end only behind all records of the other. Python
 # imports a module `sitecustomize` before anything else.
 CLOCK = """
-import os, time, traceback
+import mmap, os, struct, time, traceback
 _time, _ahead = time.time, {present} - time.time()
-time.time = lambda: _time() + _ahead
+with open({wrong!r}, "rb") as file:
+    _wrong = mmap.mmap(file.fileno(), 8, access=mmap.ACCESS_READ)
+time.time = lambda: _time() + _ahead + struct.unpack("<d", _wrong)[0]
 
 try:
     from operators.connectors.kafka.source import KafkaSourcePart as Part
@@ -152,6 +164,8 @@ class Outcome:
     """Counters as last scraped."""
     backwards: list[str] = field(default_factory=list)
     """Counters that a scrape found lower than one before."""
+    faults: Counter[str] = field(default_factory=Counter)
+    """What happened besides kills, and how often."""
 
 
 class Stream:
@@ -216,7 +230,9 @@ class Process:
         self.store = folder / "store"
         self._processes = plan.processes
         self._log = folder / "log"
-        clock = CLOCK.format(present=stream.ends_at + AFTER_SECONDS, total=len(stream.values))
+        self._wrong = folder / "wrong"
+        self._wrong.write_bytes(bytes(8))
+        clock = CLOCK.format(present=stream.ends_at + AFTER_SECONDS, total=len(stream.values), wrong=str(self._wrong))
         (folder / "sitecustomize.py").write_text(clock, encoding="utf-8")
         environ = plan.settings() | {
             "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}",
@@ -273,9 +289,36 @@ class Process:
 
     def kill(self) -> None:
         """Kill -9, the processes it has started too, and wait until it is gone."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        self._send(signal.SIGKILL)
         self.process.wait(10)
+
+    def hold(self, seconds: float) -> None:
+        """Hold all its processes still."""
+        self._send(signal.SIGSTOP)
+        time.sleep(seconds)
+        self._send(signal.SIGCONT)
+
+    def _send(self, number: signal.Signals) -> None:
+        for pid in descendants(self.process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def step(self, by: float, seconds: float) -> None:
+        """Let its wall clock be wrong by `by` seconds, for `seconds`."""
+        for wrong in (by, 0.0):
+            with self._wrong.open("r+b") as file:  # the same inode, which the process has mapped
+                file.write(struct.pack("<d", wrong))
+            time.sleep(seconds)
+
+    def lose_store(self) -> None:
+        """Remove the store, wait until it has ended by itself, and put the store back."""
+        elsewhere = self.store.with_name("removed")
+        self.store.rename(elsewhere)
+        try:
+            if self.process.wait(STORE_SECONDS) == 0:
+                raise self.failed()
+        finally:
+            elsewhere.rename(self.store)
 
     def end(self) -> None:
         """SIGTERM; it must end by itself, and without complaint."""
@@ -286,6 +329,16 @@ class Process:
     def failed(self) -> RuntimeError:
         """It ended by itself, or did not."""
         return RuntimeError(f"csq run ended with {self.process.poll()}:\n{self.log()[-5_000:]}")
+
+
+def descendants(pid: int) -> list[int]:
+    """A process and those it has started, and they."""
+    found = [pid]
+    for parent in found:
+        for task in Path(f"/proc/{parent}/task").glob("*/children"):
+            with suppress(OSError):
+                found += map(int, task.read_text().split())
+    return found
 
 
 TAKEN = ("csq_events_total", "csq_duplicates_total", "csq_dead_letters_total")
@@ -306,6 +359,7 @@ class Run:
         self._rng = random.Random(plan.seed)  # noqa: S311  chance, not a secret
         self._shown: Shown = {}
         self._backwards: list[str] = []
+        self._faults: Counter[str] = Counter()
 
     def outcome(self) -> Outcome:
         """Run it."""
@@ -320,7 +374,7 @@ class Run:
                 self._wait_for_end(process)
                 process.end()
             published, repeats = published_of(brokers)
-        return Outcome(state_of(process.store), published, repeats, self._shown, self._backwards)
+        return Outcome(state_of(process.store), published, repeats, self._shown, self._backwards, self._faults)
 
     @contextmanager
     def _process(self, brokers: str) -> Iterator[Process]:
@@ -349,10 +403,25 @@ class Run:
                 time.sleep(min(max(left, 0.0), 0.1))
             if self._plan.term:
                 process.end()
+            elif not starting:
+                self._fault(process)
         finally:
             process.kill()
             stop.set()
             feeder.join()
+
+    def _fault(self, process: Process) -> None:
+        """Let something else happen before the kill: each in turn, then nothing."""
+        seconds, by = self._rng.uniform(0.0, FAULT_SECONDS), self._rng.uniform(-CLOCK_SECONDS, CLOCK_SECONDS)
+        faults: list[tuple[str, Callable[[], None]]] = [
+            ("held still", lambda: process.hold(seconds)),
+            ("clock wrong", lambda: process.step(by, seconds)),
+            ("store removed", process.lose_store),
+            ("nothing", lambda: None),
+        ]
+        name, fault = faults[self._faults.total() % len(faults)]
+        fault()
+        self._faults[name] += 1
 
     def _scrape(self, process: Process) -> None:
         """Look what it shows, and whether a counter went back."""
@@ -564,7 +633,8 @@ def _held(plan: Plan) -> int:
     counted, again = round(taken(outcome.shown)), outcome.repeats
     print(  # noqa: T201  as above
         f"processes {plan.processes}: {counted} records counted, {again} outgoing records repeated, "
-        f"{len(reported)} other differences"
+        f"{len(reported)} other differences; before kills: "
+        + (", ".join(f"{fault} {count}" for fault, count in outcome.faults.items()) or "nothing")
     )
     print(f"lost {lost}, doubled {doubled}, kills {plan.kills}", flush=True)  # noqa: T201  as above
     return 1 if lost or doubled or reported else 0

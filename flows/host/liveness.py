@@ -189,6 +189,42 @@ class HeartbeatPartition(StatefulSourcePartition[None, bytes | None]):
         self._epoch_ended = True
 
 
+class MarkEnds:
+    """Lets the marks of a store end in the same epoch.
+
+    Bytewax takes a last snapshot of an input that ends. Marks that ended in two epochs would say that the files of the
+    store are of different moments.
+
+    >>> ends = MarkEnds()
+    >>> ends.begin("a"); ends.begin("b")
+    >>> ends.count("a")
+    >>> ends.is_last("b"), ends.is_last("a")
+    (False, True)
+    >>> ends.count("b")
+    >>> ends.is_last("b")
+    True
+    """
+
+    def __init__(self) -> None:
+        self._ended: dict[str, int] = {}
+        """Name of a mark -> number of epochs that it has ended."""
+        self._last: int | None = None
+
+    def begin(self, name: str) -> None:
+        """Count the epochs of a mark."""
+        self._ended[name] = 0
+
+    def count(self, name: str) -> None:
+        """Note that a mark has ended an epoch."""
+        self._ended[name] += 1
+
+    def is_last(self, name: str) -> bool:
+        """Whether a mark may end in its present epoch: the first that is asked for chooses the latest epoch of all."""
+        if self._last is None:
+            self._last = max(self._ended.values())
+        return self._ended[name] >= self._last
+
+
 class MarkPartition(StatefulSourcePartition[None, bytes | None]):
     """Stores the mark of one file of the recovery store at the end of each epoch, until `stop` is set.
 
@@ -196,22 +232,25 @@ class MarkPartition(StatefulSourcePartition[None, bytes | None]):
         name: of the mark; an input of its own among those whose epochs end together.
         mark: what it stores (``operators/engine/generation.py``).
         stop: ends it.
+        ends: shared with the other marks.
         epochs: shared with the other inputs of the process.
         watch: says whether the store may be written, at each look and before each snapshot.
     """
 
-    def __init__(self, name: str, mark: bytes, stop: Event, epochs: Epochs, watch: StoreWatch) -> None:
+    def __init__(self, name: str, mark: bytes, stop: Event, ends: MarkEnds, epochs: Epochs, watch: StoreWatch) -> None:
         self._name = name
         self._mark = mark
         self._watch = watch
         self._stop = stop
+        self._ends = ends
         self._epochs = epochs
         epochs.begin(name)
+        ends.begin(name)
 
     def next_batch(self) -> list[None]:
         """Hand on nothing."""
         self._watch.look()
-        if self._stop.is_set():
+        if self._stop.is_set() and self._ends.is_last(self._name):
             raise StopIteration
         self._epochs.looked(self._name)
         return []
@@ -223,6 +262,7 @@ class MarkPartition(StatefulSourcePartition[None, bytes | None]):
     def snapshot(self) -> bytes:
         """The mark. An error of the watch ends the flow before the stages store anything of this epoch."""
         self._epochs.ended(self._name)
+        self._ends.count(self._name)
         self._watch.check()
         return self._mark
 
@@ -245,6 +285,7 @@ class HeartbeatSource(FixedPartitionedSource[None, bytes | None]):
         store: StoreWatch | None = None,
     ) -> None:
         self._store = store
+        self._ends = MarkEnds()
         self._epochs = epochs
         self._alive = alive
         self._stop = stop
@@ -266,7 +307,7 @@ class HeartbeatSource(FixedPartitionedSource[None, bytes | None]):
         """The heartbeat is the first part, marks have names of their own; the others end at once."""
         store = self._store
         if store is not None and for_part in store.run.marks.values():
-            return MarkPartition(for_part, mark_of(store.run.name), self._stop, self._epochs, store)
+            return MarkPartition(for_part, mark_of(store.run.name), self._stop, self._ends, self._epochs, store)
         if for_part != f"{self._process:02d}":
             return EmptyPartition()
         return HeartbeatPartition(self._alive, self._stop, self._snapshot_seconds, time.monotonic, self._epochs)

@@ -16,6 +16,7 @@ from flows.host import logs
 from flows.host.cluster.parent import end_with_parent
 from flows.host.cluster.peers import PeersError
 from flows.host.cluster.place import ALONE, ClusterError, PeerLostError, check, place_of
+from flows.host.cluster.same_store import SameStore
 from flows.host.cluster.supervise import STOP_GRACE_SECONDS, Supervisor
 from flows.host.heartbeat import supervisor, to_supervisor
 from flows.host.web.server import WebError
@@ -104,5 +105,8 @@ def _supervise(settings: Settings, processes: int, config: Path | None) -> NoRet
         place = ["--process-id", str(number), "--addresses", ",".join(addresses)]
         return [sys.executable, "-m", "flows.commands.main", "run", "--supervised", *place, *named]
 
+    folder = settings.state.directory
+    store = SameStore(None if folder is None else Path(folder))
     # A stop waits for deliveries, and those may take this long.
-    sys.exit(Supervisor(processes, command, settings.kafka.delivery_seconds + STOP_GRACE_SECONDS).run())
+    stop_seconds = settings.kafka.delivery_seconds + STOP_GRACE_SECONDS
+    sys.exit(Supervisor(processes, command, stop_seconds, store).run())

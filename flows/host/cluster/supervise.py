@@ -17,9 +17,11 @@ import time
 from collections.abc import Callable, Sequence
 
 from flows.host.cluster.child import ProcessChild, ProcessExit, how
+from flows.host.cluster.same_store import SameStore
 from flows.host.signals import Signals
 from flows.host.silence import LOOK_SECONDS
 from flows.host.systemd import SystemdNotifier
+from operators.engine.store import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -45,14 +47,19 @@ Command = Callable[[int, Sequence[str]], list[str]]
 
 
 class Supervisor:
-    """Runs `count` processes on this machine; `run` returns the exit code after the last stop.
+    """Runs the processes of one machine; `run` returns the exit code after the last stop.
 
-    `stop_seconds` bounds an orderly stop: processes that are left then are killed, and the next start repeats their
-    last seconds.
+    Args:
+        count: number of processes.
+        command: what runs each.
+        stop_seconds: bounds an orderly stop: processes that are left then are killed, and the next start repeats their
+            last seconds.
+        store: what a restart has to resume from.
     """
 
-    def __init__(self, count: int, command: Command, stop_seconds: float) -> None:
+    def __init__(self, count: int, command: Command, stop_seconds: float, store: SameStore) -> None:
         self._count = count
+        self._store = store
         self._command = command
         self._stop_seconds = stop_seconds
         self._events: queue.Queue[ProcessExit | signal.Signals] = queue.Queue()
@@ -90,6 +97,11 @@ class Supervisor:
             )
             if self._is_stopped_within(pause):
                 return 0
+            try:
+                self._store.check()
+            except StoreError as error:
+                log.critical("%s", error, extra={"event": "store_lost"})
+                return USAGE
 
     def _start(self) -> None:
         addresses = free_addresses(self._count)
@@ -132,6 +144,7 @@ class Supervisor:
 
     def _judge(self, *, stopping: bool) -> None:
         """Kill a process that hangs; its end is an event like any other. A stop has a limit of its own."""
+        self._store.look()
         for child in self._children:
             child.silence.look()
         why = next(((child, why) for child in self._children if (why := child.hangs(stopping=stopping))), None)

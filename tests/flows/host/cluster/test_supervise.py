@@ -16,12 +16,15 @@ import pytest
 
 from flows.host.cluster.child import SILENT_SECONDS
 from flows.host.liveness import START_SECONDS
+from operators.engine.store import Manifest, write_manifest
 from tests.streams import ENVIRON, ROOT
 
 SUPERVISE = """
 import logging, sys
 from flows.host import logs
+from pathlib import Path
 from flows.host.cluster import child, supervise
+from flows.host.cluster.same_store import SameStore
 logs.start("info")
 supervise.FIRST_PAUSE_SECONDS = 0.1
 supervise.LAST_WORDS_SECONDS = 0.5
@@ -30,7 +33,7 @@ folder, script, count, stop_seconds, silent_seconds, start_seconds = sys.argv[1:
 child.SILENT_SECONDS, child.START_SECONDS = float(silent_seconds), float(start_seconds)
 def command(number, addresses):
     return [sys.executable, "-c", script, str(number), folder, ",".join(addresses)]
-sys.exit(supervise.Supervisor(int(count), command, float(stop_seconds)).run())
+sys.exit(supervise.Supervisor(int(count), command, float(stop_seconds), SameStore(Path(folder, "store"))).run())
 """
 CHILD = """
 import os, signal, sys, time
@@ -189,6 +192,39 @@ def test_wrong_settings_are_not_tried_again(supervised: Callable[..., Supervised
     assert process.messages("error")[-1] == "not started again: process p0 needs a correction"
     assert "process p0 ended with exit code 2: kafka.brokers: none; all processes stop" in process.messages("error")
     assert not any(map(is_alive, process.children()))
+
+
+def manifest(*runs: str) -> Manifest:
+    return Manifest("0.1.0", 1, "0.22", 64, 1, [], "2026-01-05T08:00:00Z", runs=list(runs))
+
+
+@pytest.mark.parametrize("other", [None, manifest("other")])
+def test_on_another_store_nothing_is_started_again(supervised: Callable[..., Supervised], tmp_path: Path, other: Any):
+    store = tmp_path / "store"
+    store.mkdir()
+    write_manifest(store, manifest("before", "this"))
+    process = supervised("if number == '1': time.sleep(2); sys.exit(1)" + WAIT)
+    process.waiting(1)
+    time.sleep(1.5)  # a look at the store
+    if other is None:
+        store.rename(tmp_path / "removed")
+    else:
+        write_manifest(store, other)
+    assert process.process.wait(30) == 2
+    (text,) = process.messages("critical")
+    assert f"recovery store {store}: it was {'removed' if other is None else 'replaced'}" in text
+    assert len(process.children()) == 2
+
+
+def test_on_the_same_store_all_are_started_again(supervised: Callable[..., Supervised], tmp_path: Path):
+    store = tmp_path / "store"
+    store.mkdir()
+    write_manifest(store, manifest("this"))
+    process = supervised("if number == '1' and not starts: time.sleep(2); sys.exit(1)" + WAIT)
+    process.waiting(1)
+    time.sleep(1.5)
+    write_manifest(store, manifest("this", "next"))
+    process.waiting(3)
 
 
 def test_a_second_signal_aborts(supervised: Callable[..., Supervised]):
