@@ -27,7 +27,7 @@ from operators.connectors.kafka.errors import KafkaInputError, input_error
 from operators.connectors.kafka.params import KafkaParams
 from operators.connectors.kafka.source import KafkaSource, KafkaSourcePart
 from operators.domain.time.route import Chunk
-from operators.engine.positions import kept_position, position_of
+from operators.engine.positions import Position, kept_position, position_of
 from tests.ports import deserted
 
 FAST = {"fetch.wait.max.ms": 10}
@@ -73,7 +73,9 @@ class Reading:
     def __init__(self, source: KafkaSource, states: dict[str, int] | None = None) -> None:
         self.source = source
         self.parts: list[KafkaSourcePart] = [
-            source.build_part("in", name, None if states is None or name not in states else kept_position(states[name]))
+            source.build_part(
+                "in", name, None if states is None or name not in states else kept_position(Position(states[name]))
+            )
             for name in source.list_parts()
         ]
         self.chunks: list[Chunk] = []
@@ -105,7 +107,7 @@ class Reading:
 
     def close(self) -> dict[str, int]:
         """End as Bytewax does, and give the states."""
-        states = {part.name: position_of(part.snapshot(), part.name) for part in self.parts}
+        states = {part.name: position_of(part.snapshot(), part.name).next for part in self.parts}
         for part in self.parts:
             part.close()
         return states
@@ -303,7 +305,7 @@ def test_what_is_expired_for_one_topic_is_no_leave_for_another() -> None:
 def test_a_partition_added_after_the_first_start_is_read_from_its_beginning(broker: EmbeddedBroker) -> None:
     address = broker.bootstrap_servers
     topic, other = new_topic(address, (0, b"old"), (1, b"new")), new_topic(address, (0, b"unknown"))
-    source = KafkaSource(params(address, start="latest"), [topic, other], known_topics={topic})
+    source = KafkaSource(params(address, start="latest"), [topic, other], stored=lambda: {f"{topic}[0]"})
     reading = Reading(source, {f"{topic}[0]": 1})
     reading.until_ended()
     reading.close()
@@ -453,7 +455,7 @@ def test_a_commit_that_fails_is_logged_once_and_ends_nothing(
     reading = Reading(KafkaSource(params(address, batch_size=10, group_id="denied"), [topic]))
     for read in (10, 20):
         reading.until_read(read)
-        assert position_of(reading.parts[0].snapshot(), topic) == len(reading.records())
+        assert position_of(reading.parts[0].snapshot(), topic).next == len(reading.records())
     (message,) = caplog.messages
     assert "not committed to the consumer group (kafka.group_id): Broker: Group authorization failed" in message
     _Denied.denied = False
