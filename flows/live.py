@@ -114,7 +114,6 @@ class Live:
             settings.kafka.topics,
             ready=self.is_ready,
             stop=self.stop,
-            stored=lambda: stored_parts(settings.state.directory),
             chosen=ChosenPositions(folder, place.name),
             epochs=self.epochs,
             outputs=settings.kafka.outputs.by_stream().values(),
@@ -293,6 +292,7 @@ class Live:
         store = recovery_of(self.settings, flow, self.place)
         if store is None or self.settings.state.directory is None:
             return None
+        self.source.resume(stored_parts(self.settings.state.directory))
         self.store.begin(Path(self.settings.state.directory), store.run)
         if self.place.process == 0:
             begin_beside(partitions(Path(self.settings.state.directory)))

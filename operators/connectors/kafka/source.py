@@ -51,7 +51,9 @@ week."""
 
 
 def stored_parts(folder: str | None, step_id: str = SOURCE_STEP) -> frozenset[str]:
-    """Partitions with a stored position in a recovery store.
+    """Partitions with a stored position in a recovery store that Bytewax has not opened yet.
+
+    Bytewax has an SQLite of its own. A file that this process closes loses all locks on it, those of Bytewax too.
 
     Empty where there is no store, or where it cannot be read: the resume reports that, with what to do.
     """
@@ -73,8 +75,6 @@ class KafkaSource(FixedPartitionedSource[Chunk, bytes | None]):
         topics: topics to read.
         ready: asked before reading begins.
         stop: ends all parts.
-        stored: partitions of which the recovery store has positions, once it is open. Another partition of their topics
-            came after the first start and is read from its beginning.
         chosen: keeps the positions that are chosen, because none is stored or because it has expired.
         epochs: shared with the other inputs of this process; without it there are no other inputs.
         outputs: topics that this process writes; `status` says which of them do not exist.
@@ -88,7 +88,6 @@ class KafkaSource(FixedPartitionedSource[Chunk, bytes | None]):
         *,
         ready: Callable[[], bool] = lambda: True,
         stop: Event | None = None,
-        stored: Callable[[], Collection[str]] = tuple,
         chosen: ChosenPositions | None = None,
         epochs: Epochs | None = None,
         outputs: Collection[str] = (),
@@ -104,13 +103,20 @@ class KafkaSource(FixedPartitionedSource[Chunk, bytes | None]):
         if not self._outputs:
             self.status.missing_outputs = {}
         self._clock = clock
-        self._stored = stored
+        self._stored: frozenset[str] = frozenset()
         self._chosen = chosen or ChosenPositions()
         self._parts: frozenset[str] = frozenset()
         self._known_topics: frozenset[str] = frozenset()
         self._reader: Reader | None = None
         self._watch: BrokerWatch | None = None
         self._lock = Lock()
+
+    def resume(self, stored: Collection[str]) -> None:
+        """Note, before the flow runs, of which partitions the recovery store has positions.
+
+        Another partition of their topics came after the first start and is read from its beginning.
+        """
+        self._stored = frozenset(stored)
 
     def list_parts(self) -> list[str]:
         """Ask the brokers for the partitions of the topics; those that only the store knows are added.
@@ -123,10 +129,9 @@ class KafkaSource(FixedPartitionedSource[Chunk, bytes | None]):
         """
         parts = partitions_of(self._config(), self._topics, self._params.connect_seconds)
         self._chosen.load()
-        stored = frozenset(self._stored())
-        gone = sorted(stored.difference(parts))
+        gone = sorted(self._stored.difference(parts))
         self._parts = frozenset(parts)
-        self._known_topics = frozenset(topic_and_partition(name)[0] for name in stored | self._chosen.parts())
+        self._known_topics = frozenset(topic_and_partition(name)[0] for name in self._stored | self._chosen.parts())
         self._report(gone)
         self.status.begin()
         self.status.parts = len(parts)

@@ -305,7 +305,8 @@ def test_what_is_expired_for_one_topic_is_no_leave_for_another() -> None:
 def test_a_partition_added_after_the_first_start_is_read_from_its_beginning(broker: EmbeddedBroker) -> None:
     address = broker.bootstrap_servers
     topic, other = new_topic(address, (0, b"old"), (1, b"new")), new_topic(address, (0, b"unknown"))
-    source = KafkaSource(params(address, start="latest"), [topic, other], stored=lambda: {f"{topic}[0]"})
+    source = KafkaSource(params(address, start="latest"), [topic, other])
+    source.resume({f"{topic}[0]"})
     reading = Reading(source, {f"{topic}[0]": 1})
     reading.until_ended()
     reading.close()
