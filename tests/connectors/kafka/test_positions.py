@@ -2,7 +2,10 @@
 
 import itertools
 import json
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from flows.commands.main import main
+from flows.host.cluster.supervise import free_addresses
 from operators.documents.yaml import write
 from operators.engine.chosen import FILES
 from tests.servers.kafka import Kafka
@@ -279,3 +283,60 @@ def test_a_topic_that_is_made_anew_with_fewer_partitions_while_csq_runs_ends_it_
     with shop.start(topic, on_expired_offset="earliest") as csq:
         counts(csq, 25)
         csq.stop()
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["one directory", "a directory each"])
+def test_several_processes_begin_where_each_first_began_and_keep_positions_of_a_topic_that_left(
+    shop: Shop, tmp_path: Path, shared: bool
+):
+    first, other = shop.topic("first", 4), shop.topic("other", 2)
+    shop.produce(first, 20)
+
+    @contextmanager
+    def members(snapshot_seconds: float, *topics: str) -> Iterator[list[Csq]]:
+        addresses = ",".join(free_addresses(2))
+        with ExitStack() as all_of_them:
+            started = []
+            for number in (0, 1):
+                settings = shop.settings(*topics, snapshot_seconds=snapshot_seconds, start="latest")
+                settings["kafka"]["models_topic"] = f"{shop.name}.models"
+                settings["state"]["shared"] = shared
+                if number and not shared:
+                    settings["state"]["directory"] = str(tmp_path / "other-state")
+                place = ("--process-id", str(number), "--addresses", addresses)
+                csq = Csq(tmp_path / f"member-{time.monotonic_ns()}", settings, *place)
+                started.append(all_of_them.enter_context(csq))
+            for csq in started:
+                ready(csq)
+            yield started
+
+    def counted_by(members: list[Csq], expected: int) -> None:
+        members[0].until(lambda: sum(map(counted, members)) >= expected)
+        time.sleep(1.0)
+        assert sum(map(counted, members)) == expected
+
+    with members(600.0, first, other) as running:
+        running[0].until(lambda: sum(1 for _ in tmp_path.rglob(FILES)) == 2)
+        time.sleep(1.0)
+        for partition in range(4):
+            shop.produce(first, 10, partition)
+        counted_by(running, 40)
+        for csq in running:
+            csq.process.kill()
+    shop.produce(other, 10, 1)
+    with members(1.0, first, other) as running:
+        counted_by(running, 50)
+        running[0].until(lambda: not list(tmp_path.rglob(FILES)))
+        for csq in running:
+            csq.process.send_signal(signal.SIGTERM)
+        assert [csq.process.wait(40) for csq in running] == [0, 0]
+    shop.produce(first, 10)
+    shop.produce(other, 10, 1)
+    with members(1.0, first) as running:
+        counted_by(running, 60)
+        for csq in running:
+            csq.process.send_signal(signal.SIGTERM)
+        assert [csq.process.wait(40) for csq in running] == [0, 0]
+    assert f"{other}[0], {other}[1]: a position is stored" in events(running[0])["partitions_gone"]
+    with members(1.0, first, other) as running:
+        counted_by(running, 70)
