@@ -70,11 +70,16 @@ class PartitionBuffer:
         if not self.values:
             self._move_to(offset)
 
-    def skip_to(self, position: Position) -> None:
-        """Continue at another position, once no record is buffered."""
+    def begin_at(self, chosen: Position) -> None:
+        """Continue at a chosen position, once no record is buffered."""
+        self.of, self.choice = chosen.of, chosen.choice
+        self.skip_to(chosen.next)
+
+    def skip_to(self, offset: int) -> None:
+        """Continue at `offset`: what is before it is not read."""
         self.end = None
-        self.of, self.choice = position.of, position.choice
-        self._move_to(position.next)
+        if not self.values:
+            self._move_to(offset)
 
     def doubt(self) -> None:
         """Forget the end, if it is known: a broker was lost, and there may be more records."""

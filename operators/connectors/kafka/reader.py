@@ -258,7 +258,7 @@ class Reader:
         where, before, of = TopicPartition(partition.topic, partition.number), partition.kept(), partition.of
         now = self.status.ids.get(partition.topic, of).completed(of)
         where.offset = offset_after_loss(self.consumer, where, before, now, self._params)
-        partition.skip_to(self.chosen.choose(partition.name, where.offset, now, before))
+        partition.begin_at(self.chosen.choose(partition.name, where.offset, now, before))
         self.chosen.save()
         return where
 
