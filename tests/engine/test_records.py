@@ -50,6 +50,10 @@ def test_a_record_with_anything_before_in_or_after_it_is_refused_or_holds_bytes(
     assert isinstance(found, bytes)
 
 
-@given(st.builds(Position, st.integers(-(2**63), 2**63 - 1), st.builds(TopicId, st.text(), st.text()), st.integers(0)))
+@given(
+    st.builds(
+        Position, st.integers(-(2**63), 2**63 - 1), st.builds(TopicId, st.text(), st.text()), st.integers(0, 2**63)
+    )
+)
 def test_a_position_is_sealed(position: Position) -> None:
     assert position == position_of(kept_position(position), "csq.events[0]")
