@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,10 @@ from bytewax.recovery import RecoveryConfig
 from bytewax.testing import cluster_main
 from prometheus_client import CollectorRegistry
 
+from flows.host.cluster.agreement import traits_of
+from flows.host.cluster.peers import Peers
 from flows.host.cluster.place import ALONE, PeerLostError, ProcessPlace, check, place_in
+from flows.host.heartbeat import Heartbeat, Receiver
 from flows.host.life import Life
 from flows.host.liveness import HeartbeatSource, LivenessClock
 from flows.host.readiness import Readiness
@@ -32,6 +35,7 @@ from flows.host.recovery import check_runner, recovery_of, runner_seconds, store
 from flows.host.shop import PAST_STEP, ShopThread, embedded
 from flows.host.signals import Signals
 from flows.host.store_watch import StoreWatch
+from flows.host.systemd import SystemdNotifier
 from flows.host.web.config import web_config_of
 from flows.host.web.server import WebServer, application
 from flows.process import add_process_metrics, live_process, observer_of, settle_memory
@@ -63,13 +67,24 @@ log = logging.getLogger(__name__)
 IDLE_LIMIT_SECONDS = 30.0
 """A flow that has not run for so long is stuck: it runs four times a second even without events. With several
 processes, one may wait as long for another to deliver its records."""
+LAST_WORDS_SECONDS = 5.0
+"""Before the flow moves, a process ends so long after another one: a signal may stop both, and the supervisor reports
+the process that ended first."""
+STILL_SECONDS = 10.0
+"""A flow that has not run for so long is not ready."""
 
 
 class Live:
     """One live process: its source, web server and sinks; `run` returns after a stop, or when `restarts` is set."""
 
-    def __init__(self, settings: Settings, place: ProcessPlace = ALONE, clock: Callable[[], float] = time.time) -> None:
-        """Create everything; connects to no external broker yet.
+    def __init__(
+        self,
+        settings: Settings,
+        place: ProcessPlace = ALONE,
+        clock: Callable[[], float] = time.time,
+        reports: Sequence[Receiver] = (),
+    ) -> None:
+        """Create everything; connects to no external broker yet. `reports` get each heartbeat.
 
         Raises:
             ClusterError: the settings do not support several processes.
@@ -88,7 +103,11 @@ class Live:
         if not settings.kafka.brokers:
             settings, self.broker = embedded(settings)
         self.settings = settings
-        self.clock = LivenessClock(clock, on_jump=self.observe_jump)
+        may_wait = settings.kafka.delivery_seconds if place.processes > 1 else 0.0
+        limit, restores = IDLE_LIMIT_SECONDS + may_wait, settings.state.directory is not None
+        self.clock = LivenessClock(clock, on_jump=self.observe_jump, limit_seconds=limit, restores=restores)
+        self.systemd = SystemdNotifier.of()
+        self.heartbeat = Heartbeat(self.clock, [*reports, *([] if self.systemd is None else [self.systemd.beat])])
         self.epochs = Epochs(settings.state.snapshot_seconds, place.processes, work=lambda: self.clock.readings)
         self.here = live_process(
             settings,
@@ -100,6 +119,7 @@ class Live:
             latest=self.clock.latest,
             on_forgotten=self._mark_forgotten,
         )
+        self.peers: Peers | None = None
         self.readiness = Readiness(self.here.models, self.stop, settings.kafka.delivery_seconds)
         self.registry: CollectorRegistry
         self.observer: Observer
@@ -121,8 +141,10 @@ class Live:
         )
         self.source.status.on_change = self.observe_source
         self.observe_source(self.source.status)
-        idle_limit = IDLE_LIMIT_SECONDS + (settings.kafka.delivery_seconds if place.processes > 1 else 0.0)
-        app = application(self.registry, self.clock.idle_seconds, idle_limit, self.obstacles, self.observer.exposing)
+        alive = self.clock
+        app = application(
+            self.registry, alive.idle_seconds, alive.limit_seconds, self.obstacles, self.observer.exposing
+        )
         secured = web_config_of(settings.http.web_config_file)
         port = settings.http.port and settings.http.port + place.process  # 0 takes a free one, for each
         self.web = WebServer(app, settings.http.host, port, secured)
@@ -136,7 +158,39 @@ class Live:
 
     def obstacles(self) -> list[str]:
         """Reasons why the process is not ready."""
-        return [*self.store.obstacles(), *self.readiness.obstacles(self.source.status)]
+        peers = [] if self.peers is None else self.peers.obstacles()
+        idle = self.clock.idle_seconds() if self.clock.runs else 0.0
+        still = [f"the flow has not moved for {idle:.0f} s"] if idle > STILL_SECONDS else []
+        return [*self.store.obstacles(), *peers, *still, *self.readiness.obstacles(self.source.status)]
+
+    def meet(self) -> None:
+        """With several processes, before anything is read or made: wait for all, and compare release and settings.
+
+        Raises:
+            PeersError: they differ, or are not there in time.
+        """
+        if self.place.processes > 1:
+            traits = traits_of(self.settings, self.place.processes)
+            self.peers = Peers(self.place, traits, self._observe_silent, self._on_peer_lost)
+            self.clock.begin("waits for the other processes")
+            self.peers.agree()
+        self.clock.begin("connects to the brokers")
+
+    def _observe_silent(self, count: int) -> None:
+        self.observer.record([("csq_peers_silent", (), count)])
+
+    def _on_peer_lost(self, name: str) -> None:
+        """End with a process that has ended before Bytewax connected to it: Bytewax would wait without end."""
+        ending = threading.Timer(LAST_WORDS_SECONDS, self._end_with, [name])
+        ending.daemon = True
+        ending.start()
+
+    def _end_with(self, name: str) -> None:
+        if not (self.clock.moves or self.stop.is_set()):
+            log.error("%s has ended before the processes had come together", name, extra={"event": "peer_lost"})
+            self.life.stop("PeerLostError", failed=True)
+            sys.stderr.flush()
+            os._exit(1)  # the main thread waits inside Bytewax
 
     def is_ready(self) -> bool:
         """Whether reading may begin: models are loaded, output topics exist, a simulated shop has written its past.
@@ -257,12 +311,14 @@ class Live:
 
     def _run(self, on_start: Callable[[], None]) -> None:
         settle_memory()
+        self.heartbeat.start()
         self.web.start()
         self.life.start(self.web.url)
         if self.shop is not None:
             self.shop.start()
         on_start()
         try:
+            self.meet()
             epoch = timedelta(seconds=self.settings.state.snapshot_seconds)
             self.store.ends_in_order = self.place.processes == 1
             flow = self.flow()
@@ -285,11 +341,16 @@ class Live:
                 self.shop.join()
             if self.broker is not None:
                 self.broker.close()
+            self.heartbeat.end()
             self.life.stop(self._why, failed=self._failed)
+            if self.peers is not None:
+                self.peers.end()
 
     def recovery(self, flow: Dataflow) -> RecoveryConfig | None:
         """The store to resume from, made or checked before Bytewax opens it; process 0 sees to all of it."""
+        self.clock.begin("checks the recovery store")
         store = recovery_of(self.settings, flow, self.place)
+        self.clock.begin("opens its inputs")
         if store is None or self.settings.state.directory is None:
             return None
         self.source.resume(stored_parts(self.settings.state.directory))
@@ -317,6 +378,8 @@ class Live:
             os._exit(128 + number)
         self._why = number.name
         log.info("stopping on %s; a second signal aborts", number.name, extra={"event": "stopping", "why": number.name})
+        if self.systemd is not None:
+            self.systemd.stop()
         self.stop.set()
         if self.place.processes > 1 and not self.source.status.parts:
             self.life.stop(f"{number.name}, before the processes had come together", failed=False)
@@ -350,11 +413,13 @@ def flow(config: str | None = None) -> Dataflow:
     seconds = runner_seconds(sys.argv[1:], os.environ)
     state = msgspec.structs.replace(settings.state, snapshot_seconds=seconds)
     live = Live(msgspec.structs.replace(settings, state=state), place_in(os.environ))
-    made = live.flow()
-    live.recovery(made)
     Signals(live.on_signal).__enter__()  # for as long as the process lives
+    live.heartbeat.start()
     live.web.start()
     live.life.start(live.web.url)
+    live.meet()
+    made = live.flow()
+    live.recovery(made)
     if live.shop is not None:
         live.shop.start()
     return made

@@ -280,13 +280,16 @@ def _processes() -> Panel:
         Column("Up for", f"time() - max by (instance) ({started})", SECONDS),
         Column("Restarts", f"sum by (instance) (changes({started}[$__range]))", COUNT),
         Column("Connected", f"max by (instance) (csq_source_connected{{{PROCESS}}})", COUNT, rising(1)),
+        Column("Silent peers", f"max by (instance) (csq_peers_silent{{{PROCESS}}})", COUNT, falling(1)),
         Column("Lag", f"sum by (instance) (csq_source_lag_messages{{{PROCESS}}})", COUNT),
         Column("", f"max by (instance, version) (csq_build_info{{{PROCESS}}})", COUNT),
     ]
     words = PanelText(
-        "Each process: start, restarts in the time range shown, connection, lag of its partitions, version.",
-        "One version, and no restarts except deployments.",
-        "Restarts in a loop: read the log before each. Two versions for long: a deployment is incomplete.",
+        "Each process: start, restarts in the time range shown, connection, other processes that are silent, lag of "
+        "its partitions, version.",
+        "One version, nobody silent, and no restarts except deployments.",
+        "Restarts in a loop: read the log before each. Silent peers: restart the process that hangs. Two versions for "
+        "long: a deployment is incomplete.",
     )
     keys = {"instance": Key("Process"), "version": Key("csq")}
     alone = to_dashboard("Show this process alone", goals.uid("pipeline"), "instance=${__value.text}")

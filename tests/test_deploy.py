@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from flows.commands.main import subcommand
+from flows.host.cluster.child import SILENT_SECONDS
+from flows.host.silence import LOOK_SECONDS
+from flows.host.systemd import MORE_SECONDS
 from flows.settings.model import Settings
 
 UNIT = Path(__file__).parents[1] / "deploy" / "csq.service"
@@ -47,6 +50,22 @@ def test_the_command_is_one_that_the_program_takes(monkeypatch: pytest.MonkeyPat
 def test_a_stop_has_time_for_what_is_in_flight() -> None:
     assert int(value("TimeoutStopSec").removesuffix("s")) > Settings().kafka.delivery_seconds
     assert value("KillSignal") == "SIGTERM"
+
+
+def test_systemd_kills_what_hangs_and_starts_it_again() -> None:
+    assert value("Type") == "notify"
+    assert seconds("WatchdogSec") == SILENT_SECONDS >= 10 * LOOK_SECONDS
+    assert value("WatchdogSignal") == "SIGKILL"
+    assert value("Restart") == "on-failure"  # the watchdog is a failure
+
+
+def test_a_start_that_makes_progress_is_given_the_time_it_asks_for() -> None:
+    assert seconds("TimeoutStartSec") >= MORE_SECONDS
+    assert "AF_UNIX" in value("RestrictAddressFamilies").split()  # the socket of systemd
+
+
+def seconds(key: str) -> int:
+    return int(value(key).removesuffix("s"))
 
 
 def test_the_variable_is_a_setting() -> None:

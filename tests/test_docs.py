@@ -402,7 +402,7 @@ def messages() -> list[str]:
 def test_the_message_about_a_port_in_the_guide_is_the_real_one():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        server = WebServer(application(CollectorRegistry(), lambda: 0.0, 1.0, list), port=port)
+        server = WebServer(application(CollectorRegistry(), lambda: 0.0, lambda: 1.0, list), port=port)
         with pytest.raises(WebError) as raised:
             server.start()
 

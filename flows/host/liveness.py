@@ -2,7 +2,8 @@
 
 The flow has a second input beside Kafka, `HeartbeatSource`, without data. The worker's loop asks it in each round of
 looks at its inputs. While it is not asked, something holds the whole loop up: a step that does not return, or the end
-of an epoch that waits for its snapshots.
+of an epoch that waits for its snapshots. A start has a limit of its own for each of its parts, since a large store
+takes minutes.
 """
 
 import logging
@@ -33,6 +34,9 @@ SLOW_SECONDS: Final = 1.0
 """A shorter snapshot is never logged."""
 QUIET_SECONDS: Final = 60.0
 """Least time between two such log lines."""
+START_SECONDS: Final = 600.0
+"""A start without progress for so long is stuck: in the wait for other processes, the check of the store, or the
+restore of the state, which lasts until the first epoch has ended."""
 
 
 class LivenessClock:
@@ -42,6 +46,8 @@ class LivenessClock:
         wall: POSIX seconds.
         stopwatch: monotonic seconds.
         on_jump: called with the seconds of each step of the wall clock.
+        limit_seconds: a flow that has started is stuck when it was idle for longer.
+        restores: whether there may be state to restore.
     """
 
     def __init__(
@@ -49,13 +55,26 @@ class LivenessClock:
         wall: Callable[[], float] = time.time,
         stopwatch: Callable[[], float] = time.monotonic,
         on_jump: Callable[[float], None] = lambda _: None,
+        limit_seconds: float = math.inf,
+        *,
+        restores: bool = True,
     ) -> None:
         self.readings = 0
         """Readings so far; the stages read it with each batch."""
+        self.beats = 0
+        """Signs of life so far."""
+        self.moves = False
+        """Whether the worker's loop has begun."""
+        self.runs = False
+        """Whether the start is over."""
+        self.doing = "starts"
+        """What it does, as words after the name of the process."""
+        self._limit_seconds = limit_seconds
+        self._restores = restores
         self._wall = wall
         self._clock = SteadyClock(wall, stopwatch, on_jump)
         self._stopwatch = stopwatch
-        self._beat: float | None = None
+        self._beat = stopwatch()
 
     def __call__(self) -> float:
         """POSIX seconds by the steady clock."""
@@ -76,11 +95,33 @@ class LivenessClock:
 
     def beat(self) -> None:
         """Note a sign of life."""
+        self.beats += 1
         self._beat = self._stopwatch()
 
+    def begin(self, doing: str) -> None:
+        """A part of the start begins, which has `START_SECONDS`."""
+        self.doing = doing
+        self.beat()
+
+    def move(self) -> None:
+        """The worker's loop begins: inputs are open, and state is being restored."""
+        self.moves = True
+        self.begin("restores its state")
+        if not self._restores:
+            self.run()
+
+    def run(self) -> None:
+        """The start is over."""
+        self.runs = True
+        self.begin("runs")
+
     def idle_seconds(self) -> float:
-        """Seconds since the last sign of life; 0 before the first: a start with a large store may take minutes."""
-        return 0.0 if self._beat is None else self._stopwatch() - self._beat
+        """Seconds since the last sign of life."""
+        return self._stopwatch() - self._beat
+
+    def limit_seconds(self) -> float:
+        """Idle for longer the flow is stuck."""
+        return self._limit_seconds if self.runs else START_SECONDS
 
 
 class HeartbeatPartition(StatefulSourcePartition[None, bytes | None]):
@@ -103,6 +144,7 @@ class HeartbeatPartition(StatefulSourcePartition[None, bytes | None]):
         self._bound = max(SLOW_SECONDS, SLOW_SHARE * snapshot_seconds)
         self._stopwatch = stopwatch
         self._last = stopwatch()
+        self._began = stopwatch()
         self._epoch_ended = False
         self._logged_at = -math.inf
         epochs.begin(PULSE)
@@ -114,6 +156,8 @@ class HeartbeatPartition(StatefulSourcePartition[None, bytes | None]):
         self._alive.beat()
         self._epochs.looked(PULSE)
         now = self._stopwatch()
+        if not self._alive.runs:
+            self._start(now)
         took, self._last = now - self._last, now
         if self._epoch_ended and took > self._bound and now - self._logged_at > QUIET_SECONDS:
             self._logged_at = now
@@ -127,6 +171,13 @@ class HeartbeatPartition(StatefulSourcePartition[None, bytes | None]):
             self._alive.now()  # notices a step; Kafka's reader does so elsewhere
             time.sleep(self._epochs.rest_seconds(REST_SECONDS))
         return []
+
+    def _start(self, now: float) -> None:
+        """Note how far the start is. Epochs end only with state restored; they may be longer than any start."""
+        if not self._alive.moves:
+            self._alive.move()
+        elif self._epoch_ended or now - self._began > START_SECONDS:
+            self._alive.run()
 
     def next_awake(self) -> datetime:
         """At once; the process rests in `next_batch`, here or in that of Kafka's partitions."""

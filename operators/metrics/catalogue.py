@@ -175,6 +175,11 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
         _measure(
             "csq_source_connected", "0 or 1", "Whether the brokers answer (1) or not (0). A loss shows within 10 s."
         ),
+        _gauge(
+            "csq_peers_silent",
+            "processes",
+            "Other processes of the cluster that have given no sign of life for five seconds.",
+        ),
         _measure(
             "csq_simulated",
             "0 or 1",

@@ -149,6 +149,17 @@ PIPELINE = {
             silent=[600, 1_200, 2_340],
         ),
     ],
+    "CsqProcessHangs": [
+        Case(
+            "one process is restarted in time, later one is not",
+            15,
+            {
+                f"csq_peers_silent{{{CSQ}}}": steps((0, 0, 20), (1, 0, 3), (0, 0, 17), (1, 0, 20), (0, 0, 10)),
+            },
+            silent=[330, 345, 600, 645, 960],
+            firing={675: fires("1"), 885: fires("1")},
+        )
+    ],
     "CsqLagGrowing": [
         Case(
             "half of what comes is worked off, then it catches up",

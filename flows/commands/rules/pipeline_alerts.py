@@ -80,6 +80,18 @@ def _life(declaration: Declaration, limits: Thresholds) -> Iterator[AlertRule]:
 
 
 def _reading(limits: Thresholds) -> Iterator[AlertRule]:
+    yield _alert(
+        name="CsqProcessHangs",
+        expr="max by (job) (csq_peers_silent) > 0",
+        for_seconds=60,
+        severity="page",
+        summary="A process of csq hangs, and all others wait for it",
+        description=(
+            "{{ $value }} processes of {{ $labels.job }} have given no sign of life for more than a minute, and "
+            "nothing has restarted them. No process counts events until they are restarted; no event is lost."
+        ),
+        hours=1,
+    )
     stalled = span(limits.stalled_seconds)
     newest = "csq_newest_event_timestamp_seconds"
     yield _alert(

@@ -13,8 +13,11 @@ from flows.commands.errors import USER_ERRORS, fail
 from flows.commands.options import config_option, settings_of, web_config_option
 from flows.commands.run.view import LiveView
 from flows.host import logs
+from flows.host.cluster.parent import end_with_parent
+from flows.host.cluster.peers import PeersError
 from flows.host.cluster.place import ALONE, ClusterError, PeerLostError, check, place_of
-from flows.host.cluster.supervise import STOP_GRACE_SECONDS, Supervisor, end_with_parent
+from flows.host.cluster.supervise import STOP_GRACE_SECONDS, Supervisor
+from flows.host.heartbeat import supervisor, to_supervisor
 from flows.host.web.server import WebError
 from flows.live import Live
 from flows.settings.model import Settings
@@ -56,11 +59,11 @@ def run(
     if supervised:
         end_with_parent()
     try:
-        live = Live(settings, place)
+        live = Live(settings, place, reports=[to_supervisor(supervisor())] if supervised else [])
         _run(live, terminal=terminal)
         if live.restarts:
             _start_again()
-    except WebError as error:
+    except (WebError, PeersError) as error:
         raise click.ClickException(str(error)) from None
     except (DocumentError, ClusterError) as error:
         raise click.UsageError(str(error)) from None

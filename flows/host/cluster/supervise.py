@@ -1,25 +1,25 @@
-"""The supervisor of the processes of one machine: it starts them, and restarts all of them when one exits.
+"""The supervisor of the processes of one machine: it starts them, and restarts all of them when one exits or hangs.
 
 When a process exits the others cannot continue without its lanes. So all are stopped, the reason is logged, and all
 start again from the last snapshot, after a pause that grows with each exit in a row. After an error that a restart does
 not fix, such as wrong settings, nothing is started again.
+
+Each process reports once a second how its flow does (``heartbeat.py``). One that reports nothing, or whose flow does
+not move, is killed, and then the same happens.
 """
 
 import logging
-import os
+import math
 import queue
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
-from threading import Lock, Thread
-from typing import Any, BinaryIO, NamedTuple
 
-import msgspec
-
+from flows.host.cluster.child import ProcessChild, ProcessExit, how
 from flows.host.signals import Signals
+from flows.host.silence import LOOK_SECONDS
+from flows.host.systemd import SystemdNotifier
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ LAST_WORDS_SECONDS = 3.0
 """Time for the other processes to notice and to log; then they are killed, since they may wait without end."""
 STOP_GRACE_SECONDS = 30.0
 """Time for an orderly stop, in addition to the time of deliveries."""
+PROGRESS_SECONDS = 30.0
+"""Time between two log lines while processes start."""
 USAGE = 2
 """Exit code of a process whose settings have to be corrected."""
 ABORTED = 128
@@ -40,13 +42,6 @@ ABORTED = 128
 
 Command = Callable[[int, Sequence[str]], list[str]]
 """Number of a process and the addresses of all -> the command that runs it."""
-
-
-class ProcessExit(NamedTuple):
-    """A process that has ended, and how (`subprocess.Popen.returncode`)."""
-
-    process: int
-    code: int
 
 
 class Supervisor:
@@ -61,8 +56,10 @@ class Supervisor:
         self._command = command
         self._stop_seconds = stop_seconds
         self._events: queue.Queue[ProcessExit | signal.Signals] = queue.Queue()
-        self._children: list[_Child] = []
+        self._children: list[ProcessChild] = []
         self._stopping: signal.Signals | None = None
+        self._systemd = SystemdNotifier.of()
+        self._progress_due = 0.0
 
     def run(self) -> int:
         """Start, watch, start again, until SIGTERM or SIGINT."""
@@ -96,7 +93,8 @@ class Supervisor:
 
     def _start(self) -> None:
         addresses = free_addresses(self._count)
-        self._children = [_Child(n, self._command(n, addresses), self._events.put) for n in range(self._count)]
+        self._children = [ProcessChild(n, self._command(n, addresses), self._events.put) for n in range(self._count)]
+        self._progress_due = time.monotonic() + PROGRESS_SECONDS
         log.info(
             "started %d processes",
             self._count,
@@ -105,7 +103,10 @@ class Supervisor:
 
     def _watch(self) -> int | None:
         """Wait for the end; the exit code, or `None` if all are to start again."""
-        first = self._events.get()
+        first = self._next(math.inf)
+        while first is None:
+            self._judge(stopping=False)
+            first = self._next(math.inf)
         if isinstance(first, signal.Signals):
             return self._stop()
         log.error(
@@ -121,18 +122,54 @@ class Supervisor:
             return USAGE
         return None
 
+    def _next(self, deadline: float) -> ProcessExit | signal.Signals | None:
+        """The next event; `None` if there is none until the next look, or the deadline."""
+        self._notify()
+        try:
+            return self._events.get(timeout=min(LOOK_SECONDS, max(deadline - time.monotonic(), 0.0)))
+        except queue.Empty:
+            return None
+
+    def _judge(self, *, stopping: bool) -> None:
+        """Kill a process that hangs; its end is an event like any other. A stop has a limit of its own."""
+        for child in self._children:
+            child.silence.look()
+        why = next(((child, why) for child in self._children if (why := child.hangs(stopping=stopping))), None)
+        if why is not None:
+            child, reason = why
+            log.error(
+                "process p%d %s: killed",
+                child.number,
+                reason,
+                extra={"event": "process_hangs"},
+            )
+            child.kill_hanging(reason)
+        starting = [child.doing() for child in self._children if not child.beat.runs]
+        if starting and not stopping and time.monotonic() > self._progress_due:
+            self._progress_due = time.monotonic() + PROGRESS_SECONDS
+            log.info("starting: %s", ", ".join(starting), extra={"event": "processes_starting"})
+
+    def _notify(self) -> None:
+        """Tell systemd that this process looks after the others, and how they do."""
+        if self._systemd is not None:
+            status = ", ".join(child.doing() for child in self._children) or "restarts its processes"
+            moves = bool(self._children) and all(child.beat.moves for child in self._children)
+            self._systemd.report(status, moves=moves, stuck=False)
+
     def _stop(self) -> int:
         """Stop all processes, which finish what they have read; a time limit or a second signal kills the rest."""
         log.info("stopping %d processes; a second signal aborts", self._count, extra={"event": "processes_stopping"})
+        if self._systemd is not None:
+            self._systemd.stop()
         for child in self._children:
             child.signal(signal.SIGTERM)
         deadline = time.monotonic() + self._stop_seconds
         codes: list[int] = []
-        while len(codes) < self._count:
-            try:
-                event = self._events.get(timeout=max(deadline - time.monotonic(), 0.0))
-            except queue.Empty:
-                break
+        while len(codes) < self._count and time.monotonic() < deadline:
+            event = self._next(deadline)
+            if event is None:
+                self._judge(stopping=True)
+                continue
             if isinstance(event, signal.Signals):
                 log.warning(
                     "aborted; the next start processes the events since the last snapshot again",
@@ -184,98 +221,17 @@ class Supervisor:
         """Wait; returns whether a signal has arrived."""
         deadline = time.monotonic() + seconds
         while self._stopping is None:
-            try:
-                event = self._events.get(timeout=max(deadline - time.monotonic(), 0.0))
-            except queue.Empty:
+            if time.monotonic() >= deadline:
                 return False
+            event = self._next(deadline)
             if isinstance(event, signal.Signals):  # else the exit of a killed process
                 self._stopping = event
         log.info("stopped", extra={"event": "processes_stopped"})
         return True
 
     def _reason(self, ended: ProcessExit) -> str:
-        return f"{how(ended.code)}: {self._children[ended.process].last_words()}"
-
-
-class _Child:
-    """One process. Its standard error is forwarded to ours; it ends with the supervisor."""
-
-    def __init__(self, number: int, command: Sequence[str], on_end: Callable[[ProcessExit], None]) -> None:
-        self._number = number
-        self._error = ""
-        self._line = ""
-        self._process = subprocess.Popen(  # noqa: S603  our own command
-            command,
-            stdin=subprocess.PIPE,  # stays open while this process lives: see `end_with_parent`
-            stderr=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C reaches the supervisor alone, which passes it on once
-        )
-        self._reader = Thread(target=self._read, args=(self._process.stderr,), daemon=True)
-        self._reader.start()
-        Thread(target=self._wait, args=(on_end,), name=f"csq-p{number}", daemon=True).start()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def signal(self, number: signal.Signals) -> None:
-        if self._process.poll() is None:
-            self._process.send_signal(number)
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-
-    def last_words(self) -> str:
-        """The last error that it wrote, else its last line."""
-        return self._error or self._line or "it wrote nothing"
-
-    def _wait(self, on_end: Callable[[ProcessExit], None]) -> None:
-        code = self._process.wait()
-        self._reader.join(1.0)  # its last line is part of the reason
-        on_end(ProcessExit(self._number, code))
-
-    def _read(self, stream: BinaryIO) -> None:
-        for raw in stream:
-            with _writing:
-                sys.stderr.buffer.write(raw)
-                sys.stderr.buffer.flush()
-            line = raw.decode(errors="replace").strip()
-            if line:
-                self._line = line
-                self._error = _error_in(line) or self._error
-
-
-_writing = Lock()
-
-
-def how(code: int) -> str:
-    """How a process ended.
-
-    >>> how(1), how(-9)
-    ('ended with exit code 1', 'was killed by SIGKILL')
-    """
-    if code >= 0:
-        return f"ended with exit code {code}"
-    try:
-        return f"was killed by {signal.Signals(-code).name}"
-    except ValueError:  # a real-time signal
-        return f"was killed by signal {-code}"
-
-
-def _error_in(line: str) -> str | None:
-    """The message of a line that reports an error: of csq's log, or of the command."""
-    if line.startswith("Error: "):
-        return line.removeprefix("Error: ")
-    try:
-        entry: Any = msgspec.json.decode(line)
-    except msgspec.MsgspecError:
-        return None
-    if isinstance(entry, dict) and entry.get("level") in {"error", "critical"}:
-        return str(entry.get("message"))
-    return None
+        child = self._children[ended.process]
+        return child.hanging or f"{how(ended.code)}: {child.last_words()}"
 
 
 def free_addresses(count: int) -> list[str]:
@@ -285,17 +241,3 @@ def free_addresses(count: int) -> list[str]:
     for server in held:
         server.close()
     return addresses
-
-
-def end_with_parent() -> None:
-    """End this process as soon as its supervisor has ended, even by a kill.
-
-    The parent holds the other end of our standard input and never writes to it.
-    """
-    Thread(target=_end_with_parent, name="csq-parent", daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    while os.read(sys.stdin.fileno(), 1024):
-        pass
-    os._exit(1)  # without a message: its standard error went through the parent

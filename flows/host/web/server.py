@@ -42,7 +42,7 @@ class WebError(Exception):
 def application(
     registry: CollectorRegistry,
     idle_seconds: Callable[[], float],
-    idle_limit_seconds: float,
+    idle_limit_seconds: Callable[[], float],
     obstacles: Callable[[], Sequence[str]],
     exposing: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Starlette:
@@ -52,6 +52,7 @@ def application(
         registry: what `/metrics` shows.
         idle_seconds: seconds since the flow last moved.
         idle_limit_seconds: `/healthz` is 503 when the flow has not moved for longer; a supervisor restarts the process.
+            A start has another limit.
         obstacles: reasons why the flow is not ready; `/readyz` is 503 while there are any. It leaves the reasons out
             where `Guard` has set `DETAILS` to false: they name brokers.
         exposing: context in which `/metrics` reads the registry; `Observer.exposing` writes the journal there.
@@ -64,9 +65,9 @@ def application(
         return Response(page, headers={"Content-Type": content_type, "Vary": "Accept"})
 
     def healthz(_: Request) -> Response:
-        idle = idle_seconds()
-        if idle > idle_limit_seconds:
-            text = f"not healthy: the flow has not moved for {idle:.1f} s, the limit is {idle_limit_seconds:g} s\n"
+        idle, limit = idle_seconds(), idle_limit_seconds()
+        if idle > limit:
+            text = f"not healthy: the flow has not moved for {idle:.1f} s, the limit is {limit:g} s\n"
             return PlainTextResponse(text, 503)
         return PlainTextResponse(f"healthy: the flow moved {idle:.1f} s ago\n")
 

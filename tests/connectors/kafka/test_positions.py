@@ -108,7 +108,7 @@ def events(csq: Csq) -> dict[str, str]:
 
 def counts(csq: Csq, expected: int) -> None:
     """Wait until so many events were counted; no more may follow."""
-    csq.until(lambda: counted(csq) >= expected)
+    csq.until(lambda: counted(csq) >= expected, 90.0)  # a start takes long on a busy machine
     time.sleep(1.0)
     assert counted(csq) == expected
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from flows import live as live_module
-from flows.host.liveness import QUIET_SECONDS, HeartbeatPartition, LivenessClock
+from flows.host.liveness import QUIET_SECONDS, START_SECONDS, HeartbeatPartition, LivenessClock
 from operators.connectors.embedded import EmbeddedBroker
 from operators.engine.epochs import Epochs
 from tests.live import live_at, run_beside
@@ -78,6 +78,36 @@ def test_before_the_first_beat_nothing_is_wrong() -> None:
     assert alive.idle_seconds() == 3.0
 
 
+def test_a_start_has_ten_minutes_until_its_first_epoch_is_over() -> None:
+    clock = Clock()
+    alive = LivenessClock(lambda: 5.0, clock, limit_seconds=30.0)
+    part = HeartbeatPartition(alive, threading.Event(), 10.0, clock, Epochs(10.0))
+    assert (alive.moves, alive.runs, alive.limit_seconds()) == (False, False, START_SECONDS)
+    part.next_batch()
+    part.next_batch()
+    assert (alive.moves, alive.runs, alive.limit_seconds()) == (True, False, START_SECONDS)
+    part.snapshot()
+    assert not alive.runs
+    part.next_batch()
+    assert (alive.runs, alive.limit_seconds()) == (True, 30.0)
+
+
+def test_an_epoch_that_is_longer_than_a_start_does_not_prolong_it() -> None:
+    clock = Clock()
+    alive = LivenessClock(lambda: 5.0, clock, limit_seconds=30.0)
+    part = HeartbeatPartition(alive, threading.Event(), 3600.0, clock, Epochs(3600.0))
+    part.next_batch()
+    clock.now += START_SECONDS + 1.0
+    part.next_batch()
+    assert alive.runs
+
+
+def test_without_state_to_restore_a_start_is_over_when_the_loop_begins() -> None:
+    alive = LivenessClock(limit_seconds=30.0, restores=False)
+    HeartbeatPartition(alive, threading.Event(), 10.0, Clock(), Epochs(10.0)).next_batch()
+    assert (alive.moves, alive.runs, alive.doing) == (True, True, "runs")
+
+
 def test_the_flow_that_reads_the_time_is_alive_and_a_thread_beside_it_says_nothing() -> None:
     stopwatch = Clock()
     alive = LivenessClock(lambda: stopwatch.now + 5.0, stopwatch)
@@ -132,6 +162,7 @@ def test_without_brokers_it_is_healthy_and_not_ready_and_says_why(monkeypatch: p
 @pytest.mark.slow
 def test_a_loop_that_is_stuck_is_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_module, "IDLE_LIMIT_SECONDS", 1.0)
+    monkeypatch.setattr(live_module, "STILL_SECONDS", 0.5)
     stuck, free = threading.Event(), threading.Event()
     beat = HeartbeatPartition.next_batch
 
@@ -149,6 +180,7 @@ def test_a_loop_that_is_stuck_is_not_healthy(monkeypatch: pytest.MonkeyPatch) ->
             stuck.set()
             text = until(f"{live.web.url}/healthz", 503, 10.0)
             assert text.startswith("not healthy: the flow has not moved for ")
+            assert "- the flow has not moved for " in until(f"{live.web.url}/readyz", 503, 1.0)
             stuck.clear()
             free.set()
             until(f"{live.web.url}/healthz", 200, 10.0)

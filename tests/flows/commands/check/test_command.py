@@ -222,7 +222,7 @@ def test_a_port_that_another_has_is_reported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("secured", [False, True])
 def test_a_port_that_csq_has_is_csq_s(tmp_path: Path, web: Path, secured: bool) -> None:
-    app = application(CollectorRegistry(), lambda: 0.0, 60, lambda: ["Kafka: away"])
+    app = application(CollectorRegistry(), lambda: 0.0, lambda: 60, lambda: ["Kafka: away"])
     server = WebServer(app, port=0, secured=WebConfigFile(web) if secured else None)
     server.start()
     try:

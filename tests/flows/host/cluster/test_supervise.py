@@ -1,26 +1,33 @@
-"""The supervisor: if one process exits all start again, all stop on a signal, and none outlives it."""
+"""The supervisor: if one process exits or hangs all start again, all stop on a signal, and none outlives it."""
 
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from flows.host.cluster.child import SILENT_SECONDS
+from flows.host.liveness import START_SECONDS
 from tests.streams import ENVIRON, ROOT
 
 SUPERVISE = """
 import logging, sys
 from flows.host import logs
-from flows.host.cluster import supervise
+from flows.host.cluster import child, supervise
 logs.start("info")
 supervise.FIRST_PAUSE_SECONDS = 0.1
 supervise.LAST_WORDS_SECONDS = 0.5
-folder, script, count, stop_seconds = sys.argv[1:]
+supervise.PROGRESS_SECONDS = 1.0
+folder, script, count, stop_seconds, silent_seconds, start_seconds = sys.argv[1:]
+child.SILENT_SECONDS, child.START_SECONDS = float(silent_seconds), float(start_seconds)
 def command(number, addresses):
     return [sys.executable, "-c", script, str(number), folder, ",".join(addresses)]
 sys.exit(supervise.Supervisor(int(count), command, float(stop_seconds)).run())
@@ -35,8 +42,25 @@ alive.touch()
 def say(text):
     print(text, file=sys.stderr, flush=True)
 """
+BEATS = """
+import json
+def beat(doing="runs", runs=True, still=0.0):
+    line = {"doing": doing, "moves": runs, "runs": runs, "still_seconds": still, "limit_seconds": 30.0}
+    os.write(0, json.dumps(line).encode() + b"\\n")
+def beat_on(seconds=600.0, **more):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        beat(**more)
+        time.sleep(0.2)
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+"""
+HANGS = f"""
+{BEATS}
+first = number == '1' and not starts
+beat_on(0.5 if first else 600.0) or os.kill(os.getpid(), signal.SIGSTOP)
+"""
 WAIT = """
-from flows.host.cluster.supervise import end_with_parent
+from flows.host.cluster.parent import end_with_parent
 signal.signal(signal.SIGTERM, lambda *_: (say("bye"), os._exit(0)))
 end_with_parent()
 say("waiting")
@@ -48,12 +72,24 @@ while True:
 class Supervised:
     """A supervisor of small programs, as a process of its own."""
 
-    def __init__(self, folder: Path, script: str, count: int = 2, stop_seconds: float = 20.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        script: str,
+        count: int = 2,
+        stop_seconds: float = 20.0,
+        silent_seconds: float = SILENT_SECONDS,
+        start_seconds: float = START_SECONDS,
+        **environ: str,
+    ) -> None:
         self.folder = folder
         self._log = folder / "log"
-        command = [sys.executable, "-c", SUPERVISE, str(folder), CHILD + script, str(count), str(stop_seconds)]
+        numbers = map(str, (count, stop_seconds, silent_seconds, start_seconds))
+        command = [sys.executable, "-c", SUPERVISE, str(folder), CHILD + script, *numbers]
         with self._log.open("wb") as log:
-            self.process = subprocess.Popen(command, cwd=ROOT, env=ENVIRON, stderr=log, stdin=subprocess.DEVNULL)  # noqa: S603  ours
+            self.process = subprocess.Popen(  # noqa: S603  our own command
+                command, cwd=ROOT, env=ENVIRON | environ, stderr=log, stdin=subprocess.DEVNULL
+            )
 
     def log(self) -> str:
         return self._log.read_text()
@@ -88,7 +124,7 @@ def is_alive(pid: int) -> bool:
 def supervised(tmp_path: Path) -> Iterator[Callable[..., Supervised]]:
     started: list[Supervised] = []
 
-    def start(script: str, **settings: float) -> Supervised:
+    def start(script: str, **settings: Any) -> Supervised:
         started.append(Supervised(tmp_path, script, **settings))
         return started[-1]
 
@@ -190,3 +226,81 @@ def test_a_child_that_a_signal_ended_is_reported_by_name(supervised: Callable[..
     process.waiting(2)
     os.kill(process.children()[0], signal.SIGKILL)
     process.until(lambda: "was killed by SIGKILL" in process.log())
+
+
+@pytest.mark.slow
+def test_one_that_hangs_is_killed_and_all_start_again(supervised: Callable[..., Supervised]):
+    process = supervised(HANGS, silent_seconds=4.0)
+    process.until(lambda: process.messages("warning") == ["all processes start again in 0.1 s (in a row: 1)"])
+    killed, died = process.messages("error")
+    assert re.fullmatch(r"process p1 was silent for \d+ s \(runs\): killed", killed)
+    assert re.fullmatch(r"process p1 was silent for \d+ s \(runs\) and was killed; all processes stop", died)
+    process.until(lambda: sum(map(is_alive, process.children())) == 2)
+    time.sleep(4.0)
+    assert len(process.children()) == 4
+    process.process.send_signal(signal.SIGTERM)
+    assert process.process.wait(30) == 0
+
+
+def test_one_whose_flow_is_stuck_is_killed_though_it_reports(supervised: Callable[..., Supervised]):
+    process = supervised(f"{BEATS}\nbeat_on(still=31.0 if number == '0' and not starts else 0.0)")
+    process.until(lambda: "has not moved for 31 s (runs): killed" in process.log())
+    process.until(lambda: len(process.children()) == 4)
+    process.process.send_signal(signal.SIGTERM)
+    assert process.process.wait(30) == 0
+
+
+@pytest.mark.slow
+def test_a_start_has_a_longer_limit_and_its_progress_is_logged(supervised: Callable[..., Supervised]):
+    once = "beat('restores its state', runs=False); time.sleep(5.0); number == '0' and not starts and time.sleep(600)"
+    process = supervised(f"{BEATS}\n{once}\nbeat_on()", silent_seconds=4.0, start_seconds=8.0)
+    process.until(lambda: "starting: p0 restores its state, p1 restores its state" in process.messages("info"))
+    process.until(lambda: "starting: p0 restores its state" in process.messages("info"))
+    assert process.messages("error") == []
+    process.until(lambda: process.messages("error"))
+    assert re.fullmatch(r"process p0 was silent for \d+ s \(restores its state\): killed", process.messages("error")[0])
+
+
+@pytest.mark.slow
+def test_a_machine_that_was_suspended_kills_nothing(supervised: Callable[..., Supervised]):
+    process = supervised(f"{BEATS}\nsay('waiting')\nbeat_on()", silent_seconds=4.0)
+    process.waiting(2)
+    time.sleep(1.0)
+    everything = [process.process.pid, *process.children()]
+    for pid in everything:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(6.0)
+    for pid in everything:
+        os.kill(pid, signal.SIGCONT)
+    time.sleep(2.0)
+    assert process.messages("error") == []
+    assert len(process.children()) == 2
+
+
+def test_one_that_hangs_does_not_hold_up_a_stop(supervised: Callable[..., Supervised]):
+    process = supervised(HANGS, stop_seconds=60.0, silent_seconds=4.0)
+    process.until(lambda: any(is_stopped(pid) for pid in process.children()))
+    process.process.send_signal(signal.SIGTERM)
+    assert process.process.wait(10) == 1
+    assert "while it was stopping" in process.messages("error")[-1]
+
+
+def is_stopped(pid: int) -> bool:
+    return "State:\tT" in Path(f"/proc/{pid}/status").read_text()
+
+
+def test_systemd_hears_of_the_supervisor_alone(supervised: Callable[..., Supervised], tmp_path: Path):
+    environ = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "30000000"}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(environ["NOTIFY_SOCKET"])
+        systemd.settimeout(30.0)
+        process = supervised(f"{BEATS}\nsay(sorted({{*os.environ}} & {{*{sorted(environ)}}}))\nbeat_on()", **environ)
+        heard: list[str] = []
+        while "READY=1" not in heard:
+            heard = systemd.recv(4_096).decode().split("\n")
+        assert heard == ["STATUS=p0 runs, p1 runs", "READY=1", "WATCHDOG=1"]
+        assert process.log().count("[]") == 2
+        process.process.send_signal(signal.SIGTERM)
+        while "STOPPING=1" not in heard:
+            heard = systemd.recv(4_096).decode().split("\n")
+        assert process.process.wait(30) == 0

@@ -2,9 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -20,7 +23,7 @@ from operators.domain.stage.labels import AUTO, OTHER
 from operators.domain.wire.outgoing import DEADLETTERS, STREAMS
 from operators.metrics.observe import Values
 from operators.simulator import SimulatorParams, simulate
-from tests.clusters import STOP_SECONDS, Cluster, ids_of, records, taken
+from tests.clusters import START_SECONDS, STOP_SECONDS, Cluster, ids_of, records, scrape, status, taken
 from tests.servers.kafka import Kafka
 from tests.streams import CSQ, NAMES, NOW, ORIGIN, Result, event_time, run
 
@@ -214,6 +217,87 @@ def test_processes_of_several_machines_find_one_another(topics: Topics, shop: Sh
         assert one.stop() == 0, one.log()
         assert other.process.wait(STOP_SECONDS) == 0, other.log()
     assert {entry.get("member") for entry in one.entries()} == {"p0"}
+
+
+def test_processes_with_different_settings_read_nothing_and_say_what_differs(topics: Topics, shop: Shop):
+    topics.produce(shop.values[:500])
+    addresses = ",".join(free_addresses(2))
+    with (
+        topics.run("--process-id", "0", "--addresses", addresses, count=1) as one,
+        topics.run(
+            "--process-id",
+            "1",
+            "--addresses",
+            addresses,
+            count=1,
+            CSQ_STATE__LANES="32",
+            CSQ_PROMISES__LIMIT_SECONDS="1",
+        ) as other,
+    ):
+        codes = [each.process.wait(START_SECONDS) for each in (one, other)]
+        logs = [each.log() for each in (one, other)]
+    assert codes == [1, 1], logs
+    for log in logs:
+        assert "- promises.limit_seconds: 180.0 in p0, 1.0 in p1\n- state.lanes: 64 in p0, 32 in p1\n" in log
+        assert '"event":"peers_refused"' in log
+        assert '"events":0' in log
+    assert not any(topics.ids().values())
+    assert not topics.state.exists()
+
+
+def test_a_process_that_hangs_is_reported_at_once_killed_and_all_start_again(topics: Topics, shop: Shop):
+    topics.produce(shop.values)
+    more = [page_view(f"more-{number}", time.time()) for number in range(100)]
+    with topics.run("--processes", "2", count=2) as cluster:
+        cluster.until(cluster.is_ready)
+        # A start has a longer limit, until the first epoch is over.
+        cluster.until(lambda: all(values.get("csq_snapshot_duration_seconds_count") for values in cluster.each()))
+        urls = {
+            entry["member"]: found[0] for entry in cluster.entries() if (found := SERVING.findall(entry["message"]))
+        }
+        time.sleep(2.0)
+        first = cluster.pids()
+        os.kill(first[1], signal.SIGSTOP)
+        began = time.monotonic()
+        topics.produce(more)
+        cluster.until(lambda: status(f"{urls['p0']}/readyz") == 503, 10.0)
+        assert "- p1 has been silent for " in reasons(urls["p0"])
+        assert scrape(urls["p0"])["csq_peers_silent"] == {(): 1.0}
+        cluster.until(lambda: cluster.pids() != first, 60.0)
+        assert 25.0 < time.monotonic() - began < 45.0
+        cluster.until(cluster.is_ready)
+        cluster.until(lambda: taken(cluster.values()) == len(shop.values) + len(more))
+        assert cluster.stop() == 0, cluster.log()
+    assert unique(topics.ids()) == unique(shop.ids())
+    killed = [entry["message"] for entry in cluster.entries() if entry["event"] == "process_hangs"]
+    assert len(killed) == 1
+    assert re.fullmatch(r"process p1 was silent for 3[01] s \(runs\): killed", killed[0])
+    assert not any(map(is_alive, first))
+
+
+def test_a_process_that_ends_before_all_are_connected_ends_the_others(topics: Topics):
+    topics.state.write_text("a file where the store of process 0 should be")
+    addresses, there = ",".join(free_addresses(2)), {"CSQ_STATE__DIRECTORY": str(topics.state.with_name("there"))}
+    with (
+        topics.run("--process-id", "1", "--addresses", addresses, count=1, CSQ_STATE__SHARED="false", **there) as other,
+        topics.run("--process-id", "0", "--addresses", addresses, count=1, CSQ_STATE__SHARED="false") as one,
+    ):
+        assert one.process.wait(START_SECONDS) != 0
+        assert other.process.wait(START_SECONDS) == 1
+        assert '"event":"peer_lost"' in other.log(), other.log()
+        assert "p0 has ended before the processes had come together" in other.log()
+
+
+SERVING = re.compile(r"serving metrics at (http://[\w.:]+)/metrics")
+
+
+def reasons(url: str) -> str:
+    """What `/readyz` says while the process is not ready."""
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=10) as answer:  # noqa: S310  our own server
+            return str(answer.read().decode())
+    except urllib.error.HTTPError as error:
+        return error.read().decode()
 
 
 def test_bytewax_has_a_runner_that_does_it_too(topics: Topics, shop: Shop):

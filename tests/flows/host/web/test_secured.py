@@ -52,7 +52,7 @@ class Site:
         registry = CollectorRegistry()
         Observer(registry, ClosedSets(queue=("orders",)))
         self.server = WebServer(
-            application(registry, lambda: idle_seconds, 60, lambda: reasons),
+            application(registry, lambda: idle_seconds, lambda: 60, lambda: reasons),
             port=0,
             secured=WebConfigFile(folder / "web.yaml"),
         )

@@ -37,7 +37,7 @@ def flow() -> Flow:
 def server(flow: Flow) -> Iterator[WebServer]:
     registry = CollectorRegistry()
     Observer(registry, ClosedSets(queue=("orders",))).record([("csq_open_waits", ("orders",), 3)])
-    server = WebServer(application(registry, lambda: flow.idle, 60, lambda: flow.obstacles), port=0)
+    server = WebServer(application(registry, lambda: flow.idle, lambda: 60, lambda: flow.obstacles), port=0)
     server.start()
     yield server
     server.stop()
@@ -142,12 +142,12 @@ def test_an_idle_connection_blocks_no_client(server: WebServer, client: httpx.Cl
 
 
 def nothing() -> WebServer:
-    return WebServer(application(CollectorRegistry(), lambda: 0.0, 1, list), port=0)
+    return WebServer(application(CollectorRegistry(), lambda: 0.0, lambda: 1, list), port=0)
 
 
 def test_a_taken_port_is_said_before_the_flow_starts(server: WebServer) -> None:
     port = int(server.url.rsplit(":", 1)[1])
-    other = WebServer(application(CollectorRegistry(), lambda: 0.0, 1, list), port=port)
+    other = WebServer(application(CollectorRegistry(), lambda: 0.0, lambda: 1, list), port=port)
     with pytest.raises(WebError) as error:
         other.start()
     assert str(error.value) == (
@@ -160,7 +160,7 @@ def test_a_taken_port_is_said_before_the_flow_starts(server: WebServer) -> None:
 @pytest.mark.parametrize(("host", "port"), [("192.0.2.1", 0), ("no such host", 0)])
 def test_an_address_that_cannot_be_had_is_said(host: str, port: int) -> None:
     with pytest.raises(WebError, match=r"^cannot serve metrics at .* Set http\.port"):
-        WebServer(application(CollectorRegistry(), lambda: 0.0, 1, list), host, port).start()
+        WebServer(application(CollectorRegistry(), lambda: 0.0, lambda: 1, list), host, port).start()
 
 
 def test_stop_gives_the_port_back() -> None:
@@ -171,21 +171,21 @@ def test_stop_gives_the_port_back() -> None:
     first.stop()
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{first.url}/readyz")
-    second = WebServer(application(CollectorRegistry(), lambda: 0.0, 1, list), port=port)
+    second = WebServer(application(CollectorRegistry(), lambda: 0.0, lambda: 1, list), port=port)
     second.start()
     assert second.url == first.url
     second.stop()
 
 
 def test_ipv6_is_written_in_brackets() -> None:
-    assert WebServer(application(CollectorRegistry(), lambda: 0.0, 1, list), "::1").url == "http://[::1]:9464"
+    assert WebServer(application(CollectorRegistry(), lambda: 0.0, lambda: 1, list), "::1").url == "http://[::1]:9464"
 
 
 def test_metrics_alone_write_down_what_they_show(tmp_path: Path) -> None:
     registry = CollectorRegistry()
     observer = Observer(registry, ClosedSets(queue=("orders",)))
     observer.keep(Journal(tmp_path / "exposed-p0", 1))
-    server = WebServer(application(registry, lambda: 0.0, 60, list, observer.exposing), port=0)
+    server = WebServer(application(registry, lambda: 0.0, lambda: 60, list, observer.exposing), port=0)
     server.start()
     try:
         observer.record([("csq_duplicates_total", (), 1)])
