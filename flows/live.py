@@ -45,9 +45,11 @@ from flows.settings.model import Settings
 from operators.connectors.embedded import EmbeddedBroker
 from operators.connectors.kafka.connect import partitions_of
 from operators.connectors.kafka.fence import OutputFence
+from operators.connectors.kafka.fetching import FetchedOffsets
 from operators.connectors.kafka.models_topic import ModelsReader, ModelsSink, ensure
 from operators.connectors.kafka.params import topic_and_partition
 from operators.connectors.kafka.sink import KafkaSink
+from operators.connectors.kafka.skips import skips_in
 from operators.connectors.kafka.source import KafkaSource, known_topics
 from operators.connectors.kafka.status import SourceStatus
 from operators.domain.stage.stage import Measurement
@@ -128,6 +130,7 @@ class Live:
         if settings.state.directory is not None:
             exposed = Path(settings.state.directory) / f"exposed-{place.name}"
             self.observer.keep(Journal(exposed, place.processes, self.observer.limits))
+        folder = None if settings.state.directory is None else Path(settings.state.directory)
         self.source = KafkaSource(
             settings.kafka,
             settings.kafka.topics,
@@ -137,6 +140,8 @@ class Live:
             epochs=self.epochs,
             outputs=settings.kafka.outputs.by_stream().values(),
             clock=self.clock.now,  # no sign of life, and no work of a stage
+            skips=skips_in(folder),
+            fetched=None if folder is None else FetchedOffsets(folder / f"fetching-{place.name}"),
         )
         self.source.status.on_change = self.observe_source
         self.observe_source(self.source.status)

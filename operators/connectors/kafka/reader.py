@@ -8,24 +8,30 @@ itself is in doubt: each partition must report it again, which a seek to its pos
 """
 
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from threading import Event, Lock
 from time import monotonic, sleep
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from operators.connectors.kafka.detour import Detour
 from operators.connectors.kafka.errors import (
     END_OF_PARTITION,
     NO_SUCH_OFFSET,
     UNREACHABLE,
+    UNREADABLE,
     KafkaInputError,
     expired,
     expired_error,
     input_error,
+    unreadable_error,
 )
+from operators.connectors.kafka.fetching import FetchedOffsets
 from operators.connectors.kafka.params import OnExpired
 from operators.connectors.kafka.partition import PartitionBuffer
+from operators.connectors.kafka.skips import Skip, next_skip
 from operators.connectors.kafka.status import SourceStatus, reports
 from operators.engine.epochs import Epochs
 
@@ -48,6 +54,9 @@ ASK_AGAIN_SECONDS = (0.5, 4.0)
 OVERDUE_SECONDS = 0.5
 """Statistics that are so much later than `tick_seconds` are overdue."""
 
+UNREADABLE_TIMES = 3
+"""So many times a batch is fetched that cannot be unpacked: it may have been damaged on its way."""
+
 HELD_SECONDS = 5.0
 """Time limit for the first and last offset of a partition."""
 
@@ -67,6 +76,8 @@ class Reader:
         clock: POSIX seconds.
         epochs: says when the process may rest.
         hold_seconds: for how long event time does not pass what cannot be read yet.
+        skips: offsets that are not read.
+        fetched: gets the offset of each partition before it is fetched; None where no file can keep it.
     """
 
     def __init__(
@@ -83,6 +94,8 @@ class Reader:
         clock: Callable[[], float],
         epochs: Epochs,
         hold_seconds: float,
+        skips: Sequence[Skip] = (),
+        fetched: FetchedOffsets | None = None,
     ) -> None:
         self.batch_size = batch_size
         self.tick_seconds = tick_seconds
@@ -94,6 +107,11 @@ class Reader:
         """POSIX seconds at which the last poll began that emptied librdkafka's queue."""
         callbacks = {"error_cb": self._on_error, "on_commit": self._on_commit, "stats_cb": self._on_statistics}
         self.consumer = Consumer({**config, **callbacks})
+        self._config = config
+        self._skips = skips
+        self._fetched = fetched
+        self._detours: list[Detour] = []
+        self._unreadable: Counter[tuple[str, int]] = Counter()
         self._clock = clock
         self._epochs = epochs
         self._hold_seconds = hold_seconds
@@ -124,6 +142,10 @@ class Reader:
             del self._partitions[partition.topic, partition.number]
             self._epochs.left(partition.name)
             if not self._partitions:
+                for detour in self._detours:
+                    detour.close()
+                if self._fetched is not None and (self.stop.is_set() or self._broken is not None):
+                    self._fetched.end()
                 self._epochs.rests_elsewhere = False
                 self.consumer.close()
                 self.status.end()
@@ -150,6 +172,12 @@ class Reader:
             began = self._clock()
             messages = self.consumer.consume(self.batch_size, 0)
             self._deal(messages)
+            for detour in [one for one in self._detours if one.is_over()]:
+                self._detours.remove(detour)
+                partition, offset = detour.partition, detour.next_offset
+                if not self._goes_around(partition, offset):
+                    where = TopicPartition(partition.topic, partition.number, offset)
+                    self.consumer.incremental_assign([where])
             if not self.status.connected:  # the watch has lost the brokers: an end may be outdated
                 self._doubt()
             if self._broken is not None:
@@ -173,13 +201,23 @@ class Reader:
     def _is_open(self) -> bool:
         if not self._open and all(partition.announced for partition in self._partitions.values()) and self._ready():
             self._open = True
-            self.consumer.assign(
-                [
-                    TopicPartition(partition.topic, partition.number, partition.next_unread())
-                    for partition in self._partitions.values()
-                ]
-            )
+            starts = {partition: partition.next_unread() for partition in self._partitions.values()}
+            if self._fetched is not None:
+                self._fetched.begin({partition.name: offset for partition, offset in starts.items()})
+            direct = [
+                TopicPartition(partition.topic, partition.number, offset)
+                for partition, offset in starts.items()
+                if not self._goes_around(partition, offset)
+            ]
+            self.consumer.assign(direct)
         return self._open
+
+    def _goes_around(self, partition: PartitionBuffer, offset: int) -> bool:
+        """Whether records behind `offset` are skipped; then another process reads the partition up to them."""
+        skip = next_skip(self._skips, partition.topic, partition.number, offset)
+        if skip is not None:
+            self._detours.append(Detour(partition, skip, self._config))
+        return skip is not None
 
     def _is_full(self) -> bool:
         held = sum(len(partition.values) for partition in self._partitions.values())
@@ -198,6 +236,9 @@ class Reader:
                 partition.values.append(message.value())
                 partition.end = None
                 partition.doubted = False
+        if self._fetched is not None and messages:
+            for partition in partitions.values():
+                self._fetched.note(partition.name, partition.next_unread())
 
     def _note(self, message: Message, error: KafkaError) -> None:
         """Handle a message that is an error or an end of partition."""
@@ -211,6 +252,11 @@ class Reader:
             self._on_error(error)
         elif error.code() == NO_SUCH_OFFSET and partition is not None:
             self._expired.append(partition)
+        elif error.code() in UNREADABLE and partition is not None:
+            at = max(partition.next_unread(), offset or 0)  # that of the whole batch, part of which may have been read
+            self._unreadable[partition.name, at] += 1
+            if self._unreadable[partition.name, at] >= UNREADABLE_TIMES:
+                self._broken = self._broken or unreadable_error(partition.name, at, error.str())
         else:
             self._broken = self._broken or input_error(None if partition is None else partition.name, error)
 

@@ -6,33 +6,48 @@ to hand on, sealed. On resume: reading continues exactly there. `KafkaParams.sta
 a state, so to the first start and to new partitions.
 """
 
+import logging
 import math
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
-from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
+from operators.connectors.kafka.apart import MEMORY_MIB, first_unreadable
 from operators.connectors.kafka.connect import partitions_of
-from operators.connectors.kafka.errors import KafkaInputError
+from operators.connectors.kafka.errors import KafkaInputError, input_error, unreadable_error
+from operators.connectors.kafka.fetching import FetchedOffsets
 from operators.connectors.kafka.params import SOURCE_STEP, KafkaParams, part_name, topic_and_partition
 from operators.connectors.kafka.partition import PartitionBuffer
 from operators.connectors.kafka.reader import Reader
+from operators.connectors.kafka.skips import Skip, next_skip
 from operators.connectors.kafka.status import BrokerWatch, SourceStatus
 from operators.domain.time.route import Chunk
 from operators.engine.epochs import ALWAYS_DUE, Epochs
 from operators.engine.positions import kept_position, position_of
 from operators.engine.store import stored_keys
 
+LOG = logging.getLogger(__name__)
+
 MIN_MESSAGE_BYTES = 1_000_000
 """`message.max.bytes` of librdkafka, which refuses a smaller bound on a fetch."""
 
 MAX_FETCH_BYTES = 2_147_483_135
 """librdkafka's maximum for a fetch."""
+
+PARTITION_FETCH_BYTES = 1 << 20
+"""Bytes of a partition in one fetch, compressed; a batch that is larger comes whole."""
+
+SEARCH_SECONDS = 20.0
+"""Time limit of the search for a record that ends its reader; a flow that has not begun for longer seems stuck."""
+
+SEARCH_BYTES = 64 << 20
+"""Records that are searched per partition: more than a reader fetches ahead."""
 
 MIN_STATISTICS_MILLISECONDS = 50
 """Shortest interval of librdkafka's statistics, even if `tick_seconds` is shorter."""
@@ -49,6 +64,24 @@ def known_topics(folder: str | None, step_id: str = SOURCE_STEP) -> frozenset[st
     """
     names = stored_keys(Path(folder), step_id) if folder is not None else ()
     return frozenset(topic_and_partition(name)[0] for name in names)
+
+
+def consumer_config(params: KafkaParams) -> dict[str, Any]:
+    """Settings of the consumer of the source, and of those that read a part of a topic in its place."""
+    own = {
+        "group.id": params.group_id or "csq",  # librdkafka requires one, even where none is used
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+        # Proof, each tick, that brokers answer; a shorter interval would delay the records behind it in the queue.
+        "statistics.interval.ms": max(int(params.tick_seconds * 1000), MIN_STATISTICS_MILLISECONDS),
+        "auto.offset.reset": "error",  # never skip events silently
+        "queued.max.messages.kbytes": params.queue_kbytes,
+        "fetch.message.max.bytes": PARTITION_FETCH_BYTES,
+        "fetch.max.bytes": min(max(params.queue_kbytes * 1024, MIN_MESSAGE_BYTES), MAX_FETCH_BYTES),
+        "fetch.queue.backoff.ms": 10,  # a full queue must not delay the next fetch by a second
+        "fetch.wait.max.ms": 100,  # how long the end of a partition goes unnoticed
+    }
+    return params.client_config(own)
 
 
 class KafkaSource(FixedPartitionedSource[Chunk, bytes]):
@@ -71,6 +104,8 @@ class KafkaSource(FixedPartitionedSource[Chunk, bytes]):
         epochs: shared with the other inputs of this process; without it there are no other inputs.
         outputs: topics that this process writes; `status` says which of them do not exist.
         clock: POSIX seconds.
+        skips: offsets that are not read.
+        fetched: has the offsets at which earlier runs of this process died, and gets those that it fetches.
     """
 
     def __init__(
@@ -84,8 +119,12 @@ class KafkaSource(FixedPartitionedSource[Chunk, bytes]):
         epochs: Epochs | None = None,
         outputs: Collection[str] = (),
         clock: Callable[[], float] = time.time,
+        skips: Sequence[Skip] = (),
+        fetched: FetchedOffsets | None = None,
     ) -> None:
         self.status = SourceStatus()
+        self._skips = skips
+        self._fetched = fetched
         self._params = params
         self._topics = tuple(topics)
         self._ready = ready
@@ -104,9 +143,10 @@ class KafkaSource(FixedPartitionedSource[Chunk, bytes]):
         """Ask the brokers for the partitions of the topics.
 
         Raises:
-            KafkaInputError: as `partitions_of`.
+            KafkaInputError: as `partitions_of`; earlier runs died of a record.
         """
-        parts = partitions_of(self._config(), self._topics, self._params.connect_seconds)
+        parts = partitions_of(consumer_config(self._params), self._topics, self._params.connect_seconds)
+        self._refuse_what_kills(parts)
         self.status.begin()
         self.status.parts = len(parts)
         with self._lock:
@@ -116,6 +156,46 @@ class KafkaSource(FixedPartitionedSource[Chunk, bytes]):
                     config, self._topics, parts, self._outputs, self.status, self._stop, refresh, self._clock
                 )
         return parts
+
+    def _refuse_what_kills(self, parts: Collection[str]) -> None:
+        """Where the last runs died at the same offsets: look for a record that cannot be read.
+
+        Raises:
+            UnreadableError: there is one.
+        """
+        suspects = {} if self._fetched is None else self._fetched.suspects()
+        deadline = time.monotonic() + SEARCH_SECONDS
+        for name in sorted(suspects.keys() & set(parts)):
+            topic, number = topic_and_partition(name)
+            low, high = self._ends_of(topic, number)
+            at = max(suspects[name], low)
+            if at >= high or next_skip(self._skips, topic, number, at) is not None:
+                continue
+            LOG.warning(
+                "Kafka: the last runs were killed while they read %s from offset %d on; looking for a record that "
+                "cannot be read",
+                name,
+                at,
+                extra={"event": "unreadable_searched"},
+            )
+            config = consumer_config(self._params)
+            found = first_unreadable(config, topic, number, at, most_bytes=SEARCH_BYTES, deadline=deadline)
+            if found is not None:
+                why = f"it needs more than {MEMORY_MIB} MiB of memory, and csq was killed each time it read it"
+                error = unreadable_error(name, found, why)
+                # In a cluster of processes Bytewax loses the text of an exception.
+                LOG.error("%s", error, extra={"event": "reading_failed"})
+                raise error
+
+    def _ends_of(self, topic: str, number: int) -> tuple[int, int]:
+        """First offset of a partition, and the next to be written."""
+        consumer = Consumer(consumer_config(self._params))
+        try:
+            return consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=self._params.connect_seconds)
+        except KafkaException as error:
+            raise input_error(part_name(topic, number), error.args[0]) from error
+        finally:
+            consumer.close()
 
     def build_part(self, step_id: str, for_part: str, resume_state: bytes | None) -> "KafkaSourcePart":
         """Read a partition in this process, from the stored offset or from the configured start."""
@@ -131,7 +211,7 @@ class KafkaSource(FixedPartitionedSource[Chunk, bytes]):
 
     def _new_reader(self) -> Reader:
         return Reader(
-            self._config(),
+            consumer_config(self._params),
             batch_size=self._params.batch_size,
             tick_seconds=self._params.tick_seconds,
             commits=self._params.group_id is not None,
@@ -142,23 +222,9 @@ class KafkaSource(FixedPartitionedSource[Chunk, bytes]):
             clock=self._clock,
             epochs=self._epochs,
             hold_seconds=self._params.hold_seconds,
+            skips=self._skips,
+            fetched=self._fetched,
         )
-
-    def _config(self) -> dict[str, Any]:
-        params = self._params
-        own = {
-            "group.id": params.group_id or "csq",  # librdkafka requires one, even where none is used
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            # Proof, each tick, that brokers answer; a shorter interval would delay the records behind it in the queue.
-            "statistics.interval.ms": max(int(params.tick_seconds * 1000), MIN_STATISTICS_MILLISECONDS),
-            "auto.offset.reset": "error",  # never skip events silently
-            "queued.max.messages.kbytes": params.queue_kbytes,
-            "fetch.max.bytes": min(max(params.queue_kbytes * 1024, MIN_MESSAGE_BYTES), MAX_FETCH_BYTES),
-            "fetch.queue.backoff.ms": 10,  # a full queue must not delay the next fetch by a second
-            "fetch.wait.max.ms": 100,  # how long the end of a partition goes unnoticed
-        }
-        return params.client_config(own)
 
     def _start(self, reader: Reader, topic: str, partition: int) -> int:
         """Find the offset to begin at; it is fixed before the first record, so that a crash loses none."""
