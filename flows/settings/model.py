@@ -143,7 +143,7 @@ class Kafka(KafkaParams, frozen=True, forbid_unknown_fields=True, kw_only=True):
         Meta(
             min_length=1,
             description="Compacted topic through which the processes of a cluster share what their models learn; "
-            "created if it does not exist. Not used by a single process.",
+            "created if it does not exist. Not used by a single process. Each deployment needs its own.",
         ),
     ] = "csq.models"
     outputs: Outputs = Outputs()
