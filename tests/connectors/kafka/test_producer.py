@@ -21,10 +21,10 @@ from tests.streams import ROOT
 _names = (f"produced-{n}" for n in count())
 
 
-def tight(address: str, seconds: float = 30.0) -> KafkaParams:
+def tight(address: str, seconds: float = 30.0, **more: str | float) -> KafkaParams:
     """Room for five records in the queue."""
-    room = {"queue.buffering.max.messages": 5}
-    return KafkaParams(brokers=(address,), delivery_seconds=seconds, librdkafka=room)
+    librdkafka = {"queue.buffering.max.messages": 5, **more}
+    return KafkaParams(brokers=(address,), delivery_seconds=seconds, librdkafka=librdkafka)
 
 
 def never_fails(error: object, message: object) -> None:
