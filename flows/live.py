@@ -51,12 +51,13 @@ from operators.connectors.kafka.models_topic import ModelsReader, ModelsSink, en
 from operators.connectors.kafka.params import topic_and_partition
 from operators.connectors.kafka.sink import KafkaSink
 from operators.connectors.kafka.skips import skips_in
-from operators.connectors.kafka.source import KafkaSource, known_topics
+from operators.connectors.kafka.source import KafkaSource, stored_parts
 from operators.connectors.kafka.status import SourceStatus
 from operators.domain.models.updates import Origin
 from operators.domain.stage.stage import Measurement
 from operators.domain.time.steady import HOLD_SECONDS
 from operators.engine.checkpoints import begin_beside, mark_forgotten
+from operators.engine.chosen import ChosenPositions
 from operators.engine.epochs import Epochs
 from operators.engine.failures import StepFailures
 from operators.engine.recovery import new_run
@@ -129,16 +130,15 @@ class Live:
         self.registry, self.observer = observer_of(settings, self.clock, settings.kafka.topics)
         self.observer.record([("csq_simulated", (), int(self.broker is not None))])
         add_process_metrics(self.registry)
-        if settings.state.directory is not None:
-            exposed = Path(settings.state.directory) / f"exposed-{place.name}"
-            self.observer.keep(Journal(exposed, place.processes, self.observer.limits))
         folder = None if settings.state.directory is None else Path(settings.state.directory)
+        if folder is not None:
+            self.observer.keep(Journal(folder / f"exposed-{place.name}", place.processes, self.observer.limits))
         self.source = KafkaSource(
             settings.kafka,
             settings.kafka.topics,
             ready=self.is_ready,
             stop=self.stop,
-            known_topics=known_topics(settings.state.directory),
+            chosen=ChosenPositions(folder, place.name),
             epochs=self.epochs,
             outputs=settings.kafka.outputs.by_stream().values(),
             clock=self.clock.now,  # no sign of life, and no work of a stage
@@ -230,6 +230,7 @@ class Live:
             topic, partition = topic_and_partition(name)
             measured.append(("csq_source_lag_messages", (topic, str(partition)), lag))
         measured += [("csq_source_partitions_unread", (topic,), count) for topic, count in status.unread.items()]
+        measured.append(("csq_source_partitions_gone", (), status.gone))
         held = status.held_seconds
         measured += [("csq_time_held_seconds", (why,), seconds) for why, seconds in held.items()]
         self.observer.held_seconds = min(max(held.values(), default=0.0), self.settings.kafka.hold_seconds)
@@ -359,6 +360,7 @@ class Live:
         self.clock.begin("opens its inputs")
         if store is None or self.settings.state.directory is None:
             return None
+        self.source.resume(stored_parts(self.settings.state.directory))
         self.store.begin(Path(self.settings.state.directory), store.run)
         if self.place.process == 0:
             begin_beside(partitions(Path(self.settings.state.directory)))

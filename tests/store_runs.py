@@ -19,7 +19,7 @@ from flows.quality import quality
 from flows.settings.model import Settings
 from operators.domain.time.route import END, Chunk
 from operators.engine.generation import stamp
-from operators.engine.positions import kept_position, position_of
+from operators.engine.positions import Position, kept_position, position_of
 from operators.metrics.observe import KeptObserveSink, Values, read
 from operators.metrics.summary import TakeSink
 from tests.streams import NOW, with_settings
@@ -44,7 +44,7 @@ class Recorded(FixedPartitionedSource[Chunk, bytes]):
         return [PARTITION]
 
     def build_part(self, step_id: str, for_part: str, resume_state: bytes | None) -> "_Part":
-        return _Part(self, 0 if resume_state is None else position_of(resume_state, for_part))
+        return _Part(self, 0 if resume_state is None else position_of(resume_state, for_part).next)
 
 
 class _Part(StatefulSourcePartition[Chunk, bytes]):
@@ -65,7 +65,7 @@ class _Part(StatefulSourcePartition[Chunk, bytes]):
         return [Chunk(PARTITION, END if self._ended else None, positions, list(some))]
 
     def snapshot(self) -> bytes:
-        return kept_position(self._offset)
+        return kept_position(Position(self._offset))
 
 
 @dataclass(frozen=True)

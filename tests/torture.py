@@ -47,6 +47,7 @@ from flows.commands.state.command import export_to
 from flows.commands.state.plain_json import from_json
 from flows.settings.model import Outputs
 from operators.connectors.embedded import EmbeddedBroker
+from operators.connectors.kafka.params import SOURCE_STEP
 from operators.domain.conversations.record import ConversationRecord
 from operators.domain.customers.record import CustomerRecord
 from operators.domain.wire.outgoing import DEADLETTERS
@@ -465,14 +466,16 @@ def _apart(calm: Mapping[str, bytes], tortured: Mapping[str, bytes]) -> dict[str
 
 
 def certain(key: tuple[str, str], state: Any, *, exact: bool) -> Any:
-    """The part of a state that does not follow from when a label was learned."""
+    """The part of a state that does not follow from when a label was learned, or from which broker was read."""
+    step = key[0]
+    if step == SOURCE_STEP and isinstance(state, dict):  # each run has a broker of its own
+        return {name: value for name, value in state.items() if name not in {"cluster", "topic"}}
     if exact or not isinstance(state, dict):
         return state
-    step = key[0]
     if step == "csq.learn.model":
         model = state.get("model", state)
         return model.get("counts", model.get("learned"))
-    if "stage" not in state:  # a position
+    if "stage" not in state:
         return state
     stage = dict(state["stage"])
     if step.startswith("csq.conversations"):

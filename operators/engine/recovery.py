@@ -21,6 +21,7 @@ from bytewax.recovery import init_db_dir
 from operators.documents.durable import sync_folder
 from operators.engine.checkpoints import scrub
 from operators.engine.checks import check_file
+from operators.engine.chosen import remove_choices
 from operators.engine.fit import STATE_VERSION, StoreShape, check
 from operators.engine.generation import agreed_epoch, place_marks, set_back, stamp
 from operators.engine.lease import take_lease
@@ -126,6 +127,7 @@ def make(folder: Path, shape: StoreShape, runs: Sequence[str] = ()) -> Manifest:
     sync_folder(folder)  # after a power failure partitions without a manifest must be known as unfinished
     for unfinished in partitions(folder):  # of a start that was killed while it made them
         unfinished.unlink()
+    remove_choices(folder)
     try:
         init_db_dir(folder, shape.partitions)
         for path in partitions(folder):

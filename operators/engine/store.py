@@ -29,6 +29,8 @@ _LAST = """
     WHERE ser_change IS NOT NULL ORDER BY step_id, state_key
 """
 
+_LAST_OF_STEP = _LAST.replace("WHERE snap_epoch < ?", "WHERE snap_epoch < ? AND step_id = ?")
+
 _KEYS = "SELECT DISTINCT state_key FROM snaps WHERE step_id = ? AND ser_change IS NOT NULL"
 
 
@@ -137,8 +139,8 @@ def resume_of(folder: Path) -> Resume | None:
     )
 
 
-def snaps_of(folder: Path) -> Iterator[Snap]:
-    """Every snapshot that the next run resumes from.
+def snaps_of(folder: Path, only: str | None = None) -> Iterator[Snap]:
+    """Every snapshot that the next run resumes from; with `only` those of one step.
 
     Raises:
         StoreError: a partition is damaged, or contains values that csq does not write.
@@ -148,7 +150,8 @@ def snaps_of(folder: Path) -> Iterator[Snap]:
         return
     for path in partitions(folder):
         with opened(path) as part:
-            for step, key, epoch, at, record in part.execute(_LAST, (resume.epoch,)):
+            rows = part.execute(*((_LAST, (resume.epoch,)) if only is None else (_LAST_OF_STEP, (resume.epoch, only))))
+            for step, key, epoch, at, record in rows:
                 when = datetime.fromisoformat(at).replace(tzinfo=UTC)
                 yield Snap(step, key, epoch, when, len(record), checked_content(record, path, step, key))
 

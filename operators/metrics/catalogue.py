@@ -192,6 +192,12 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
             "Partitions added to a topic after the start; the next start reads them from their beginning.",
             SOURCE,
         ),
+        _measure(
+            "csq_source_partitions_gone",
+            "partitions",
+            "Partitions with a stored position that are not read: they do not exist, or their topic is not in "
+            "`kafka.topics`. The position is kept.",
+        ),
         _gauge(
             "csq_time_held_seconds",
             "seconds",

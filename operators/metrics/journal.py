@@ -4,12 +4,17 @@ After a kill the counters resume from the last snapshot, which is older than the
 that decreases was reset, so everything since the snapshot would be counted twice. So each scrape is written to the
 journal before it is answered, and the next process exposes the greater of its own value and the journal's, the floor.
 Events that are read again are then counted once towards what Prometheus has seen.
+
+That holds for the journal of the counters that are resumed, not for one that was left in the directory by another
+store: its floors would hide all events up to them. So counters have a history, a name by chance from the moment they
+begin at 0, which is in each snapshot and in the journal. A journal of another history is ignored. Before the first
+snapshot is complete the store has no history: then the journal belongs to it only if it says so.
 """
 
 import logging
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from operators.documents.durable import replace_file
 from operators.domain.stage.seal import StateDamagedError, seal, unseal
@@ -22,30 +27,42 @@ Limits = tuple[float, ...]
 _log = logging.getLogger(__name__)
 
 
-def pack(series: Series, processes: int, limits: Limits = ()) -> bytes:
+class Counts(NamedTuple):
+    """Counters and histograms at one moment."""
+
+    series: Series
+    history: str = ""
+    """Name of the history that they belong to."""
+    is_stored: bool = False
+    """Whether a snapshot of this history is complete."""
+
+
+def pack(counts: Counts, processes: int, limits: Limits = ()) -> bytes:
     """Encode the series that are not 0, of one of `processes` processes, with bounds at `limits` (seconds)."""
-    kept = [[name, labels, value] for (name, labels), value in series.items() if _moved(value)]
-    return seal({"v": VERSION, "processes": processes, "limits": limits, "series": kept})
+    kept = [[name, labels, value] for (name, labels), value in counts.series.items() if _moved(value)]
+    history = {"history": counts.history, "stored": counts.is_stored}
+    return seal({"v": VERSION, "processes": processes, "limits": limits, "series": kept, **history})
 
 
-def unpack(packed: bytes, what: str, processes: int, limits: Limits = ()) -> Series:
-    """Decode series; empty where another version or another number of processes wrote them: counters restart from 0.
+def unpack(packed: bytes, what: str, processes: int, limits: Limits = ()) -> Counts | None:
+    """Decode counters; None where another version or another number of processes wrote them: they restart from 0.
 
     Where the promised limits differ, histograms with bounds at them restart too.
 
-    >>> unpack(pack({("csq_turns_total", ("orders",)): 3.0, ("csq_late_events_total", ()): 0.0}, 1), "counters", 1)
-    {('csq_turns_total', ('orders',)): 3.0}
-    >>> unpack(pack({("csq_turns_total", ("orders",)): 3.0}, 1), "counters", 2)
-    {}
+    >>> counts = Counts({("csq_turns_total", ("orders",)): 3.0, ("csq_late_events_total", ()): 0.0}, "5f0c", True)
+    >>> unpack(pack(counts, 1), "counters", 1)
+    Counts(series={('csq_turns_total', ('orders',)): 3.0}, history='5f0c', is_stored=True)
+    >>> unpack(pack(counts, 1), "counters", 2)
 
     Raises:
         StateDamagedError: the bytes are damaged.
     """
     state = unseal(packed, what)
     if state["v"] != VERSION or state["processes"] != processes:
-        return {}
+        return None
     begin_anew = PROMISED if tuple(state["limits"]) != limits else frozenset()
-    return {(name, tuple(labels)): value for name, labels, value in state["series"] if name not in begin_anew}
+    series = {(name, tuple(labels)): value for name, labels, value in state["series"] if name not in begin_anew}
+    return Counts(series, state.get("history", ""), state.get("stored", True))
 
 
 def _moved(value: Any) -> bool:
@@ -82,10 +99,9 @@ class Journal:
         self._path = path
         self._processes, self._limits = processes, limits
         self._failed = False
-        self.floors: Series = {}
-        """What the previous process exposed."""
+        self._found = Counts({})
         try:
-            self.floors = unpack(path.read_bytes(), f"{path}", processes, limits)
+            self._found = unpack(path.read_bytes(), f"{path}", processes, limits) or Counts({})
         except FileNotFoundError:
             pass
         except (OSError, StateDamagedError) as error:
@@ -95,10 +111,33 @@ class Journal:
                 extra={"event": "journal_lost"},
             )
 
-    def write(self, series: Series) -> None:
+    @property
+    def floors(self) -> Series:
+        """What the previous process exposed."""
+        return self._found.series
+
+    @property
+    def history(self) -> tuple[str, bool]:
+        """The history of the floors, and whether a snapshot of it is complete."""
+        return self._found.history, self._found.is_stored
+
+    def fit(self, history: str | None) -> None:
+        """Ignore the floors if they are not of the resumed counters, those of `history`; None: the store has none."""
+        found = self._found
+        if found.history == history if history is not None else not found.is_stored:
+            return
+        if found.series:
+            _log.warning(
+                "%s: the journal of counters is of another store: counters go on from the snapshot",
+                self._path,
+                extra={"event": "journal_of_another_store"},
+            )
+        self._found = Counts({})
+
+    def write(self, counts: Counts) -> None:
         """Write the series of one scrape. Logs the first error: a full disk must not hide the metrics."""
         try:
-            replace_file(self._path, pack(series, self._processes, self._limits))
+            replace_file(self._path, pack(counts, self._processes, self._limits))
         except FileNotFoundError:  # the recovery store does not exist yet, and nothing is counted yet
             pass
         except OSError as error:

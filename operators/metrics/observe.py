@@ -19,6 +19,7 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from itertools import accumulate, chain
 from math import fsum, inf, isnan
+from secrets import token_hex
 from threading import Lock, local
 from typing import Any, NoReturn
 
@@ -31,7 +32,7 @@ from prometheus_client.registry import Collector
 from operators.domain.stage.labels import OTHER
 from operators.domain.stage.stage import Measurement
 from operators.metrics.catalogue import CATALOGUE, OPEN, ClosedSets, Label, Metric
-from operators.metrics.journal import Journal, Series, at_least, pack, unpack
+from operators.metrics.journal import Counts, Journal, Series, at_least, pack, unpack
 
 Labels = tuple[str, ...]
 Values = dict[str, dict[Labels, float]]
@@ -200,6 +201,8 @@ class Observer(Collector):
         self._exposed = local()
         """`values` that the thread of a scrape has written to the journal."""
         self._journal: Journal | None = None
+        self._history = token_hex(8)
+        self._is_stored = False
         self._times: list[float] = []  # of the events of one call of `record`
         self._ages, self._newest = _Histogram(CATALOGUE[_AGE].buckets), _Gauge()
         self._logged: set[tuple[str, str]] = set()
@@ -336,14 +339,13 @@ class Observer(Collector):
             return
         with self._exposing:  # the journal has the order of the answers
             values = self._shown()
-            self._journal.write(
-                {
-                    (metric.name, labels): value
-                    for metric, shown in zip(CATALOGUE.values(), values, strict=True)
-                    if metric.kind != "gauge"
-                    for labels, value in shown
-                }
-            )
+            series = {
+                (metric.name, labels): value
+                for metric, shown in zip(CATALOGUE.values(), values, strict=True)
+                if metric.kind != "gauge"
+                for labels, value in shown
+            }
+            self._journal.write(Counts(series, self._history, self._is_stored))
             self._exposed.values = values
             try:
                 yield
@@ -379,21 +381,39 @@ class Observer(Collector):
             for name, labels in journal.floors:  # so that they are shown before they are counted again
                 self._series_of(name, labels)
         self._journal = journal
+        # An answer before the store is read writes the floors again, and so their history.
+        history, self._is_stored = journal.history
+        self._history = history or self._history
 
-    def totals(self) -> Series:
+    def totals(self) -> Counts:
         """Every counter and histogram."""
         with self._lock:
-            return {
+            series = {
                 (name, labels): one.read()
                 for name, children in self._series.items()
                 if CATALOGUE[name].kind != "gauge"
                 for labels, one in children.items()
             }
+            return Counts(series, self._history, is_stored=True)
 
-    def resume(self, totals: Series) -> None:
-        """Go on from `totals`, those of a release with other metrics, labels or buckets left out."""
+    def stored(self) -> None:
+        """A snapshot of these counters is complete."""
+        self._is_stored = True
+
+    def resume(self, counts: Counts | None) -> None:
+        """Go on from what the store has, if anything; metrics, labels or buckets of other releases are left out.
+
+        The journal is ignored from now on if it is not of these counters.
+        """
+        if self._journal is not None:
+            self._journal.fit(None if counts is None else counts.history)
+        if counts is None:
+            if self._is_stored:  # the journal was of another store
+                self._history, self._is_stored = token_hex(8), False
+            return
+        self._history, self._is_stored = counts.history, True
         with self._lock:
-            for (name, labels), value in totals.items():
+            for (name, labels), value in counts.series.items():
                 one = self._series_of(name, labels)
                 if one is not None:
                     one.add(value)
@@ -452,8 +472,10 @@ class KeptObserveSink(FixedPartitionedSink[list[Measurement], bytes]):
 
     def build_part(self, step_id: str, for_part: str, resume_state: bytes | None) -> "_KeptObservePartition":
         """Resume the counters of this process."""
-        if resume_state and for_part == f"{self._process:02d}":
-            self._observer.resume(unpack(resume_state, f"step {step_id}", self._processes, self._observer.limits))
+        if for_part == f"{self._process:02d}":
+            limits = self._observer.limits
+            found = unpack(resume_state, f"step {step_id}", self._processes, limits) if resume_state else None
+            self._observer.resume(found)
         return _KeptObservePartition(self._observer, self._processes)
 
 
@@ -461,11 +483,15 @@ class _KeptObservePartition(StatefulSinkPartition[list[Measurement], bytes]):
     def __init__(self, observer: Observer, processes: int) -> None:
         self._observer = observer
         self._processes = processes
+        self._has_ended_epoch = False
 
     def write_batch(self, values: list[list[Measurement]]) -> None:
         self._observer.record(chain.from_iterable(values))
 
     def snapshot(self) -> bytes:
+        if self._has_ended_epoch:  # Bytewax ends an epoch when all before it are stored
+            self._observer.stored()
+        self._has_ended_epoch = True
         return pack(self._observer.totals(), self._processes, self._observer.limits)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from operators.engine.positions import kept_position, position_of
+from operators.engine.positions import Position, TopicId, kept_position, position_of
 from operators.engine.records import RecordFormError, content_of, record_of
 
 SIZES = st.sampled_from([0, 1, 254, 255, 256, 257, 65_534, 65_535, 65_536, 65_537, 200_000])
@@ -50,6 +50,10 @@ def test_a_record_with_anything_before_in_or_after_it_is_refused_or_holds_bytes(
     assert isinstance(found, bytes)
 
 
-@given(st.integers(-(2**63), 2**63 - 1))
-def test_a_position_is_sealed(position: int) -> None:
+@given(
+    st.builds(
+        Position, st.integers(-(2**63), 2**63 - 1), st.builds(TopicId, st.text(), st.text()), st.integers(0, 2**63)
+    )
+)
+def test_a_position_is_sealed(position: Position) -> None:
     assert position == position_of(kept_position(position), "csq.events[0]")

@@ -64,6 +64,7 @@ MOVES_RARELY = {
     "csq_clock_jumps_total": "no clock steps",
     "csq_time_held_seconds": "the shop writes no transactions, and all of its partitions are read",
     "csq_source_partitions_unread": "the embedded broker gets no new partitions",
+    "csq_source_partitions_gone": "as above, and there are no stored positions",
     "csq_forgotten_events_total": "the shop forgets no customer",
 }
 WITH_TIME = {

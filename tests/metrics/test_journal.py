@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from operators.metrics.catalogue import ClosedSets
-from operators.metrics.journal import Journal
+from operators.metrics.journal import Counts, Journal
 from operators.metrics.observe import KeptObserveSink, Observer, Values, read
 
 SETS = ClosedSets(
@@ -132,6 +132,47 @@ def test_before_the_first_snapshot_it_holds_too(tmp_path: Path) -> None:
     assert duplicates(second.scrape()) == 5
 
 
+def test_the_journal_of_another_store_is_ignored_whether_the_present_one_has_a_snapshot_or_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = Process(tmp_path)
+    first.take(*[DUPLICATE] * 5)
+    snapshot = first.part.snapshot()
+    first.take(*[DUPLICATE] * 90)
+    first.part.snapshot()
+    first.scrape()
+    other = tmp_path / "other"
+    other.mkdir()
+    another = Process(other)
+    another.take(*[DUPLICATE] * 7)
+    foreign = another.part.snapshot()
+    assert duplicates(Process(tmp_path, foreign).look()) == 7
+    assert "is of another store" in caplog.text
+
+    first.scrape()
+    emptied = Process(tmp_path)
+    emptied.take(DUPLICATE)
+    assert duplicates(emptied.look()) == 1
+
+    first.scrape()
+    restored = Process(tmp_path, snapshot)  # of a backup: the events since then are read again
+    restored.take(*[DUPLICATE] * 20)
+    assert duplicates(restored.look()) == 95
+
+
+def test_a_journal_belongs_to_the_first_snapshot_whether_that_is_complete_or_not(tmp_path: Path) -> None:
+    first = Process(tmp_path)
+    first.take(*[DUPLICATE] * 5)
+    snapshot = first.part.snapshot()  # a crash now leaves it out of the store, or not
+    first.scrape()
+    assert duplicates(Process(tmp_path).early) == 5
+    again = Process(tmp_path)
+    again.take(*[DUPLICATE] * 2)
+    assert duplicates(again.scrape()) == 5
+    assert duplicates(Process(tmp_path, snapshot).scrape()) == 5
+    assert duplicates(Process(tmp_path, again.part.snapshot()).scrape()) == 5
+
+
 def test_gauges_are_not_kept(tmp_path: Path) -> None:
     first = Process(tmp_path)
     first.take(("csq_open_waits", ("orders",), 7))
@@ -160,15 +201,15 @@ def test_a_process_leaves_the_counters_of_others_alone(tmp_path: Path) -> None:
 
 def test_what_a_release_with_other_metrics_or_buckets_counted_is_left_out(tmp_path: Path) -> None:
     observer = Observer(CollectorRegistry(), SETS, strict=True)
-    observer.resume({
+    other = {
         ("csq_no_such_total", ()): 3.0,
         ("csq_duplicates_total", ("orders",)): 3.0,
         ("csq_open_waits", ("orders",)): 3.0,
         ("csq_reply_seconds", ("orders", "chat", "human")): ([1, 2], 9.0),
-    })  # fmt: skip
-    moved = {
-        key: value for key, value in observer.totals().items() if value not in (0.0, 0) and not isinstance(value, tuple)
     }
+    observer.resume(Counts(other))
+    totals = observer.totals().series
+    moved = {key: value for key, value in totals.items() if value not in (0.0, 0) and not isinstance(value, tuple)}
     assert moved == {}
 
 

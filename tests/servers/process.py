@@ -34,14 +34,14 @@ def end(process: "subprocess.Popen[bytes]", number: signal.Signals = signal.SIGT
 class Csq:
     """One start of `csq run` with `settings`, plain data as in the YAML file; ends with the ``with`` block."""
 
-    def __init__(self, folder: Path, settings: dict[str, Any], **environ: str) -> None:
+    def __init__(self, folder: Path, settings: dict[str, Any], *arguments: str, **environ: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "csq.yaml"
         config.write_text(write({"http": {"port": 0}, **settings}))
         self._log_file = folder / "stderr"
         with self._log_file.open("wb") as errors, (folder / "stdout").open("wb") as output:
             self.process = subprocess.Popen(  # noqa: S603 - our own command
-                [*CSQ, "run", "-c", str(config)],
+                [*CSQ, "run", "-c", str(config), *arguments],
                 cwd=ROOT,
                 env=ENVIRON | environ,
                 stdin=subprocess.DEVNULL,

@@ -23,9 +23,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, only
 from flows.commands.check.finding import Finding
 from flows.commands.check.machine import is_loopback
 from flows.commands.check.personal import check_ids
+from flows.commands.check.positions import check_positions, stored_positions
 from flows.commands.check.retention import check_retention
 from flows.settings.model import Settings
 from operators.connectors.kafka.errors import END_OF_PARTITION, refusal
+from operators.connectors.kafka.identity import topic_ids
 from operators.connectors.kafka.params import part_name
 
 MAX_SECONDS: Final = 10.0
@@ -117,6 +119,7 @@ class _ClusterChecks:
         self._consumer = consumer
         self._cluster = cluster
         self._privacy = settings.privacy
+        self._directory = settings.state.directory
         self._forgotten_days = settings.intake.forgotten_days
         self._samples: dict[str, list[bytes]] = {}
         """Topic to the values of its newest records."""
@@ -132,6 +135,7 @@ class _ClusterChecks:
             else:
                 yield finding
         yield from self._read(there)
+        yield from self._positions(there)
         yield from self._group(there)
         by_themselves = "" if self._cluster.topics.keys() >= set(outputs) else self._makes_topics()
         for topic in outputs:
@@ -200,6 +204,14 @@ class _ClusterChecks:
                     "Synchronise the clocks of producers and of this machine: events with times in the future are "
                     "refused (intake.ahead_seconds).",
                 )
+
+    def _positions(self, topics: Sequence[str]) -> Iterator[Finding]:
+        """Whether stored positions are of these topics."""
+        stored = stored_positions(self._directory)
+        if stored and topics:
+            there = [part_name(topic, n) for topic in topics for n in self._cluster.topics[topic].partitions]
+            ids = topic_ids(self._cluster, self._admin, topics, ASK_SECONDS)
+            yield from check_positions(stored, there, ids, self._kafka)
 
     def _newest(self, parts: Sequence[TopicPartition]) -> tuple[dict[str, float], dict[str, str]]:
         """POSIX s of the newest record by partition that has one; why not, by partition that cannot be read."""

@@ -107,7 +107,7 @@ def _shown(folder: Path) -> dict[str, Any]:
     positions: dict[str, int] = {}
     for snap in snaps_of(folder):
         if snap.value and snap.step == SOURCE_STEP:
-            positions[snap.key] = position_of(snap.value, snap.key)
+            positions[snap.key] = position_of(snap.value, snap.key).next
         elif snap.value and snap.step != generation.STEP:
             sums.setdefault(snap.step.split(".")[1], _Sum()).add(snap, snap.value)
     newest = max((each.newest for each in sums.values()), default=None)

@@ -5,15 +5,18 @@ from pathlib import Path
 
 import click
 from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from flows.commands.options import config_option, settings_of
 from flows.settings.model import Settings
 from operators.connectors.kafka.apart import end_of_unreadable, is_readable
 from operators.connectors.kafka.errors import KafkaInputError, input_error
+from operators.connectors.kafka.identity import topic_ids
 from operators.connectors.kafka.params import part_name
 from operators.connectors.kafka.skips import Skip, add_skip, next_skip, skips_in
 from operators.connectors.kafka.source import consumer_config
 from operators.engine.lease import refuse_used
+from operators.engine.positions import TopicId
 from operators.engine.store import StoreError
 
 
@@ -43,10 +46,11 @@ def skip(*, topic: str, partition: int, offset: int, until: int | None, config: 
         known = next_skip(skips_in(folder), topic, partition, offset)
         if known is not None and known.begin <= offset:
             raise click.ClickException(f"{known}: skipped already, on {known.at}")
+        of = _id_of(settings, topic)
         end = until or _end_of(settings, topic, partition, offset)
         if end is None:
             raise click.ClickException(f"{name} offset {offset} can be read: nothing is skipped")
-        made = Skip(topic, partition, offset, end, datetime.now(UTC).isoformat(timespec="seconds"))
+        made = Skip(topic, partition, offset, end, datetime.now(UTC).isoformat(timespec="seconds"), of)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         add_skip(folder, made)
     except (KafkaInputError, StoreError) as error:
@@ -54,6 +58,17 @@ def skip(*, topic: str, partition: int, offset: int, until: int | None, config: 
     except OSError as error:
         raise click.ClickException(f"{folder}: cannot be written: {error.strerror}") from None
     click.echo(f"{made}: skipped from the next start on; the dead letter has the reason unreadable", err=True)
+
+
+def _id_of(settings: Settings, topic: str) -> TopicId:
+    """The id of the present topic: offsets of one that is made anew are others."""
+    kafka = settings.kafka
+    admin = AdminClient(kafka.client_config({}))
+    try:
+        cluster = admin.list_topics(timeout=kafka.connect_seconds)
+    except KafkaException as error:
+        raise input_error(None, error.args[0]) from None
+    return topic_ids(cluster, admin, [topic], kafka.connect_seconds)[topic]
 
 
 def _end_of(settings: Settings, topic: str, partition: int, offset: int) -> int | None:

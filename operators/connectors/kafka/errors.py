@@ -1,6 +1,12 @@
 """Kafka's errors as messages: where, what the broker answered, and what to do."""
 
+import logging
+
 from confluent_kafka import KafkaError
+
+from operators.engine.positions import Position, TopicId
+
+LOG = logging.getLogger(__name__)
 
 UNREACHABLE = frozenset(
     {
@@ -56,6 +62,12 @@ class KafkaOutputError(RuntimeError):
     """A record was not delivered to Kafka."""
 
 
+def logged(error: KafkaInputError) -> KafkaInputError:
+    """Log an error that is about to be raised: in a cluster of processes Bytewax loses the text of an exception."""
+    LOG.error("%s", error, extra={"event": "reading_failed"})
+    return error
+
+
 def input_error(name: str | None, error: KafkaError | str) -> KafkaInputError:
     """The error of a partition, or (None) of the whole cluster.
 
@@ -88,18 +100,40 @@ def expired(name: str, position: int, held: tuple[int, int]) -> str:
     >>> expired("csq.events[2]", 17, (3, 3))
     'csq.events[2]: the stored position is 17, but the broker holds nothing: the topic was recreated or truncated'
     """
-    low, high = held
-    holds = f"{low} to {high - 1}" if high > low else "nothing"
+    low, _ = held
     why = f"{low - position} events have expired unread" if position < low else "the topic was recreated or truncated"
-    return f"{name}: the stored position is {position}, but the broker holds {holds}: {why}"
+    return f"{name}: the stored position is {position}, but the broker holds {_range(held)}: {why}"
 
 
-def expired_error(topic: str, name: str, position: int, held: tuple[int, int]) -> KafkaInputError:
-    """What was lost, and which setting continues nevertheless."""
+def replaced(name: str, position: Position, now: TopicId, held: tuple[int, int] | None = None) -> str:
+    """Describe a stored position of another topic with the same name; `held` is what the present one holds.
+
+    >>> replaced("csq.events[2]", Position(17, TopicId("c1", "t1")), TopicId("c1", "t2"), (0, 90))
+    'csq.events[2]: the stored position 17 is of another topic of this name, which was deleted and made anew (topic id \
+t1, now t2); the broker holds 0 to 89'
+    >>> replaced("csq.events[2]", Position(17, TopicId("c1")), TopicId("c2"))
+    'csq.events[2]: the stored position 17 is of another Kafka cluster (cluster id c1, now c2)'
+    """
+    of = position.of
+    if of.cluster and now.cluster and of.cluster != now.cluster:
+        what = f"another Kafka cluster (cluster id {of.cluster}, now {now.cluster})"
+    else:
+        what = f"another topic of this name, which was deleted and made anew (topic id {of.topic}, now {now.topic})"
+    holds = "" if held is None else f"; the broker holds {_range(held)}"
+    return f"{name}: the stored position {position.next} is of {what}{holds}"
+
+
+def _range(held: tuple[int, int]) -> str:
+    low, high = held
+    return f"{low} to {high - 1}" if high > low else "nothing"
+
+
+def lost_position(topic: str, why: str) -> KafkaInputError:
+    """The error of a position that cannot be used any more, and which setting continues nevertheless."""
     return KafkaInputError(
-        f"Kafka: {expired(name, position, held)}. To continue, set kafka.on_expired_offset for topic {topic} to "
-        "earliest (the oldest event that is left) or latest (only new events); the events between are lost. The other "
-        "state in the recovery store is kept"
+        f"Kafka: {why}. To continue, set kafka.on_expired_offset for topic {topic} to earliest (the oldest event that "
+        "is left) or latest (only new events); the events between are lost. The other state in the recovery store is "
+        "kept"
     )
 
 

@@ -39,16 +39,17 @@ class KafkaParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     on_expired_offset: Annotated[
         OnExpired | dict[str, OnExpired],
         Meta(
-            description="what to do if the topic does not contain the stored position, so events may be lost: error "
-            "(stop with a message), earliest (continue with the oldest event that is left) or latest; both log the "
-            "number of skipped events; one for all topics, or by topic (others: error)"
+            description="what to do if the topic does not contain the stored position, or was deleted and made anew, "
+            "so events may be lost: error (stop with a message), earliest (continue with the oldest event that is "
+            "left) or latest; both log the number of skipped events; one for all topics, or by topic (others: error)"
         ),
     ] = "error"
     refresh_seconds: Annotated[
         float,
         Meta(
-            description="seconds between checks for new partitions. One process with a state.directory restarts its "
-            "flow and reads them from their beginning; others read them after the next start. "
+            description="seconds between checks for new partitions, and for topics that were made anew. One process "
+            "with a state.directory restarts its flow and reads new partitions from their beginning; others read "
+            "them after the next start. "
             "csq_source_partitions_unread shows them",
             gt=0,
         ),

@@ -3,6 +3,7 @@
 from operators.connectors.kafka.params import part_name
 from operators.connectors.kafka.status import SourceStatus
 from operators.connectors.kafka.visible import VisibleTime
+from operators.engine.positions import Position
 
 
 class PartitionBuffer:
@@ -10,16 +11,20 @@ class PartitionBuffer:
 
     Args:
         topic, number: the partition.
-        position: offset to begin at, or librdkafka's OFFSET_BEGINNING.
+        position: where to begin, at an offset or at librdkafka's OFFSET_BEGINNING.
         status: gets every change of the position.
     """
 
-    def __init__(self, topic: str, number: int, position: int, status: SourceStatus) -> None:
+    def __init__(self, topic: str, number: int, position: Position, status: SourceStatus) -> None:
         self.name = part_name(topic, number)
         self.topic = topic
         self.number = number
-        self.position = position
+        self.position = position.next
         """The next offset to hand on."""
+        self.of = position.of
+        """The topic that offsets count in."""
+        self.choice = position.choice
+        """Number of the last choice before the position."""
         self.positions: list[int] = []
         """Offsets of `values`."""
         self.values: list[bytes | None] = []
@@ -34,7 +39,11 @@ class PartitionBuffer:
         self.announced = False
         """Whether its first, empty chunk was handed on."""
         self._status = status
-        self._move_to(position)
+        self._move_to(position.next)
+
+    def kept(self) -> Position:
+        """The position, as it is stored."""
+        return Position(self.position, self.of, self.choice)
 
     def take(self, size: int) -> tuple[list[int], list[bytes | None]]:
         """Remove up to `size` records, returned as (offsets, values), and move the position past them."""
@@ -61,8 +70,13 @@ class PartitionBuffer:
         if not self.values:
             self._move_to(offset)
 
+    def begin_at(self, chosen: Position) -> None:
+        """Continue at a chosen position, once no record is buffered."""
+        self.of, self.choice = chosen.of, chosen.choice
+        self.skip_to(chosen.next)
+
     def skip_to(self, offset: int) -> None:
-        """Continue at `offset`: the broker does not hold the position."""
+        """Continue at `offset`: what is before it is not read."""
         self.end = None
         if not self.values:
             self._move_to(offset)

@@ -15,6 +15,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from operators.connectors.kafka.detour import Detour
 from operators.connectors.kafka.errors import (
@@ -23,16 +24,18 @@ from operators.connectors.kafka.errors import (
     UNREACHABLE,
     UNREADABLE,
     KafkaInputError,
-    expired,
-    expired_error,
     input_error,
+    logged,
     unreadable_error,
 )
 from operators.connectors.kafka.fetching import FetchedOffsets
-from operators.connectors.kafka.params import OnExpired
+from operators.connectors.kafka.identity import topic_ids
+from operators.connectors.kafka.offsets import offset_after_loss
+from operators.connectors.kafka.params import KafkaParams
 from operators.connectors.kafka.partition import PartitionBuffer
 from operators.connectors.kafka.skips import Skip, next_skip
-from operators.connectors.kafka.status import SourceStatus, reports
+from operators.connectors.kafka.status import ANSWER_SECONDS, SourceStatus, reports
+from operators.engine.chosen import ChosenPositions
 from operators.engine.epochs import Epochs
 
 LOG = logging.getLogger(__name__)
@@ -51,14 +54,11 @@ BUFFERED_BATCHES = 2
 ASK_AGAIN_SECONDS = (0.5, 4.0)
 """First and longest pause between requests to partitions whose end is in doubt; each pause doubles."""
 
-OVERDUE_SECONDS = 0.5
-"""Statistics that are so much later than `tick_seconds` are overdue."""
-
 UNREADABLE_TIMES = 3
 """So many times a batch is fetched that cannot be unpacked: it may have been damaged on its way."""
 
-HELD_SECONDS = 5.0
-"""Time limit for the first and last offset of a partition."""
+OVERDUE_SECONDS = 0.5
+"""Statistics that are so much later than `tick_seconds` are overdue."""
 
 
 class Reader:
@@ -66,16 +66,14 @@ class Reader:
 
     Args:
         config: settings of the consumer.
-        batch_size: records per partition handed on at once.
-        tick_seconds: seconds between two reports of the time by a partition at its end.
-        commits: whether positions are committed to the consumer group.
-        on_expired: by topic, what to do where the broker does not hold a position.
+        params: connection and reading.
+        topics: topics that are read.
+        chosen: gets the positions that are chosen where the brokers do not hold one.
         ready: asked before reading begins.
         stop: set when reading is to end.
         status: gets positions and the end of reading.
         clock: POSIX seconds.
         epochs: says when the process may rest.
-        hold_seconds: for how long event time does not pass what cannot be read yet.
         skips: offsets that are not read.
         fetched: gets the offset of each partition before it is fetched; None where no file can keep it.
     """
@@ -84,39 +82,40 @@ class Reader:
         self,
         config: dict[str, Any],
         *,
-        batch_size: int,
-        tick_seconds: float,
-        commits: bool,
-        on_expired: Callable[[str], OnExpired],
+        params: KafkaParams,
+        topics: Sequence[str],
+        chosen: ChosenPositions,
         ready: Callable[[], bool],
         stop: Event,
         status: SourceStatus,
         clock: Callable[[], float],
         epochs: Epochs,
-        hold_seconds: float,
         skips: Sequence[Skip] = (),
         fetched: FetchedOffsets | None = None,
     ) -> None:
-        self.batch_size = batch_size
-        self.tick_seconds = tick_seconds
-        self.commits = commits
+        self.batch_size = params.batch_size
+        self.tick_seconds = params.tick_seconds
+        self.commits = params.group_id is not None
+        self.chosen = chosen
         self.stop = stop
         self.status = status
         self.lock = Lock()
         self.drained_at: float | None = None
         """POSIX seconds at which the last poll began that emptied librdkafka's queue."""
         callbacks = {"error_cb": self._on_error, "on_commit": self._on_commit, "stats_cb": self._on_statistics}
-        self.consumer = Consumer({**config, **callbacks})
-        self._config = config
+        self._config = {**config, **callbacks}
+        self.consumer = Consumer(self._config)
         self._skips = skips
         self._fetched = fetched
+        self._apart = config
         self._detours: list[Detour] = []
         self._unreadable: Counter[tuple[str, int]] = Counter()
+        self._params = params
+        self._topics = topics
         self._clock = clock
         self._epochs = epochs
-        self._hold_seconds = hold_seconds
+        self._hold_seconds = params.hold_seconds
         epochs.rests_elsewhere = True
-        self._on_expired = on_expired
         self._ready = ready
         self._open = False
         self._partitions: dict[tuple[str | None, int | None], PartitionBuffer] = {}
@@ -127,6 +126,9 @@ class Reader:
         self._ask_at = 0.0
         self._ask_pause = ASK_AGAIN_SECONDS[0]
         self._expired: list[PartitionBuffer] = []
+        self._ids = status.ids
+        self._renewed: list[PartitionBuffer] = []
+        """Partitions of topics that were deleted and made anew, whose position is not chosen yet."""
         self._commits_fail = False
         self._broken: KafkaInputError | None = None
 
@@ -142,8 +144,7 @@ class Reader:
             del self._partitions[partition.topic, partition.number]
             self._epochs.left(partition.name)
             if not self._partitions:
-                for detour in self._detours:
-                    detour.close()
+                self._end_detours()
                 if self._fetched is not None and (self.stop.is_set() or self._broken is not None):
                     self._fetched.end()
                 self._epochs.rests_elsewhere = False
@@ -162,7 +163,8 @@ class Reader:
             now = monotonic()
             if now < self._next_poll:
                 return
-            if not self._is_open() or self._is_full():
+            self.chosen.save()
+            if self._is_renewed(now) or not self._is_open() or self._is_full():
                 self._rest(IDLE_REST_SECONDS if not self._open else BUSY_REST_SECONDS)
                 return
             self._ask_again(now)
@@ -181,9 +183,7 @@ class Reader:
             if not self.status.connected:  # the watch has lost the brokers: an end may be outdated
                 self._doubt()
             if self._broken is not None:
-                # In a cluster of processes Bytewax loses the text of an exception.
-                LOG.error("%s", self._broken, extra={"event": "reading_failed"})
-                raise self._broken
+                raise logged(self._broken)
             if messages:
                 self._last_record = now
             if len(messages) < self.batch_size:
@@ -201,6 +201,7 @@ class Reader:
     def _is_open(self) -> bool:
         if not self._open and all(partition.announced for partition in self._partitions.values()) and self._ready():
             self._open = True
+            self._end_detours()
             starts = {partition: partition.next_unread() for partition in self._partitions.values()}
             if self._fetched is not None:
                 self._fetched.begin({partition.name: offset for partition, offset in starts.items()})
@@ -214,10 +215,15 @@ class Reader:
 
     def _goes_around(self, partition: PartitionBuffer, offset: int) -> bool:
         """Whether records behind `offset` are skipped; then another process reads the partition up to them."""
-        skip = next_skip(self._skips, partition.topic, partition.number, offset)
+        skip = next_skip(self._skips, partition.topic, partition.number, offset, partition.of)
         if skip is not None:
-            self._detours.append(Detour(partition, skip, self._config))
+            self._detours.append(Detour(partition, skip, self._apart))
         return skip is not None
+
+    def _end_detours(self) -> None:
+        for detour in self._detours:
+            detour.close()
+        self._detours.clear()
 
     def _is_full(self) -> bool:
         held = sum(len(partition.values) for partition in self._partitions.values())
@@ -260,36 +266,101 @@ class Reader:
         else:
             self._broken = self._broken or input_error(None if partition is None else partition.name, error)
 
+    def ask_ids(self) -> None:
+        """Ask the brokers for the ids of the topics, and note them in the status.
+
+        Raises:
+            KafkaException: the brokers do not answer.
+        """
+        cluster = self.consumer.list_topics(self._topics[0], timeout=ANSWER_SECONDS)
+        admin = AdminClient(self._params.client_config({}))
+        self.status.identify(topic_ids(cluster, admin, self._topics, ANSWER_SECONDS))
+
     def _go_on_where_expired(self, now: float) -> None:
         """Move partitions whose position the broker does not hold, as `kafka.on_expired_offset` says, or fail."""
         if now < self._ask_at:
             return
         waiting, self._expired = self._expired, []
         for partition in waiting:
-            position = partition.next_unread()
-            where = TopicPartition(partition.topic, partition.number)
+            if partition.values:  # read before; the position is that of the next to be handed on
+                self._expired.append(partition)
+                continue
             try:
-                held = self.consumer.get_watermark_offsets(where, timeout=HELD_SECONDS, cached=False)
-                chosen = self._on_expired(partition.topic)
-                if chosen == "error":
-                    self._broken = self._broken or expired_error(partition.topic, partition.name, position, held)
+                self.ask_ids()
+                if partition.of.differs(self.status.ids[partition.topic]):  # `_is_renewed` moves it
                     continue
-                where.offset = held[0] if chosen == "earliest" else held[1]
+                where = self._move(partition)
                 self.consumer.incremental_unassign([where])
                 self.consumer.incremental_assign([where])
             except KafkaException as error:
                 LOG.debug("Kafka: %s cannot be asked for what it holds yet: %s", partition.name, error)
                 self._expired.append(partition)
                 self._ask_at = now + self._ask_pause
-            else:
-                partition.skip_to(where.offset)
-                LOG.warning(
-                    "Kafka: %s; reading continues at %d (kafka.on_expired_offset: %s)",
-                    expired(partition.name, position, held),
-                    where.offset,
-                    chosen,
-                    extra={"event": "offset_expired", "skipped": max(where.offset - position, 0)},
-                )
+            except KafkaInputError as error:
+                self._broken = self._broken or error
+
+    def _move(self, partition: PartitionBuffer) -> TopicPartition:
+        """Choose another position, write it down, and return it.
+
+        Raises:
+            KafkaException: the brokers do not answer.
+            KafkaInputError: `kafka.on_expired_offset` is `error`.
+        """
+        where, before, of = TopicPartition(partition.topic, partition.number), partition.kept(), partition.of
+        now = self.status.ids.get(partition.topic, of).completed(of)
+        where.offset = offset_after_loss(self.consumer, where, before, now, self._params)
+        partition.begin_at(self.chosen.choose(partition.name, where.offset, now, before))
+        self.chosen.save()
+        return where
+
+    def _is_renewed(self, now: float) -> bool:
+        """Whether topics were deleted and made anew, so that nothing may be read before their positions are chosen.
+
+        What librdkafka knows of the old topic does not fit the new one: its leaders, their epochs, the records fetched
+        ahead. So a new consumer reads on.
+        """
+        if self.status.ids is not self._ids:
+            self._ids = self.status.ids
+            self._renewed = [partition for partition in self._partitions.values() if not self._is_known(partition)]
+            if self._renewed:
+                self._connect_anew()
+        if self._renewed and now >= self._ask_at and not any(partition.values for partition in self._renewed):
+            try:
+                for partition in tuple(self._renewed):
+                    self._check_exists(partition)
+                    self._move(partition)
+                    self._renewed.remove(partition)
+            except KafkaException as error:
+                LOG.debug("Kafka: a topic that was made anew cannot be asked for what it holds yet: %s", error)
+                self._ask_at = now + self._ask_pause
+            except KafkaInputError as error:
+                raise logged(error) from None
+        return bool(self._renewed)
+
+    def _is_known(self, partition: PartitionBuffer) -> bool:
+        """Whether a partition is still one of the topic that was read; ids that were unknown are completed."""
+        found = self._ids.get(partition.topic, partition.of)
+        if partition.next_unread() >= 0 and partition.of.differs(found):
+            return False
+        partition.of = found.completed(partition.of)
+        return True
+
+    def _connect_anew(self) -> None:
+        """Close the consumer, and read on with another one once nothing is in the way."""
+        self.consumer.close()
+        self.consumer = Consumer(self._config)
+        self._open = False
+        self._expired.clear()
+        for partition in self._partitions.values():
+            partition.end = None  # until the new consumer reports it
+
+    def _check_exists(self, partition: PartitionBuffer) -> None:
+        found = self.consumer.list_topics(partition.topic, timeout=ANSWER_SECONDS).topics[partition.topic]
+        if found.error is None and partition.number not in found.partitions:
+            raise KafkaInputError(
+                f"Kafka: {partition.name}: the topic was made anew with {len(found.partitions)} partitions. This one "
+                "does not exist any more. Start csq again: it reads the others, and keeps the position of this one"
+            )
 
     def _ask_again(self, now: float) -> None:
         """Make partitions whose end is in doubt report it again, as soon as their broker answers."""

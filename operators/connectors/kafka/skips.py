@@ -13,7 +13,9 @@ from msgspec import Struct
 from operators.connectors.kafka.errors import KafkaInputError
 from operators.connectors.kafka.params import part_name
 from operators.documents.durable import replace_file
+from operators.engine.positions import TopicId
 
+UNKNOWN: Final = TopicId()
 FILE: Final = "skips.json"
 """Name in `state.directory`."""
 
@@ -27,6 +29,8 @@ class Skip(Struct, frozen=True, forbid_unknown_fields=True):
     end: int
     at: str
     """When it was written, in UTC."""
+    of: TopicId = UNKNOWN
+    """The topic that the offsets count in: one that is made anew is read whole."""
 
     def __str__(self) -> str:
         """The offsets in words.
@@ -64,12 +68,12 @@ def add_skip(folder: Path, skip: Skip) -> None:
     replace_file(folder / FILE, msgspec.json.format(msgspec.json.encode([*skips_in(folder), skip])) + b"\n")
 
 
-def next_skip(skips: Iterable[Skip], topic: str, partition: int, position: int) -> Skip | None:
-    """The first skip of a partition that ends behind `position`.
+def next_skip(skips: Iterable[Skip], topic: str, partition: int, position: int, of: TopicId = UNKNOWN) -> Skip | None:
+    """The first skip of a partition of the topic `of` that ends behind `position`.
 
     >>> skips = [Skip("a", 0, 9, 12, ""), Skip("a", 0, 5, 6, "")]
     >>> [str(next_skip(skips, "a", 0, position)) for position in (-2, 5, 6, 11, 12)]
     ['a[0] offset 5', 'a[0] offset 5', 'a[0] offsets 9 to 11', 'a[0] offsets 9 to 11', 'None']
     """
-    of_it = [skip for skip in skips if (skip.topic, skip.partition) == (topic, partition) and skip.end > position]
-    return min(of_it, key=lambda skip: skip.begin, default=None)
+    of_it = [skip for skip in skips if (skip.topic, skip.partition) == (topic, partition) and not skip.of.differs(of)]
+    return min((skip for skip in of_it if skip.end > position), key=lambda skip: skip.begin, default=None)

@@ -3,33 +3,38 @@
 In: records of Kafka, of which only value and offset are used. Out: `Chunk`, with values of one partition each. Key: one
 Bytewax part per partition, `topic[n]`; Bytewax spreads the parts over the processes. State of a part: the next offset
 to hand on, sealed. On resume: reading continues exactly there. `KafkaParams.start` applies only to partitions without
-a state, so to the first start and to new partitions.
+a state, so to the first start and to new partitions. A stored position of another cluster, or of a topic that was
+deleted and made anew, counts as expired. A partition with a state that does not exist any more, or whose topic is not
+read any more, hands on nothing and keeps its state.
 """
 
 import logging
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from operators.connectors.kafka.apart import MEMORY_MIB, first_unreadable
 from operators.connectors.kafka.connect import partitions_of
-from operators.connectors.kafka.errors import KafkaInputError, input_error, unreadable_error
+from operators.connectors.kafka.errors import KafkaInputError, input_error, logged, unreadable_error
 from operators.connectors.kafka.fetching import FetchedOffsets
+from operators.connectors.kafka.offsets import offset_after_loss, start_offset
 from operators.connectors.kafka.params import SOURCE_STEP, KafkaParams, part_name, topic_and_partition
 from operators.connectors.kafka.partition import PartitionBuffer
 from operators.connectors.kafka.reader import Reader
 from operators.connectors.kafka.skips import Skip, next_skip
 from operators.connectors.kafka.status import BrokerWatch, SourceStatus
 from operators.domain.time.route import Chunk
+from operators.engine.chosen import ChosenPositions
 from operators.engine.epochs import ALWAYS_DUE, Epochs
-from operators.engine.positions import kept_position, position_of
+from operators.engine.positions import Position, TopicId, kept_position, position_of
 from operators.engine.store import stored_keys
 
 LOG = logging.getLogger(__name__)
@@ -57,13 +62,14 @@ COMMIT_AGAIN_SECONDS = 3_600.0
 week."""
 
 
-def known_topics(folder: str | None, step_id: str = SOURCE_STEP) -> frozenset[str]:
-    """Topics with a stored position in a recovery store: a partition of theirs without one is new.
+def stored_parts(folder: str | None, step_id: str = SOURCE_STEP) -> frozenset[str]:
+    """Partitions with a stored position in a recovery store that Bytewax has not opened yet.
+
+    Bytewax has an SQLite of its own. A file that this process closes loses all locks on it, those of Bytewax too.
 
     Empty where there is no store, or where it cannot be read: the resume reports that, with what to do.
     """
-    names = stored_keys(Path(folder), step_id) if folder is not None else ()
-    return frozenset(topic_and_partition(name)[0] for name in names)
+    return stored_keys(Path(folder), step_id) if folder is not None else frozenset()
 
 
 def consumer_config(params: KafkaParams) -> dict[str, Any]:
@@ -84,7 +90,7 @@ def consumer_config(params: KafkaParams) -> dict[str, Any]:
     return params.client_config(own)
 
 
-class KafkaSource(FixedPartitionedSource[Chunk, bytes]):
+class KafkaSource(FixedPartitionedSource[Chunk, bytes | None]):
     """Reads `topics`; one object serves one execution of a dataflow.
 
     The first chunk of each part is empty and announces the part. Nothing is read before all parts of this process have
@@ -99,8 +105,7 @@ class KafkaSource(FixedPartitionedSource[Chunk, bytes]):
         topics: topics to read.
         ready: asked before reading begins.
         stop: ends all parts.
-        known_topics: topics of which the recovery store has positions: a partition of theirs without one came after the
-            first start and is read from its beginning.
+        chosen: keeps the positions that are chosen, because none is stored or because it has expired.
         epochs: shared with the other inputs of this process; without it there are no other inputs.
         outputs: topics that this process writes; `status` says which of them do not exist.
         clock: POSIX seconds.
@@ -115,7 +120,7 @@ class KafkaSource(FixedPartitionedSource[Chunk, bytes]):
         *,
         ready: Callable[[], bool] = lambda: True,
         stop: Event | None = None,
-        known_topics: Collection[str] = (),
+        chosen: ChosenPositions | None = None,
         epochs: Epochs | None = None,
         outputs: Collection[str] = (),
         clock: Callable[[], float] = time.time,
@@ -134,18 +139,36 @@ class KafkaSource(FixedPartitionedSource[Chunk, bytes]):
         if not self._outputs:
             self.status.missing_outputs = {}
         self._clock = clock
-        self._known_topics = frozenset(known_topics)
+        self._stored: frozenset[str] = frozenset()
+        self._chosen = chosen or ChosenPositions()
+        self._parts: frozenset[str] = frozenset()
+        self._known_topics: frozenset[str] = frozenset()
         self._reader: Reader | None = None
         self._watch: BrokerWatch | None = None
         self._lock = Lock()
 
+    def resume(self, stored: Collection[str]) -> None:
+        """Note, before the flow runs, of which partitions the recovery store has positions.
+
+        Another partition of their topics came after the first start and is read from its beginning.
+        """
+        self._stored = frozenset(stored)
+
     def list_parts(self) -> list[str]:
-        """Ask the brokers for the partitions of the topics.
+        """Ask the brokers for the partitions of the topics; those that only the store knows are added.
+
+        Bytewax ends a flow that does not name a part with a state.
 
         Raises:
             KafkaInputError: as `partitions_of`; earlier runs died of a record.
+            StateDamagedError: the file of chosen positions is damaged.
         """
         parts = partitions_of(consumer_config(self._params), self._topics, self._params.connect_seconds)
+        self._chosen.load()
+        gone = sorted(self._stored.difference(parts))
+        self._parts = frozenset(parts)
+        self._known_topics = frozenset(topic_and_partition(name)[0] for name in self._stored | self._chosen.parts())
+        self._report(gone)
         self._refuse_what_kills(parts)
         self.status.begin()
         self.status.parts = len(parts)
@@ -155,7 +178,18 @@ class KafkaSource(FixedPartitionedSource[Chunk, bytes]):
                 self._watch = BrokerWatch(
                     config, self._topics, parts, self._outputs, self.status, self._stop, refresh, self._clock
                 )
-        return parts
+        return [*parts, *gone]
+
+    def _report(self, gone: Sequence[str]) -> None:
+        """Log which partitions have a stored position and are not read."""
+        self.status.gone = len(gone)
+        if gone:
+            LOG.warning(
+                "Kafka: %s: a position is stored, but the partition does not exist, or its topic is not in "
+                "kafka.topics; nothing is read from it, and the position is kept",
+                ", ".join(gone),
+                extra={"event": "partitions_gone", "partitions": gone},
+            )
 
     def _refuse_what_kills(self, parts: Collection[str]) -> None:
         """Where the last runs died at the same offsets: look for a record that cannot be read.
@@ -182,10 +216,7 @@ class KafkaSource(FixedPartitionedSource[Chunk, bytes]):
             found = first_unreadable(config, topic, number, at, most_bytes=SEARCH_BYTES, deadline=deadline)
             if found is not None:
                 why = f"it needs more than {MEMORY_MIB} MiB of memory, and csq was killed each time it read it"
-                error = unreadable_error(name, found, why)
-                # In a cluster of processes Bytewax loses the text of an exception.
-                LOG.error("%s", error, extra={"event": "reading_failed"})
-                raise error
+                raise logged(unreadable_error(name, found, why))
 
     def _ends_of(self, topic: str, number: int) -> tuple[int, int]:
         """First offset of a partition, and the next to be written."""
@@ -197,57 +228,90 @@ class KafkaSource(FixedPartitionedSource[Chunk, bytes]):
         finally:
             consumer.close()
 
-    def build_part(self, step_id: str, for_part: str, resume_state: bytes | None) -> "KafkaSourcePart":
+    def build_part(
+        self, step_id: str, for_part: str, resume_state: bytes | None
+    ) -> StatefulSourcePartition[Chunk, bytes | None]:
         """Read a partition in this process, from the stored offset or from the configured start."""
+        if for_part not in self._parts:
+            return KafkaGonePart(for_part, resume_state, self._stop, self._epochs)
         topic, number = topic_and_partition(for_part)
         with self._lock:
             if self._reader is None:
                 self._reader = self._new_reader()
-        if resume_state is None:
-            position = self._start(self._reader, topic, number)
-        else:
-            position = position_of(resume_state, for_part)
+        stored = None if resume_state is None else position_of(resume_state, for_part)
+        try:
+            position = self._begin(self._reader, for_part, self._chosen.newest(for_part, stored))
+        except KafkaInputError as error:
+            raise logged(error) from None
         return KafkaSourcePart(self._reader, PartitionBuffer(topic, number, position, self.status), self._epochs)
 
     def _new_reader(self) -> Reader:
-        return Reader(
+        reader = Reader(
             consumer_config(self._params),
-            batch_size=self._params.batch_size,
-            tick_seconds=self._params.tick_seconds,
-            commits=self._params.group_id is not None,
-            on_expired=self._params.on_expired_offset_of,
+            params=self._params,
+            topics=self._topics,
+            chosen=self._chosen,
             ready=self._ready,
             stop=self._stop,
             status=self.status,
             clock=self._clock,
             epochs=self._epochs,
-            hold_seconds=self._params.hold_seconds,
             skips=self._skips,
             fetched=self._fetched,
         )
+        with suppress(KafkaException):  # the watch asks again
+            reader.ask_ids()
+        return reader
 
-    def _start(self, reader: Reader, topic: str, partition: int) -> int:
-        """Find the offset to begin at; it is fixed before the first record, so that a crash loses none."""
-        start = "earliest" if topic in self._known_topics else self._params.start_of(topic)
-        if start == "earliest":
-            return OFFSET_BEGINNING
-        where, timeout = TopicPartition(topic, partition), self._params.connect_seconds
+    def _begin(self, reader: Reader, part: str, known: Position | None) -> Position:
+        """Find the position to begin at; a chosen one is written down before the first record is read."""
+        topic, number = topic_and_partition(part)
+        where, now = TopicPartition(topic, number), self.status.ids.get(topic, TopicId())
+        if known is None:
+            start = "earliest" if topic in self._known_topics else self._params.start_of(topic)
+            offset = start_offset(reader.consumer, where, start, self._params)
+            return Position(offset, now) if offset < 0 else self._chosen.choose(part, offset, now, None)
+        if known.next < 0 or not known.of.differs(now):
+            return known._replace(of=now.completed(known.of))
         try:
-            if start != "latest":
-                where.offset = int(start * 1000)
-                found = reader.consumer.offsets_for_times([where], timeout=timeout)[0]
-                if found.offset >= 0:
-                    return found.offset
-            return reader.consumer.get_watermark_offsets(where, timeout=timeout)[1]  # nothing is as young: the end
+            offset = offset_after_loss(reader.consumer, where, known, now, self._params)
         except KafkaException as error:
-            brokers = ",".join(self._params.brokers)
-            raise KafkaInputError(
-                f"Kafka: {part_name(topic, partition)} at {brokers}: no offset for kafka.start ({start}): "
-                f"{error.args[0].str()}. Set kafka.start to earliest, or repair the brokers"
-            ) from error
+            raise KafkaInputError(f"Kafka: {part}: cannot be asked for what it holds: {error.args[0].str()}") from error
+        return self._chosen.choose(part, offset, now, known)
 
 
-class KafkaSourcePart(StatefulSourcePartition[Chunk, bytes]):
+class KafkaGonePart(StatefulSourcePartition[Chunk, bytes | None]):
+    """A partition that is not read any more: hands on nothing until `stop` is set, and keeps its state."""
+
+    def __init__(self, name: str, state: bytes | None, stop: Event, epochs: Epochs) -> None:
+        self._name = name
+        self._state = state
+        self._stop = stop
+        self._epochs = epochs
+        epochs.begin(name)
+
+    def next_batch(self) -> list[Chunk]:
+        """Nothing."""
+        if self._stop.is_set():
+            raise StopIteration
+        self._epochs.looked(self._name)
+        return []
+
+    def next_awake(self) -> datetime:
+        """At once: another input rests for all."""
+        return ALWAYS_DUE
+
+    def snapshot(self) -> bytes | None:
+        """The state as it was."""
+        self._epochs.ended(self._name)
+        return self._state
+
+    def close(self) -> None:
+        """Leave the epochs."""
+        self._epochs.left(self._name)
+
+
+class KafkaSourcePart(StatefulSourcePartition[Chunk, bytes | None]):
     """One partition: hands on what the reader has buffered. State: the next offset to hand on."""
 
     def __init__(self, reader: Reader, buffer: PartitionBuffer, epochs: Epochs) -> None:
@@ -259,6 +323,8 @@ class KafkaSourcePart(StatefulSourcePartition[Chunk, bytes]):
         self._next_tick = 0.0
         self._committed = -1
         self._commit_at = 0.0
+        self._stored_choice = 0
+        """Choice in the last snapshot, until that is complete."""
         reader.add(buffer)
         epochs.begin(self.name)
 
@@ -267,6 +333,9 @@ class KafkaSourcePart(StatefulSourcePartition[Chunk, bytes]):
         if self._reader.stop.is_set():
             raise StopIteration
         self._epochs.looked(self.name)
+        if self._stored_choice:  # the first look after a snapshot: it is complete
+            self._reader.chosen.forget(self.name, self._stored_choice)
+            self._stored_choice = 0
         if chunks := self._chunks():
             self._epochs.handed_on()
         return chunks
@@ -322,7 +391,8 @@ class KafkaSourcePart(StatefulSourcePartition[Chunk, bytes]):
             if position != self._committed or now > self._commit_at:
                 self._committed, self._commit_at = position, now + COMMIT_AGAIN_SECONDS
                 self._reader.commit(self._buffer)
-        return kept_position(position)
+        self._stored_choice = self._buffer.choice
+        return kept_position(self._buffer.kept())
 
     def close(self) -> None:
         """Leave the reader; the last part closes the consumer."""

@@ -19,7 +19,9 @@ from confluent_kafka.admin import AdminClient
 from msgspec import Struct
 
 from operators.connectors.kafka.errors import ALL_DOWN, NO_LEADER_KNOWN, TIMED_OUT, missing_output
+from operators.connectors.kafka.identity import topic_ids
 from operators.connectors.kafka.params import part_name, topic_and_partition
+from operators.engine.positions import TopicId
 
 LOG = logging.getLogger(__name__)
 
@@ -50,6 +52,10 @@ class SourceStatus:
         """Next offset to hand on, by part (`topic[n]`); negative while unknown."""
         self.ends: dict[str, tuple[int, int]] = {}
         """First offset held and next to be written, by part, as last reported."""
+        self.ids: dict[str, TopicId] = {}
+        """Ids of the topics that are read, as last reported; another object after a change."""
+        self.gone = 0
+        """Partitions with a stored position that do not exist any more, or whose topic is not read any more."""
         self.unread: dict[str, int] = {}
         """Partitions by topic that were added after the start; the next start reads them."""
         self.all_read_at: float | None = None
@@ -70,6 +76,12 @@ class SourceStatus:
         """Messages of each part that were not handed on yet, as far as known."""
         known = self.positions.copy()
         return {name: max(high - max(known.get(name, 0), low), 0) for name, (low, high) in self.ends.copy().items()}
+
+    def identify(self, ids: dict[str, TopicId]) -> None:
+        """Note the ids of topics, as far as known."""
+        now = {topic: of.completed(self.ids.get(topic, TopicId())) for topic, of in ids.items()}
+        if now != self.ids:
+            self.ids = now
 
     def lose(self, reason: str) -> None:
         """Note that no broker answers; logged once."""
@@ -160,6 +172,7 @@ class BrokerWatch:
         try:
             if asked_at >= self._refresh_at:
                 self._count_partitions()
+                self._identify()
                 self._refresh_at = asked_at + self._refresh
             if asked_at >= self._outputs_at:
                 self._find_outputs()
@@ -228,6 +241,10 @@ class BrokerWatch:
             self._status.unread[topic] = len(new)
         if not any(self._status.unread.values()) or self._status.all_read_at is None:
             self._status.all_read_at = now
+
+    def _identify(self) -> None:
+        cluster = self._consumer.list_topics(self._topics[0], timeout=ANSWER_SECONDS)
+        self._status.identify(topic_ids(cluster, self._admin, self._topics, ANSWER_SECONDS))
 
     def _find_outputs(self) -> None:
         """Request the metadata of the output topics as a producer does."""

@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -19,6 +19,7 @@ from operators.connectors.kafka.skips import Skip, add_skip, skips_in
 from operators.connectors.kafka.source import KafkaSource, consumer_config
 from operators.domain.time.route import Chunk
 from operators.domain.wire.decode import UnreadRecord
+from operators.engine.positions import Position, TopicId, kept_position
 
 SECONDS = 20.0
 BOMB = b"0" * (120 << 20)
@@ -81,7 +82,7 @@ class Topic:
         return found
 
 
-def records(chunks: list[Chunk]) -> list[tuple[int, bytes | None]]:
+def records(chunks: Iterable[Chunk]) -> list[tuple[int, bytes | None]]:
     return [pair for chunk in chunks for pair in zip(chunk.positions, chunk.values, strict=True)]
 
 
@@ -127,22 +128,29 @@ def test_a_skipped_batch_is_one_dead_letter_between_the_records_around_it(topic:
     assert (found[2][0], found[2][1].decode()) == (letter[0], f"{letter[1]} with csq state skip on now")
 
 
-def test_what_was_handed_on_is_not_skipped_again(topic: Topic) -> None:
-    skips = [Skip(topic.name, 0, 2, 5, "now"), Skip(topic.name, 1, 0, 5, "now")]
-    source = KafkaSource(topic.params, [topic.name], skips=skips)
+@pytest.mark.parametrize(("position", "expected"), [(2, [2, 5]), (3, [5]), (5, [5])])
+def test_what_was_handed_on_is_not_skipped_again(topic: Topic, position: int, expected: list[int]) -> None:
+    assert offsets_from(topic, position, Skip(topic.name, 0, 2, 5, "now"), enough=len(expected)) == expected
+
+
+def test_a_skip_of_another_cluster_or_of_a_topic_that_was_made_anew_skips_nothing(broker: EmbeddedBroker) -> None:
+    topic = Topic(broker.bootstrap_servers)
+    topic.write(b"a", b"b", b"c")
+    skip = Skip(topic.name, 0, 1, 2, "now", TopicId(cluster="another"))
+    assert offsets_from(topic, 0, skip, enough=3) == [0, 1, 2]
+
+
+def offsets_from(topic: Topic, position: int, skip: Skip, enough: int) -> list[int]:
+    """The offsets that a source hands on of the partition, from a stored position on."""
+    source = KafkaSource(topic.params, [topic.name], skips=[skip])
     source.list_parts()
-    for position, expected in ((2, [2, 5]), (3, [5]), (5, [5])):
-        source = KafkaSource(topic.params, [topic.name], skips=skips)
-        state = KafkaSource(topic.params, [topic.name]).build_part("kafka", f"{topic.name}[0]", None)
-        state._buffer.position = position  # as if so much had been handed on
-        part = source.build_part("kafka", f"{topic.name}[0]", state.snapshot())
-        found: list[int] = []
-        deadline = time.monotonic() + SECONDS
-        while found != expected and time.monotonic() < deadline:
-            found += [offset for offset, _ in records(part.next_batch())]
-        part.close()
-        state.close()
-        assert found == expected
+    part = source.build_part("kafka", f"{topic.name}[0]", kept_position(Position(position)))
+    found: list[int] = []
+    deadline = time.monotonic() + SECONDS
+    while len(found) < enough and time.monotonic() < deadline:
+        found += [offset for offset, _ in records(part.next_batch())]
+    part.close()
+    return found
 
 
 def test_skips_are_kept_in_a_file_and_a_damaged_one_is_refused(tmp_path: Path) -> None:
@@ -217,7 +225,8 @@ def test_a_source_notes_what_it_receives_before_it_fetches_more(broker: Embedded
     parts = [source.build_part("kafka", name, None) for name in source.list_parts()]
     seen = 0
     while seen < 3:
-        seen += sum(len(records(part.next_batch())) for part in parts)
+        for part in parts:
+            seen += len(records(part.next_batch()))
         head, _, body = path.read_bytes().partition(b"\n") if path.exists() else (b"{}", b"", b"")
     assert list(msgspec.json.decode(head)) == [f"{topic.name}[{number}]" for number in range(4)]
     assert body[:9] == b"r" + (3).to_bytes(8, "big")

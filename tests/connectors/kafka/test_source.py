@@ -26,8 +26,9 @@ from operators.connectors.kafka import reader, status
 from operators.connectors.kafka.errors import KafkaInputError, input_error
 from operators.connectors.kafka.params import KafkaParams
 from operators.connectors.kafka.source import KafkaSource, KafkaSourcePart
+from operators.domain.stage.seal import seal
 from operators.domain.time.route import Chunk
-from operators.engine.positions import kept_position, position_of
+from operators.engine.positions import Position, TopicId, kept_position, position_of
 from tests.ports import deserted
 
 FAST = {"fetch.wait.max.ms": 10}
@@ -73,7 +74,9 @@ class Reading:
     def __init__(self, source: KafkaSource, states: dict[str, int] | None = None) -> None:
         self.source = source
         self.parts: list[KafkaSourcePart] = [
-            source.build_part("in", name, None if states is None or name not in states else kept_position(states[name]))
+            source.build_part(
+                "in", name, None if states is None or name not in states else kept_position(Position(states[name]))
+            )
             for name in source.list_parts()
         ]
         self.chunks: list[Chunk] = []
@@ -105,7 +108,7 @@ class Reading:
 
     def close(self) -> dict[str, int]:
         """End as Bytewax does, and give the states."""
-        states = {part.name: position_of(part.snapshot(), part.name) for part in self.parts}
+        states = {part.name: position_of(part.snapshot(), part.name).next for part in self.parts}
         for part in self.parts:
             part.close()
         return states
@@ -303,11 +306,66 @@ def test_what_is_expired_for_one_topic_is_no_leave_for_another() -> None:
 def test_a_partition_added_after_the_first_start_is_read_from_its_beginning(broker: EmbeddedBroker) -> None:
     address = broker.bootstrap_servers
     topic, other = new_topic(address, (0, b"old"), (1, b"new")), new_topic(address, (0, b"unknown"))
-    source = KafkaSource(params(address, start="latest"), [topic, other], known_topics={topic})
+    source = KafkaSource(params(address, start="latest"), [topic, other])
+    source.resume({f"{topic}[0]"})
     reading = Reading(source, {f"{topic}[0]": 1})
     reading.until_ended()
     reading.close()
     assert [value for _, _, value in reading.records()] == [b"new"]
+
+
+def test_a_position_of_another_cluster_is_an_expired_offset(
+    broker: EmbeddedBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    address = broker.bootstrap_servers
+    topic = new_topic(address, *[(0, b"%d" % n) for n in range(5)])
+    name, stored = f"{topic}[0]", kept_position(Position(3, TopicId("elsewhere")))
+    refused = KafkaSource(params(address), [topic])
+    refused.list_parts()
+    with pytest.raises(
+        KafkaInputError, match=r"position 3 is of another Kafka cluster \(cluster id elsewhere, now mock"
+    ):
+        refused.build_part("in", name, stored)
+    source = KafkaSource(params(address, on_expired_offset="earliest"), [topic])
+    source.list_parts()
+    part = source.build_part("in", name, stored)
+    kept = position_of(part.snapshot() or b"", name)
+    assert (kept.next, kept.choice) == (0, 1)
+    assert kept.of.cluster.startswith("mockCluster")
+    assert "reading continues at 0 (kafka.on_expired_offset: earliest)" in caplog.text
+    part.close()
+
+
+def test_ids_that_were_not_stored_are_learned(broker: EmbeddedBroker) -> None:
+    address = broker.bootstrap_servers
+    topic = new_topic(address, *[(0, b"%d" % n) for n in range(5)])
+    source = KafkaSource(params(address), [topic])
+    source.list_parts()
+    part = source.build_part("in", f"{topic}[0]", seal({"v": 1, "next": 3}))
+    kept = position_of(part.snapshot() or b"", topic)
+    assert (kept.next, kept.choice) == (3, 0)
+    assert kept.of.cluster.startswith("mockCluster")
+    part.close()
+
+
+def test_a_partition_that_is_gone_is_listed_hands_on_nothing_and_keeps_its_state(
+    broker: EmbeddedBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    topic, stopped = new_topic(broker.bootstrap_servers), Event()
+    source = KafkaSource(params(broker.bootstrap_servers), [topic], stop=stopped)
+    source.resume({f"{topic}[0]", f"{topic}[9]", "left-out[2]"})
+    assert source.list_parts()[-2:] == [f"{topic}[9]", "left-out[2]"]
+    assert source.status.parts == PARTITIONS
+    assert source.status.gone == 2
+    assert f"{topic}[9], left-out[2]: a position is stored" in caplog.text
+    stored = kept_position(Position(7))
+    part = source.build_part("in", "left-out[2]", stored)
+    assert part.next_batch() == []
+    assert part.snapshot() == stored
+    stopped.set()
+    with pytest.raises(StopIteration):
+        part.next_batch()
+    part.close()
 
 
 def test_other_errors_of_a_partition_name_it_and_their_reason() -> None:
@@ -453,7 +511,7 @@ def test_a_commit_that_fails_is_logged_once_and_ends_nothing(
     reading = Reading(KafkaSource(params(address, batch_size=10, group_id="denied"), [topic]))
     for read in (10, 20):
         reading.until_read(read)
-        assert position_of(reading.parts[0].snapshot(), topic) == len(reading.records())
+        assert position_of(reading.parts[0].snapshot(), topic).next == len(reading.records())
     (message,) = caplog.messages
     assert "not committed to the consumer group (kafka.group_id): Broker: Group authorization failed" in message
     _Denied.denied = False

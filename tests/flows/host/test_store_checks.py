@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from operators.domain.stage.seal import StateDamagedError
-from operators.engine.positions import kept_position
+from operators.engine.positions import Position, kept_position
 from operators.engine.records import record_of
 from operators.engine.store import StoreMisfitError, partitions, snaps_of
 from tests.store_runs import BATCH, run, settings_for
@@ -83,7 +83,7 @@ def test_a_position_without_a_checksum_is_refused(store: Path) -> None:
 
 
 def test_a_position_that_changed_is_refused(store: Path) -> None:
-    moved = bytearray(kept_position(160))
+    moved = bytearray(kept_position(Position(160)))
     moved[-9] ^= 1
     with each(store) as parts:
         for part in parts:
