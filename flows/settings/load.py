@@ -98,15 +98,15 @@ def settings_digest(settings: Settings) -> str:
 
 
 def cluster_id(settings: Settings) -> str:
-    """Twelve hexadecimal digits that name a deployment: of the topics that it reads and writes.
+    """Twelve hexadecimal digits that name a deployment: of the topics that it writes, which no other one may write to.
 
-    They are the same for all of its processes and starts.
+    They are the same for all of its processes and starts, also when it reads other topics.
 
     >>> from flows.settings.model import Log
     >>> cluster_id(Settings()) == cluster_id(Settings(log=Log("debug")))
     True
     """
-    named = [sorted(settings.kafka.topics), sorted(settings.kafka.outputs.by_stream().items())]
+    named = sorted(settings.kafka.outputs.by_stream().items())
     return hashlib.sha256(msgspec.json.encode(named)).hexdigest()[:12]
 
 

@@ -149,9 +149,9 @@ class ModelsReader:
             if kind and other != self._cluster and age < self._seconds:
                 raise KafkaInputError(
                     f"Kafka: topic {self._topic} for the models: the record at offset {offset} was written {age:.0f} s "
-                    f"ago by another deployment ({other}; this one, by its kafka.topics and kafka.outputs, is "
-                    f"{self._cluster}). Give each deployment its own kafka.models_topic. After an intended change of "
-                    f"topics wait {self._seconds:g} s, or set kafka.fence_seconds to 0 for one start"
+                    f"ago by another deployment ({other}; this one, by its kafka.outputs, is {self._cluster}). Give "
+                    "each deployment its own kafka.models_topic. After an intended change of kafka.outputs wait "
+                    f"{self._seconds:g} s, or set kafka.fence_seconds to 0 for one start"
                 )
 
     def _is_record(self, message: Message) -> bool:
