@@ -28,8 +28,6 @@ ANSWER_SECONDS = 30.0
 _LIBRDKAFKA: dict[str, str | int | float | bool] = {
     "batch.size": 200_000,
     "queue.buffering.max.messages": 1_000_000,
-    "enable.idempotence": False,  # neither this nor compression may cost the measured reader anything
-    "partitioner": "consistent_random",
 }
 
 

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import timedelta
 from threading import Event
 from typing import Any
@@ -30,11 +31,14 @@ from flows.settings.load import load
 from flows.settings.model import Settings
 from operators.connectors.kafka.models_topic import ModelsReader, ModelsSink, ensure
 from operators.connectors.kafka.source import KafkaSource
+from operators.domain.models.updates import Origin
 from operators.engine.epochs import Epochs
 from operators.follow import FollowSource, follow
 from operators.metrics.observe import ObserveSink, read
 
 TIME_LIMIT_SECONDS = 600
+ORIGIN = Origin("bench", "bench", "p0")
+"""Of announced weights; the topics are those of one run."""
 
 
 class Member(Struct):
@@ -179,12 +183,15 @@ class MemberRun:
             place=place,
             parts=None if alone else lambda: source.status.parts,
         )
+        if not alone:
+            self.here = replace(self.here, origin=ORIGIN._replace(process=place.name))
         flow, out = wire(self.here, source, observer, self.sink)
         if not alone:
             ensure(kafka, kafka.models_topic)
-            reader = ModelsReader(kafka, kafka.models_topic)
+            names = [f"p{number}" for number in range(place.processes)]
+            reader = ModelsReader(kafka, kafka.models_topic, ORIGIN.cluster)
             models = FollowSource(
-                reader, self.here.models, self.settings, place.process, place.processes, self.stop, epochs
+                reader, self.here.models, self.settings, ORIGIN._replace(process=place.name), names, self.stop, epochs
             )
             followed = follow("follow", flow, models)
             op.output("observe_models", followed.measured, ObserveSink(observer))

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -40,16 +41,19 @@ from flows.host.web.config import web_config_of
 from flows.host.web.server import WebServer, application
 from flows.process import add_process_metrics, live_process, observer_of, settle_memory
 from flows.quality import Quality, quality
-from flows.settings.load import load
+from flows.settings.load import cluster_id, load
 from flows.settings.model import Settings
 from operators.connectors.embedded import EmbeddedBroker
 from operators.connectors.kafka.connect import partitions_of
 from operators.connectors.kafka.fence import OutputFence
+from operators.connectors.kafka.fetching import FetchedOffsets
 from operators.connectors.kafka.models_topic import ModelsReader, ModelsSink, ensure
 from operators.connectors.kafka.params import topic_and_partition
 from operators.connectors.kafka.sink import KafkaSink
+from operators.connectors.kafka.skips import skips_in
 from operators.connectors.kafka.source import KafkaSource, stored_parts
 from operators.connectors.kafka.status import SourceStatus
+from operators.domain.models.updates import Origin
 from operators.domain.stage.stage import Measurement
 from operators.domain.time.steady import HOLD_SECONDS
 from operators.engine.checkpoints import begin_beside, mark_forgotten
@@ -138,6 +142,8 @@ class Live:
             epochs=self.epochs,
             outputs=settings.kafka.outputs.by_stream().values(),
             clock=self.clock.now,  # no sign of life, and no work of a stage
+            skips=skips_in(folder),
+            fetched=None if folder is None else FetchedOffsets(folder / f"fetching-{place.name}"),
         )
         self.source.status.on_change = self.observe_source
         self.observe_source(self.source.status)
@@ -171,9 +177,10 @@ class Live:
         """
         if self.place.processes > 1:
             traits = traits_of(self.settings, self.place.processes)
-            self.peers = Peers(self.place, traits, self._observe_silent, self._on_peer_lost)
+            self.peers = Peers(self.place, traits, self._observe_silent, self._on_peer_lost, run=self.store.run.name)
             self.clock.begin("waits for the other processes")
-            self.peers.agree()
+            origin = Origin(cluster_id(self.settings), self.peers.agree(), self.place.name)
+            self.here = replace(self.here, origin=origin)
         self.clock.begin("connects to the brokers")
 
     def _observe_silent(self, count: int) -> None:
@@ -289,10 +296,10 @@ class Live:
         kafka, place = self.settings.kafka, self.place
         partitions_of(kafka.client_config({"group.id": "csq"}), kafka.topics, kafka.connect_seconds)
         ensure(kafka, kafka.models_topic)
-        reader = ModelsReader(kafka, kafka.models_topic)
-        source = FollowSource(
-            reader, self.here.models, self.settings, place.process, place.processes, self.stop, self.epochs
-        )
+        origin = self.here.origin or Origin(cluster_id(self.settings), "", place.name)
+        reader = ModelsReader(kafka, kafka.models_topic, origin.cluster)
+        names = [f"p{number}" for number in range(place.processes)]
+        source = FollowSource(reader, self.here.models, self.settings, origin, names, self.stop, self.epochs)
         followed = follow("follow", live, source)
         op.output("observe_models", followed.measured, ObserveSink(self.observer))
         announced = op.merge("models", out.announced, followed.announced)

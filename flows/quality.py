@@ -20,7 +20,7 @@ from operators.domain.models.churn import ChurnScorer
 from operators.domain.models.model import Models
 from operators.domain.models.satisfaction import SatisfactionScorer
 from operators.domain.models.tasks import Verdict
-from operators.domain.models.updates import ModelRecord
+from operators.domain.models.updates import ModelRecord, Origin
 from operators.domain.queues.stage import Queues
 from operators.domain.stage.labels import Labels
 from operators.domain.stage.promise import Promises
@@ -60,6 +60,8 @@ class Process:
     is_live: bool = False
     pseudonyms: Pseudonyms | None = None
     """Of published ids; `None`: they leave as they came."""
+    origin: Origin | None = None
+    """Of the weights that this process announces; `None` where no other process needs them."""
     on_forgotten: Callable[[], None] = lambda: None
     """Called when a stage has dropped what it knew of a customer."""
 
@@ -109,8 +111,7 @@ def quality(flow: Dataflow, chunks: Stream[Chunk], process: Process) -> Quality:
 
     examples = op.merge("examples", talks.examples, people.examples)
     names = op.input("hello", flow, WakeLearners(models.expected, process.processes))
-    announce_as = process.name if process.processes > 1 else None
-    learned = learn("learn", examples, names, settings, models, take_snapshots, clock, process.is_live, announce_as)
+    learned = learn("learn", examples, names, settings, models, take_snapshots, clock, process.is_live, process.origin)
 
     published = op.merge("published", talks.published, people.published, arrived.dead, admitted.dead, loads.dead)
     if process.pseudonyms is not None:

@@ -5,7 +5,8 @@ The models topic is an input of the flow and not a thread, so that weights never
 
 import logging
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
@@ -22,9 +23,11 @@ from operators.domain.models.training import age_of
 from operators.domain.models.updates import (
     FollowedWeights,
     ModelRecord,
-    ProcessReady,
+    Origin,
+    RefusalReason,
     UpdateError,
     WeightsUpdate,
+    check_origin,
     decode,
     ready_record,
 )
@@ -35,15 +38,14 @@ log = logging.getLogger(__name__)
 
 INPUT = "models"
 """Name of this input in `Epochs`."""
+REFUSED_SECONDS = 60.0
+"""Time between two log lines about refused records."""
 REST_SECONDS = 0.02
 """Seconds between two polls; each takes some microseconds."""
 
 
 class ModelsTopic(Protocol):
-    """The source of the records of the models topic."""
-
-    began_at: int
-    """Offset of the first record that a learner which runs now can have written."""
+    """The source of the records of the models topic that were written since the start."""
 
     def poll(self) -> list[tuple[int, bytes]]:
         """Return new records as (offset, value), in order."""
@@ -52,40 +54,87 @@ class ModelsTopic(Protocol):
         """Stop reading."""
 
 
-class ModelsFollower:
-    """Writes the weights that other processes announce into `models`, and tracks which processes are ready."""
+class RefusedRecords:
+    """Counts records that are refused, and logs them: the first at once, further ones together, once a minute."""
 
-    def __init__(self, models: Models, settings: Any, began_at: int, process: str, others: Iterable[str]) -> None:
+    def __init__(self, stopwatch: Callable[[], float] = monotonic) -> None:
+        self._stopwatch = stopwatch
+        self._log_at = -math.inf
+        self._counted: Counter[RefusalReason] = Counter()
+        self._unlogged: Counter[RefusalReason] = Counter()
+        self._last = ""
+
+    def add(self, offset: int, error: UpdateError) -> None:
+        """Note a record."""
+        self._counted[error.reason] += 1
+        self._unlogged[error.reason] += 1
+        self._last = f"offset {offset}: {error}"
+
+    def drain(self) -> list[Measurement]:
+        """Return what was counted since the last call; logs it if that is due."""
+        if self._unlogged and (now := self._stopwatch()) >= self._log_at:
+            reasons = ", ".join(f"{reason} {count}" for reason, count in self._unlogged.most_common())
+            text = "models topic: %d records refused (%s); the last one: %s"
+            log.warning(text, self._unlogged.total(), reasons, self._last, extra={"event": "model_update_refused"})
+            self._log_at = now + REFUSED_SECONDS
+            self._unlogged.clear()
+        counted, self._counted = self._counted, Counter()
+        return [("csq_model_updates_refused_total", (reason,), count) for reason, count in counted.items()]
+
+
+class ModelsFollower:
+    """Writes the weights that other processes announce into `models`, and tracks which processes are ready.
+
+    A record counts if it is of this deployment, of this run and of the process that trains the model: the first one
+    that has announced it in this run, because each model has one learner.
+
+    Args:
+        models: the models of this process.
+        settings: parameters of the models.
+        origin: this process.
+        members: names of all processes.
+        refused: gets the other records.
+    """
+
+    def __init__(
+        self, models: Models, settings: Any, origin: Origin, members: Iterable[str], refused: RefusedRecords
+    ) -> None:
         self._models = models
         self._settings = settings
-        self._began_at = began_at
-        self._process = process
+        self._origin = origin
+        self._members = frozenset(members)
+        self._refused = refused
         self._followed: dict[str, FollowedWeights] = {}
+        self._learners: dict[str, str] = {}
+        """Model -> the process that trains it."""
         self._announced_ready = False
-        models.waits_for = tuple(others)
+        models.waits_for = tuple(sorted(self._members - {origin.process}))
 
     def take(self, offset: int, raw: bytes) -> list[Measurement]:
         """Take a record; return measurements of the model it updates."""
-        is_current = offset >= self._began_at
         try:
             message = decode(raw)
-            if isinstance(message, ProcessReady) and is_current:
-                self._models.waits_for = tuple(name for name in self._models.waits_for if name != message.process)
-            elif isinstance(message, WeightsUpdate):
-                return self._apply(message, is_current=is_current)
+            check_origin(message, self._origin, self._members)
+            if isinstance(message, WeightsUpdate):
+                return self._apply(message)
+            self._models.waits_for = tuple(name for name in self._models.waits_for if name != message.process)
         except UpdateError as error:
-            log.warning("models topic, offset %d: %s; skipped", offset, error, extra={"event": "model_update_refused"})
+            self._refused.add(offset, error)
         return []
 
-    def _apply(self, update: WeightsUpdate, *, is_current: bool) -> list[Measurement]:
+    def _apply(self, update: WeightsUpdate) -> list[Measurement]:
         models, name = self._models, update.model
-        if name in models.hosted or name not in MODELS:
-            self._followed.pop(name, None)
+        if name not in MODELS:
+            raise UpdateError("unusable", f"weights of model {name}, which this release does not have")
+        own = self._origin.process if name in models.hosted else update.process
+        if (learner := self._learners.setdefault(name, own)) != update.process:
+            raise UpdateError("other_process", f"weights of model {name} from {update.process}; {learner} trains it")
+        if name in models.hosted:
             return []
         if name not in self._followed:
             self._followed[name] = FollowedWeights(weights_of(name, self._settings))
         followed = self._followed[name]
-        followed.apply(update, is_current=is_current)
+        followed.apply(update)
         if not followed.is_whole:
             return []
         if name not in models:
@@ -104,7 +153,7 @@ class ModelsFollower:
         if self._announced_ready or self._models.missing():
             return []
         self._announced_ready = True
-        return [ready_record(self._process)]
+        return [ready_record(self._origin)]
 
 
 class FollowSource(DynamicSource[Port]):
@@ -115,20 +164,20 @@ class FollowSource(DynamicSource[Port]):
         topic: ModelsTopic,
         models: Models,
         settings: Any,
-        process: int,
-        processes: int,
+        origin: Origin,
+        members: Iterable[str],
         stop: Event,
         epochs: Epochs,
     ) -> None:
         self._topic = topic
         self._stop = stop
         self._epochs = epochs
-        others = [f"p{number}" for number in range(processes) if number != process]
-        self._follower = ModelsFollower(models, settings, topic.began_at, f"p{process}", others)
+        self._refused = RefusedRecords()
+        self._follower = ModelsFollower(models, settings, origin, members, self._refused)
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> "_FollowPartition":
         """Return the partition of this process's worker."""
-        return _FollowPartition(self._topic, self._follower, self._stop, self._epochs)
+        return _FollowPartition(self._topic, self._follower, self._refused, self._stop, self._epochs)
 
 
 class _FollowPartition(StatelessSourcePartition[Port]):
@@ -136,11 +185,13 @@ class _FollowPartition(StatelessSourcePartition[Port]):
         self,
         topic: ModelsTopic,
         follower: ModelsFollower,
+        refused: RefusedRecords,
         stop: Event,
         epochs: Epochs,
     ) -> None:
         self._topic = topic
         self._follower = follower
+        self._refused = refused
         self._stop = stop
         self._epochs = epochs
         self._next_poll = -math.inf
@@ -157,6 +208,7 @@ class _FollowPartition(StatelessSourcePartition[Port]):
         if not records:
             self._next_poll = monotonic() + REST_SECONDS
         measured = [one for offset, raw in records for one in self._follower.take(offset, raw)]
+        measured += self._refused.drain()
         ready = self._follower.announce_ready()
         if measured or ready:
             self._epochs.handed_on()
@@ -182,7 +234,7 @@ def follow(step_id: str, flow: Dataflow, source: FollowSource) -> FollowStreams:
     """Follow the models that other processes train.
 
     In: the models topic. Out: versions and ages of the weights, and one record when this process has all models. No
-    key, no state: the topic is read from its beginning at every start. Weights are written between batches of events.
+    key, no state: the learners announce whole models at every start. Weights are written between batches of events.
     """
     out = op.input("topic", flow, source)
     return FollowStreams(

@@ -11,7 +11,7 @@ from bytewax.operators import KeyedStream
 from operators.domain.models.model import Models
 from operators.domain.models.registry import training_of
 from operators.domain.models.tasks import Verdict
-from operators.domain.models.updates import ModelRecord
+from operators.domain.models.updates import ModelRecord, Origin
 from operators.domain.stage.stage import Measurement
 from operators.engine.lanes import port
 from operators.engine.learners import LearnLogic
@@ -37,12 +37,12 @@ def learn(
     take_snapshots: bool,
     clock: Callable[[], float],
     shows_age: bool,
-    announce_as: str | None,
+    announce_as: Origin | None,
 ) -> LearnStreams:
     """Train the models.
 
     In: lists of examples, and names that wake the models, keyed by model. Out: measurements, verdicts, and, if other
-    processes need them (`announce_as` is the name of this one), records with weights. State: one model per key as plain
+    processes need them (`announce_as` is this one), records with weights. State: one model per key as plain
     numbers with River's version; bounded by the hashed space. On resume: a name builds its model from the snapshot and
     puts its weights into `models` before the source reads the first event.
 

@@ -5,7 +5,7 @@ from typing import NoReturn
 import click
 
 from operators.connectors.files.jsonl import JsonlInputError
-from operators.connectors.kafka.errors import KafkaInputError, KafkaOutputError
+from operators.connectors.kafka.errors import KafkaInputError, KafkaOutputError, UnreadableError
 from operators.connectors.kafka.fence import OutputsSharedError
 from operators.domain.stage.seal import StateDamagedError
 from operators.domain.stage.stage import StateVersionError
@@ -13,7 +13,7 @@ from operators.engine.store import StoreError, StoreMisfitError
 
 USER_ERRORS = (KafkaInputError, KafkaOutputError, StateVersionError, StateDamagedError, StoreError, JsonlInputError)
 """Errors whose text is for the user."""
-PERMANENT_ERRORS = (StateVersionError, StateDamagedError, StoreMisfitError, OutputsSharedError)
+PERMANENT_ERRORS = (StateVersionError, StateDamagedError, StoreMisfitError, OutputsSharedError, UnreadableError)
 """Errors that a restart does not correct."""
 
 

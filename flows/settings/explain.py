@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from flows.settings.environment import variable
+from operators.connectors.kafka.librdkafka import BOUNDS, CLOSED, OPEN
 from operators.documents.secret import HIDDEN
 from operators.documents.validator import expected, hints, strip
 from operators.documents.yaml import write
@@ -63,8 +64,8 @@ def default_yaml(kind: type[Struct]) -> str:
 
 
 def markdown(kind: type[Struct]) -> str:
-    """A page with a table per section."""
-    return _INTRODUCTION + "".join(_tables(kind, kind(), ""))
+    """A page with a table per section, and one of the settings of librdkafka."""
+    return _INTRODUCTION + "".join(_tables(kind, kind(), "")) + "".join(_librdkafka())
 
 
 def main(kind: type[Struct], arguments: list[str] | None = None) -> None:
@@ -131,3 +132,15 @@ def _tables(kind: Any, defaults: Struct, title: str) -> Iterator[str]:  # noqa: 
         yield "| key | default | takes | meaning |\n| --- | --- | --- | --- |\n" + "".join(rows)
     for section in sections:
         yield from _tables(section[1], section[2], section[0])
+
+
+def _librdkafka() -> Iterator[str]:
+    yield "\n## Settings of librdkafka\n\nThese may be set under `kafka.librdkafka`:\n"
+    yield textwrap.fill(", ".join(f"`{name}`" for name in sorted(OPEN)), 120, break_on_hyphens=False) + ".\n\n"
+    yield "| within bounds | from | to | because otherwise |\n| --- | --- | --- | --- |\n"
+    yield from (f"| `{name}` | {bound.least} | {bound.most} | {bound.why} |\n" for name, bound in BOUNDS.items())
+    yield "\nAny other setting is refused at the start:\n\n"
+    yield "| refused | why | set instead |\n| --- | --- | --- |\n"
+    for closed in dict.fromkeys(CLOSED.values()):
+        names = ", ".join(f"`{name}`" for name in closed.names.split())
+        yield f"| {names} | {closed.why} | {closed.instead or 'nothing'} |\n"

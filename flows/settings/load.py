@@ -97,6 +97,19 @@ def settings_digest(settings: Settings) -> str:
     return hashlib.sha256(dump(settings).encode()).hexdigest()[:12]
 
 
+def cluster_id(settings: Settings) -> str:
+    """Twelve hexadecimal digits that name a deployment: of the topics that it writes, which no other one may write to.
+
+    They are the same for all of its processes and starts, also when it reads other topics.
+
+    >>> from flows.settings.model import Log
+    >>> cluster_id(Settings()) == cluster_id(Settings(log=Log("debug")))
+    True
+    """
+    named = sorted(settings.kafka.outputs.by_stream().items())
+    return hashlib.sha256(msgspec.json.encode(named)).hexdigest()[:12]
+
+
 def explain() -> str:
     """``config/default.yaml``: every setting with its default and what it is for."""
     return explanation.default_yaml(Settings)

@@ -6,12 +6,13 @@ are declared only there: ``config/default.yaml`` and ``docs/settings.md`` are wr
     python -m flows.settings --write
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
+from operators.connectors.kafka.librdkafka import SECURITY
 from operators.connectors.kafka.params import KafkaParams
 from operators.documents.secret import Secret, note
 from operators.domain.conversations.stage import ConversationsParams
@@ -28,8 +29,6 @@ from operators.domain.wire.dedupe import DedupeParams
 from operators.domain.wire.pseudonyms import PrivacyParams
 from operators.simulator.params import SimulatorParams
 
-SECURITY = ("security.", "sasl.", "ssl.", "enable.ssl.", "enable.sasl.", "https.ca.")
-"""What the names of librdkafka's security settings begin with."""
 SHOWN = (
     "security.protocol",
     "sasl.mechanism",
@@ -54,6 +53,11 @@ CHOICES = {
     "sasl.mechanisms": ("GSSAPI", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"),
 }
 """Values that librdkafka knows; another one is not repeated, because it may be a password in the wrong place."""
+
+EVENTS = "kafka.outputs."
+"""What the keys of output topics begin with."""
+DEAD_LETTERS = f"{EVENTS}deadletters"
+"""Key of the one output topic whose records are no events."""
 
 
 class Log(Struct, frozen=True, forbid_unknown_fields=True):
@@ -139,7 +143,7 @@ class Kafka(KafkaParams, frozen=True, forbid_unknown_fields=True, kw_only=True):
         Meta(
             min_length=1,
             description="Compacted topic through which the processes of a cluster share what their models learn; "
-            "created if it does not exist. Not used by a single process.",
+            "created if it does not exist. Not used by a single process. Each deployment needs its own.",
         ),
     ] = "csq.models"
     outputs: Outputs = Outputs()
@@ -149,12 +153,17 @@ class Kafka(KafkaParams, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = {}
     librdkafka: Annotated[
         dict[str, str | int | float | bool],
-        Meta(description="Further settings of librdkafka by their own names; those of security have their own table."),
+        Meta(
+            description="Further settings of librdkafka by their own names; those of security have their own table. "
+            "Those that a promise of csq depends on are refused; the end of docs/settings.md lists both kinds."
+        ),
     ] = {}
 
     def __post_init__(self) -> None:
         """Keep secrets where they are hidden, and anything else out of there."""
         super().__post_init__()
+        if found := list(self._topics_of_two_uses()):
+            raise ValueError("\n".join(found))
         note(secret.reveal() for key, secret in self.security.items() if key not in NO_SECRET)
         for name, by_topic in (("start", self.start), ("on_expired_offset", self.on_expired_offset)):
             for topic in by_topic if isinstance(by_topic, dict) else ():
@@ -163,6 +172,21 @@ class Kafka(KafkaParams, frozen=True, forbid_unknown_fields=True, kw_only=True):
         self._check_security()
         if any("@" in broker for broker in self.brokers):
             raise ValueError("kafka.brokers: a broker is host:port; user and password belong in kafka.security")
+
+    def _topics_of_two_uses(self) -> Iterator[str]:
+        """Topics with a second use, which would read what csq writes, or mix records of two kinds."""
+        uses = [(f"kafka.topics[{number}]", topic) for number, topic in enumerate(self.topics)]
+        uses += [(f"{EVENTS}{name}", topic) for name, topic in msgspec.structs.asdict(self.outputs).items()]
+        first: dict[str, str] = {}
+        for use, topic in [*uses, ("kafka.models_topic", self.models_topic)]:
+            other = first.setdefault(topic, use)
+            if other == use or all(key.startswith(EVENTS) and key != DEAD_LETTERS for key in (use, other)):
+                continue  # outgoing events of several types may share a topic
+            if not other.startswith("kafka.topics"):
+                why = "readers of one would get the records of the other"
+            else:
+                why = "it would be read twice" if use.startswith("kafka.topics") else "csq would read what it writes"
+            yield f"{use}: topic {topic!r} is also {other}: {why}; give each a topic of its own"
 
     def _check_security(self) -> None:
         for key in self.librdkafka:

@@ -91,13 +91,9 @@ def problems(kind: Any, value: Any, hook: Hook, path: Place = ()) -> list[Proble
     try:
         msgspec.convert(value, kind, dec_hook=hook)
     except msgspec.ValidationError as error:
-        own = error.__cause__ if isinstance(error.__cause__, ValueError) else None
-        return [
-            Problem(
-                path,
-                str(own) if own else f"got {shown(kind, value)}, expected {expected(kind)}",
-            )
-        ]
+        if isinstance(error.__cause__, ValueError):  # of the struct itself, one mistake per line
+            return [Problem(path, line) for line in str(error.__cause__).splitlines()]
+        return [Problem(path, f"got {shown(kind, value)}, expected {expected(kind)}")]
     return []
 
 

@@ -11,7 +11,7 @@ from bytewax.operators import StatefulBatchLogic
 
 from operators.domain.models.model import Example, Models
 from operators.domain.models.training import ModelTraining
-from operators.domain.models.updates import CHANGES_EXAMPLES, CHANGES_SECONDS, WeightsAnnouncer
+from operators.domain.models.updates import CHANGES_EXAMPLES, CHANGES_SECONDS, Origin, WeightsAnnouncer
 from operators.domain.stage.seal import unseal
 from operators.domain.stage.stage import Port
 from operators.engine.epochs import ALWAYS_DUE
@@ -39,7 +39,7 @@ class LearnLogic(StatefulBatchLogic[list[Example] | None, Port, bytes]):
         resume: the snapshot to resume from.
         take_snapshots: whether a recovery store asks for snapshots.
         clock: POSIX seconds.
-        announce_as: name of this process, if other processes need the weights.
+        announce_as: this process, if other processes need the weights.
         timer: monotonic seconds, for the delay of announcements.
     """
 
@@ -51,7 +51,7 @@ class LearnLogic(StatefulBatchLogic[list[Example] | None, Port, bytes]):
         *,
         take_snapshots: bool,
         clock: Callable[[], float],
-        announce_as: str | None = None,
+        announce_as: Origin | None = None,
         timer: Callable[[], float] = monotonic,
     ) -> None:
         self._build = build

@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from operators.engine.locks import in_use
+from operators.engine.locks import in_use, users_of
 
 log = logging.getLogger(__name__)
 
@@ -117,3 +117,15 @@ def is_renewed(
         if (found := read_lease(folder)) != first:
             return found is not None and not found.ended
     return False
+
+
+def refuse_used(folder: Path) -> None:
+    """Refuse a store that csq uses, on this machine or another.
+
+    Raises:
+        StoreError: it is in use.
+    """
+    if users := users_of(folder):
+        raise in_use(folder, ", ".join(users))
+    if is_renewed(folder):
+        raise in_use(folder, "on another machine")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from operators.domain.models.satisfaction import PARTS
+from operators.domain.models.updates import REFUSAL_REASONS
 from operators.domain.stage.feedback import SCALES
 from operators.domain.stage.labels import OTHER
 from operators.domain.wire import decode, events
@@ -430,6 +431,12 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
             "examples",
             "Number of examples that the weights in this process have learned from.",
             MODEL,
+        ),
+        _counter(
+            "csq_model_updates_refused_total",
+            "records",
+            "Records of the models topic that are not of the process that trains the model, or cannot be used.",
+            Label("reason", REFUSAL_REASONS),
         ),
         _measure(
             "csq_model_updated_timestamp_seconds",

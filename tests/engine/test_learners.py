@@ -12,7 +12,7 @@ from flows.settings.model import Settings
 from operators.domain.models.model import Example, Models
 from operators.domain.models.registry import training_of
 from operators.domain.models.training import ModelTraining
-from operators.domain.models.updates import CHANGES_EXAMPLES, CHANGES_SECONDS, WeightsUpdate, decode
+from operators.domain.models.updates import CHANGES_EXAMPLES, CHANGES_SECONDS, Origin, WeightsUpdate, decode
 from operators.domain.stage.seal import seal
 from operators.domain.stage.stage import Port, StateVersionError
 from operators.engine.epochs import ALWAYS_DUE
@@ -32,7 +32,7 @@ class Adapter:
         *,
         take_snapshots: bool = True,
         wake: bool = True,
-        announce_as: str | None = None,
+        announce_as: Origin | None = None,
     ) -> None:
         self.models = Models((NAME,))
         self.built: list[ModelTraining] = []
@@ -165,14 +165,14 @@ def test_a_single_process_announces_nothing() -> None:
 
 
 def test_the_whole_model_is_announced_at_the_start() -> None:
-    adapter = Adapter(announce_as="p1")
+    adapter = Adapter(announce_as=Origin("c", "r", "p1"))
     (update,) = announced(adapter.first)
     assert (update.model, update.version, update.process, update.whole) == (NAME, 0, "p1", True)
     assert update.announced_at == START
 
 
 def test_changes_are_announced_after_a_second_of_the_monotonic_clock() -> None:
-    adapter = Adapter(announce_as="p1")
+    adapter = Adapter(announce_as=Origin("c", "r", "p1"))
     assert announced(adapter.take(4.0)) == []
     assert adapter.logic.notify_at() == ALWAYS_DUE  # Bytewax would compare a later moment with the wall clock
     adapter.wall -= 3_600.0  # the wall clock was set back
@@ -186,7 +186,7 @@ def test_changes_are_announced_after_a_second_of_the_monotonic_clock() -> None:
 
 
 def test_a_notification_announces_what_is_pending() -> None:
-    adapter = Adapter(announce_as="p1")
+    adapter = Adapter(announce_as=Origin("c", "r", "p1"))
     adapter.take(4.0)
     adapter.seconds = CHANGES_SECONDS
     (update,) = announced(adapter.logic.on_notify()[0])
@@ -195,13 +195,13 @@ def test_a_notification_announces_what_is_pending() -> None:
 
 
 def test_many_examples_are_announced_at_once() -> None:
-    adapter = Adapter(announce_as="p1")
+    adapter = Adapter(announce_as=Origin("c", "r", "p1"))
     (update,) = announced(adapter.take(*[4.0] * (CHANGES_EXAMPLES + 1)))
     assert update.version == CHANGES_EXAMPLES + 1
 
 
 def test_the_end_of_the_input_announces_what_is_pending() -> None:
-    adapter = Adapter(announce_as="p1")
+    adapter = Adapter(announce_as=Origin("c", "r", "p1"))
     adapter.take(4.0)
     (update,) = announced(adapter.logic.on_eof()[0])
     assert update.version == 1

@@ -59,6 +59,7 @@ MOVES_RARELY = {
     "csq_snapshot_duration_seconds": "without a recovery store there are no snapshots",
     "csq_state_bytes": "as above",
     "csq_peers_silent": "a single process has no peers",
+    "csq_model_updates_refused_total": "as above, and no models topic",
     "csq_source_lag_messages": "the simulated shop is read as fast as it writes",
     "csq_clock_jumps_total": "no clock steps",
     "csq_time_held_seconds": "the shop writes no transactions, and all of its partitions are read",

@@ -50,6 +50,10 @@ MEANING: dict[str, tuple[str, str]] = {
         "`time` is longer ago than `intake.max_age_seconds`",
         "often 1970: a producer that sends 0, or seconds for milliseconds",
     ),
+    "unreadable": (
+        "the broker has it, and it could not be unpacked; it was skipped with `csq state skip`. Its bytes are missing",
+        "find its producer by the topic, partition and offset; a record of that size is a defect, or an attack",
+    ),
     "stage_failed": (
         (
             "a stage of csq raised an error on it: a defect of csq. `detail` names the stage, the log has the "

@@ -15,14 +15,15 @@ from rich.table import Table
 
 from flows.commands.state.labels import drop_label, stored_labels
 from flows.commands.state.plain_json import from_json, to_json
+from flows.commands.state.skip import skip
 from operators.connectors.kafka.params import SOURCE_STEP
 from operators.documents.durable import replacing
 from operators.domain.queues.record import StoredQueue
 from operators.domain.stage.seal import StateDamagedError, seal, unseal
 from operators.engine import generation
 from operators.engine.fit import StoreShape, check_readable
-from operators.engine.lease import is_renewed
-from operators.engine.locks import in_use, users_of
+from operators.engine.lease import refuse_used
+from operators.engine.locks import users_of
 from operators.engine.positions import position_of
 from operators.engine.recovery import fresh_store
 from operators.engine.refill import StoredValue, refill
@@ -53,7 +54,10 @@ def with_clear_errors(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group()
 def state() -> None:
-    """Show, export and import a recovery store (docs/state.md)."""
+    """Show, export and import a recovery store, and skip what cannot be read (docs/state.md)."""
+
+
+state.add_command(skip)
 
 
 _directory = click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
@@ -161,7 +165,7 @@ def _of_stage(stage: Any) -> int:  # noqa: ANN401  what a stage stores
 def export(directory: Path, *, out: Path) -> None:
     """Write a store as JSON lines: the manifest, then a line for each step and key. csq must not run on it."""
     manifest = _manifest(directory)
-    _refuse_used(directory)
+    refuse_used(directory)
     try:
         with replacing(out) as file:
             lines = export_to(file, directory, manifest)
@@ -253,7 +257,7 @@ def labels(directory: Path, *, drop: tuple[str, str] | None, as_json: bool) -> N
     """List the queues, channels and segments that were admitted, and those measured as `other`."""
     _manifest(directory)
     if drop is not None:
-        _refuse_used(directory)
+        refuse_used(directory)
         drop_label(directory, *drop)
         click.echo(f"dropped {drop[0]} {drop[1]!r}; it may be admitted again", err=True)
     found = stored_labels(directory)
@@ -268,14 +272,6 @@ def labels(directory: Path, *, drop: tuple[str, str] | None, as_json: bool) -> N
         for name, count in sorted(seen.items(), key=lambda each: (-each[1], each[0])):
             table.add_row(label, name, "", f"{count:,}")
     Console().print(table)
-
-
-def _refuse_used(folder: Path) -> None:
-    """Refuse a store that csq uses, on this machine or another."""
-    if users := users_of(folder):
-        raise in_use(folder, ", ".join(users))
-    if is_renewed(folder):
-        raise in_use(folder, "on another machine")
 
 
 def _manifest(folder: Path) -> Manifest:

@@ -35,6 +35,9 @@ class Hello(Struct, tag="hello"):
 class Agreed(Struct, tag="agreed"):
     """All are there and agree."""
 
+    run: str
+    """Name of this run of the cluster."""
+
 
 class Refused(Struct, tag="refused"):
     """The process may not go on."""

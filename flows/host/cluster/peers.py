@@ -56,6 +56,7 @@ class Peers:
         on_silent: called with the number of silent processes whenever it changes.
         on_lost: called with the name of a process whose connection ends after the handshake.
         wait_seconds: bound on the handshake.
+        run: name of this run; that of process 0 is the name of all.
     """
 
     def __init__(
@@ -65,9 +66,11 @@ class Peers:
         on_silent: Callable[[int], None] = lambda _: None,
         on_lost: Callable[[str], None] = lambda _: None,
         wait_seconds: float = HANDSHAKE_SECONDS,
+        run: str = "",
     ) -> None:
         self._place = place
         self._traits = dict(traits)
+        self._run_name = run
         self._on_silent = on_silent
         self._on_lost = on_lost
         self._wait_seconds = wait_seconds
@@ -85,8 +88,8 @@ class Peers:
         self._awaited = self._missing()
         self._ending = False
 
-    def agree(self) -> None:
-        """Wait for the other processes, and compare; then watch them until `end`.
+    def agree(self) -> str:
+        """Wait for the other processes, and compare; then watch them until `end`. Returns the name of the run.
 
         Raises:
             PeersError: they differ, or are not there in time.
@@ -99,6 +102,7 @@ class Peers:
             raise
         count = self._place.processes
         log.info("%d processes agree on release, models and settings", count, extra={"event": "peers_agreed"})
+        return self._run_name
 
     def obstacles(self) -> list[str]:
         """Reasons why the cluster is not ready."""
@@ -163,7 +167,7 @@ class Peers:
         finally:
             server.close()  # before any process looks for Bytewax there
         for peer in self._connected.values():
-            peer.send(Refused(self._refusal) if self._refusal else Agreed())
+            peer.send(Refused(self._refusal) if self._refusal else Agreed(self._run_name))
         if self._refusal:
             for peer in list(self._connected.values()):  # one may still come
                 await peer.close()
@@ -263,7 +267,8 @@ class Peers:
         """Take what process 0 says, until the connection ends."""
         async for message in peer.messages():
             match message:
-                case Agreed():
+                case Agreed(run=run):
+                    self._run_name = run
                     self._decided.set()
                 case Refused(text=text):
                     self._refusal = text

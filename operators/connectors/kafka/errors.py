@@ -35,6 +35,16 @@ NO_LEADER_KNOWN = frozenset({KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_
 END_OF_PARTITION = KafkaError._PARTITION_EOF  # noqa: SLF001 - as above
 """Not an error: the partition has been read to its end."""
 
+UNREADABLE = frozenset(
+    {
+        KafkaError._BAD_COMPRESSION,  # noqa: SLF001 - as above
+        KafkaError._BAD_MSG,  # noqa: SLF001 - as above
+        KafkaError._NOT_IMPLEMENTED,  # noqa: SLF001 - as above
+        KafkaError.INVALID_MSG,
+    }
+)
+"""A batch that cannot be unpacked: damaged, too large, or compressed in a way that librdkafka does not know."""
+
 _AUTHENTICATION = KafkaError._AUTHENTICATION  # noqa: SLF001 - as above
 _SSL = KafkaError._SSL  # noqa: SLF001 - as above
 _UNDELIVERED = KafkaError._MSG_TIMED_OUT  # noqa: SLF001 - as above
@@ -42,6 +52,10 @@ _UNDELIVERED = KafkaError._MSG_TIMED_OUT  # noqa: SLF001 - as above
 
 class KafkaInputError(RuntimeError):
     """Reading from Kafka cannot continue until the settings, the topic or the rights are corrected."""
+
+
+class UnreadableError(KafkaInputError):
+    """A record cannot be read, at this start or another."""
 
 
 class KafkaOutputError(RuntimeError):
@@ -54,13 +68,28 @@ def logged(error: KafkaInputError) -> KafkaInputError:
     return error
 
 
-def input_error(name: str | None, error: KafkaError) -> KafkaInputError:
+def input_error(name: str | None, error: KafkaError | str) -> KafkaInputError:
     """The error of a partition, or (None) of the whole cluster.
 
     >>> print(input_error("csq.events[2]", KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)))
     Kafka: csq.events[2] cannot be read: Broker: Topic authorization failed
     """
-    return KafkaInputError(f"Kafka: {name or 'the cluster'} cannot be read: {error.str()}")
+    why = error if isinstance(error, str) else error.str()
+    return KafkaInputError(f"Kafka: {name or 'the cluster'} cannot be read: {why}")
+
+
+def unreadable_error(name: str, offset: int, why: str) -> UnreadableError:
+    """The error of a record that cannot be read, with its coordinates and the command that skips it.
+
+    >>> print(unreadable_error("csq.events[2]", 17, "damaged"))
+    Kafka: csq.events[2] offset 17 cannot be read: damaged. To go on without it: csq state skip csq.events 2 17, \
+with the -c of csq run. A dead letter (unreadable) with its coordinates then stands for it
+    """
+    topic, _, partition = name.removesuffix("]").rpartition("[")
+    return UnreadableError(
+        f"Kafka: {name} offset {offset} cannot be read: {why}. To go on without it: csq state skip {topic} {partition} "
+        f"{offset}, with the -c of csq run. A dead letter (unreadable) with its coordinates then stands for it"
+    )
 
 
 def expired(name: str, position: int, held: tuple[int, int]) -> str:

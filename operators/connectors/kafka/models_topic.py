@@ -1,21 +1,23 @@
 """The models topic: weights from the learners to the processes that do not host them, on a compacted topic.
 
-It has one partition, because the records of a learner must keep their order. Every process reads it from the start. The
-offset at which it ended when the process began separates the records of earlier learners from those of the present
-ones.
+It has one partition, because the records of a learner must keep their order. Every process reads it from where it
+ended when the process began: learners announce their whole models after that. It looks at the last records before only
+to notice that another deployment uses the same topic.
 """
 
 import logging
 from collections.abc import Callable
-from time import monotonic, sleep
+from contextlib import suppress
+from time import monotonic, sleep, time
 
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # its stub forgets to export it
 
 from operators.connectors.kafka.errors import UNREACHABLE, KafkaInputError, KafkaOutputError
 from operators.connectors.kafka.params import KafkaParams
 from operators.connectors.kafka.producer import QueueFullError, RecordProducer
+from operators.domain.models.updates import UpdateError, decode
 
 LOG = logging.getLogger(__name__)
 
@@ -29,6 +31,8 @@ CONFIG = {
 }
 """Settings of a topic that csq creates: only closed segments are compacted, so small ones bound what a start reads."""
 BATCH = 500
+LAST = 20
+"""Records before the start that show whether another deployment uses the topic."""
 RETRY_SECONDS = 0.1
 """Pause before the metadata of a topic that another process is creating is requested again."""
 _BEING_MADE = frozenset(
@@ -76,18 +80,16 @@ def _create(admin: AdminClient, topic: str, seconds: float) -> None:
 
 
 class ModelsReader:
-    """Reads the topic from its start, for one process.
+    """Reads the records that are written from now on, for one process of the deployment `cluster`.
 
-    `began_at` is the offset at which it ended when the reader was made: before the processes of a cluster had
+    `began_at` is the offset at which the topic ended when the reader was made: before the processes of a cluster had
     connected, and so before the present learners wrote anything.
+
+    Raises:
+        KafkaInputError: the brokers do not answer.
     """
 
-    def __init__(self, params: KafkaParams, topic: str) -> None:
-        """Return the end offset of the topic.
-
-        Raises:
-            KafkaInputError: the brokers do not answer.
-        """
+    def __init__(self, params: KafkaParams, topic: str, cluster: str, clock: Callable[[], float] = time) -> None:
         own = {
             "group.id": "csq-models",  # librdkafka requires one; nothing is committed
             "enable.auto.commit": False,
@@ -96,23 +98,27 @@ class ModelsReader:
             "queued.max.messages.kbytes": 8_192,
         }
         self._topic = topic
+        self._cluster = cluster
+        self._clock = clock
+        self._seconds = params.fence_seconds
         self._consumer = Consumer(params.client_config(own))
-        where = TopicPartition(topic, PARTITION, OFFSET_BEGINNING)
+        where = TopicPartition(topic, PARTITION)
         try:
-            self.began_at = self._end_of(where, params.connect_seconds)
+            first, self.began_at = self._ends_of(where, params.connect_seconds)
         except KafkaException as error:
             self._consumer.close()
             raise KafkaInputError(
                 f"Kafka: the end of topic {topic} for the models cannot be read: {error.args[0].str()}. Its name is "
                 "kafka.models_topic"
             ) from error
+        where.offset = max(first, self.began_at - LAST)
         self._consumer.assign([where])
 
-    def _end_of(self, where: TopicPartition, seconds: float) -> int:
+    def _ends_of(self, where: TopicPartition, seconds: float) -> tuple[int, int]:
         deadline = monotonic() + seconds
         while True:
             try:
-                return self._consumer.get_watermark_offsets(where, timeout=max(deadline - monotonic(), 0.001))[1]
+                return self._consumer.get_watermark_offsets(where, timeout=max(deadline - monotonic(), 0.001))
             except KafkaException as error:
                 if error.args[0].code() not in _BEING_MADE or monotonic() > deadline:
                     raise
@@ -122,16 +128,31 @@ class ModelsReader:
         """New records as (offset, value), without waiting.
 
         Raises:
-            KafkaInputError: the topic cannot be read, and a retry does not help.
+            KafkaInputError: the topic cannot be read, and a retry does not help; another deployment has written to it
+                within `kafka.fence_seconds` before the start.
         """
-        return [
-            (offset, value)
-            for message in self._consumer.consume(BATCH, 0)
-            if self._is_record(message)
-            and (value := message.value()) is not None
-            # a record that was consumed has an offset
-            and (offset := message.offset()) is not None
-        ]
+        found = []
+        for message in self._consumer.consume(BATCH, 0):
+            if self._is_record(message) and (value := message.value()) is not None:
+                offset = message.offset() or 0
+                if offset >= self.began_at:
+                    found.append((offset, value))
+                else:
+                    self._refuse_other(offset, message.timestamp(), value)
+        return found
+
+    def _refuse_other(self, offset: int, timestamp: tuple[int, int], value: bytes) -> None:
+        """Refuse a topic to which another deployment wrote just before the start."""
+        with suppress(UpdateError):
+            other, (kind, milliseconds) = decode(value).cluster, timestamp
+            age = max(self._clock() - milliseconds / 1000, 0.0)
+            if kind and other != self._cluster and age < self._seconds:
+                raise KafkaInputError(
+                    f"Kafka: topic {self._topic} for the models: the record at offset {offset} was written {age:.0f} s "
+                    f"ago by another deployment ({other}; this one, by its kafka.outputs, is {self._cluster}). Give "
+                    "each deployment its own kafka.models_topic. After an intended change of kafka.outputs wait "
+                    f"{self._seconds:g} s, or set kafka.fence_seconds to 0 for one start"
+                )
 
     def _is_record(self, message: Message) -> bool:
         error = message.error()

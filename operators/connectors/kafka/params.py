@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from operators.connectors.kafka.librdkafka import refusals
+
 SOURCE_STEP = "csq.kafka"
 """Full name of the source's step in `flows/live.py`; public, like all step names."""
 
@@ -19,12 +21,6 @@ Start = Literal["earliest", "latest"] | float
 
 OnExpired = Literal["error", "earliest", "latest"]
 """What to do when the broker does not hold the stored position."""
-
-OURS = frozenset(
-    {"bootstrap.servers", "group.id", "enable.auto.commit", "enable.partition.eof", "statistics.interval.ms"}
-    | {"error_cb", "stats_cb", "on_commit", "auto.offset.reset"}
-)
-"""librdkafka settings that the connectors depend on, and that users may not set."""
 
 
 class KafkaParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -126,11 +122,8 @@ class KafkaParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         """Refuse settings that would fail, or silently misbehave, later."""
         for start in self.start.values() if isinstance(self.start, dict) else (self.start,):
             parse_start(start)
-        if taken := OURS & self.librdkafka.keys():
-            msg = f"kafka.librdkafka: {', '.join(sorted(taken))} cannot be set here, the connectors set it themselves"
-            if "auto.offset.reset" in taken:
-                msg += "; kafka.start and kafka.on_expired_offset set where to read"
-            raise ValueError(msg)
+        if found := list(refusals(self.librdkafka)):
+            raise ValueError("\n".join(found))
 
     def start_of(self, topic: str) -> Start:
         """Where a partition of `topic` without a stored position begins."""

@@ -8,6 +8,7 @@ itself is in doubt: each partition must report it again, which a seek to its pos
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from threading import Event, Lock
 from time import monotonic, sleep
@@ -16,18 +17,23 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from operators.connectors.kafka.detour import Detour
 from operators.connectors.kafka.errors import (
     END_OF_PARTITION,
     NO_SUCH_OFFSET,
     UNREACHABLE,
+    UNREADABLE,
     KafkaInputError,
     input_error,
     logged,
+    unreadable_error,
 )
+from operators.connectors.kafka.fetching import FetchedOffsets
 from operators.connectors.kafka.identity import topic_ids
 from operators.connectors.kafka.offsets import offset_after_loss
 from operators.connectors.kafka.params import KafkaParams
 from operators.connectors.kafka.partition import PartitionBuffer
+from operators.connectors.kafka.skips import Skip, next_skip
 from operators.connectors.kafka.status import ANSWER_SECONDS, SourceStatus, reports
 from operators.engine.chosen import ChosenPositions
 from operators.engine.epochs import Epochs
@@ -48,6 +54,9 @@ BUFFERED_BATCHES = 2
 ASK_AGAIN_SECONDS = (0.5, 4.0)
 """First and longest pause between requests to partitions whose end is in doubt; each pause doubles."""
 
+UNREADABLE_TIMES = 3
+"""So many times a batch is fetched that cannot be unpacked: it may have been damaged on its way."""
+
 OVERDUE_SECONDS = 0.5
 """Statistics that are so much later than `tick_seconds` are overdue."""
 
@@ -65,6 +74,8 @@ class Reader:
         status: gets positions and the end of reading.
         clock: POSIX seconds.
         epochs: says when the process may rest.
+        skips: offsets that are not read.
+        fetched: gets the offset of each partition before it is fetched; None where no file can keep it.
     """
 
     def __init__(
@@ -79,6 +90,8 @@ class Reader:
         status: SourceStatus,
         clock: Callable[[], float],
         epochs: Epochs,
+        skips: Sequence[Skip] = (),
+        fetched: FetchedOffsets | None = None,
     ) -> None:
         self.batch_size = params.batch_size
         self.tick_seconds = params.tick_seconds
@@ -92,6 +105,11 @@ class Reader:
         callbacks = {"error_cb": self._on_error, "on_commit": self._on_commit, "stats_cb": self._on_statistics}
         self._config = {**config, **callbacks}
         self.consumer = Consumer(self._config)
+        self._skips = skips
+        self._fetched = fetched
+        self._apart = config
+        self._detours: list[Detour] = []
+        self._unreadable: Counter[tuple[str, int]] = Counter()
         self._params = params
         self._topics = topics
         self._clock = clock
@@ -126,6 +144,9 @@ class Reader:
             del self._partitions[partition.topic, partition.number]
             self._epochs.left(partition.name)
             if not self._partitions:
+                self._end_detours()
+                if self._fetched is not None and (self.stop.is_set() or self._broken is not None):
+                    self._fetched.end()
                 self._epochs.rests_elsewhere = False
                 self.consumer.close()
                 self.status.end()
@@ -153,6 +174,12 @@ class Reader:
             began = self._clock()
             messages = self.consumer.consume(self.batch_size, 0)
             self._deal(messages)
+            for detour in [one for one in self._detours if one.is_over()]:
+                self._detours.remove(detour)
+                partition, offset = detour.partition, detour.next_offset
+                if not self._goes_around(partition, offset):
+                    where = TopicPartition(partition.topic, partition.number, offset)
+                    self.consumer.incremental_assign([where])
             if not self.status.connected:  # the watch has lost the brokers: an end may be outdated
                 self._doubt()
             if self._broken is not None:
@@ -174,13 +201,29 @@ class Reader:
     def _is_open(self) -> bool:
         if not self._open and all(partition.announced for partition in self._partitions.values()) and self._ready():
             self._open = True
-            self.consumer.assign(
-                [
-                    TopicPartition(partition.topic, partition.number, partition.next_unread())
-                    for partition in self._partitions.values()
-                ]
-            )
+            self._end_detours()
+            starts = {partition: partition.next_unread() for partition in self._partitions.values()}
+            if self._fetched is not None:
+                self._fetched.begin({partition.name: offset for partition, offset in starts.items()})
+            direct = [
+                TopicPartition(partition.topic, partition.number, offset)
+                for partition, offset in starts.items()
+                if not self._goes_around(partition, offset)
+            ]
+            self.consumer.assign(direct)
         return self._open
+
+    def _goes_around(self, partition: PartitionBuffer, offset: int) -> bool:
+        """Whether records behind `offset` are skipped; then another process reads the partition up to them."""
+        skip = next_skip(self._skips, partition.topic, partition.number, offset, partition.of)
+        if skip is not None:
+            self._detours.append(Detour(partition, skip, self._apart))
+        return skip is not None
+
+    def _end_detours(self) -> None:
+        for detour in self._detours:
+            detour.close()
+        self._detours.clear()
 
     def _is_full(self) -> bool:
         held = sum(len(partition.values) for partition in self._partitions.values())
@@ -199,6 +242,9 @@ class Reader:
                 partition.values.append(message.value())
                 partition.end = None
                 partition.doubted = False
+        if self._fetched is not None and messages:
+            for partition in partitions.values():
+                self._fetched.note(partition.name, partition.next_unread())
 
     def _note(self, message: Message, error: KafkaError) -> None:
         """Handle a message that is an error or an end of partition."""
@@ -212,6 +258,11 @@ class Reader:
             self._on_error(error)
         elif error.code() == NO_SUCH_OFFSET and partition is not None:
             self._expired.append(partition)
+        elif error.code() in UNREADABLE and partition is not None:
+            at = max(partition.next_unread(), offset or 0)  # that of the whole batch, part of which may have been read
+            self._unreadable[partition.name, at] += 1
+            if self._unreadable[partition.name, at] >= UNREADABLE_TIMES:
+                self._broken = self._broken or unreadable_error(partition.name, at, error.str())
         else:
             self._broken = self._broken or input_error(None if partition is None else partition.name, error)
 

@@ -19,14 +19,17 @@ from threading import Event, Lock
 from typing import Any
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from operators.connectors.kafka.apart import MEMORY_MIB, first_unreadable
 from operators.connectors.kafka.connect import partitions_of
-from operators.connectors.kafka.errors import KafkaInputError, logged
+from operators.connectors.kafka.errors import KafkaInputError, input_error, logged, unreadable_error
+from operators.connectors.kafka.fetching import FetchedOffsets
 from operators.connectors.kafka.offsets import offset_after_loss, start_offset
-from operators.connectors.kafka.params import SOURCE_STEP, KafkaParams, topic_and_partition
+from operators.connectors.kafka.params import SOURCE_STEP, KafkaParams, part_name, topic_and_partition
 from operators.connectors.kafka.partition import PartitionBuffer
 from operators.connectors.kafka.reader import Reader
+from operators.connectors.kafka.skips import Skip, next_skip
 from operators.connectors.kafka.status import BrokerWatch, SourceStatus
 from operators.domain.time.route import Chunk
 from operators.engine.chosen import ChosenPositions
@@ -41,6 +44,15 @@ MIN_MESSAGE_BYTES = 1_000_000
 
 MAX_FETCH_BYTES = 2_147_483_135
 """librdkafka's maximum for a fetch."""
+
+PARTITION_FETCH_BYTES = 1 << 20
+"""Bytes of a partition in one fetch, compressed; a batch that is larger comes whole."""
+
+SEARCH_SECONDS = 20.0
+"""Time limit of the search for a record that ends its reader; a flow that has not begun for longer seems stuck."""
+
+SEARCH_BYTES = 64 << 20
+"""Records that are searched per partition: more than a reader fetches ahead."""
 
 MIN_STATISTICS_MILLISECONDS = 50
 """Shortest interval of librdkafka's statistics, even if `tick_seconds` is shorter."""
@@ -58,6 +70,24 @@ def stored_parts(folder: str | None, step_id: str = SOURCE_STEP) -> frozenset[st
     Empty where there is no store, or where it cannot be read: the resume reports that, with what to do.
     """
     return stored_keys(Path(folder), step_id) if folder is not None else frozenset()
+
+
+def consumer_config(params: KafkaParams) -> dict[str, Any]:
+    """Settings of the consumer of the source, and of those that read a part of a topic in its place."""
+    own = {
+        "group.id": params.group_id or "csq",  # librdkafka requires one, even where none is used
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+        # Proof, each tick, that brokers answer; a shorter interval would delay the records behind it in the queue.
+        "statistics.interval.ms": max(int(params.tick_seconds * 1000), MIN_STATISTICS_MILLISECONDS),
+        "auto.offset.reset": "error",  # never skip events silently
+        "queued.max.messages.kbytes": params.queue_kbytes,
+        "fetch.message.max.bytes": PARTITION_FETCH_BYTES,
+        "fetch.max.bytes": min(max(params.queue_kbytes * 1024, MIN_MESSAGE_BYTES), MAX_FETCH_BYTES),
+        "fetch.queue.backoff.ms": 10,  # a full queue must not delay the next fetch by a second
+        "fetch.wait.max.ms": 100,  # how long the end of a partition goes unnoticed
+    }
+    return params.client_config(own)
 
 
 class KafkaSource(FixedPartitionedSource[Chunk, bytes | None]):
@@ -79,6 +109,8 @@ class KafkaSource(FixedPartitionedSource[Chunk, bytes | None]):
         epochs: shared with the other inputs of this process; without it there are no other inputs.
         outputs: topics that this process writes; `status` says which of them do not exist.
         clock: POSIX seconds.
+        skips: offsets that are not read.
+        fetched: has the offsets at which earlier runs of this process died, and gets those that it fetches.
     """
 
     def __init__(
@@ -92,8 +124,12 @@ class KafkaSource(FixedPartitionedSource[Chunk, bytes | None]):
         epochs: Epochs | None = None,
         outputs: Collection[str] = (),
         clock: Callable[[], float] = time.time,
+        skips: Sequence[Skip] = (),
+        fetched: FetchedOffsets | None = None,
     ) -> None:
         self.status = SourceStatus()
+        self._skips = skips
+        self._fetched = fetched
         self._params = params
         self._topics = tuple(topics)
         self._ready = ready
@@ -124,15 +160,16 @@ class KafkaSource(FixedPartitionedSource[Chunk, bytes | None]):
         Bytewax ends a flow that does not name a part with a state.
 
         Raises:
-            KafkaInputError: as `partitions_of`.
+            KafkaInputError: as `partitions_of`; earlier runs died of a record.
             StateDamagedError: the file of chosen positions is damaged.
         """
-        parts = partitions_of(self._config(), self._topics, self._params.connect_seconds)
+        parts = partitions_of(consumer_config(self._params), self._topics, self._params.connect_seconds)
         self._chosen.load()
         gone = sorted(self._stored.difference(parts))
         self._parts = frozenset(parts)
         self._known_topics = frozenset(topic_and_partition(name)[0] for name in self._stored | self._chosen.parts())
         self._report(gone)
+        self._refuse_what_kills(parts)
         self.status.begin()
         self.status.parts = len(parts)
         with self._lock:
@@ -154,6 +191,43 @@ class KafkaSource(FixedPartitionedSource[Chunk, bytes | None]):
                 extra={"event": "partitions_gone", "partitions": gone},
             )
 
+    def _refuse_what_kills(self, parts: Collection[str]) -> None:
+        """Where the last runs died at the same offsets: look for a record that cannot be read.
+
+        Raises:
+            UnreadableError: there is one.
+        """
+        suspects = {} if self._fetched is None else self._fetched.suspects()
+        deadline = time.monotonic() + SEARCH_SECONDS
+        for name in sorted(suspects.keys() & set(parts)):
+            topic, number = topic_and_partition(name)
+            low, high = self._ends_of(topic, number)
+            at = max(suspects[name], low)
+            if at >= high or next_skip(self._skips, topic, number, at) is not None:
+                continue
+            LOG.warning(
+                "Kafka: the last runs were killed while they read %s from offset %d on; looking for a record that "
+                "cannot be read",
+                name,
+                at,
+                extra={"event": "unreadable_searched"},
+            )
+            config = consumer_config(self._params)
+            found = first_unreadable(config, topic, number, at, most_bytes=SEARCH_BYTES, deadline=deadline)
+            if found is not None:
+                why = f"it needs more than {MEMORY_MIB} MiB of memory, and csq was killed each time it read it"
+                raise logged(unreadable_error(name, found, why))
+
+    def _ends_of(self, topic: str, number: int) -> tuple[int, int]:
+        """First offset of a partition, and the next to be written."""
+        consumer = Consumer(consumer_config(self._params))
+        try:
+            return consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=self._params.connect_seconds)
+        except KafkaException as error:
+            raise input_error(part_name(topic, number), error.args[0]) from error
+        finally:
+            consumer.close()
+
     def build_part(
         self, step_id: str, for_part: str, resume_state: bytes | None
     ) -> StatefulSourcePartition[Chunk, bytes | None]:
@@ -173,7 +247,7 @@ class KafkaSource(FixedPartitionedSource[Chunk, bytes | None]):
 
     def _new_reader(self) -> Reader:
         reader = Reader(
-            self._config(),
+            consumer_config(self._params),
             params=self._params,
             topics=self._topics,
             chosen=self._chosen,
@@ -182,26 +256,12 @@ class KafkaSource(FixedPartitionedSource[Chunk, bytes | None]):
             status=self.status,
             clock=self._clock,
             epochs=self._epochs,
+            skips=self._skips,
+            fetched=self._fetched,
         )
         with suppress(KafkaException):  # the watch asks again
             reader.ask_ids()
         return reader
-
-    def _config(self) -> dict[str, Any]:
-        params = self._params
-        own = {
-            "group.id": params.group_id or "csq",  # librdkafka requires one, even where none is used
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            # Proof, each tick, that brokers answer; a shorter interval would delay the records behind it in the queue.
-            "statistics.interval.ms": max(int(params.tick_seconds * 1000), MIN_STATISTICS_MILLISECONDS),
-            "auto.offset.reset": "error",  # never skip events silently
-            "queued.max.messages.kbytes": params.queue_kbytes,
-            "fetch.max.bytes": min(max(params.queue_kbytes * 1024, MIN_MESSAGE_BYTES), MAX_FETCH_BYTES),
-            "fetch.queue.backoff.ms": 10,  # a full queue must not delay the next fetch by a second
-            "fetch.wait.max.ms": 100,  # how long the end of a partition goes unnoticed
-        }
-        return params.client_config(own)
 
     def _begin(self, reader: Reader, part: str, known: Position | None) -> Position:
         """Find the position to begin at; a chosen one is written down before the first record is read."""

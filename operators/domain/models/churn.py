@@ -152,6 +152,8 @@ class ChurnWeights(ModelWeights):
         slopes, means = (finite_numbers(name, change[name], len(self.names)) for name in ("slopes", "means"))
         (base,) = finite_numbers("base", [change["base"]], 1)
         slots = [slot for slot, _ in change["categories"]]
+        if any(type(slot) is not int for slot in slots):
+            raise ValueError("categories: whole numbers expected")
         effects = finite_numbers("categories", [effect for _, effect in change["categories"]], len(slots))
         low, high = change["cleared"]
         kept = {slot: effect for slot, effect in self.categories.items() if not low <= slot < high}

@@ -19,6 +19,11 @@ from operators.domain.models.tasks import Task
 PART_FEATURES = 4096
 """Features in one part of `ModelLearner.changes`: 16 bytes each, so at most 64 KiB; brokers accept 1 MiB."""
 
+MOST_NUMBER = 1e15
+"""Largest number of a model that another process trains: products of two, and their sums, are finite."""
+MOST_WEIGHT = 1e6
+"""Largest weight of a feature that another process has learned; AdaGrad comes there after 10^11 examples."""
+
 
 class Example(NamedTuple):
     """What a model learns from. It is flat and plain, because it is pickled on its way to another process.
@@ -113,17 +118,17 @@ class ModelKind:
 
 
 def finite_numbers(name: str, numbers: Any, count: int) -> list[float]:
-    """Return `numbers` as a list of `count` floats.
+    """Return `numbers` as a list of `count` floats, none larger than `MOST_NUMBER`.
 
     >>> finite_numbers("base", [2], 1)
     [2.0]
 
     Raises:
-        ValueError: there are more or fewer numbers, or one is not finite.
+        ValueError: there are more or fewer numbers, or one is not finite or too large.
     """
     array = np.array(numbers, np.float64)
-    if array.shape != (count,) or not np.isfinite(array).all():
-        raise ValueError(f"{name}: {count} finite numbers expected")
+    if array.shape != (count,) or not (np.abs(array) <= MOST_NUMBER).all():
+        raise ValueError(f"{name}: {count} finite numbers expected, up to {MOST_NUMBER:g}")
     listed: list[float] = array.tolist()
     return listed
 

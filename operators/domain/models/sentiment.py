@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from operators.domain.models.model import (
+    MOST_WEIGHT,
     PART_FEATURES,
     Example,
     ModelKind,
@@ -120,8 +121,8 @@ class SentimentWeights(ModelWeights):
             raise ValueError(f"features of 0..{SPACE - 1} expected, got {features.min()} to {features.max()}")
         if not 0 <= low <= high <= SPACE:
             raise ValueError(f"a range within 0..{SPACE} expected, got {low} to {high}")
-        if not np.isfinite(weights).all():
-            raise ValueError("a weight is not finite")
+        if not (np.abs(weights) <= MOST_WEIGHT).all():
+            raise ValueError(f"weights up to {MOST_WEIGHT:g} expected, got one that is larger or not finite")
         intercepts = np.array(finite_numbers("intercepts", change["intercepts"], len(CLASSES)))
         self.weights[low:high] = 0.0
         self.weights[features] = weights

@@ -125,6 +125,8 @@ class Intake(Stage):
     def _refuse(self, raw: bytes, refusal: decode.Refusal, origin: str, position: int, now: float) -> None:
         """Make a dead letter of a record that is no event; one that another lane has is refused there."""
         if position != COPY:
+            if type(raw) is decode.UnreadRecord:
+                raw, refusal = b"", decode.Refusal("unreadable", raw.decode())
             self._out.counted["csq_dead_letters_total", (refusal.reason,)] += 1
             self._out.published.append(dead_letter(raw, refusal.reason, refusal.detail, origin, position, now=now))
 

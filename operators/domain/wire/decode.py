@@ -20,6 +20,7 @@ Reason = Literal[
     "invalid_field",
     "time_in_future",
     "too_old",
+    "unreadable",
     "stage_failed",
 ]
 """Why something is a dead letter. `stage_failed` is a defect of csq: a stage failed on an accepted event."""
@@ -40,6 +41,10 @@ class Refusal:
 
     reason: Reason
     detail: str
+
+
+class UnreadRecord(bytes):
+    """Stands for records whose bytes cannot be had; its own bytes say which, and are no JSON."""
 
 
 class Door:

@@ -10,9 +10,12 @@ from confluent_kafka.admin import ConfigResource, ResourceType
 
 from operators.connectors.embedded import EmbeddedBroker
 from operators.connectors.kafka.errors import KafkaInputError, KafkaOutputError
-from operators.connectors.kafka.models_topic import CONFIG, ModelsReader, ModelsSink, ensure
+from operators.connectors.kafka.models_topic import CONFIG, LAST, ModelsReader, ModelsSink, ensure
 from operators.connectors.kafka.params import KafkaParams
+from operators.domain.models.updates import Origin, ready_record
 from tests.servers.kafka import Kafka
+
+CLUSTER = "shop"
 
 
 @pytest.fixture
@@ -41,15 +44,43 @@ def write(address: str, topic: str, values: list[bytes]) -> None:
     part.close()
 
 
-def test_later_readers_read_all_announcements_in_order(broker: EmbeddedBroker, topic: str):
+def test_a_reader_gets_what_is_written_from_its_start_on_in_order(broker: EmbeddedBroker, topic: str):
     address, values = broker.bootstrap_servers, [b"%d" % number for number in range(200)]
+    write(address, topic, [b"before"] * 30)
+    reader = ModelsReader(params(address), topic, CLUSTER)
+    assert reader.began_at == 30
     write(address, topic, values)
-    reader = ModelsReader(params(address), topic)
-    assert reader.began_at == 200
-    assert [value for _, value in read(reader, 200)] == values
-    write(address, topic, [b"new"])
-    assert read(reader, 1) == [(200, b"new")]
+    assert read(reader, 200) == list(enumerate(values, 30))
     reader.close()
+
+
+def reads(address: str, topic: str, cluster: str, *, seconds: float = 60.0, ahead: float = 0.0) -> list[Any]:
+    """What a process of `cluster` gets that starts `ahead` seconds from now."""
+    reader = ModelsReader(params(address, fence_seconds=seconds), topic, cluster, lambda: time.time() + ahead)
+    write(address, topic, [b"new"])
+    try:
+        return [value for _, value in read(reader, 1)]
+    finally:
+        reader.close()
+
+
+def test_another_deployment_that_has_just_written_prevents_the_start(broker: EmbeddedBroker, topic: str):
+    address = broker.bootstrap_servers
+    write(address, topic, [ready_record(Origin("bank", "run", "p0"))[1]])
+    with pytest.raises(
+        KafkaInputError, match=r"offset 0 was written \d s ago by another deployment \(bank; .* is shop\)"
+    ):
+        reads(address, topic, "shop")
+    assert reads(address, topic, "bank") == [b"new"]  # an earlier run of the same deployment
+    assert reads(address, topic, "shop", ahead=61.0) == [b"new"]
+    assert reads(address, topic, "shop", seconds=0.0) == [b"new"]
+
+
+def test_only_the_last_records_show_another_deployment(broker: EmbeddedBroker, topic: str):
+    address = broker.bootstrap_servers
+    records = [ready_record(Origin(cluster, "run", "p0"))[1] for cluster in ("bank", *["shop"] * LAST)]
+    write(address, topic, records)
+    assert reads(address, topic, "shop") == [b"new"]
 
 
 def test_a_topic_that_is_there_is_taken_as_it_is(broker: EmbeddedBroker, topic: str):
@@ -60,7 +91,7 @@ def test_a_topic_that_another_process_makes_just_now_is_waited_for(broker: Embed
     topic = f"models-{uuid4().hex[:8]}"
     making = Timer(1.0, lambda: broker._owner.list_topics(topic, timeout=10))
     making.start()
-    reader = ModelsReader(params(broker.bootstrap_servers), topic)
+    reader = ModelsReader(params(broker.bootstrap_servers), topic, CLUSTER)
     assert reader.began_at == 0
     reader.close()
     making.join()
@@ -70,7 +101,7 @@ def test_a_topic_that_is_not_there_is_named():
     with EmbeddedBroker() as other:
         unknown = params(other.bootstrap_servers, connect_seconds=0.5)
         with pytest.raises(KafkaInputError, match=r"the end of topic csq\.none for the models cannot be read"):
-            ModelsReader(unknown, "csq.none")
+            ModelsReader(unknown, "csq.none", CLUSTER)
 
 
 def test_brokers_that_do_not_answer_are_reported_with_the_setting():
@@ -98,8 +129,8 @@ def test_on_a_real_broker_it_is_made_compacted_and_with_one_partition(kafka: Kaf
     for _ in range(2):  # the second process finds it
         ensure(params(kafka.address), topic)
     assert kafka.partitions(topic) == [0]
+    reader = ModelsReader(params(kafka.address), topic, CLUSTER)
     write(kafka.address, topic, [b"one", b"two"])
-    reader = ModelsReader(params(kafka.address), topic)
     assert read(reader, 2) == [(0, b"one"), (1, b"two")]
     reader.close()
     resource = ConfigResource(ResourceType.TOPIC, topic)

@@ -4,6 +4,7 @@ import re
 import time
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
@@ -42,8 +43,8 @@ def test_a_full_queue_is_waited_for_and_every_record_arrives(broker: EmbeddedBro
 
 def test_a_queue_that_stays_full_is_an_error_with_its_topic_and_setting() -> None:
     with deserted() as address:
-        # The records that fill the queue expire later than the wait for room.
-        producer = RecordProducer(tight(address, 0.5, **{"message.timeout.ms": 60_000}), never_fails)
+        producer = RecordProducer(tight(address, 60.0), never_fails)
+        producer._seconds = 0.5  # the records that fill the queue expire later than the wait for room
         for number in range(5):
             producer.produce("alerts", b"%d" % number)
         began = time.monotonic()
@@ -68,8 +69,8 @@ def test_the_sink_of_the_models_topic_waits_for_room_as_well(
 def test_weights_without_room_end_the_process_with_a_message_and_no_traceback_of_a_full_buffer() -> None:
     beats = count()
     with deserted() as address:
-        params = tight(address, 0.5, **{"message.timeout.ms": 60_000})
-        part = ModelsSink(params, "csq.models", lambda: next(beats)).build("models", 0, 1)
+        part: Any = ModelsSink(tight(address, 60.0), "csq.models", lambda: next(beats)).build("models", 0, 1)
+        part._producer._seconds = 0.5  # as above
         with pytest.raises(KafkaOutputError, match=r"topic csq\.models: .* was full for 0\.5 s .*old weights"):
             part.write_batch([[(f"key/{number}", b"value") for number in range(6)]])
     assert next(beats) > 0

@@ -567,10 +567,13 @@ def test_the_status_knows_where_each_part_stands(broker: EmbeddedBroker) -> None
     [
         (b'{"start": "monday"}', r"kafka\.start: got 'monday'"),
         (b'{"start": {"events": "2025-01-31T08:00:00"}}', r"kafka\.start: got '2025-01-31T08:00:00'.*zone"),
-        (b'{"librdkafka": {"group.id": "x"}}', r"kafka\.librdkafka: group\.id cannot be set here"),
+        (
+            b'{"librdkafka": {"group.id": "x"}}',
+            r"kafka\.librdkafka: group\.id cannot be set to x: .*kafka\.group_id instead",
+        ),
         (
             b'{"librdkafka": {"auto.offset.reset": "latest"}}',
-            r"auto\.offset\.reset cannot.*kafka\.on_expired_offset set",
+            r"auto\.offset\.reset cannot.*set kafka\.start and kafka\.on_expired_offset instead",
         ),
         (b'{"on_expired_offset": "newest"}', r"on_expired_offset"),
         (b'{"batch_size": 0}', r"\$\.batch_size"),

@@ -14,10 +14,10 @@ from operators.domain.models.model import Example, ModelKind, ModelLearner, Mode
 from operators.domain.models.registry import MODELS, training_of, weights_of
 from operators.domain.models.tasks import NumberTask
 from operators.domain.models.training import ModelTraining
-from operators.domain.models.updates import CHANGES_SECONDS
+from operators.domain.models.updates import CHANGES_SECONDS, Origin
 from operators.domain.stage.stage import Port
 from operators.engine.learners import LearnLogic
-from operators.follow import ModelsFollower
+from operators.follow import ModelsFollower, RefusedRecords
 from operators.metrics.observe import Observer, read
 from operators.metrics.summary import Summary
 
@@ -74,7 +74,7 @@ def build(name: str) -> ModelTraining:
 
 
 def awake(
-    resume: bytes | None = None, announce_as: str | None = None, timer: Callable[[], float] = lambda: 5.0
+    resume: bytes | None = None, announce_as: Origin | None = None, timer: Callable[[], float] = lambda: 5.0
 ) -> tuple[LearnLogic, Models, list[Port]]:
     models = Models((NAME,))
     logic = LearnLogic(
@@ -111,16 +111,16 @@ def test_it_goes_on_from_its_snapshot() -> None:
 
 def test_a_follower_scores_with_its_weights() -> None:
     now = [5.0]
-    logic, models, ports = awake(announce_as="p0", timer=lambda: now[0])
+    logic, models, ports = awake(announce_as=Origin("c", "r", "p0"), timer=lambda: now[0])
     followed = Models((NAME,))
-    follower = ModelsFollower(followed, SETTINGS, began_at=0, process="p1", others=())
+    follower = ModelsFollower(followed, SETTINGS, Origin("c", "r", "p1"), ["p0"], RefusedRecords())
     learned = [*ports, *learn(logic, models, 4.0, 5.0), *logic.on_notify()[0]]
     now[0] += CHANGES_SECONDS
     learned += logic.on_notify()[0]
     records = [record for port, values in learned if port == "models" for record in values]
     assert [key for key, _ in records] == [f"{NAME}/whole/00", f"{NAME}/change/00/00"]
     measured = [follower.take(offset, raw) for offset, (_, raw) in enumerate(records)]
-    assert followed.complete()
+    assert not followed.missing()
     assert (followed[NAME].score_one(()), followed[NAME].version) == (4.5, 2)
     assert ("csq_model_version", (NAME,), 2) in measured[-1]
 

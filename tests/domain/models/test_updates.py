@@ -16,15 +16,18 @@ from operators.domain.models.updates import (
     CHANGES_PER_WHOLE,
     WIRE_VERSION,
     FollowedWeights,
+    Origin,
     ProcessReady,
     UpdateError,
     WeightsAnnouncer,
     WeightsUpdate,
+    check_origin,
     decode,
     ready_record,
 )
 from operators.domain.models.vectors import SPACE
 
+ORIGIN = Origin("deployment", "run", "p2")
 CHURN = churn.ChurnParams(attributes={"plan": "category"})
 SETTINGS = Settings(churn=CHURN)
 ENGLISH = "sentiment/en"
@@ -56,19 +59,19 @@ class Shop:
             parts = (5 * rng.random(), *(rng.choice([None, 5 * rng.random()]) for _ in satisfaction.PARTS[1:]))
             self.trainings["satisfaction"].take(Example(parts, 2.5, 5 * rng.random(), 1.0, 0.0))
 
-    def announcer(self, name: str, process: str = "p0", now: float = 0.0) -> WeightsAnnouncer:
-        return WeightsAnnouncer(self.trainings[name], process, lambda: now)
+    def announcer(self, name: str, now: float = 0.0) -> WeightsAnnouncer:
+        return WeightsAnnouncer(self.trainings[name], ORIGIN, lambda: now)
 
 
 def followed(name: str) -> Any:
     return FollowedWeights(weights_of(name, SETTINGS))
 
 
-def apply(follower: FollowedWeights, records: list[tuple[str, bytes]], *, is_current: bool = True) -> None:
+def apply(follower: FollowedWeights, records: list[tuple[str, bytes]]) -> None:
     for _, raw in records:
         update = decode(raw)
         assert isinstance(update, WeightsUpdate)
-        follower.apply(update, is_current=is_current)
+        follower.apply(update)
 
 
 def same(name: str, one: Any, other: Any) -> bool:
@@ -122,19 +125,17 @@ def test_a_whole_model_is_announced_again_after_so_many_changes() -> None:
 def test_every_registered_model_can_be_followed(name: str) -> None:
     training = training_of(name, SETTINGS)
     follower = FollowedWeights(weights_of(name, SETTINGS))
-    apply(follower, WeightsAnnouncer(training, "p0", lambda: 0.0).announce())
+    apply(follower, WeightsAnnouncer(training, ORIGIN, lambda: 0.0).announce())
     assert follower.is_whole
     assert same(name, training.learner.weights, follower.weights)
 
 
-def test_a_model_is_complete_only_with_all_parts_of_a_running_learner() -> None:
+def test_a_model_is_complete_only_with_all_parts() -> None:
     shop = Shop()
     shop.learn(20)
     records = shop.announcer(ENGLISH).announce()
     assert len(records) == SPACE // PART_FEATURES
     follower = followed(ENGLISH)
-    apply(follower, records, is_current=False)
-    assert not follower.is_whole
     apply(follower, records[:-1])
     assert not follower.is_whole
     apply(follower, records[-1:])
@@ -177,7 +178,7 @@ def test_a_learner_that_went_back_is_followed_back() -> None:
     apply(follower, ahead.announce())
     resumed = training_of(ENGLISH, SETTINGS)
     resumed.restore(msgspec.msgpack.decode(state))
-    apply(follower, WeightsAnnouncer(resumed, "p1", lambda: 2.0).announce())
+    apply(follower, WeightsAnnouncer(resumed, ORIGIN, lambda: 2.0).announce())
     assert same(ENGLISH, resumed.learner.weights, follower.weights)
     assert follower.weights.version == 50
 
@@ -212,13 +213,14 @@ def test_keys_name_model_kind_and_part() -> None:
     assert keys == [["churn/whole/00"], ["churn/change/00/00"], ["churn/change/01/00"]]
 
 
-def test_an_update_names_its_process_and_its_releases() -> None:
+def test_an_update_names_its_deployment_its_run_its_process_and_its_releases() -> None:
     shop = Shop()
     shop.learn(3)
-    raw = shop.announcer("satisfaction", "p2", now=12.5).announce()[0][1]
+    raw = shop.announcer("satisfaction", now=12.5).announce()[0][1]
     update = decode(raw)
     assert isinstance(update, WeightsUpdate)
-    assert (update.model, update.version, update.announced_at, update.process) == ("satisfaction", 3, 12.5, "p2")
+    assert (update.cluster, update.run, update.process) == ORIGIN
+    assert (update.model, update.version, update.announced_at) == ("satisfaction", 3, 12.5)
     assert update.whole
     assert update.csq
     assert update.river.startswith("0.")
@@ -232,7 +234,7 @@ def update(**changes: Any) -> WeightsUpdate:
         "model": "sentiment/en",
         "version": 1,
         "announced_at": 0.0,
-        "process": "p0",
+        **ORIGIN._asdict(),
     }
     fields |= {"csq": "1", "river": "1", "whole": False, "part": 0, "parts": 1, "weights": weights | changes}
     return WeightsUpdate(**fields)
@@ -257,8 +259,13 @@ def update(**changes: Any) -> WeightsUpdate:
         ),
         (
             {"features": np.array([5], "<i4").tobytes(), "weights": np.array([1, np.nan, 0], "<f4").tobytes()},
-            "a weight is not finite",
+            r"weights up to 1e\+06 expected, got one that is larger or not finite",
         ),
+        (
+            {"features": np.array([5], "<i4").tobytes(), "weights": np.array([1, -3e38, 0], "<f4").tobytes()},
+            r"weights up to 1e\+06 expected, got one that is larger or not finite",
+        ),
+        ({"intercepts": [0.0, 1e16, 0.0]}, r"intercepts: 3 finite numbers expected, up to 1e\+15"),
         ({"intercepts": [0.0, float("inf"), 0.0]}, "intercepts: 3 finite numbers expected"),
         ({"intercepts": [0.0]}, "intercepts: 3 finite numbers expected"),
         ({"cleared": (0, SPACE + 1)}, "a range within"),
@@ -268,7 +275,7 @@ def update(**changes: Any) -> WeightsUpdate:
 def test_weights_that_no_scorer_can_use_are_refused_and_change_nothing(changes: dict[str, Any], complaint: str) -> None:
     follower = followed(ENGLISH)
     with pytest.raises(UpdateError, match=complaint):
-        follower.apply(update(**changes), is_current=True)
+        follower.apply(update(**changes))
     assert not follower.weights.weights.any()
     assert follower.weights.version == 0
 
@@ -278,18 +285,57 @@ def test_a_churn_model_of_other_settings_is_refused_with_what_to_do() -> None:
     assert isinstance(received, WeightsUpdate)
     other = FollowedWeights(churn.ChurnWeights(churn.ChurnParams(attributes={"age": "number"})))
     with pytest.raises(UpdateError, match="give all processes the same settings"):
-        other.apply(received, is_current=True)
+        other.apply(received)
 
 
-def test_bytes_of_another_kind_are_no_record() -> None:
-    with pytest.raises(UpdateError, match="not a record of the models topic"):
-        decode(b'{"kind": "weights"}')
+@pytest.mark.parametrize(
+    "changes",
+    [{"parts": 1 << 31}, {"parts": 0}, {"part": -1}, {"version": -1}, {"told_at": float("nan")}, {"told_at": -1.0}, {"run": "r" * 65}],
+)  # fmt: skip
+def test_numbers_that_no_learner_writes_are_no_record(changes: dict[str, Any]) -> None:
+    fields = msgspec.msgpack.decode(Shop().announcer("satisfaction").announce()[0][1])
+    with pytest.raises(UpdateError, match="not a record of the models topic") as raised:
+        decode(msgspec.msgpack.encode(fields | changes))
+    assert raised.value.reason == "not_a_record"
 
 
-def test_a_record_of_another_wire_version_is_passed_over() -> None:
-    assert decode(msgspec.msgpack.encode({"kind": "ready", "v": WIRE_VERSION + 1, "process": "p0"})) is None
+def test_categories_of_churn_are_numbered() -> None:
+    fields = msgspec.msgpack.decode(Shop().announcer("churn").announce()[0][1])
+    fields["weights"]["categories"] = [["slot", 0.5]]
+    forged = decode(msgspec.msgpack.encode(fields))
+    assert isinstance(forged, WeightsUpdate)
+    with pytest.raises(UpdateError, match="categories: whole numbers expected"):
+        followed("churn").apply(forged)
+
+
+@pytest.mark.parametrize(
+    "raw", [b'{"kind": "weights"}', b"", b"\xff" * 100, msgspec.msgpack.encode({"v": WIRE_VERSION})]
+)
+def test_bytes_of_another_kind_are_no_record(raw: bytes) -> None:
+    with pytest.raises(UpdateError, match="not a record of the models topic") as raised:
+        decode(raw)
+    assert raised.value.reason == "not_a_record"
+
+
+def test_a_record_of_another_wire_version_is_refused_as_such() -> None:
+    with pytest.raises(UpdateError, match=f"a record of version 1, {WIRE_VERSION} expected") as raised:
+        decode(msgspec.msgpack.encode({"kind": "ready", "v": 1, "process": "p0"}))
+    assert raised.value.reason == "other_version"
+
+
+def test_a_record_of_another_deployment_or_run_is_refused_as_such() -> None:
+    message = decode(ready_record(ORIGIN)[1])
+    check_origin(message, ORIGIN._replace(process="p7"), ["p2"])
+    for changed, members, reason in (
+        (ORIGIN._replace(cluster="x"), ["p2"], "other_cluster"),
+        (ORIGIN._replace(run="x"), ["p2"], "other_run"),
+        (ORIGIN, ["p0", "p1"], "other_process"),
+    ):
+        with pytest.raises(UpdateError) as raised:
+            check_origin(message, changed, members)
+        assert raised.value.reason == reason
 
 
 def test_the_ready_record_names_its_process() -> None:
-    key, raw = ready_record("p3")
-    assert (key, decode(raw)) == ("ready/p3", ProcessReady(WIRE_VERSION, "p3"))
+    key, raw = ready_record(ORIGIN)
+    assert (key, decode(raw)) == ("ready/p2", ProcessReady(WIRE_VERSION, *ORIGIN))

@@ -1,10 +1,12 @@
 """Intake: counted once, refused with a reason, late by event time."""
 
 import json
+import pickle
 from typing import Any
 
 from operators.domain.stage.intake import Intake, IntakeParams
 from operators.domain.stage.labels import Labels, LabelsParams
+from operators.domain.wire.decode import UnreadRecord
 from operators.domain.wire.dedupe import DedupeParams
 from operators.domain.wire.outgoing import DEADLETTERS, RELEASE
 from tests.builders import START, Seen, raw
@@ -130,3 +132,11 @@ def test_what_follows_a_refused_event_or_a_repeat_is_let_in() -> None:
 
 def test_before_any_time_was_reached_nothing_is_late() -> None:
     assert let_in(door(), raw(PAGE, START - 1e6)).count("csq_late_events_total") == {}
+
+
+def test_a_record_whose_bytes_cannot_be_had_is_a_dead_letter_with_its_coordinates() -> None:
+    record = pickle.loads(pickle.dumps(UnreadRecord(b"shop.events[3] offset 40: skipped")))  # noqa: S301 - as between processes
+    (dead,) = let_in(door(), record).dead
+    headers = dict(dead.headers)
+    assert (dead.key, dead.value, headers["reason"]) == ("shop.events/3@40", b"", "unreadable")
+    assert headers["detail"] == "shop.events[3] offset 40: skipped"

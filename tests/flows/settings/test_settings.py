@@ -265,12 +265,39 @@ class TestSecret:
         assert line == "my.yaml, line 1: kafka.librdkafka: `sasl.password` may be secret; move it to kafka.security"
 
 
+class TestTopics:
+    @pytest.mark.parametrize(
+        ("kafka", "reported"),
+        [
+            ("topics: [a, b, a]", "kafka.topics[2]: topic 'a' is also kafka.topics[0]: it would be read twice"),
+            ("outputs: {deadletters: csq.events}", "kafka.outputs.deadletters: topic 'csq.events' is also kafka.topics[0]: csq would read what it writes"),
+            ("outputs: {turn_scored: csq.events}", "kafka.outputs.turn_scored: topic 'csq.events' is also kafka.topics[0]: csq would read what it writes"),
+            ("models_topic: csq.events", "kafka.models_topic: topic 'csq.events' is also kafka.topics[0]: csq would read what it writes"),
+            ("models_topic: csq.churn.scored", "kafka.models_topic: topic 'csq.churn.scored' is also kafka.outputs.churn_scored: readers of one would get the records of the other"),
+            ("outputs: {deadletters: csq.turn.scored}", "kafka.outputs.deadletters: topic 'csq.turn.scored' is also kafka.outputs.turn_scored: readers of one would get the records of the other"),
+        ],
+    )  # fmt: skip
+    def test_with_a_second_use_are_refused(self, write, kafka, reported):
+        [line] = mistakes(write(f"http:\nkafka: {{{kafka}}}"))
+
+        assert line == f"my.yaml, line 2: {reported}; give each a topic of its own"
+
+    def test_of_outgoing_events_may_be_one(self, write):
+        outputs = load(write("kafka: {outputs: {turn_scored: scores, churn_scored: scores}}"), {}).kafka.outputs
+
+        assert outputs.turn_scored == outputs.churn_scored == "scores"
+
+    def test_each_mistake_of_theirs_and_of_librdkafka_has_a_line(self, write):
+        assert len(mistakes(write("kafka: {topics: [a, a], models_topic: csq.deadletters}"))) == 2
+        assert len(mistakes(write("kafka: {librdkafka: {acks: 0, enable.idempotence: false, isolation: x}}"))) == 3
+
+
 class TestDump:
     @given(
         st.builds(
             Kafka,
             brokers=st.lists(st.text(st.characters(exclude_characters="@"))).map(tuple),
-            topics=st.lists(st.text(min_size=1), min_size=1).map(tuple),
+            topics=st.lists(st.text(min_size=1), min_size=1, unique=True).map(tuple),
             librdkafka=st.dictionaries(st.just("linger.ms"), st.integers(-9, 9) | st.floats(-1e9, 1e9) | st.text() | st.booleans()),
         )
     )  # fmt: skip

@@ -26,15 +26,18 @@ class Member:
         self.silent: list[int] = []
         self.lost: list[str] = []
         place = ProcessPlace(process, addresses)
-        self.peers = Peers(place, traits, self.silent.append, self.lost.append, wait_seconds=seconds)
+        self.peers = Peers(
+            place, traits, self.silent.append, self.lost.append, wait_seconds=seconds, run=f"run of p{process}"
+        )
         self.error: PeersError | None = None
         self.agreed = False
+        self.run = ""
         self.thread = threading.Thread(target=self._agree, daemon=True)
         self.thread.start()
 
     def _agree(self) -> None:
         try:
-            self.peers.agree()
+            self.run = self.peers.agree()
             self.agreed = True
         except PeersError as error:
             self.error = error
@@ -94,6 +97,7 @@ def test_processes_agree_in_whatever_order_they_start(members: Callable[[int], M
     cluster.start(order[-1])
     until(lambda: all(member.agreed for member in cluster.started))
     assert [member.peers.obstacles() for member in cluster.started] == [[], [], []]
+    assert {member.run for member in cluster.started} == {"run of p0"}
 
 
 def test_the_address_of_process_0_is_free_when_they_have_agreed(members: Callable[[int], Members]):
@@ -235,7 +239,7 @@ def test_process_0_that_hangs_is_reported_by_the_others(
         server.settimeout(20.0)
         hanging, _ = server.accept()
         with hanging:
-            hanging.sendall(b'{"type":"agreed"}\n')
+            hanging.sendall(b'{"type":"agreed","run":"a"}\n')
             until(lambda: member.silent == [1], 8.0)
             assert member.peers.obstacles()[0].startswith("p0 has been silent for ")
         until(lambda: member.lost == ["p0"])
