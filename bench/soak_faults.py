@@ -90,9 +90,15 @@ class Faults:
         self._clock.step(-seconds)
 
     def _transaction(self) -> None:
-        self._traffic.open_transaction()
+        transaction = self._kafka.transaction()
+
+        def produce(topic: str, value: bytes, key: bytes) -> None:
+            transaction.produce(topic, value, key)
+            transaction.poll(0)
+
+        self._traffic.divert(produce)
         time.sleep(OPEN_SECONDS)
-        self._traffic.commit_transaction()
+        self._traffic.end_diversion(transaction.commit_transaction)
 
     def _broker_down(self) -> None:
         self._kafka.stop()

@@ -7,7 +7,7 @@ from threading import Event, Thread
 from typing import Any
 
 import msgspec
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
 from bench.stream import SHARES, EventMaker, OpenTalk, Raw
 from bench.texts import Texts
@@ -20,6 +20,10 @@ BLOCK_SECONDS = 0.01
 MOST_MESSAGES = 16_000_000
 """Messages of customers a soak may have: an hour at 5,000 events a second has ten million."""
 ANSWER_SECONDS = 60.0
+
+
+Produce = Callable[[str, bytes, bytes], None]
+"""Takes topic, value and key."""
 
 
 class LiveMaker(EventMaker):
@@ -62,27 +66,26 @@ class Traffic(Thread):
         self._topic = topic
         self._stopping = Event()
         self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._transaction: Producer | None = None
-        """While it is open all records are part of it."""
-        self._brokers = brokers
         params = KafkaParams(
             brokers=(brokers,),
             delivery_seconds=600.0,  # outlives every fault: what was produced must be there at the end
             librdkafka={"linger.ms": 2, "queue.buffering.max.messages": 2_000_000},
         )
         self._producer = RecordProducer(params, self._on_delivery)
+        self._produce: Produce = self._producer.produce
 
     def burst(self, count: int) -> None:
         """Produce so many broken records as soon as possible."""
         self._calls.put(lambda: self._send_all(["broken"] * count))
 
-    def open_transaction(self) -> None:
-        """Produce what follows in a transaction."""
-        self._calls.put(self._begin)
+    def divert(self, produce: Produce) -> None:
+        """Produce what follows with another producer."""
+        self._calls.put(lambda: setattr(self, "_produce", produce))
 
-    def commit_transaction(self) -> None:
-        """Make it visible, and produce what follows without one."""
-        self._calls.put(self._commit)
+    def end_diversion(self, then: Callable[[], None]) -> None:
+        """Produce what follows as before, and call `then` in between."""
+        self._calls.put(then)
+        self._calls.put(lambda: setattr(self, "_produce", self._producer.produce))
 
     def run(self) -> None:
         """Produce."""
@@ -109,25 +112,9 @@ class Traffic(Thread):
         except Empty:
             return None
 
-    def _begin(self) -> None:
-        settings = {"bootstrap.servers": self._brokers, "transactional.id": "soak", "log_level": 0, "linger.ms": 2}
-        transaction = Producer(settings)
-        transaction.init_transactions(ANSWER_SECONDS)
-        transaction.begin_transaction()
-        self._transaction = transaction
-
-    def _commit(self) -> None:
-        if self._transaction is not None:
-            self._transaction.commit_transaction(ANSWER_SECONDS)
-            self._transaction = None
-
     def _send_all(self, kinds: Iterable[str]) -> None:
         for raw in map(self.shop.one, kinds):
-            if self._transaction is None:
-                self._producer.produce(self._topic, raw.value, raw.key)
-            else:
-                self._transaction.produce(self._topic, raw.value, raw.key, on_delivery=self._on_delivery)
-                self._transaction.poll(0)
+            self._produce(self._topic, raw.value, raw.key)
 
     def _on_delivery(self, error: KafkaError | None, _: object) -> None:
         if error is not None:

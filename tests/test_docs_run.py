@@ -64,6 +64,7 @@ ELSEWHERE = {
     "Error: shop.jsonl": "tests/test_docs.py",
     "tickets.csv:3": "tests/test_docs.py",
     "Error: m.yaml": "tests/test_docs.py",
+    "Error: the processes of this cluster differ": "tests/flows/host/cluster",
 }
 """Samples that do not follow a command, by how they begin."""
 

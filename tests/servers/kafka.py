@@ -396,6 +396,14 @@ class Kafka:
         """Write values to one partition; returns when all are there."""
         self._produce(((topic, value, None, partition) for value in values), {})
 
+    def transaction(self, name: str = "upstream") -> Producer:
+        """A producer with an open transaction."""
+        settings = {"bootstrap.servers": self.address, "transactional.id": name, "log_level": 0}
+        producer = Producer({**settings, "transaction.timeout.ms": 60_000})
+        producer.init_transactions(ANSWER_SECONDS)
+        producer.begin_transaction()
+        return producer
+
     def _produce(self, records: Iterable[tuple[str, bytes, str | None, int]], settings: Mapping[str, Any]) -> None:
         failed: list[Any] = []
 

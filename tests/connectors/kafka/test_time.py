@@ -4,11 +4,9 @@ import itertools
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
-from confluent_kafka import Producer
 
 from operators.metrics.observe import Values
 from tests.servers.kafka import Kafka
@@ -147,18 +145,10 @@ def test_a_clock_that_is_ahead_for_five_seconds_leaves_no_trace(shop: Shop, cloc
         csq.stop()
 
 
-def transactional(address: str) -> Producer:
-    settings: dict[str, Any] = {"transactional.id": "upstream", "transaction.timeout.ms": 60_000, "log_level": 0}
-    producer = Producer({"bootstrap.servers": address, **settings})
-    producer.init_transactions(20)
-    return producer
-
-
 def test_event_time_waits_for_what_an_open_transaction_hides(shop: Shop) -> None:
-    producer = transactional(shop.kafka.address)
     with shop.start() as csq:
         shop.produce("customer")
-        producer.begin_transaction()
+        producer = shop.kafka.transaction()
         for raw in shop.messages("agent", time.time()):
             producer.produce(shop.topic, raw, partition=0)
         producer.flush(20)
