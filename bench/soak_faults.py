@@ -3,6 +3,7 @@
 Each fault returns when it is over. What csq must do meanwhile, besides losing nothing, is checked here.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ OPEN_SECONDS = 8.0
 LIMIT_SECONDS = 60.0
 """Within so many csq has to react to a fault."""
 MORE_PARTITIONS = 2
+SETTLE_SECONDS = 3.0
+"""From when nothing waits to be read until all that was read is published."""
 
 
 class Fault(NamedTuple):
@@ -69,7 +72,8 @@ class Faults:
             Fault(0.30, f"transaction open for {OPEN_SECONDS:g} s", self._transaction),
             Fault(0.35, f"broker down for {DOWN_SECONDS:g} s", self._broker_down),
             Fault(0.40, f"{MORE_PARTITIONS} partitions added", self._add_partitions),
-            Fault(0.45, "store removed and put back", self._remove_store),
+            Fault(0.44, "topic deleted and made anew", self._recreate_topic),
+            Fault(0.48, "store removed and put back", self._remove_store),
             Fault(0.55, "kill -9", self._kill_last),
         ]
 
@@ -115,6 +119,22 @@ class Faults:
     def _reads_all(self) -> bool:
         values = self._csq.scrape()
         return values is not None and len(values.get("csq_source_lag_messages", {})) >= self._partitions
+
+    def _recreate_topic(self) -> None:
+        """Make the topic anew once all of it is read. Records that come meanwhile are produced after that."""
+        waiting: list[tuple[str, bytes, bytes]] = []
+        self._traffic.divert(lambda *record: waiting.append(record))
+        self._wait_for("csq does not read the topic to its end", lambda: self._lag() == 0)
+        time.sleep(SETTLE_SECONDS)
+        self._kafka.delete_topic(TOPIC)
+        self._kafka.create_topic(TOPIC, self._partitions)
+        before = self._answers.count()
+        self._traffic.end_diversion(lambda: self._traffic.produce_all(waiting))
+        self._wait_for("csq does not read the new topic", lambda: self._answers.count() > before)
+
+    def _lag(self) -> float | None:
+        values = self._csq.scrape()
+        return None if values is None else sum(values.get("csq_source_lag_messages", {"": math.nan}).values())
 
     def _remove_store(self) -> None:
         """Rename the store. csq has to end by itself; with the store put back it goes on."""

@@ -87,6 +87,11 @@ class Traffic(Thread):
         self._calls.put(then)
         self._calls.put(lambda: setattr(self, "_produce", self._producer.produce))
 
+    def produce_all(self, records: Iterable[tuple[str, bytes, bytes]]) -> None:
+        """Produce records that were diverted; called in `end_diversion`."""
+        for record in records:
+            self._producer.produce(*record)
+
     def run(self) -> None:
         """Produce."""
         began, produced = time.monotonic(), 0
@@ -141,8 +146,8 @@ class Answers(Thread):
         """Number of a message -> 1 once it was scored."""
         self.repeats = 0
         """Repeated scores: after a crash the last seconds are published twice, with the same id."""
-        self.refused: set[bytes] = set()
-        """Keys of dead letters: where their records were read."""
+        self.refused: set[tuple[bytes, bytes]] = set()
+        """Keys of dead letters (where their records were read) and their bytes: a new topic has the same places."""
         self._stopping = Event()
         self._consumer = Consumer({"bootstrap.servers": brokers, "group.id": "soak", "log_level": 2})
         self._consumer.assign(
@@ -157,7 +162,7 @@ class Answers(Thread):
                 if message.error() is not None or value is None:
                     continue
                 if message.topic() == DEAD:
-                    self.refused.add(message.key() or b"")
+                    self.refused.add((message.key() or b"", value))
                 else:
                     number = int(_turn(value).data.message_id.removeprefix("message-"))
                     self.repeats += self.scored[number]

@@ -28,6 +28,7 @@ def test_three_minutes_of_faults_lose_nothing(kafka_libraries: Path, capsys: pyt
         "transaction",
         "down",
         "added",
+        "made anew",
         "store removed",
     ):
         assert re.search(rf"^at \d+ s .*{fault}.*, over after", reported, re.MULTILINE), fault
