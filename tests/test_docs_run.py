@@ -45,6 +45,7 @@ NOT_RUN = {
     r".* airline(_tweets)?\.(csv|jsonl) .*": "the data set is not part of csq; tests/importer reads it with CSQ_DATA",
     r"csq deadletters show csq\..*": "the broker of this test has no such letter; tests/flows/commands/deadletters",
     r"csq state labels .* --drop .*": "the store of this test has no such name; tests/flows/commands/state/test_labels.py",
+    r"csq state skip .*": "no record of this broker ends csq; tests/flows/commands/state/test_skip.py",
     r"csq run .*--(processes|addresses) .*|BYTEWAX_.*": "several processes; tests/flows/host/cluster",
 }
 """Commands that no test here runs, as expressions for the whole line."""

@@ -29,8 +29,14 @@ NO_SUCH_OFFSET = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001 - as above
 TIMED_OUT = frozenset({KafkaError._TIMED_OUT, KafkaError.REQUEST_TIMED_OUT})  # noqa: SLF001 - as above
 """No answer in time."""
 
-NO_LEADER_KNOWN = frozenset({KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC})  # noqa: SLF001 - as above
-"""The client found no leader: the partition does not exist, or no broker could be asked for it."""
+NO_BROKER_ASKED = frozenset(
+    {
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - as above
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - as above
+        KafkaError._TRANSPORT,  # noqa: SLF001 - as above
+    }
+)
+"""The client found no leader or no connection: the partition does not exist, or no broker could be asked."""
 
 END_OF_PARTITION = KafkaError._PARTITION_EOF  # noqa: SLF001 - as above
 """Not an error: the partition has been read to its end."""

@@ -18,7 +18,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 from confluent_kafka.admin import AdminClient
 from msgspec import Struct
 
-from operators.connectors.kafka.errors import ALL_DOWN, NO_LEADER_KNOWN, TIMED_OUT, missing_output
+from operators.connectors.kafka.errors import ALL_DOWN, NO_BROKER_ASKED, TIMED_OUT, missing_output
 from operators.connectors.kafka.identity import topic_ids
 from operators.connectors.kafka.params import part_name, topic_and_partition
 from operators.engine.positions import TopicId
@@ -191,7 +191,7 @@ class BrokerWatch:
     def _reason(self, error: KafkaError) -> str:
         """Why a look failed: the newest error of a connection, which names the broker, else the error of the look."""
         self._consumer.poll(0)  # calls error_cb
-        answers = bool(self._errors) or error.code() not in NO_LEADER_KNOWN or self._is_answered()
+        answers = bool(self._errors) or error.code() not in NO_BROKER_ASKED or self._is_answered()
         if self._errors:
             return ([cause for cause in self._errors if cause.code() != ALL_DOWN] or self._errors)[-1].str()
         if not answers:
