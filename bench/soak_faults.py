@@ -124,10 +124,10 @@ class Faults:
         """Make the topic anew once all of it is read. Records that come meanwhile are produced after that."""
         waiting: list[tuple[str, bytes, bytes]] = []
         self._traffic.divert(lambda *record: waiting.append(record))
-        self._wait_for("csq does not read the topic to its end", lambda: self._lag() == 0)
-        time.sleep(SETTLE_SECONDS)
-        self._kafka.delete_topic(TOPIC)
-        self._kafka.create_topic(TOPIC, self._partitions)
+        if self._wait_for("csq does not read the topic to its end", lambda: self._lag() == 0):
+            time.sleep(SETTLE_SECONDS)
+            self._kafka.delete_topic(TOPIC)
+            self._kafka.create_topic(TOPIC, self._partitions)
         before = self._answers.count()
         self._traffic.end_diversion(lambda: self._traffic.produce_all(waiting))
         self._wait_for("csq does not read the new topic", lambda: self._answers.count() > before)
@@ -145,13 +145,14 @@ class Faults:
             self._csq.kill()
         self._csq.start()
 
-    def _wait_for(self, otherwise: str, is_so: Callable[[], bool]) -> None:
+    def _wait_for(self, otherwise: str, is_so: Callable[[], bool]) -> bool:
         deadline = time.monotonic() + LIMIT_SECONDS
         while not is_so():
             if time.monotonic() > deadline:
                 self.wrong.append(f"{otherwise} after {LIMIT_SECONDS:g} s")
-                return
+                return False
             time.sleep(0.2)
+        return True
 
 
 @contextmanager
