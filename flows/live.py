@@ -88,7 +88,9 @@ class Live:
         clock: Callable[[], float] = time.time,
         reports: Sequence[Receiver] = (),
     ) -> None:
-        """Create everything; connects to no external broker yet. `reports` get each heartbeat.
+        """Create everything; connects to no external broker yet.
+
+        `reports` get each heartbeat: those of a supervisor, which starts all processes again when one asks for it.
 
         Raises:
             ClusterError: the settings do not support several processes.
@@ -103,6 +105,7 @@ class Live:
         self.restarts = False
         """Whether `run` has ended only because partitions were added: Bytewax fixes those of a source at the start."""
         self._may_restart = False
+        self._is_supervised = bool(reports)
         self.broker: EmbeddedBroker | None = None
         if not settings.kafka.brokers:
             settings, self.broker = embedded(settings)
@@ -145,6 +148,8 @@ class Live:
             skips=skips_in(folder),
             fetched=None if folder is None else FetchedOffsets(folder / f"fetching-{place.name}"),
         )
+        if place.processes > 1:
+            self.source.status.next_start = "restart all processes"
         self.source.status.on_change = self.observe_source
         self.observe_source(self.source.status)
         alive = self.clock
@@ -235,7 +240,14 @@ class Live:
         measured += [("csq_time_held_seconds", (why,), seconds) for why, seconds in held.items()]
         self.observer.held_seconds = min(max(held.values(), default=0.0), self.settings.kafka.hold_seconds)
         self.observer.record(measured)
-        if any(status.unread.values()) and self._may_restart and not self.stop.is_set():
+        if self._may_restart and not self.stop.is_set():
+            self._read_new(sorted(topic for topic, count in status.unread.items() if count))
+
+    def _read_new(self, topics: Sequence[str]) -> None:
+        """Start again where `topics` have new partitions; several processes ask their supervisor to."""
+        if self.place.processes > 1:
+            self.heartbeat.restart = f"new partitions of {', '.join(topics)}" if topics else ""
+        elif topics:
             self._why, self.restarts = "new partitions", True
             log.info("stopping to start again with the new partitions", extra={"event": "restarting"})
             self.stop.set()
@@ -330,7 +342,9 @@ class Live:
             self.store.ends_in_order = self.place.processes == 1
             flow = self.flow()
             recovery = self.recovery(flow)
-            self._may_restart = recovery is not None and self.place.processes == 1
+            self._may_restart = recovery is not None and (self.place.processes == 1 or self._is_supervised)
+            if self._may_restart:
+                self.source.status.next_start = "csq starts again by itself"
             addresses = list(self.place.addresses)
             with store_errors(self.settings):
                 cluster_main(flow, addresses, self.place.process, epoch_interval=epoch, recovery_config=recovery)

@@ -30,6 +30,8 @@ class Beat(Struct, frozen=True):
     """For how long it has not moved, while the process ran."""
     limit_seconds: float
     """When it has not moved for longer it is stuck."""
+    restart: str = ""
+    """Why all processes should stop in good order and start again; empty without a reason."""
 
     @property
     def is_stuck(self) -> bool:
@@ -48,6 +50,8 @@ class Heartbeat:
     """Looks at the flow from its own thread between `start` and `end`."""
 
     def __init__(self, clock: LivenessClock, receivers: Sequence[Receiver]) -> None:
+        self.restart = ""
+        """As in `Beat`."""
         self._clock = clock
         self._receivers = receivers
         self._still = Silence()
@@ -72,7 +76,7 @@ class Heartbeat:
             self._seen = self._clock.beats
             self._still.heard()
         clock = self._clock
-        beat = Beat(clock.doing, clock.moves, clock.runs, self._still.look(), clock.limit_seconds())
+        beat = Beat(clock.doing, clock.moves, clock.runs, self._still.look(), clock.limit_seconds(), self.restart)
         for receive in self._receivers:
             receive(beat)
 

@@ -6,6 +6,9 @@ not fix, such as wrong settings, nothing is started again.
 
 Each process reports once a second how its flow does (``heartbeat.py``). One that reports nothing, or whose flow does
 not move, is killed, and then the same happens.
+
+A report may also ask for a restart: partitions were added, and Bytewax fixes those of a source at the start. All are
+stopped in good order, store what they have read, and start again at once.
 """
 
 import logging
@@ -15,6 +18,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
+from enum import Enum, auto
 
 from flows.host.cluster.child import ProcessChild, ProcessExit, how
 from flows.host.cluster.same_store import SameStore
@@ -28,9 +32,13 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 """Shortest and longest pause before a restart; it doubles each time. A broker that restarts is back within a minute."""
 HEALTHY_SECONDS = 300.0
-"""After a run of this length the pause is the shortest again."""
+"""After a run of this length the pause is the shortest again. That of restarts which are asked for is the shortest when
+all processes have run for so long and none has asked."""
 LOUD_AFTER = 3
 """Restarts in a row that are logged as warnings; further ones are logged as errors."""
+ASKED_PAUSES_SECONDS = (0.0, 30.0, 60.0, 120.0, 240.0)
+"""Least time between a start and a restart that a process asks for: the first in a row, the second, and so on. After
+the last there is no further one: the restarts do not give what is asked for."""
 LAST_WORDS_SECONDS = 3.0
 """Time for the other processes to notice and to log; then they are killed, since they may wait without end."""
 STOP_GRACE_SECONDS = 30.0
@@ -44,6 +52,13 @@ ABORTED = 128
 
 Command = Callable[[int, Sequence[str]], list[str]]
 """Number of a process and the addresses of all -> the command that runs it."""
+
+
+class Again(Enum):
+    """When all processes start again."""
+
+    AT_ONCE = auto()
+    AFTER_A_PAUSE = auto()
 
 
 class Supervisor:
@@ -67,6 +82,14 @@ class Supervisor:
         self._stopping: signal.Signals | None = None
         self._systemd = SystemdNotifier.of()
         self._progress_due = 0.0
+        self._began = 0.0
+        """When the processes were started last."""
+        self._quiet_since = math.inf
+        """Since when all processes run and none asks for a restart."""
+        self._asked_in_row = 0
+        """Restarts in a row that a process had asked for."""
+        self._restart_at: float | None = None
+        """When all start again, because a process has asked for it since the last start; never, if infinite."""
 
     def run(self) -> int:
         """Start, watch, start again, until SIGTERM or SIGINT."""
@@ -80,23 +103,16 @@ class Supervisor:
     def _keep(self) -> int:
         deaths = 0
         while True:
-            began = time.monotonic()
             self._start()
-            code = self._watch()
-            if code is not None:
-                return code
-            deaths = 1 if time.monotonic() - began > HEALTHY_SECONDS else deaths + 1
-            pause = min(FIRST_PAUSE_SECONDS * 2 ** (deaths - 1), LONGEST_PAUSE_SECONDS)
-            level = logging.WARNING if deaths <= LOUD_AFTER else logging.ERROR
-            log.log(
-                level,
-                "all processes start again in %g s (in a row: %d)",
-                pause,
-                deaths,
-                extra={"event": "processes_restart"},
-            )
-            if self._is_stopped_within(pause):
-                return 0
+            end = self._watch()
+            if isinstance(end, int):
+                return end
+            if time.monotonic() - self._began > HEALTHY_SECONDS:
+                deaths = 0
+            if end is Again.AFTER_A_PAUSE:
+                deaths += 1
+                if self._is_stopped_in_pause(deaths):
+                    return 0
             try:
                 self._store.check()
             except StoreError as error:
@@ -104,22 +120,26 @@ class Supervisor:
                 return USAGE
 
     def _start(self) -> None:
+        self._began, self._restart_at = time.monotonic(), None
         addresses = free_addresses(self._count)
         self._children = [ProcessChild(n, self._command(n, addresses), self._events.put) for n in range(self._count)]
-        self._progress_due = time.monotonic() + PROGRESS_SECONDS
+        self._progress_due = self._began + PROGRESS_SECONDS
         log.info(
             "started %d processes",
             self._count,
             extra={"event": "processes_started", "pids": [child.pid for child in self._children]},
         )
 
-    def _watch(self) -> int | None:
-        """Wait for the end; the exit code, or `None` if all are to start again."""
+    def _watch(self) -> int | Again:
+        """Wait for the end; the exit code, or when all start again."""
         first = self._next(math.inf)
         while first is None:
             self._judge(stopping=False)
+            if self._is_restart_due():
+                return self._restart()
             first = self._next(math.inf)
         if isinstance(first, signal.Signals):
+            self._heed(first)
             return self._stop()
         log.error(
             "process p%d %s; all processes stop", first.process, self._reason(first), extra={"event": "process_died"}
@@ -132,7 +152,50 @@ class Supervisor:
                 extra={"event": "processes_given_up"},
             )
             return USAGE
-        return None
+        return Again.AFTER_A_PAUSE
+
+    def _is_restart_due(self) -> bool:
+        """Whether a process asks for a restart of all, and the time for it has come. A start is not interrupted."""
+        now = time.monotonic()
+        asking = next((child for child in self._children if child.beat.restart), None)
+        has_started = all(child.beat.runs for child in self._children)
+        if asking is not None or not has_started:
+            self._quiet_since = now
+        elif now - self._quiet_since > HEALTHY_SECONDS:
+            self._asked_in_row, self._restart_at = 0, None
+        if asking is None or not has_started:
+            return False
+        if self._restart_at is None:
+            self._restart_at = self._plan_restart(f"process p{asking.number} reports {asking.beat.restart}", now)
+        return now >= self._restart_at
+
+    def _plan_restart(self, reason: str, now: float) -> float:
+        """Log whether and when all processes start again; the time."""
+        if self._asked_in_row == len(ASKED_PAUSES_SECONDS):
+            log.error(
+                "%s; %d restarts in a row did not help, and no other follows: restart csq",
+                reason,
+                self._asked_in_row,
+                extra={"event": "restart_in_vain"},
+            )
+            return math.inf
+        at = self._began + ASKED_PAUSES_SECONDS[self._asked_in_row]
+        when = f" in {at - now:.0f} s" if at > now else ""
+        log.info("%s; all processes stop and start again%s", reason, when, extra={"event": "restarting"})
+        return at
+
+    def _restart(self) -> int | Again:
+        """Stop all processes; the exit code if a signal has arrived meanwhile, else when they start again."""
+        self._asked_in_row += 1
+        code = self._stop()
+        if self._stopping is not None:
+            return code
+        if code == USAGE:
+            log.error("not started again: a process needs a correction", extra={"event": "processes_given_up"})
+            return USAGE
+        for child in self._children:
+            child.kill()
+        return Again.AFTER_A_PAUSE if code else Again.AT_ONCE
 
     def _next(self, deadline: float) -> ProcessExit | signal.Signals | None:
         """The next event; `None` if there is none until the next look, or the deadline."""
@@ -169,11 +232,18 @@ class Supervisor:
             moves = bool(self._children) and all(child.beat.moves for child in self._children)
             self._systemd.report(status, moves=moves, stuck=False)
 
-    def _stop(self) -> int:
-        """Stop all processes, which finish what they have read; a time limit or a second signal kills the rest."""
+    def _heed(self, number: signal.Signals) -> None:
+        """Note that a signal wants the end."""
+        self._stopping = number
         log.info("stopping %d processes; a second signal aborts", self._count, extra={"event": "processes_stopping"})
         if self._systemd is not None:
             self._systemd.stop()
+
+    def _stop(self) -> int:
+        """Stop all processes, which finish what they have read; the exit code.
+
+        A time limit or a second signal kills the rest.
+        """
         for child in self._children:
             child.signal(signal.SIGTERM)
         deadline = time.monotonic() + self._stop_seconds
@@ -184,6 +254,9 @@ class Supervisor:
                 self._judge(stopping=True)
                 continue
             if isinstance(event, signal.Signals):
+                if self._stopping is None:
+                    self._heed(event)
+                    continue
                 log.warning(
                     "aborted; the next start processes the events since the last snapshot again",
                     extra={"event": "processes_aborted"},
@@ -204,7 +277,10 @@ class Supervisor:
                 extra={"event": "processes_killed"},
             )
             return 1
-        log.info("stopped", extra={"event": "processes_stopped"})
+        if self._stopping is not None:
+            log.info("stopped", extra={"event": "processes_stopped"})
+        if USAGE in codes:
+            return USAGE
         return 1 if any(codes) else 0
 
     def _end_the_others(self, first: ProcessExit) -> None:
@@ -229,6 +305,19 @@ class Supervisor:
                 self._stopping = event
         for child in self._children:
             child.kill()
+
+    def _is_stopped_in_pause(self, deaths: int) -> bool:
+        """Wait before the restart after so many deaths in a row; returns whether a signal has arrived."""
+        pause = min(FIRST_PAUSE_SECONDS * 2 ** (deaths - 1), LONGEST_PAUSE_SECONDS)
+        level = logging.WARNING if deaths <= LOUD_AFTER else logging.ERROR
+        log.log(
+            level,
+            "all processes start again in %g s (in a row: %d)",
+            pause,
+            deaths,
+            extra={"event": "processes_restart"},
+        )
+        return self._is_stopped_within(pause)
 
     def _is_stopped_within(self, seconds: float) -> bool:
         """Wait; returns whether a signal has arrived."""

@@ -47,10 +47,10 @@ class KafkaParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     refresh_seconds: Annotated[
         float,
         Meta(
-            description="seconds between checks for new partitions, and for topics that were made anew. One process "
-            "with a state.directory restarts its flow and reads new partitions from their beginning; others read "
-            "them after the next start. "
-            "csq_source_partitions_unread shows them",
+            description="seconds between checks for new partitions, and for topics that were made anew. With a "
+            "state.directory csq run starts again by itself, with --processes all of them together, and reads new "
+            "partitions from their beginning; others, such as processes on several machines, read them after the next "
+            "start. csq_source_partitions_unread shows them",
             gt=0,
         ),
     ] = 5.0

@@ -58,6 +58,8 @@ class SourceStatus:
         """Partitions with a stored position that do not exist any more, or whose topic is not read any more."""
         self.unread: dict[str, int] = {}
         """Partitions by topic that were added after the start; the next start reads them."""
+        self.next_start = "restart csq"
+        """What brings the next start about, as words of a log line."""
         self.all_read_at: float | None = None
         """POSIX seconds of the last look that found no unread partition; None before the first look."""
         self.held_seconds: dict[str, float] = {}
@@ -233,9 +235,10 @@ class BrokerWatch:
             new = [name for name in (part_name(topic, n) for n in found.partitions) if name not in self._parts]
             if new and len(new) != self._status.unread.get(topic):
                 LOG.warning(
-                    "Kafka: topic %s has new partitions: %s; the next start reads them from their beginning",
+                    "Kafka: topic %s has new partitions: %s; the next start reads them from their beginning: %s",
                     topic,
                     ", ".join(sorted(new)),
+                    self._status.next_start,
                     extra={"event": "partitions_unread"},
                 )
             self._status.unread[topic] = len(new)

@@ -269,6 +269,7 @@ def test_new_partitions_are_read_from_their_beginning_after_a_restart_in_place(s
         csq.until(lambda: len(shop.ids("csq.turn.scored")) == 200)
         (warning,) = warnings(csq)
         assert f"{shop.topic}[4], {shop.topic}[5]; the next start reads them" in warning
+        assert warning.endswith("from their beginning: csq starts again by itself")
         assert runs(store)[0] == first  # what it published before is no reason for its fence to refuse the start
         assert lease_of(store) == (runs(store)[1], False)
         csq.stop()

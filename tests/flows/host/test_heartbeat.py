@@ -65,6 +65,13 @@ def test_a_start_has_a_limit_of_its_own_and_its_parts_are_named():
     ]
 
 
+def test_it_carries_why_all_processes_should_start_again():
+    flow = LookedAt()
+    assert flow.look().restart == ""
+    flow.heartbeat.restart = "new partitions of chat"
+    assert flow.look().restart == "new partitions of chat"
+
+
 def test_its_thread_reports_until_the_end():
     beats: list[Beat] = []
     heartbeat = Heartbeat(LivenessClock(), [beats.append])

@@ -20,7 +20,7 @@ from operators.engine.store import Manifest, write_manifest
 from tests.streams import ENVIRON, ROOT
 
 SUPERVISE = """
-import logging, sys
+import logging, os, sys
 from flows.host import logs
 from pathlib import Path
 from flows.host.cluster import child, supervise
@@ -29,6 +29,8 @@ logs.start("info")
 supervise.FIRST_PAUSE_SECONDS = 0.1
 supervise.LAST_WORDS_SECONDS = 0.5
 supervise.PROGRESS_SECONDS = 1.0
+supervise.ASKED_PAUSES_SECONDS = (0.0, 3.0, 4.0)
+supervise.HEALTHY_SECONDS = float(os.environ.get("HEALTHY", supervise.HEALTHY_SECONDS))
 folder, script, count, stop_seconds, silent_seconds, start_seconds = sys.argv[1:]
 child.SILENT_SECONDS, child.START_SECONDS = float(silent_seconds), float(start_seconds)
 def command(number, addresses):
@@ -47,8 +49,8 @@ def say(text):
 """
 BEATS = """
 import json
-def beat(doing="runs", runs=True, still=0.0):
-    line = {"doing": doing, "moves": runs, "runs": runs, "still_seconds": still, "limit_seconds": 30.0}
+def beat(doing="runs", runs=True, still=0.0, **more):
+    line = {"doing": doing, "moves": runs, "runs": runs, "still_seconds": still, "limit_seconds": 30.0, **more}
     os.write(0, json.dumps(line).encode() + b"\\n")
 def beat_on(seconds=600.0, **more):
     end = time.monotonic() + seconds
@@ -57,6 +59,17 @@ def beat_on(seconds=600.0, **more):
         time.sleep(0.2)
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 """
+ASKS = f"""
+{BEATS}
+wish = "" if starts else "new partitions of chat"
+def on_stop(act=lambda: None):
+    signal.signal(signal.SIGTERM, lambda *_: (say("bye"), act() if wish else None, os._exit(0)))
+on_stop()
+"""
+"""Processes that want all to start again, the first time."""
+RESTARTING = re.compile(
+    r"process p[01] reports new partitions of chat; all processes stop and start again( in [1-4] s)?"
+)
 HANGS = f"""
 {BEATS}
 first = number == '1' and not starts
@@ -340,3 +353,122 @@ def test_systemd_hears_of_the_supervisor_alone(supervised: Callable[..., Supervi
         while "STOPPING=1" not in heard:
             heard = systemd.recv(4_096).decode().split("\n")
         assert process.process.wait(30) == 0
+
+
+def restarts(process: Supervised) -> list[str]:
+    """Log lines of restarts that a process has asked for."""
+    return [line for line in process.messages("info") if RESTARTING.fullmatch(line)]
+
+
+def test_where_all_ask_for_a_restart_all_stop_in_order_and_start_again_once(supervised: Callable[..., Supervised]):
+    process = supervised(f"{ASKS}\nsay('waiting')\nbeat_on(restart=wish)")
+    process.waiting(4)
+    time.sleep(2.0)
+    assert len(process.children()) == 4
+    assert sum(map(is_alive, process.children())) == 2
+    assert process.log().count("bye") == 2
+    assert len(restarts(process)) == 1
+    assert process.messages("warning") + process.messages("error") == []
+    assert "stopped" not in process.messages()
+    process.process.send_signal(signal.SIGTERM)
+    assert process.process.wait(30) == 0
+
+
+def test_a_restart_that_is_asked_for_interrupts_no_start(supervised: Callable[..., Supervised]):
+    late = "number == '1' and not starts and (beat_on(3.0, runs=False), say('restored'))"
+    process = supervised(f"{ASKS}\n{late}\nsay('waiting')\nbeat_on(restart=wish if number == '0' else '')")
+    process.waiting(4)
+    assert process.log().index("restored") < process.log().index("bye")
+    assert process.messages("error") == []
+
+
+@pytest.mark.slow
+def test_restarts_that_do_not_give_what_is_asked_for_come_later_and_then_not_at_all(
+    supervised: Callable[..., Supervised],
+):
+    process = supervised(f"{ASKS}\nbeat_on(restart='new partitions of chat')")
+    process.until(lambda: process.messages("error"))
+    time.sleep(6.0)
+    assert len(process.children()) == 2 * (1 + 3)
+    assert [line.endswith(" s") for line in restarts(process)] == [False, True, True]
+    (error,) = process.messages("error")
+    assert re.fullmatch(
+        "process p[01] reports new partitions of chat; 3 restarts in a row did not help, and no other follows: "
+        "restart csq",
+        error,
+    )
+    assert sum(map(is_alive, process.children())) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("runs", "ends"), [(True, False), (False, True)])
+def test_after_a_quiet_time_restarts_are_done_at_once_again_and_a_start_is_no_quiet_time(
+    supervised: Callable[..., Supervised], *, runs: bool, ends: bool
+):
+    process = supervised(f"{ASKS}\nbeat_on(5.0, runs={runs})\nbeat_on(restart='new partitions of chat')", HEALTHY="2")
+    process.until(lambda: process.messages("error") or len(process.children()) >= 2 * 5)
+    assert bool(process.messages("error")) == ends
+    assert len(process.children()) == 2 * (4 if ends else 5)
+
+
+def test_a_signal_during_a_restart_that_was_asked_for_ends_all(supervised: Callable[..., Supervised]):
+    process = supervised(f"{ASKS}\non_stop(lambda: time.sleep(2.0))\nbeat_on(restart=wish)")
+    process.until(lambda: process.log().count("bye") == 2)
+    process.process.send_signal(signal.SIGTERM)
+    assert process.process.wait(30) == 0
+    assert process.messages()[-2:] == ["stopping 2 processes; a second signal aborts", "stopped"]
+    assert len(process.children()) == 2
+
+
+def test_a_second_signal_during_a_restart_that_was_asked_for_aborts(supervised: Callable[..., Supervised]):
+    process = supervised(f"{ASKS}\non_stop(lambda: time.sleep(60.0))\nbeat_on(restart=wish)", stop_seconds=60.0)
+    process.until(lambda: process.log().count("bye") == 2)
+    process.process.send_signal(signal.SIGTERM)
+    process.until(lambda: "a second signal aborts" in process.log())
+    process.process.send_signal(signal.SIGTERM)
+    assert process.process.wait(10) == 128 + signal.SIGTERM
+    assert not any(map(is_alive, process.children()))
+
+
+def test_an_error_during_a_restart_that_was_asked_for_counts_as_a_death(supervised: Callable[..., Supervised]):
+    fails = "number == '1' and on_stop(lambda: (say('Error: disk full'), os._exit(1)))"
+    process = supervised(f"{ASKS}\n{fails}\nsay('waiting')\nbeat_on(restart=wish)")
+    process.waiting(4)
+    assert process.messages("error") == ["process p1 ended with exit code 1: disk full while it was stopping"]
+    assert process.messages("warning") == ["all processes start again in 0.1 s (in a row: 1)"]
+    assert len(process.children()) == 4
+
+
+def test_what_needs_a_correction_during_a_restart_that_was_asked_for_ends_all(supervised: Callable[..., Supervised]):
+    fails = "number == '1' and on_stop(lambda: (say('Error: store gone'), os._exit(2)))"
+    process = supervised(f"{ASKS}\n{fails}\nbeat_on(restart=wish)")
+    assert process.process.wait(30) == 2
+    assert process.messages("error") == [
+        "process p1 ended with exit code 2: store gone while it was stopping",
+        "not started again: a process needs a correction",
+    ]
+    assert len(process.children()) == 2
+
+
+def test_who_does_not_stop_for_a_restart_is_killed_and_all_start_again(supervised: Callable[..., Supervised]):
+    hangs = "number == '1' and on_stop(lambda: time.sleep(600.0))"
+    process = supervised(f"{ASKS}\n{hangs}\nsay('waiting')\nbeat_on(restart=wish)", stop_seconds=1.0)
+    process.waiting(4)
+    assert process.messages("error") == [
+        "not stopped within 1 s: killed; the next start processes their last seconds again"
+    ]
+    assert process.messages("warning") == ["all processes start again in 0.1 s (in a row: 1)"]
+    assert len(process.children()) == 4
+    assert sum(map(is_alive, process.children())) == 2
+
+
+def test_a_restart_that_was_asked_for_needs_the_same_store(supervised: Callable[..., Supervised], tmp_path: Path):
+    store = tmp_path / "store"
+    store.mkdir()
+    write_manifest(store, manifest("this"))
+    goes = "number == '0' and on_stop(lambda: os.rename(f'{folder}/store', f'{folder}/removed'))"
+    process = supervised(f"{ASKS}\n{goes}\nbeat_on(restart=wish)")
+    assert process.process.wait(30) == 2
+    (text,) = process.messages("critical")
+    assert f"recovery store {store}: it was removed" in text
+    assert len(process.children()) == 2

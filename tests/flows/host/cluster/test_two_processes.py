@@ -66,6 +66,12 @@ class Topics:
     def produce(self, values: list[tuple[str, bytes]]) -> None:
         self._kafka.produce(self.events, values)
 
+    def produce_to(self, partition: int, values: list[bytes]) -> None:
+        self._kafka.produce_to(self.events, partition, values)
+
+    def add_partitions(self, total: int) -> None:
+        self._kafka.add_partitions(self.events, total)
+
     def ids(self) -> dict[str, Counter[str]]:
         return {stream: ids_of(records(self.address, self.output(stream))) for stream in COMPARED}
 
