@@ -5,6 +5,10 @@
 .PHONY: help run test test-all check lint types imports generated docs format bench against ledger hostile soak \
   lock release sbom wheel clean torture drill mutants
 
+# Modules are compiled once, not at each start: River alone would then take four seconds to import, the tests start a
+# hundred processes, and pytest rewrites each test module.
+unexport PYTHONDONTWRITEBYTECODE
+
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -134,7 +138,6 @@ $(INSTALLED): requirements.lock pyproject.toml
 	  $$python -m venv --clear $(VENV); \
 	fi
 	@echo "Installing into $(VENV) with $$($(BIN)/python -V), once; this takes a minute or two."
-	@# pip compiles what it installs unless this is set; River alone would then take four seconds to import, each time
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -25,6 +25,15 @@ settings.register_profile(  # python -m tests.mutants: that a test fails is enou
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the files at the top of `tests/` first: they run whole programs for up to a minute.
+
+    With `--dist loadfile` a long file that begins last would run while the other processes have nothing left to do.
+    """
+    top = Path(__file__).parent
+    items.sort(key=lambda item: item.path.parent != top)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _stores_given_back() -> Iterator[None]:
     """A process holds its stores until it ends; without this, Python would warn about each open file."""

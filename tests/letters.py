@@ -14,6 +14,8 @@ from operators.domain.wire.outgoing import Outgoing, dead_letter
 from tests.builders import START, raw
 
 DEADLINE_SECONDS = 20.0
+FAST = "{fetch.wait.max.ms: 10}"
+"""Settings for a command on an embedded broker, which answers a fetch only after this time."""
 COMPLAINT, MESSAGE = "csq.complaint.opened", "csq.message.created"
 STRICT = Door(65_536, 300.0, 946_080_000.0)
 

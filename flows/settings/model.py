@@ -15,8 +15,10 @@ from msgspec import Meta, Struct
 from operators.connectors.kafka.librdkafka import SECURITY
 from operators.connectors.kafka.params import KafkaParams
 from operators.documents.secret import Secret, note
+from operators.documents.yaml import Place, name_of
 from operators.domain.conversations.stage import ConversationsParams
 from operators.domain.customers.params import CustomersParams
+from operators.domain.mistakes import Mistake
 from operators.domain.models.churn import ChurnParams
 from operators.domain.models.satisfaction import SatisfactionParams
 from operators.domain.models.sentiment import SentimentParams
@@ -54,9 +56,7 @@ CHOICES = {
 }
 """Values that librdkafka knows; another one is not repeated, because it may be a password in the wrong place."""
 
-EVENTS = "kafka.outputs."
-"""What the keys of output topics begin with."""
-DEAD_LETTERS = f"{EVENTS}deadletters"
+DEAD_LETTERS: Place = ("outputs", "deadletters")
 """Key of the one output topic whose records are no events."""
 
 
@@ -161,45 +161,54 @@ class Kafka(KafkaParams, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Keep secrets where they are hidden, and anything else out of there."""
-        super().__post_init__()
-        if found := list(self._topics_of_two_uses()):
-            raise ValueError("\n".join(found))
         note(secret.reveal() for key, secret in self.security.items() if key not in NO_SECRET)
+        super().__post_init__()
+
+    def mistakes(self) -> Iterator[Mistake]:
+        """As its base class, and those of topics, security and brokers."""
+        yield from super().mistakes()
+        yield from self._topics_of_two_uses()
         for name, by_topic in (("start", self.start), ("on_expired_offset", self.on_expired_offset)):
             for topic in by_topic if isinstance(by_topic, dict) else ():
                 if topic not in self.topics:
-                    raise ValueError(f"kafka.{name}: {topic!r} is not one of kafka.topics ({', '.join(self.topics)})")
-        self._check_security()
-        if any("@" in broker for broker in self.brokers):
-            raise ValueError("kafka.brokers: a broker is host:port; user and password belong in kafka.security")
+                    known = ", ".join(self.topics)
+                    yield Mistake((name, topic), f"kafka.{name}: {topic!r} is not one of kafka.topics ({known})")
+        yield from self._misplaced_security()
+        for number, broker in enumerate(self.brokers):
+            if "@" in broker:
+                text = "kafka.brokers: a broker is host:port; user and password belong in kafka.security"
+                yield Mistake(("brokers", number), text)
 
-    def _topics_of_two_uses(self) -> Iterator[str]:
+    def _topics_of_two_uses(self) -> Iterator[Mistake]:
         """Topics with a second use, which would read what csq writes, or mix records of two kinds."""
-        uses = [(f"kafka.topics[{number}]", topic) for number, topic in enumerate(self.topics)]
-        uses += [(f"{EVENTS}{name}", topic) for name, topic in msgspec.structs.asdict(self.outputs).items()]
-        first: dict[str, str] = {}
-        for use, topic in [*uses, ("kafka.models_topic", self.models_topic)]:
+        uses: list[tuple[Place, str]] = [(("topics", number), topic) for number, topic in enumerate(self.topics)]
+        uses += [(("outputs", name), topic) for name, topic in msgspec.structs.asdict(self.outputs).items()]
+        first: dict[str, Place] = {}
+        for use, topic in [*uses, (("models_topic",), self.models_topic)]:
             other = first.setdefault(topic, use)
-            if other == use or all(key.startswith(EVENTS) and key != DEAD_LETTERS for key in (use, other)):
+            if other == use or all(place[0] == "outputs" and place != DEAD_LETTERS for place in (use, other)):
                 continue  # outgoing events of several types may share a topic
-            if not other.startswith("kafka.topics"):
+            if other[0] != "topics":
                 why = "readers of one would get the records of the other"
             else:
-                why = "it would be read twice" if use.startswith("kafka.topics") else "csq would read what it writes"
-            yield f"{use}: topic {topic!r} is also {other}: {why}; give each a topic of its own"
+                why = "it would be read twice" if use[0] == "topics" else "csq would read what it writes"
+            here, there = name_of(("kafka", *use)), name_of(("kafka", *other))
+            yield Mistake(use, f"{here}: topic {topic!r} is also {there}: {why}; give each a topic of its own")
 
-    def _check_security(self) -> None:
+    def _misplaced_security(self) -> Iterator[Mistake]:
         for key in self.librdkafka:
             if key.startswith(SECURITY):
-                raise ValueError(f"kafka.librdkafka: `{key}` may be secret; move it to kafka.security")
-        for key in self.security:
-            if not key.startswith(SECURITY):
-                raise ValueError(
-                    f"kafka.security: `{key}` is not one of {'*, '.join(SECURITY)}*; move it to kafka.librdkafka"
+                yield Mistake(
+                    ("librdkafka", key), f"kafka.librdkafka: `{key}` may be secret; move it to kafka.security"
                 )
-        for key, choices in CHOICES.items():
-            if key in self.security and self.security[key].reveal().lower() not in map(str.lower, choices):
-                raise ValueError(f"kafka.security: `{key}` is not one of {', '.join(choices)}")
+        for key, secret in self.security.items():
+            choices = CHOICES.get(key, ())
+            if not key.startswith(SECURITY):
+                text = f"`{key}` is not one of {'*, '.join(SECURITY)}*; move it to kafka.librdkafka"
+                yield Mistake(("security", key), f"kafka.security: {text}")
+            elif choices and secret.reveal().lower() not in map(str.lower, choices):
+                text = f"`{key}` is not one of {', '.join(choices)}"
+                yield Mistake(("security", key), f"kafka.security: {text}")
 
     def client_config(self, own: Mapping[str, Any]) -> dict[str, Any]:
         """As its base class, with the security settings. The result contains secrets; do not print it."""

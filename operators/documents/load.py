@@ -59,17 +59,16 @@ class Source:
     def _line(self, problem: Problem) -> str:
         name = name_of(problem.path)
         text = problem.text if not name or problem.text.startswith(f"{name}.") else f"{name}: {problem.text}"
-        where = self._where(problem.path)
+        where = self._where((*problem.path, *problem.inside))
         return f"{where}: {text}" if where else text
 
     def _where(self, place: Place) -> str:
         """The origin of the value at a place: of the nearest around it that has one, else of one inside it."""
-        for end in range(len(place), 0, -1):
-            around = place[:end]
-            if around in self.variables:
-                return f"environment variable {self.variables[around]}"
-            if around in self.lines:
-                return f"{self.path}, line {self.lines[around]}"
+        around = [place[:end] for end in range(len(place), 0, -1)]
+        if variable := next((self.variables[each] for each in around if each in self.variables), None):
+            return f"environment variable {variable}"  # it replaces what the file has inside of its value
+        if line := next((self.lines[each] for each in around if each in self.lines), None):
+            return f"{self.path}, line {line}"
         inside = [name for variable, name in self.variables.items() if place and variable[: len(place)] == place]
         if inside:
             return f"environment variable {inside[0]}"

@@ -14,6 +14,7 @@ from msgspec import inspect
 
 from operators.documents.secret import Secret
 from operators.documents.yaml import Place, write
+from operators.domain.mistakes import MistakesError
 
 Hook = Callable[[type, Any], Any]
 
@@ -23,6 +24,8 @@ class Problem(NamedTuple):
 
     path: Place
     text: str
+    inside: Place = ()
+    """From the value at `path` to the one inside it whose line is named; the text names it."""
 
 
 def hints(kind: Any) -> dict[str, Any]:
@@ -91,8 +94,10 @@ def problems(kind: Any, value: Any, hook: Hook, path: Place = ()) -> list[Proble
     try:
         msgspec.convert(value, kind, dec_hook=hook)
     except msgspec.ValidationError as error:
-        if isinstance(error.__cause__, ValueError):  # of the struct itself, one mistake per line
-            return [Problem(path, line) for line in str(error.__cause__).splitlines()]
+        if isinstance(error.__cause__, MistakesError):  # of the struct itself, about values inside it
+            return [Problem(path, text, place) for place, text in error.__cause__.found]
+        if isinstance(error.__cause__, ValueError):  # of a hook, or of the struct as a whole
+            return [Problem(path, str(error.__cause__))]
         return [Problem(path, f"got {shown(kind, value)}, expected {expected(kind)}")]
     return []
 

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from operators.domain.mistakes import Mistake, MistakesError
+
 Scalar = str | int | float | bool
 Character = Annotated[str, Meta(min_length=1, max_length=1)]
 Finite = Annotated[float, Meta(ge=-1e10, le=1e10)]
@@ -31,11 +33,13 @@ class File(_Strict, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuse characters that the csv module cannot distinguish."""
-        signs = [sign for sign in (self.delimiter, self.quote, self.escape) if sign is not None]
-        if len(set(signs)) < len(signs) or set(signs) & set("\r\n \0"):
-            raise ValueError(
-                "delimiter, quote and escape have to be different characters, none of them a space or a line end"
-            )
+        seen = set("\r\n \0")
+        for key in ("delimiter", "quote", "escape"):
+            sign = getattr(self, key)
+            if sign in seen:
+                text = "delimiter, quote and escape have to be different characters, none of them a space or a line end"
+                raise MistakesError(Mistake((key,), text))
+            seen |= {sign} - {None}
 
 
 class Time(_Strict, frozen=True, kw_only=True):
@@ -113,7 +117,7 @@ class Value(_Strict, frozen=True, kw_only=True):
         if (self.column is None) == (self.template is None):
             raise ValueError("expected either column or template")
         if self.default is not None and self.skip:
-            raise ValueError("expected default or skip, not both")
+            raise MistakesError(Mistake(("skip",), "expected default or skip, not both"))
 
 
 Values = dict[str, Scalar | Value]
@@ -178,4 +182,4 @@ class Mapping(_Strict, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """An import that makes nothing is a mistake."""
         if not self.events:
-            raise ValueError("events: expected at least one")
+            raise MistakesError(Mistake(("events",), "events: expected at least one"))

@@ -661,6 +661,20 @@ def test_a_wrong_mapping_is_named_by_its_path(tmp_path: Path, text: str, expecte
     assert complaint(tmp_path, text).startswith(expected)
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("source: x\ntimes: {}\nevents: []", 3),
+        (MESSAGE.lstrip() + "file:\n  delimiter: ';'\n  escape: ';'", 19),
+        (MESSAGE.lstrip() + "file:\n  encoding: utf-8\n  quote: ' '", 19),
+        (MESSAGE.lstrip() + "data:\n  segment:\n    column: who\n    default: x\n    skip: true", 21),
+    ],
+)
+def test_a_mistake_that_types_do_not_find_is_named_by_the_line_of_its_key(tmp_path: Path, text: str, line: int) -> None:
+    with pytest.raises(DocumentError, match=rf"m\.yaml, line {line}: "):
+        mapping_of(tmp_path, text)
+
+
 def test_a_mapping_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DocumentError, match=r"none\.yaml: cannot be read: .*No such file"):
         load_mapping(tmp_path / "none.yaml")

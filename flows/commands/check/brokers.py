@@ -27,7 +27,7 @@ from flows.commands.check.positions import check_positions, stored_positions
 from flows.commands.check.retention import check_retention
 from flows.settings.model import Settings
 from operators.connectors.kafka.errors import END_OF_PARTITION, refusal
-from operators.connectors.kafka.identity import topic_ids
+from operators.connectors.kafka.identity import has_controller, topic_ids
 from operators.connectors.kafka.params import part_name
 
 MAX_SECONDS: Final = 10.0
@@ -145,7 +145,7 @@ class _ClusterChecks:
     def _allowed(self, topics: Sequence[str]) -> dict[str, set[AclOperation]]:
         """Rights of this user by existing topic; a topic whose rights the brokers do not report is missing."""
         asked = TopicCollection([topic for topic in dict.fromkeys(topics) if topic in self._cluster.topics])
-        if not asked.topic_names:
+        if not asked.topic_names or not has_controller(self._cluster):
             return {}
         try:
             futures = self._admin.describe_topics(
@@ -295,8 +295,10 @@ class _ClusterChecks:
         streams: dict[str, str | None] = {topic: stream for stream, topic in self._kafka.outputs.by_stream().items()}
         streams |= dict.fromkeys(self._kafka.topics)
         asked = [ConfigResource(ResourceType.TOPIC, topic) for topic in streams if topic in self._cluster.topics]
+        if not asked or not has_controller(self._cluster):
+            return
         try:
-            futures = self._admin.describe_configs(asked, request_timeout=ASK_SECONDS) if asked else {}
+            futures = self._admin.describe_configs(asked, request_timeout=ASK_SECONDS)
         except KafkaException:
             return
         for resource, future in futures.items():

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from flows.commands.rules.selection import Gauge, LabelMatch, Selection
+from operators.domain.mistakes import Mistake, MistakesError
 from operators.domain.stage.labels import OTHER
 
 Share = Annotated[float, Meta(gt=0, lt=1)]
@@ -27,7 +28,8 @@ class Links(Struct, frozen=True, forbid_unknown_fields=True):
         for name in ("runbooks", "grafana"):
             url = getattr(self, name)
             if not url.startswith(("http://", "https://")) or url.endswith("/"):
-                raise ValueError(f"{name}: got {url!r}, expected http:// or https:// and no slash at the end")
+                text = f"{name}: got {url!r}, expected http:// or https:// and no slash at the end"
+                raise MistakesError(Mistake((name,), text))
 
 
 class QueueClass(Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,11 +82,11 @@ class Slo(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("give either `objective`, or `objectives` per queue class")
         if self.gauge is not None:
             if self.good or self.bad or self.total:
-                raise ValueError("`gauge` excludes good, bad and total")
+                raise MistakesError(Mistake(("gauge",), "`gauge` excludes good, bad and total"))
         elif not self.total or bool(self.good) == bool(self.bad):
             raise ValueError("give `total` and either `good` or `bad` (lists of selections), or `gauge`")
         if self.objectives and "queue" not in self.each:
-            raise ValueError("`objectives` per queue class need `each: [queue]`")
+            raise MistakesError(Mistake(("objectives",), "`objectives` per queue class need `each: [queue]`"))
 
     @property
     def promised(self) -> dict[str | None, float]:

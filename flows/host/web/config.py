@@ -15,7 +15,7 @@ import logging
 import os
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from threading import Lock
 from typing import Annotated, Any, Final, Literal
@@ -26,6 +26,7 @@ from msgspec import Meta, Struct
 from operators.documents.load import DocumentError, Source, read_source
 from operators.documents.secret import Secret, note
 from operators.documents.validator import Problem
+from operators.domain.mistakes import Mistake, MistakesError
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ _CLIENTS: Final = {
     "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
 }
 _VERSIONS: Final = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
+KEY_PAIR: Final = ("cert_file", "key_file")
 _HASH: Final = re.compile(r"\$2[abxy]\$(\d\d)\$[./A-Za-z0-9]{53}")
 MAX_COST: Final = 14
 """Of a bcrypt hash: 2^14 rounds take about a second of one core, and each more doubles it."""
@@ -76,19 +78,28 @@ class TlsServer(Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         """Refuse settings that would admit more clients than intended."""
         given = any(getattr(self, field.name) != field.default for field in msgspec.structs.fields(self))
-        if missing := [key for key in ("cert_file", "key_file") if given and not getattr(self, key)]:
-            raise ValueError(f"key `{missing[0]}` is missing")
-        if unknown := [name for name in self.cipher_suites if name not in CIPHERS]:
-            raise ValueError(f"cipher_suites: `{unknown[0]}` is not one of {', '.join(CIPHERS)}")
+        found = [Mistake((), f"key `{key}` is missing") for key in KEY_PAIR if given and not getattr(self, key)]
+        if found := [*found, *self._mistakes()]:
+            raise MistakesError(*found)
+
+    def _mistakes(self) -> Iterator[Mistake]:
+        for number, name in enumerate(self.cipher_suites):
+            if name not in CIPHERS:
+                text = f"cipher_suites: `{name}` is not one of {', '.join(CIPHERS)}"
+                yield Mistake(("cipher_suites", number), text)
         if self.min_version > self.max_version:
-            raise ValueError(f"min_version {self.min_version} is above max_version {self.max_version}")
+            text = f"min_version {self.min_version} is above max_version {self.max_version}"
+            yield Mistake(("min_version",), text)
         checks_clients = self.client_auth_type != "NoClientCert"
         if checks_clients and not self.client_ca_file:
-            raise ValueError(f"client_auth_type {self.client_auth_type} needs client_ca_file, which is missing")
+            text = f"client_auth_type {self.client_auth_type} needs client_ca_file, which is missing"
+            yield Mistake(("client_auth_type",), text)
         if self.client_ca_file and not checks_clients:
-            raise ValueError("client_ca_file has no effect without client_auth_type; set RequireAndVerifyClientCert")
+            text = "client_ca_file has no effect without client_auth_type; set RequireAndVerifyClientCert"
+            yield Mistake(("client_ca_file",), text)
         if self.client_allowed_sans and self.client_auth_type != "RequireAndVerifyClientCert":
-            raise ValueError("client_allowed_sans needs client_auth_type RequireAndVerifyClientCert")
+            text = "client_allowed_sans needs client_auth_type RequireAndVerifyClientCert"
+            yield Mistake(("client_allowed_sans",), text)
 
 
 class HttpServer(Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,9 +112,11 @@ class HttpServer(Struct, frozen=True, forbid_unknown_fields=True):
         """Refuse headers that are not for the file to set."""
         for name, value in self.headers.items():
             if name not in HEADERS:
-                raise ValueError(f"headers: `{name}` is not one of {', '.join(HEADERS)}")
+                text = f"headers: `{name}` is not one of {', '.join(HEADERS)}"
+                raise MistakesError(Mistake(("headers", name), text))
             if not value.isascii() or not value.isprintable():
-                raise ValueError(f"headers: `{name}` is not one line of printable ASCII")
+                text = f"headers: `{name}` is not one line of printable ASCII"
+                raise MistakesError(Mistake(("headers", name), text))
 
 
 class WebConfig(Struct, frozen=True, forbid_unknown_fields=True):

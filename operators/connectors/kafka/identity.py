@@ -13,6 +13,14 @@ NO_ID: Final = "AAAAAAAAAAAAAAAAAAAAAA"
 """What brokers without topic ids answer: 16 bytes of 0."""
 
 
+def has_controller(cluster: ClusterMetadata) -> bool:
+    """Whether brokers can be asked to describe topics: librdkafka asks the controller, and waits until there is one.
+
+    The embedded broker has none, and names 0, which is no broker of its cluster.
+    """
+    return cluster.controller_id in cluster.brokers
+
+
 def topic_ids(
     cluster: ClusterMetadata, admin: AdminClient, topics: Collection[str], seconds: float
 ) -> dict[str, TopicId]:
@@ -25,7 +33,7 @@ def topic_ids(
         seconds: time limit.
     """
     found: dict[str, str] = {}
-    if cluster.controller_id >= 0:  # the embedded broker has no controller, and librdkafka would wait for one
+    if has_controller(cluster):
         futures = admin.describe_topics(TopicCollection(list(topics)), request_timeout=seconds)
         for topic, future in futures.items():
             try:

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Final, NamedTuple
 
+from operators.domain.mistakes import Mistake
+
 SECURITY: Final = ("security.", "sasl.", "ssl.", "enable.ssl.", "enable.sasl.", "https.ca.")
 """What the names of librdkafka's security settings begin with; they belong in `kafka.security`."""
 
@@ -141,11 +143,11 @@ BOUNDS: Final[Mapping[str, _Bound]] = {
 """Settings that may be set within bounds."""
 
 
-def refusals(given: Mapping[str, object]) -> Iterator[str]:
+def refusals(given: Mapping[str, object]) -> Iterator[Mistake]:
     """What is wrong with settings under `kafka.librdkafka`: the name, the value, why, and what to set instead.
 
-    >>> for text in refusals({"auto.offset.reset": "end", "fetch.error.backoff.ms": 60_000, "linger": 5}):
-    ...     print(text)
+    >>> for mistake in refusals({"auto.offset.reset": "end", "fetch.error.backoff.ms": 60_000, "linger": 5}):
+    ...     print(mistake.text)
     kafka.librdkafka: auto.offset.reset cannot be set to end: no event is skipped without a message; set kafka.start \
 and kafka.on_expired_offset instead
     kafka.librdkafka: fetch.error.backoff.ms: got 60000, expected 0 to 10000: reading stands still after an error of \
@@ -153,20 +155,25 @@ the broker; correct or remove it
     kafka.librdkafka: linger: csq allows no such setting; did you mean linger.ms?
     """
     for name, value in given.items():
-        if (closed := CLOSED.get(name)) is not None:
-            instead = f"set {closed.instead} instead" if closed.instead else "remove it"
-            got = "" if name.startswith("ssl_") else f" to {value}"  # which may be a key
-            yield f"kafka.librdkafka: {name} cannot be set{got}: {closed.why}; {instead}"
-        elif name not in OPEN:
-            if not name.startswith(SECURITY):
-                close = get_close_matches(name, OPEN, 1)
-                hint = f"did you mean {close[0]}?" if close else "docs/settings.md lists what may be set"
-                yield f"kafka.librdkafka: {name}: csq allows no such setting; {hint}"
-        elif (bound := BOUNDS.get(name)) is not None and not bound.least <= _number(value, bound.least) <= bound.most:
-            yield (
-                f"kafka.librdkafka: {name}: got {value}, expected {bound.least} to {bound.most}: {bound.why}; correct "
-                "or remove it"
-            )
+        if text := _refusal(name, value):
+            yield Mistake(("librdkafka", name), f"kafka.librdkafka: {text}")
+
+
+def _refusal(name: str, value: object) -> str | None:
+    """Why a setting is refused; `None` for one that is not, and for those of security, which `Kafka` refuses."""
+    if (closed := CLOSED.get(name)) is not None:
+        instead = f"set {closed.instead} instead" if closed.instead else "remove it"
+        got = "" if name.startswith("ssl_") else f" to {value}"  # which may be a key
+        return f"{name} cannot be set{got}: {closed.why}; {instead}"
+    if name.startswith(SECURITY):
+        return None
+    if name not in OPEN:
+        close = get_close_matches(name, OPEN, 1)
+        hint = f"did you mean {close[0]}?" if close else "docs/settings.md lists what may be set"
+        return f"{name}: csq allows no such setting; {hint}"
+    if (bound := BOUNDS.get(name)) is not None and not bound.least <= _number(value, bound.least) <= bound.most:
+        return f"{name}: got {value}, expected {bound.least} to {bound.most}: {bound.why}; correct or remove it"
+    return None
 
 
 def _number(value: object, otherwise: float) -> float:

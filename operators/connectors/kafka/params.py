@@ -5,13 +5,14 @@ used: its sink loses failed deliveries silently, and its source skips to the end
 expired.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
 from operators.connectors.kafka.librdkafka import refusals
+from operators.domain.mistakes import Mistake, MistakesError
 
 SOURCE_STEP = "csq.kafka"
 """Full name of the source's step in `flows/live.py`; public, like all step names."""
@@ -120,10 +121,20 @@ class KafkaParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
     def __post_init__(self) -> None:
         """Refuse settings that would fail, or silently misbehave, later."""
-        for start in self.start.values() if isinstance(self.start, dict) else (self.start,):
-            parse_start(start)
-        if found := list(refusals(self.librdkafka)):
-            raise ValueError("\n".join(found))
+        if found := tuple(self.mistakes()):
+            raise MistakesError(*found)
+
+    def mistakes(self) -> Iterator[Mistake]:
+        """What types alone do not find."""
+        starts = (
+            {(topic,): text for topic, text in self.start.items()} if isinstance(self.start, dict) else {(): self.start}
+        )
+        for place, text in starts.items():
+            try:
+                parse_start(text)
+            except ValueError as error:
+                yield Mistake(("start", *place), str(error))
+        yield from refusals(self.librdkafka)
 
     def start_of(self, topic: str) -> Start:
         """Where a partition of `topic` without a stored position begins."""

@@ -14,6 +14,7 @@ from zlib import crc32
 
 from msgspec import Meta, Struct
 
+from operators.domain.mistakes import Mistake, MistakesError
 from operators.domain.models.model import (
     PART_FEATURES,
     Example,
@@ -82,7 +83,8 @@ class ChurnParams(Struct, frozen=True, forbid_unknown_fields=True):
         """Refuse an attribute that has the name of an input."""
         for name in self.attributes:
             if name in INPUTS:
-                raise ValueError(f"churn.attributes: `{name}` is the name of a built-in input; rename it")
+                text = f"churn.attributes: `{name}` is the name of a built-in input; rename it"
+                raise MistakesError(Mistake(("attributes", name), text))
 
 
 class ChurnInputs(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from operators.domain.mistakes import Mistake, MistakesError
 from operators.domain.stage.labels import OTHER
 
 Limit = Annotated[float, Meta(gt=0, le=31_536_000)]
@@ -61,8 +62,12 @@ class PromisesParams(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """Refuse `other`: it is no queue, and what is measured as `other` keeps the promise of its own name."""
-        if OTHER in self.queues or OTHER in self.named_channels:
-            raise ValueError(f"`{OTHER}` stands for names that have no series of their own; set promises.limit_seconds")
+        places: list[tuple[str, ...]] = [("queues",)] if OTHER in self.queues else []
+        places += [("channels",)] if OTHER in self.channels else []
+        places += [("queues", name, "channels") for name, queue in self.queues.items() if OTHER in queue.channels]
+        text = f"`{OTHER}` stands for names that have no series of their own; set promises.limit_seconds"
+        if places:
+            raise MistakesError(*(Mistake((*place, OTHER), text) for place in places))
 
     @property
     def named_channels(self) -> tuple[str, ...]:

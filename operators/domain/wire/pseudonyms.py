@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from operators.domain.mistakes import Mistake, MistakesError
 from operators.domain.wire.outgoing import DEADLETTERS, Outgoing
 from operators.domain.wire.personal import KINDS, Kind, kind_of
 
@@ -48,7 +49,7 @@ class PrivacyParams(Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         """Refuse pseudonyms without a key."""
         if self.pseudonyms and self.key_file is None:
-            raise ValueError("privacy.pseudonyms needs privacy.key_file")
+            raise MistakesError(Mistake(("pseudonyms",), "privacy.pseudonyms needs privacy.key_file"))
 
 
 class Pseudonyms:

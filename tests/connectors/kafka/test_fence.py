@@ -59,7 +59,7 @@ def write(broker: EmbeddedBroker, topic: str) -> Callable[..., None]:
 @pytest.fixture
 def fenced(broker: EmbeddedBroker, topic: str) -> Callable[..., OutputFence]:
     def make(earlier: tuple[str, ...] = (), clock: Callable[[], float] = time.time, **settings: Any) -> OutputFence:
-        params = KafkaParams(brokers=(broker.bootstrap_servers,), **settings)
+        params = KafkaParams(brokers=(broker.bootstrap_servers,), librdkafka={"fetch.wait.max.ms": 10}, **settings)
         return OutputFence(params, [topic], "ours", earlier, clock)
 
     return make

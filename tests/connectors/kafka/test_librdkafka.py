@@ -44,8 +44,8 @@ def test_a_closed_setting_is_refused_by_name_with_the_reason(name: str) -> None:
 
 
 def test_a_setting_that_the_library_does_not_document_is_refused() -> None:
-    [text] = refusals({"test.mock.num.brokers": 1})
-    assert text == (
+    [mistake] = refusals({"test.mock.num.brokers": 1})
+    assert mistake.text == (
         "kafka.librdkafka: test.mock.num.brokers: csq allows no such setting; docs/settings.md lists what may be set"
     )
 
@@ -55,11 +55,12 @@ def test_a_bounded_setting_is_refused_just_outside_and_taken_at_the_bounds(name:
     low, high, _ = BOUNDS[name]
     assert not list(refusals({name: low})) + list(refusals({name: str(high)}))
     for value in (low - 1, high + 1, str(high + 1)):
-        [text] = refusals({name: value})
-        assert text.startswith(f"kafka.librdkafka: {name}: got {value}, expected {low} to {high}: ")
+        [mistake] = refusals({name: value})
+        assert mistake.text.startswith(f"kafka.librdkafka: {name}: got {value}, expected {low} to {high}: ")
 
 
 def test_what_is_open_reaches_the_client_and_a_private_key_is_not_repeated() -> None:
     params = msgspec.json.decode(b'{"librdkafka": {"linger.ms": 20, "client.id": "csq-eu"}}', type=KafkaParams)
     assert params.client_config({})["linger.ms"] == 20
-    assert "PRIVATE" not in "".join(refusals({"ssl_key": "PRIVATE"}))
+    [mistake] = refusals({"ssl_key": "PRIVATE"})
+    assert "PRIVATE" not in mistake.text

@@ -102,6 +102,59 @@ class TestMistake:
 
         assert line.startswith(reported)
 
+    @pytest.mark.parametrize(
+        ("text", "reported"),
+        [
+            ("kafka:\n  topics: [a]\n  librdkafka:\n    linger.ms: 5\n    acks: 0", "line 5: kafka.librdkafka: acks cannot be set to 0"),
+            ("kafka:\n  librdkafka:\n    linger.ms: 5\n    linger: 5", "line 4: kafka.librdkafka: linger: csq allows no such setting"),
+            ("kafka:\n  librdkafka:\n    linger.ms: 5\n    fetch.wait.max.ms: 5000", "line 4: kafka.librdkafka: fetch.wait.max.ms: got 5000"),
+            ("kafka:\n  librdkafka:\n    linger.ms: 5\n    ssl.key.pem: x", "line 4: kafka.librdkafka: `ssl.key.pem` may be secret"),
+            ("kafka:\n  security:\n    sasl.username: a\n    linger.ms: 5", "line 4: kafka.security: `linger.ms` is not one of"),
+            ("kafka:\n  security:\n    sasl.username: a\n    sasl.mechanism: x", "line 4: kafka.security: `sasl.mechanism` is not one of"),
+            ("kafka:\n  topics: [a]\n  start: yesterday", "line 3: kafka.start: got 'yesterday'"),
+            ("kafka:\n  topics: [a, b]\n  start:\n    a: latest\n    b: yesterday", "line 5: kafka.start: got 'yesterday'"),
+            ("kafka:\n  topics: [a]\n  start:\n    a: latest\n    b: latest", "line 5: kafka.start: 'b' is not one of kafka.topics (a)"),
+            ("kafka:\n  topics: [a]\n  on_expired_offset:\n    a: error\n    b: error", "line 5: kafka.on_expired_offset: 'b' is not one of kafka.topics (a)"),
+            ("kafka:\n  brokers:\n    - kafka:9092\n    - a:b@kafka:9092", "line 4: kafka.brokers: a broker is host:port"),
+            ("kafka:\n  topics:\n    - a\n    - a", "line 4: kafka.topics[1]: topic 'a' is also kafka.topics[0]"),
+            ("kafka:\n  topics: [a]\n  outputs:\n    deadletters: a", "line 4: kafka.outputs.deadletters: topic 'a' is also kafka.topics[0]"),
+            ("promises:\n  channels:\n    chat: {limit_seconds: 60}\n    other: {limit_seconds: 60}", "line 4: promises: `other` stands for names"),
+            ("promises:\n  queues:\n    billing: {limit_seconds: 60}\n    other: {limit_seconds: 60}", "line 4: promises: `other` stands for names"),
+            ("promises:\n  queues:\n    billing:\n      channels:\n        other: {limit_seconds: 60}", "line 5: promises: `other` stands for names"),
+            ("churn:\n  base_rate: 0.1\n  attributes:\n    region: category\n    mood: number", "line 5: churn.attributes: `mood` is the name of a built-in input"),
+            ("privacy:\n  key_file:\n  pseudonyms: [email]", "line 3: privacy.pseudonyms needs privacy.key_file"),
+        ],
+    )  # fmt: skip
+    def test_that_types_do_not_find_is_reported_with_the_line_of_its_key(self, write, text, reported):
+        [line] = mistakes(write(text))
+
+        assert line.startswith(f"my.yaml, {reported}")
+
+    def test_that_types_do_not_find_in_a_variable_is_reported_with_its_name(self, write):
+        path = write("kafka:\n  brokers: [kafka:9092]\n  librdkafka:\n    acks: all")
+
+        [line] = mistakes(path, {"CSQ_KAFKA__LIBRDKAFKA": "{acks: 0}"})
+        assert line.startswith("environment variable CSQ_KAFKA__LIBRDKAFKA: kafka.librdkafka: acks cannot be set to 0")
+
+        [line] = mistakes(None, {"CSQ_KAFKA__BROKERS": "[kafka:9092]", "CSQ_KAFKA__START": "yesterday"})
+        assert line.startswith("environment variable CSQ_KAFKA__START: kafka.start: got 'yesterday'")
+
+    def test_of_several_keys_of_a_section_have_a_line_each(self, write):
+        found = mistakes(
+            write("""
+            kafka:
+              topics: [a, a]
+              start: yesterday
+              librdkafka:
+                acks: 0
+                linger: 5
+              security:
+                linger.ms: 5
+            """)
+        )
+
+        assert [line.partition(": ")[0] for line in found] == [f"my.yaml, line {number}" for number in (3, 5, 6, 2, 8)]
+
     def test_all_of_them_are_reported_at_once(self, write):
         found = mistakes(write("http: {port: x}\nlog: {level: 1}\n"), {"CSQ_DEDUPE__WINDOW_SECONDS": "0"})
 

@@ -15,7 +15,7 @@ from operators.connectors.embedded import EmbeddedBroker
 from operators.domain.wire.decode import REASONS
 from operators.domain.wire.outgoing import dead_letter
 from tests.builders import START, envelope, raw
-from tests.letters import BINARY, COMPLAINT, CUT, STAGE, broken, mended, produce, refused, write
+from tests.letters import BINARY, COMPLAINT, CUT, FAST, STAGE, broken, mended, produce, refused, write
 from tests.streams import ROOT
 
 FOREIGN = refused(raw(COMPLAINT, START, "e9", "mail/2", severity=0), 9)
@@ -35,7 +35,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def csq(*arguments: object, topic: str | None = None, broker: EmbeddedBroker | None = None) -> Result:
-    env = {"CSQ_KAFKA__BROKERS": f"['{broker.bootstrap_servers}']"} if broker else {}
+    env = {"CSQ_KAFKA__BROKERS": f"['{broker.bootstrap_servers}']", "CSQ_KAFKA__LIBRDKAFKA": FAST} if broker else {}
     env |= {"CSQ_KAFKA__OUTPUTS__DEADLETTERS": topic} if topic else {}
     return CliRunner().invoke(main, ["deadletters", *map(str, arguments)], env=env)
 

@@ -24,6 +24,7 @@ from tests.letters import (
     BINARY,
     COMPLAINT,
     CUT,
+    FAST,
     MESSAGE,
     STAGE,
     STRICT,
@@ -66,7 +67,7 @@ def csq(
     """`topic` is that of the dead letters; events go to its namesake with `.events` behind."""
     if broker:
         address = broker.address if isinstance(broker, Kafka) else broker.bootstrap_servers
-        env |= {"CSQ_KAFKA__BROKERS": f"['{address}']"}
+        env |= {"CSQ_KAFKA__BROKERS": f"['{address}']", "CSQ_KAFKA__LIBRDKAFKA": FAST}
     if topic:
         env |= {"CSQ_KAFKA__OUTPUTS__DEADLETTERS": topic, "CSQ_KAFKA__TOPICS": f"['{topic}.events']"}
     return CliRunner().invoke(main, ["deadletters", *map(str, arguments)], env=env)

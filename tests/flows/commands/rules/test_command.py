@@ -76,10 +76,19 @@ def test_what_does_not_fit_is_refused_with_its_place(old, new, says, tmp_path):
     assert reported.startswith("slo.yaml, line ")
 
 
-def test_the_line_is_that_of_the_mistake(tmp_path):
-    line = next(number for number, text in enumerate(TEXT.split("\n"), 1) if "within_seconds: promise" in text)
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("within_seconds: promise", "within_seconds: 7", "within_seconds: 7"),
+        ("runbooks: https", "runbooks: htps", "runbooks: htps"),
+        ("gauge: {", "total: [{metric: csq_ratings_total}]\n    gauge: {", "gauge: {"),
+        ("each: [queue]", "each: []", "objectives: {"),
+    ],
+)
+def test_the_line_is_that_of_the_mistake(tmp_path, old, new, key):
+    line = TEXT.replace(old, new, 1).partition(key)[0].count("\n") + 1
 
-    assert refused(tmp_path, ("within_seconds: promise", "within_seconds: 7")).startswith(f"slo.yaml, line {line}: ")
+    assert refused(tmp_path, (old, new)).startswith(f"slo.yaml, line {line}: ")
 
 
 def test_all_mistakes_are_reported_at_once(tmp_path):
