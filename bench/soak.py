@@ -34,6 +34,7 @@ from flows.settings.model import Outputs
 
 if TYPE_CHECKING:
     from tests.servers.kafka import Kafka
+    from tests.servers.wallclock import WallClock
 
 PARTITIONS = 4
 AIM_SECONDS = 0.1
@@ -73,7 +74,9 @@ class Sample(NamedTuple):
 class Soak:
     """One soak."""
 
-    def __init__(self, kafka: "Kafka", folder: Path, minutes: float, rate: float, seed: int, *, faults: bool) -> None:
+    def __init__(
+        self, kafka: "Kafka", clock: "WallClock", folder: Path, minutes: float, rate: float, seed: int, *, faults: bool
+    ) -> None:
         self.seconds = minutes * 60
         self.samples: list[Sample] = []
         self.faults: list[tuple[float, float, str]] = []
@@ -86,8 +89,10 @@ class Soak:
         self.shop = LiveMaker(texts_of(Path(data) if data else None), seed)
         self.traffic = Traffic(kafka.address, TOPIC, self.shop, rate)
         self.answers = Answers(kafka.address, {TURNS: PARTITIONS, DEAD: PARTITIONS})
-        self._faults = Faults(kafka, self._csq, self.traffic, self.answers, PARTITIONS)
+        self._faults = Faults(kafka, self._csq, self.traffic, self.answers, clock, PARTITIONS)
         self._planned = self._faults.planned() if faults else []
+        if faults:
+            self._csq.environ = clock.environ
 
     def run(self) -> None:
         """Until the time is over and everything is settled."""
@@ -265,20 +270,22 @@ def quantile(q: float, buckets: Mapping[tuple[str, ...], float]) -> float | None
 
 
 @contextmanager
-def kafka_in(folder: Path) -> Iterator["Kafka"]:
-    """A real broker with the topics of a soak.
+def servers_in(folder: Path) -> Iterator[tuple["Kafka", "WallClock"]]:
+    """A real broker with the topics of a soak, and a wall clock for csq.
 
     Raises:
         SystemExit: it cannot be had here.
     """
     from tests.servers.kafka import Kafka  # noqa: PLC0415 - only here does the soak need servers
     from tests.servers.presence import UnavailableError  # noqa: PLC0415 - as above
+    from tests.servers.wallclock import WallClock  # noqa: PLC0415 - as above
 
     try:
+        clock = WallClock(folder / "clock")
         with Kafka(folder / "kafka") as kafka:
             for topic in (TOPIC, *Outputs().by_stream().values()):
                 kafka.create_topic(topic, partitions=PARTITIONS)
-            yield kafka
+            yield kafka, clock
     except UnavailableError as error:
         raise SystemExit(f"soak: {error}") from None
 
@@ -291,9 +298,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="same seed, same shop")
     parser.add_argument("--no-faults", action="store_true", help="nothing goes wrong: latency and memory alone")
     chosen = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="csq-soak-") as folder, kafka_in(Path(folder)) as kafka:
-        soak = Soak(kafka, Path(folder), chosen.minutes, chosen.rate, chosen.seed, faults=not chosen.no_faults)
-        soak.run()
+    with tempfile.TemporaryDirectory(prefix="csq-soak-") as folder, servers_in(Path(folder)) as (kafka, clock):
+        soak = Soak(kafka, clock, Path(folder), chosen.minutes, chosen.rate, chosen.seed, faults=not chosen.no_faults)
+        try:
+            soak.run()
+        except RuntimeError:
+            end = kafka.log_file.read_text(encoding="utf-8", errors="replace")[-2_000:]
+            print(f"the broker's log ends with:\n{end}")
+            raise
         soak.report()
     return 1 if soak.wrong else 0
 

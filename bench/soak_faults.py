@@ -1,4 +1,4 @@
-"""Faults of the soak: what happens to csq, its brokers, its topic and its store while records keep coming.
+"""Faults of the soak: what happens to csq, its brokers, its topic, its clock and its store while records keep coming.
 
 Each fault returns when it is over. What csq must do meanwhile, besides losing nothing, is checked here.
 """
@@ -15,10 +15,15 @@ from bench.soak_traffic import Answers, Traffic
 
 if TYPE_CHECKING:
     from tests.servers.kafka import Kafka
+    from tests.servers.wallclock import WallClock
 
 BURST = 5_000
 HELD_SECONDS = 5.0
 DOWN_SECONDS = 12.0
+AHEAD_SECONDS, BACK_SECONDS = 100.0, 60.0
+"""By how much the wall clock is wrong."""
+WRONG_SECONDS = 8.0
+"""How long it is wrong."""
 OPEN_SECONDS = 8.0
 """How long a transaction stays open."""
 LIMIT_SECONDS = 60.0
@@ -44,32 +49,49 @@ class Faults:
         csq: what they happen to.
         traffic: what produces the records.
         answers: what csq has made of them.
+        clock: the wall clock of csq.
         partitions: of the topic.
     """
 
-    def __init__(self, kafka: "Kafka", csq: Csq, traffic: Traffic, answers: Answers, partitions: int) -> None:
-        self._kafka, self._csq, self._traffic, self._answers = kafka, csq, traffic, answers
+    def __init__(
+        self, kafka: "Kafka", csq: Csq, traffic: Traffic, answers: Answers, clock: "WallClock", partitions: int
+    ) -> None:
+        self._kafka, self._csq, self._traffic, self._answers, self._clock = kafka, csq, traffic, answers, clock
         self._partitions = partitions
         self.wrong: list[str] = []
         """What csq did not do."""
 
     def planned(self) -> list[Fault]:
-        """All of them."""
+        """All of them. The last process starts with the clock of the machine."""
         return [
             Fault(0.08, "kill -9", self._kill),
             Fault(0.12, f"{BURST:,} broken records at once", lambda: self._traffic.burst(BURST)),
+            Fault(0.16, f"clock {AHEAD_SECONDS:g} s ahead for {WRONG_SECONDS:g} s", lambda: self._step(AHEAD_SECONDS)),
+            Fault(0.20, f"clock {BACK_SECONDS:g} s back for {WRONG_SECONDS:g} s", lambda: self._step(-BACK_SECONDS)),
             Fault(0.25, f"held still for {HELD_SECONDS:g} s", lambda: self._csq.hold(HELD_SECONDS)),
             Fault(0.30, f"transaction open for {OPEN_SECONDS:g} s", self._transaction),
             Fault(0.35, f"broker down for {DOWN_SECONDS:g} s", self._broker_down),
             Fault(0.40, f"{MORE_PARTITIONS} partitions added", self._add_partitions),
             Fault(0.44, "topic deleted and made anew", self._recreate_topic),
             Fault(0.48, "store removed and put back", self._remove_store),
-            Fault(0.55, "kill -9", self._kill),
+            Fault(0.55, "kill -9", self._kill_last),
         ]
 
     def _kill(self) -> None:
         self._csq.kill()
         self._csq.start()
+
+    def _kill_last(self) -> None:
+        self._csq.environ = {}
+        self._kill()
+
+    def _step(self, seconds: float) -> None:
+        self._clock.step(seconds)
+        before = self._answers.count()
+        time.sleep(WRONG_SECONDS)
+        if self._answers.count() == before:
+            self.wrong.append(f"nothing was published while the wall clock was wrong by {seconds:+g} s")
+        self._clock.step(-seconds)
 
     def _transaction(self) -> None:
         transaction = self._kafka.transaction()

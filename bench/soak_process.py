@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -33,6 +34,8 @@ class Csq:
         self.url = f"http://127.0.0.1:{port}"
         self.starts = 0
         self.store = folder / "state"
+        self.environ: Mapping[str, str] = {}
+        """Further environment variables of the next start."""
         self.restart_seconds: list[float] = []
         self._log = folder / "csq.log"
         self._environ = {name: value for name, value in os.environ.items() if not name.startswith("CSQ_")} | {
@@ -59,7 +62,7 @@ class Csq:
         began = time.monotonic()
         with self._log.open("ab") as log:
             command = [sys.executable, "-m", "flows.commands.main", "run"]
-            self._process = subprocess.Popen(command, env=self._environ, stdout=log, stderr=log)  # noqa: S603 - our own command
+            self._process = subprocess.Popen(command, env={**self._environ, **self.environ}, stdout=log, stderr=log)  # noqa: S603 - our own command
         self.starts += 1
         while not self._is_ready():
             if self._process.poll() is not None or time.monotonic() - began > READY_SECONDS:

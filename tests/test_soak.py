@@ -1,4 +1,4 @@
-"""Minutes under load with faults of csq, its broker, its topic and its store: nothing is lost.
+"""Minutes under load with faults of csq, its broker, its topic, its clock and its store: nothing is lost.
 
 `make soak` does it for longer.
 """
@@ -22,6 +22,8 @@ def test_faults_under_load_lose_nothing(kafka_libraries: Path, capsys: pytest.Ca
     for fault in (
         "kill -9",
         "broken records",
+        "ahead",
+        "back",
         "held",
         "transaction",
         "down",
