@@ -10,11 +10,13 @@ from prometheus_client import GC_COLLECTOR, CollectorRegistry, PlatformCollector
 
 from flows.host.cluster.place import ALONE, ProcessPlace
 from flows.quality import Process
+from flows.settings.calendars import calendars_of
 from flows.settings.closed_sets import closed_sets, labels_of
 from flows.settings.model import Settings
 from flows.settings.privacy import pseudonyms_of
 from operators.domain.models.model import Models
 from operators.domain.models.registry import MODELS
+from operators.domain.stage.promise import Promises
 from operators.domain.time.lanes import Lanes
 from operators.domain.time.route import Router
 from operators.metrics.observe import Observer, build_info
@@ -137,6 +139,7 @@ def _process(
         router,
         lanes,
         labels_of(settings),
+        Promises(settings.promises, calendars_of(settings.calendars)),
         place.name,
         place.processes,
         take_snapshots=take_snapshots,

@@ -53,6 +53,7 @@ class Process:
     router: Router
     lanes: Lanes
     labels: Labels
+    promises: Promises
     name: str = "p0"
     processes: int = 1
     take_snapshots: bool = False
@@ -136,11 +137,10 @@ def quality(flow: Dataflow, chunks: Stream[Chunk], process: Process) -> Quality:
 def conversations_of(process: Process) -> Callable[[], Conversations]:
     """Return what makes the conversations of a lane; satisfaction is scored with the weights of this process."""
     settings, scorer = process.settings, SatisfactionScorer(process.models)
-    promises = Promises(settings.promises)
     return lambda: Conversations(
         settings.conversations,
         process.labels,
-        promises,
+        process.promises,
         process.lanes,
         scorer.score_one,
         scorer.version,
@@ -150,9 +150,7 @@ def conversations_of(process: Process) -> Callable[[], Conversations]:
 
 def queues_of(process: Process) -> Callable[[], Queues]:
     """Return what makes the queues of a lane."""
-    settings = process.settings
-    promises = Promises(settings.promises)
-    return lambda: Queues(settings.queues, promises, process.labels)
+    return lambda: Queues(process.settings.queues, process.promises, process.labels)
 
 
 def customers_of(process: Process) -> Callable[[], Customers]:

@@ -139,6 +139,19 @@ def _histogram(name: str, unit: str, meaning: str, buckets: tuple[float, ...], *
     return Metric(name, "histogram", unit, meaning, labels, buckets)
 
 
+def _elapsed(name: str, *labels: Label) -> Metric:
+    """A duration by the wall, beside the one of this name in opening hours."""
+    return Metric(
+        name.replace("_seconds", "_elapsed_seconds"),
+        "histogram",
+        "seconds",
+        f"As `{name}`, by the wall; only of queues with a calendar.",
+        labels,
+        DURATIONS,
+        from_start=False,
+    )
+
+
 QUEUE, CHANNEL, LANGUAGE, SEGMENT = (Label("queue"), Label("channel"), Label("language"), Label("segment"))
 MODEL, STAGE, SOURCE = Label("model"), Label("stage"), Label("source")
 RESPONDER = Label("responder", ("human", "bot"))
@@ -255,6 +268,11 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
             QUEUE,
             CHANNEL,
         ),
+        _elapsed("csq_first_response_seconds", QUEUE, CHANNEL, RESPONDER),
+        _elapsed("csq_reply_seconds", QUEUE, CHANNEL, RESPONDER),
+        _elapsed("csq_resolution_seconds", QUEUE, CHANNEL),
+        _elapsed("csq_last_resolution_seconds", QUEUE, CHANNEL),
+        _elapsed("csq_handle_seconds", QUEUE, CHANNEL),
         _counter(
             "csq_reply_rounds_total",
             "rounds",
@@ -284,6 +302,18 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
         ),
     ),
     "Queues and agents": (
+        _measure(
+            "csq_queue_open", "0 or 1", "Whether the calendar of a queue is open (1) or not (0); 1 without one.", QUEUE
+        ),
+        _counter(
+            "csq_closed_replies_total",
+            "replies",
+            "Human replies to a wait in hours that the calendar calls closed.",
+            QUEUE,
+        ),
+        _counter(
+            "csq_closed_waits_total", "rounds", "Rounds that began in hours that the calendar calls closed.", QUEUE
+        ),
         _measure(
             "csq_reply_smoothed_seconds",
             "seconds",

@@ -1,7 +1,7 @@
 """The course of a conversation: how each fact changes its record, and what it reports to queues and customers."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from operators.domain.conversations.facts import (
     AgentAssigned,
@@ -28,6 +28,18 @@ from operators.domain.wire.outgoing import ReplyMeasured, Responder, Satisfactio
 
 ScoreSatisfaction = Callable[..., tuple[float | None, dict[str, float | None]]]
 """Takes `ConversationRecord.satisfaction_inputs`; returns S (0..5, or `None`) and its parts by name."""
+
+
+class Duration(NamedTuple):
+    """A time span, in seconds."""
+
+    seconds: float
+    """In the opening hours of the queue."""
+    elapsed: float
+    """By the wall."""
+
+
+_NONE = (None, None)
 
 
 class ConversationCourse:
@@ -80,6 +92,39 @@ class ConversationCourse:
     def limit_of(self, record: ConversationRecord) -> float:
         """Return the reply limit of a conversation, in seconds."""
         return self.promises.of(record.queue, record.channel).limit_seconds
+
+    def due(self, record: ConversationRecord, since: float) -> float:
+        """Return the last moment (POSIX seconds) at which a reply to a wait that began at `since` is in time."""
+        return self.promises.due(record.queue, record.channel, since)
+
+    def _measure(
+        self, metric: str, record: ConversationRecord, begin: float | None, end: float, *labels: str
+    ) -> Duration | None:
+        """Measure a time span in the opening hours of the queue, and by the wall where it has some.
+
+        Args:
+            metric: named after the former.
+            record: of the conversation.
+            begin: POSIX seconds; `None`: nothing has begun.
+            end: POSIX seconds.
+            labels: beside queue and channel.
+        """
+        if begin is None:
+            return None
+        calendar, where, elapsed = self.promises.calendar_of(record.queue), (record.queue, record.channel), end - begin
+        if calendar is None:
+            self._out.measured.append((metric, (*where, *labels), elapsed))
+            return Duration(elapsed, elapsed)
+        seconds = calendar.seconds(begin, end)
+        self._out.measured.append((metric, (*where, *labels), seconds))
+        self._out.measured.append((metric.replace("_seconds", "_elapsed_seconds"), (*where, *labels), elapsed))
+        return Duration(seconds, elapsed)
+
+    def _count_closed(self, metric: str, record: ConversationRecord, time: float) -> None:
+        """Count what happens in hours that the calendar calls closed: many mean that it is wrong."""
+        calendar = self.promises.calendar_of(record.queue)
+        if calendar is not None and not calendar.is_open(time):
+            self._out.counted[metric, (record.queue,)] += 1
 
     def to_queue(self, fact: facts.QueueFact) -> None:
         """Send a fact to the lane of its queue."""
@@ -144,6 +189,7 @@ class ConversationCourse:
         if record.rounds.customer_said(time):
             record.waiting_name = name
             record.round_count += 1
+            self._count_closed("csq_closed_waits_total", record, time)
             self.to_queue(facts.WaitBegan(time, name, record.queue, fact.conversation_id))
 
     def _agent_replied(self, record: ConversationRecord, fact: AgentReplied) -> None:
@@ -154,29 +200,29 @@ class ConversationCourse:
         if record.handling_from is None:
             record.handling_from = time
         missed = record.rounds.missed
-        reply, first = record.rounds.human_said(time)
-        if first is not None:
-            self._out.measured.append(("csq_first_response_seconds", (record.queue, record.channel, "human"), first))
+        since, first_from = record.rounds.human_said(time)
+        first = self._measure("csq_first_response_seconds", record, first_from, time, "human")
+        reply = self._measure("csq_reply_seconds", record, since, time, "human")
         if reply is None:
             return
+        seconds = reply.seconds
+        self._count_closed("csq_closed_replies_total", record, time)
         record.reply_count += 1
-        record.reply_sum += reply
-        self._out.measured.append(("csq_reply_seconds", (record.queue, record.channel, "human"), reply))
+        record.reply_sum += seconds
         if not missed:
             self._out.counted["csq_reply_rounds_total", (record.queue, record.channel, "met")] += 1
         self.to_queue(
-            facts.WaitAnswered(time, name, record.queue, record.channel, fact.conversation_id, reply, met=not missed)
+            facts.WaitAnswered(time, name, record.queue, record.channel, fact.conversation_id, seconds, met=not missed)
         )
-        self._to_customer(facts.ReplyReceived(time, name, record.customer_id, reply))
+        self._to_customer(facts.ReplyReceived(time, name, record.customer_id, seconds))
         outcome: Literal["missed", "met"] = "missed" if missed else "met"
         self._publish_reply(record, fact.conversation_id, time, name, "human", reply, first, outcome)
 
     def _bot_replied(self, record: ConversationRecord, fact: BotReplied) -> None:
-        reply, first = record.rounds.bot_said(fact.time)
-        if first is not None:
-            self._out.measured.append(("csq_first_response_seconds", (record.queue, record.channel, "bot"), first))
+        since, first_from = record.rounds.bot_said(fact.time)
+        first = self._measure("csq_first_response_seconds", record, first_from, fact.time, "bot")
+        reply = self._measure("csq_reply_seconds", record, since, fact.time, "bot")
         if reply is not None:
-            self._out.measured.append(("csq_reply_seconds", (record.queue, record.channel, "bot"), reply))
             self._publish_reply(record, fact.conversation_id, fact.time, fact.name, "bot", reply, first, None)
 
     def miss(self, record: ConversationRecord, conversation_id: str, time: float) -> None:
@@ -193,13 +239,14 @@ class ConversationCourse:
         time: float,
         name: str,
         responder: Responder,
-        reply: float | None,
-        first: float | None,
+        reply: Duration | None,
+        first: Duration | None,
         outcome: Literal["met", "missed"] | None,
     ) -> None:
         limit = self.limit_of(record)
         where = (conversation_id, record.customer_id, record.queue_name, record.channel_name)
-        data = ReplyMeasured(*where, responder, reply, first, limit, outcome)
+        seconds, elapsed = zip(reply or _NONE, first or _NONE, strict=True)
+        data = ReplyMeasured(*where, responder, *seconds, limit, outcome, *elapsed)
         self._out.published.append(publish(data, name, time, conversation_id))
 
     # ---- the end, and after it
@@ -208,8 +255,7 @@ class ConversationCourse:
         record.resolved_last = fact.time
         if record.resolved_first is None:
             record.resolved_first = fact.time
-            seconds = fact.time - record.opened_at
-            self._out.measured.append(("csq_resolution_seconds", (record.queue, record.channel), seconds))
+            self._measure("csq_resolution_seconds", record, record.opened_at, fact.time)
         if not record.open:
             self._end_round(record, fact)
             return
@@ -239,19 +285,19 @@ class ConversationCourse:
         self._out.counted["csq_conversations_total", (record.queue, record.channel, outcome)] += 1
         self._attempt(self._score, record, fact)
         self._end_round(record, fact)
-        if record.handling_from is not None:
-            handled = fact.time - record.handling_from
+        handled = self._measure("csq_handle_seconds", record, record.handling_from, fact.time)
+        if handled is not None:
             record.handling_from = None
-            self._out.measured.append(("csq_handle_seconds", (record.queue, record.channel), handled))
-            self.to_queue(facts.ConversationHandled(fact.time, fact.name, record.queue, handled))
+            self.to_queue(facts.ConversationHandled(fact.time, fact.name, record.queue, handled.seconds))
         self.to_queue(
             facts.ConversationExited(fact.time, fact.name, record.queue, record.channel, fact.conversation_id, outcome)
         )
 
     def _end_round(self, record: ConversationRecord, fact: ConversationFact) -> None:
         """End the open round without an answer, as the conversation ends."""
-        waited = record.rounds.closed(fact.time)
-        if waited is not None:
+        since = record.rounds.closed()
+        if since is not None:
+            waited = self.promises.seconds(record.queue, since, fact.time)
             self.to_queue(facts.WaitEnded(fact.time, fact.name, record.queue, fact.conversation_id, waited))
 
     def _reopened(self, record: ConversationRecord, fact: IssueReopened) -> None:
@@ -273,8 +319,7 @@ class ConversationCourse:
                 facts.ConversationExited(time, conversation_id, record.queue, record.channel, conversation_id, "gone")
             )
         if record.resolved_last is not None:
-            seconds = record.resolved_last - record.opened_at
-            self._out.measured.append(("csq_last_resolution_seconds", (record.queue, record.channel), seconds))
+            self._measure("csq_last_resolution_seconds", record, record.opened_at, record.resolved_last)
 
     # ---- ratings, satisfaction
 
@@ -301,7 +346,9 @@ class ConversationCourse:
 
     def _score(self, record: ConversationRecord, fact: ConversationFact | RatingGiven) -> None:
         """Publish S of the conversation as it stands; a rating that came before judges it."""
-        inputs: dict[str, Any] = record.satisfaction_inputs(fact.time, self.limit_of(record))
+        since = record.rounds.waiting_since
+        waits = None if since is None else self.promises.seconds(record.queue, since, fact.time)
+        inputs: dict[str, Any] = record.satisfaction_inputs(waits, self.limit_of(record))
         score, parts = self._score_satisfaction(**inputs)
         if score is None:
             return

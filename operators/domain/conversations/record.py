@@ -17,7 +17,7 @@ class Rounds(Struct, array_like=True, gc=False):
 
     >>> rounds = Rounds()
     >>> rounds.customer_said(100.0), rounds.customer_said(110.0), rounds.human_said(130.0)
-    (True, False, (30.0, 30.0))
+    (True, False, (100.0, 100.0))
     >>> rounds.human_said(140.0)
     (None, None)
     """
@@ -54,22 +54,22 @@ class Rounds(Struct, array_like=True, gc=False):
         return True
 
     def human_said(self, time: float) -> tuple[float | None, float | None]:
-        """Take a public reply of a human; return the reply time of the round and the first response, in seconds."""
+        """Take a public reply of a human; return when the round and when the clock of the first response began."""
         reply = first = None
         if self.waiting_since is not None and time >= self.waiting_since:
-            reply, self.waiting_since = time - self.waiting_since, None
+            reply, self.waiting_since = self.waiting_since, None
         if self.answer_from is not None and not self.answered and time >= self.answer_from:
-            first, self.answered, self.answer_from = time - self.answer_from, True, None
+            first, self.answered, self.answer_from = self.answer_from, True, None
         if self.bot_waiting_since is not None:  # a greeting before the first question is no reply
             self.bot_waiting_since, self.untouched = None, False
         self.replied_at = time if self.replied_at is None else max(time, self.replied_at)
         return reply, first
 
     def bot_said(self, time: float) -> tuple[float | None, float | None]:
-        """Take a public reply of a bot; return its reply time, and that again if it is the first reply (seconds)."""
+        """Take a public reply of a bot; return when its clock began, and that again if it is the first reply."""
         if self.bot_waiting_since is None or time < self.bot_waiting_since:
             return None, None
-        reply, self.bot_waiting_since = time - self.bot_waiting_since, None
+        reply, self.bot_waiting_since = self.bot_waiting_since, None
         first, self.untouched = reply if self.untouched else None, False
         return reply, first
 
@@ -82,11 +82,10 @@ class Rounds(Struct, array_like=True, gc=False):
         """Begin a new episode."""
         self.answer_from, self.asked, self.answered, self.untouched = time, False, False, False
 
-    def closed(self, time: float) -> float | None:
-        """End the open round without an answer (resolved, abandoned); return how long it has waited, in seconds."""
-        waited = None if self.waiting_since is None else time - self.waiting_since
-        self.waiting_since = None
-        return waited
+    def closed(self) -> float | None:
+        """End the open round without an answer (resolved, abandoned); return when it began."""
+        since, self.waiting_since = self.waiting_since, None
+        return since
 
     def limit_passed(self, since: float) -> bool:
         """Mark the round that opened at `since` as missed; return whether it is open and was not marked before.
@@ -159,12 +158,10 @@ class ConversationRecord(Struct, array_like=True, gc=False):
             return None
         return (sum(self.moods[-third:]) - sum(self.moods[:third])) / third
 
-    def mean_wait(self, time: float) -> float | None:
-        """Return the mean reply time in seconds; an open wait counts up to `time`. `None` without waits."""
-        since = self.rounds.waiting_since
-        count = self.reply_count + (since is not None)
-        total = self.reply_sum + (max(time - since, 0.0) if since is not None else 0.0)
-        return total / count if count else None
+    def mean_wait(self, open_seconds: float | None) -> float | None:
+        """Return the mean reply time in seconds, with the wait that is open, if there is one. `None` without waits."""
+        count = self.reply_count + (open_seconds is not None)
+        return (self.reply_sum + max(open_seconds or 0.0, 0.0)) / count if count else None
 
     def agent_attitude(self) -> float | None:
         """Return 1..5: the customer's rating of it, else from the tone of the agent's messages."""
@@ -172,10 +169,10 @@ class ConversationRecord(Struct, array_like=True, gc=False):
             return float(self.attitude)
         return 3 + 2 * self.tone_sum / self.tone_count if self.tone_count else None
 
-    def satisfaction_inputs(self, time: float, limit_seconds: float) -> dict[str, Any]:
-        """Return the arguments of ``satisfaction.Scorer.score_one``."""
+    def satisfaction_inputs(self, open_seconds: float | None, limit_seconds: float) -> dict[str, Any]:
+        """Return the arguments of ``satisfaction.Scorer.score_one``; `open_seconds` is the length of an open wait."""
         return {
-            "wait_seconds": self.mean_wait(time),
+            "wait_seconds": self.mean_wait(open_seconds),
             "limit_seconds": limit_seconds,
             "attitude": self.agent_attitude(),
             "mood": self.mood(),

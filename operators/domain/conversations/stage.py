@@ -128,6 +128,7 @@ class Conversations(Stage):
         self._on_forgotten = on_forgotten
         self._timers: list[tuple[float, str, float | None]] = []
         """Due time, conversation, and for a reply limit the start of the wait."""
+        self._calendar_changes = promises.changes
         self._most_timers = MIN_REBUILD
         """With more timers than this, obsolete ones are removed."""
 
@@ -195,7 +196,7 @@ class Conversations(Stage):
     def settle(self, facts: Iterable[ConversationFact | RatingGiven | QueueFact | ForgetRequested]) -> None:
         """Apply facts in the order of event time; a timer that is due before a fact fires before it."""
         due, handlers, others = self._timers, self._course.handlers, self._others
-        hot, limit_of, queues, channels = self._hot, self._course.limit_of, self._queues.since, self._channels.since
+        hot, due_of, queues, channels = self._hot, self._course.due, self._queues.since, self._channels.since
         fact: Any  # its class says which of its fields there are
         for fact in facts:
             time = fact.time
@@ -219,7 +220,7 @@ class Conversations(Stage):
             rounds, was_open = record.round_count, record.open
             handle(record, fact)
             if record.round_count != rounds:
-                heapq.heappush(due, (time + limit_of(record), fact.conversation_id, time))
+                heapq.heappush(due, (due_of(record, time), fact.conversation_id, time))
             elif was_open and not record.open:
                 heapq.heappush(due, (self._until(record), fact.conversation_id, None))
 
@@ -258,6 +259,7 @@ class Conversations(Stage):
                 record.queue_name = fact.queue
                 if queue != record.queue:
                     self._course.move(record, fact, queue)
+                    self._set_limit(record, conversation_id, time)
         return record
 
     def _rate(self, fact: RatingGiven) -> None:
@@ -285,6 +287,13 @@ class Conversations(Stage):
     def advance(self, now: float) -> None:
         """Set event time to `now`: waits pass their limit, silent conversations are dropped."""
         self._now = now
+        if self._calendar_changes != self._course.promises.changes:
+            self._calendar_changes = self._course.promises.changes
+            # Limits are due now, so that each timer gets the time that is right now.
+            self._timers[:] = [
+                (due if since is None else min(due, now), key, since) for due, key, since in self._timers
+            ]
+            heapq.heapify(self._timers)
         if self._timers and self._timers[0][0] < now:
             self._fire(now)
         if len(self._timers) > self._most_timers:
@@ -300,7 +309,9 @@ class Conversations(Stage):
         if record is None:
             return
         if since is not None:
-            if record.rounds.limit_passed(since):
+            if self._course.due(record, since) > due:  # it was moved, or the calendar has changed
+                self._set_limit(record, conversation_id, due)
+            elif record.rounds.limit_passed(since):
                 self._course.miss(record, conversation_id, due)
         elif self._until(record) > due:
             heapq.heappush(self._timers, (self._until(record), conversation_id, None))
@@ -312,6 +323,12 @@ class Conversations(Stage):
         rounds = [timer for timer in self._timers if timer[2] is not None and self._may_wait(timer[1], timer[2])]
         ends = [(self._until(record), key, None) for key, record in self._records.each(ConversationEnd)]
         self._most_timers = set_timers(self._timers, rounds + ends)
+
+    def _set_limit(self, record: ConversationRecord, conversation_id: str, now: float) -> None:
+        """Set the timer of an open round that has not missed its limit yet; it fires at event time `now` or later."""
+        since = record.rounds.waiting_since
+        if since is not None and not record.rounds.missed:
+            heapq.heappush(self._timers, (max(self._course.due(record, since), now), conversation_id, since))
 
     def _may_wait(self, conversation_id: str, since: float) -> bool:
         """Return whether the round that began at `since` may be open; cold records are not decoded for it."""
@@ -396,7 +413,9 @@ class Conversations(Stage):
     def _settings(self) -> list[Any]:
         """Return the settings that stored records depend on, as plain data."""
         closed = [None if values.is_open else sorted(values.since) for values in (self._queues, self._channels)]
-        return [*closed, to_builtins(self._course.promises.params)]
+        promises = self._course.promises
+        calendars = {name: to_builtins(calendar.params) for name, calendar in promises.calendars.items()}
+        return [*closed, to_builtins(promises.params), calendars]
 
     def _apply_settings(self, conversation_id: str, record: ConversationRecord) -> None:
         """Fit a stored record to the settings of this start: labels that are known, the limit of an open wait."""
@@ -406,4 +425,4 @@ class Conversations(Stage):
             self._course.enter_queue(record, conversation_id, record.last_at, conversation_id)
         since = record.rounds.waiting_since
         if since is not None and not record.rounds.missed:
-            self._timers.append((since + self._course.limit_of(record), conversation_id, since))
+            self._timers.append((self._course.due(record, since), conversation_id, since))

@@ -14,7 +14,7 @@ arXiv:2307.16895. It guarantees the share of outcomes inside over time, for any 
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Any, NamedTuple
 
@@ -111,8 +111,9 @@ class Arima:
 class ForecastModels:
     """The candidates; `learn_one` takes observed bins only, `forecast` any bin after the last of them."""
 
-    def __init__(self, bin_seconds: float, alpha: float) -> None:
+    def __init__(self, bin_seconds: float, alpha: float, moment: Callable[[float], float] = float) -> None:
         self._bin_seconds = bin_seconds
+        self._moment = moment
         self._alpha = alpha
         self._profile_rate = 1.0 - (1.0 - _PROFILE_RATE) ** min(1.0, bin_seconds * SLOTS / DAY_SECONDS)
         self.last_bin: int | None = None
@@ -122,7 +123,7 @@ class ForecastModels:
         self._path: tuple[float, ...] = ()
 
     def _slot(self, number: int) -> int:
-        return int(number * self._bin_seconds % DAY_SECONDS * SLOTS / DAY_SECONDS)
+        return int(self._moment(number * self._bin_seconds) % DAY_SECONDS * SLOTS / DAY_SECONDS)
 
     def learn_one(self, number: int, y: float) -> None:
         """Learn the value y of bin `number`."""
@@ -231,7 +232,8 @@ class Forecaster:
     """Forecasts of the mean of a bin, some bins ahead.
 
     Parameters: width of a bin in seconds; horizons in seconds (rounded up to whole bins, at least one); alpha of the
-    smoothed model, 0..1; share of outcomes that the interval shall hold, 0..1.
+    smoothed model, 0..1; share of outcomes that the interval shall hold, 0..1; `moment` gives the POSIX seconds of a
+    time, where times are those of a clock that stands still outside of opening hours.
 
     >>> forecaster = Forecaster(60.0, (300.0,), alpha=0.3, share=0.8)
     >>> forecaster.forecast() is None
@@ -242,10 +244,17 @@ class Forecaster:
     [119, 120, 121]
     """
 
-    def __init__(self, bin_seconds: float, horizons: Sequence[float], alpha: float, share: float) -> None:
+    def __init__(
+        self,
+        bin_seconds: float,
+        horizons: Sequence[float],
+        alpha: float,
+        share: float,
+        moment: Callable[[float], float] = float,
+    ) -> None:
         self._bin_seconds = bin_seconds
         self._horizons = [Horizon(max(1, math.ceil(horizon / bin_seconds)), share) for horizon in horizons]
-        self._models = ForecastModels(bin_seconds, alpha)
+        self._models = ForecastModels(bin_seconds, alpha, moment)
         self._bin: int | None = None
         self._sum = 0.0
         self._count = 0

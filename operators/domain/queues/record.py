@@ -70,6 +70,8 @@ class StoredQueue(Struct, array_like=True):
     handle_seconds: float | None
     ended: tuple[str, float] | None
     forecaster: dict[str, Any]
+    closed_seconds: float = 0.0
+    at: float | None = None
 
 
 class Queue:
@@ -92,11 +94,35 @@ class Queue:
         """Smoothed handle time, for staffing."""
         self.ended: tuple[str, float] | None = None
         """The wait that ended last without a reply: trace of the event that ended it, seconds."""
-        self.forecaster = Forecaster(params.bin_seconds, params.horizons, params.alpha, params.interval_share)
+        self.forecaster = Forecaster(
+            params.bin_seconds, params.horizons, params.alpha, params.interval_share, self._moment
+        )
+        self.closed_seconds = 0.0
+        """For how long the queue was closed up to `at` (POSIX seconds), since its first event."""
+        self.at: float | None = None
         self._shown: dict[tuple[str, tuple[str, ...]], float | None] = {}
 
+    # ---- opening hours
+
+    def _position(self, time: float) -> float:
+        """Return a time (POSIX seconds) on the clock of the queue, which stands still while the queue is closed."""
+        if self.at is None or self.promises.calendar_of(self.name) is None:
+            return time - self.closed_seconds
+        return self.at - self.closed_seconds + self._seconds(self.at, time)
+
+    def _moment(self, position: float) -> float:
+        """Return when (POSIX seconds) the clock of the queue shows, or will show, a position."""
+        calendar = self.promises.calendar_of(self.name)
+        ahead = 0.0 if self.at is None else position - (self.at - self.closed_seconds)
+        if calendar is None or self.at is None or ahead < 0.0:
+            return position + self.closed_seconds
+        return calendar.after(self.at, ahead)
+
+    def _seconds(self, begin: float, end: float) -> float:
+        return self.promises.seconds(self.name, begin, end)
+
     def _bin(self, time: float) -> int:
-        return math.floor(time / self.params.bin_seconds)
+        return math.floor(self._position(time) / self.params.bin_seconds)
 
     # ---- facts
 
@@ -123,7 +149,7 @@ class Queue:
         since = self.waits.since.pop(fact.conversation_id, None)
         if fact.outcome != "abandoned":
             return
-        waited = math.inf if since is None else fact.time - since
+        waited = math.inf if since is None else self._seconds(since, fact.time)
         if since is None and self.ended is not None and self.ended[0] == trace(fact.name):
             waited = self.ended[1]  # the same event ended the wait; its two facts come in either order
         grace = self.promises.of(self.name, fact.channel).grace_seconds
@@ -144,7 +170,7 @@ class Queue:
         mean = self.smoothed.get(channel)
         self.smoothed[channel] = seconds if mean is None else mean + self.params.alpha * (seconds - mean)
         self.window.add(self._bin(fact.time), int(fact.met), 1, 0)
-        self.forecaster.observe(fact.time, seconds)
+        self.forecaster.observe(self._position(fact.time), seconds)
 
     def wait_ended(self, fact: facts.WaitEnded) -> None:
         """Remove an open wait that ended without a reply."""
@@ -152,7 +178,7 @@ class Queue:
         if fact.seconds is not None and valid_seconds(fact.seconds):
             self.ended = (trace(fact.name), fact.seconds)
         elif since is not None:
-            self.ended = (trace(fact.name), fact.time - since)
+            self.ended = (trace(fact.name), self._seconds(since, fact.time))
 
     def taken(self, fact: facts.ConversationTaken) -> None:
         """Mark a conversation as assigned."""
@@ -182,15 +208,22 @@ class Queue:
 
     def advance(self, now: float) -> None:
         """Close bins and drop what is old at event time `now`."""
-        self.forecaster.advance(now)
+        if self.at is None:
+            self.at = now
+        elif now > self.at:
+            self.closed_seconds += now - self.at - self._seconds(self.at, now)
+            self.at = now
+        self.forecaster.advance(self._position(now))
         self.window.forget(self._bin(now))
         self.agents.forget(now - self.params.agent_seconds, self.params.max_agents)
 
     def _gauges(self, now: float) -> Iterator[tuple[str, tuple[str, ...], float | None]]:
         label = (self.name,)
         oldest, window, agents = self.waits.oldest(), self.window, self.agents
+        calendar = self.promises.calendar_of(self.name)
         yield "csq_open_waits", label, len(self.waits.since)
-        yield "csq_oldest_open_wait_seconds", label, 0.0 if oldest is None else max(0.0, now - oldest)
+        yield "csq_oldest_open_wait_seconds", label, 0.0 if oldest is None else max(0.0, self._seconds(oldest, now))
+        yield "csq_queue_open", label, int(calendar is None or calendar.is_open(now))
         yield "csq_conversations_open", label, len(self.conversations)
         yield "csq_conversations_unassigned", label, self.unassigned
         yield "csq_arrivals_per_hour", label, window.arrivals * 3600.0 / self.params.window_seconds
@@ -233,6 +266,8 @@ class Queue:
             self.handle_seconds,
             self.ended,
             self.forecaster.state(),
+            self.closed_seconds,
+            self.at,
         )
 
     def restore(self, stored: StoredQueue, channels: LabelValues) -> None:
@@ -252,6 +287,7 @@ class Queue:
         self.smoothed = {name: seconds for name, seconds in stored.smoothed.items() if channels.stored(name) == name}
         self.handle_seconds = stored.handle_seconds
         self.ended = stored.ended
+        self.closed_seconds, self.at = stored.closed_seconds, stored.at
         self.forecaster.restore(stored.forecaster)
 
 

@@ -1,19 +1,25 @@
-"""The promise made to customers: how long they may wait for a reply, by queue and channel. Declared once.
+"""The promise made to customers: how long they may wait for a reply, and in which hours, by queue and channel.
+
+Declared once.
 
 Missed rounds, the service level, satisfaction, the bounds of the histograms and the thresholds of rules and dashboards
 follow from it.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
 from operators.domain.mistakes import Mistake, MistakesError
 from operators.domain.stage.labels import OTHER
+from operators.domain.time.calendars import Calendar
 
 Limit = Annotated[float, Meta(gt=0, le=31_536_000)]
 Grace = Annotated[float, Meta(ge=0)]
+ALWAYS: Final = "always"
+"""The calendar of a queue that never closes."""
 
 
 class ChannelPromise(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -27,6 +33,7 @@ class QueuePromise(ChannelPromise, frozen=True, forbid_unknown_fields=True, omit
     """What differs in a queue; `None`: nothing."""
 
     channels: dict[str, ChannelPromise] = {}
+    calendar: str | None = None
 
 
 class Promise(Struct, frozen=True):
@@ -56,9 +63,14 @@ class PromisesParams(Struct, frozen=True, forbid_unknown_fields=True):
         dict[str, QueuePromise],
         Meta(
             description="Queue to its own values, such as `billing: {limit_seconds: 60}`; its `channels` have the "
-            "values by channel. A channel of a queue has precedence over the queue, the queue over the channel."
+            "values by channel. A channel of a queue has precedence over the queue, the queue over the channel. "
+            "`calendar` names the opening hours of the queue, one of `calendars`."
         ),
     ] = {}
+    calendar: Annotated[
+        str,
+        Meta(description="The opening hours of queues that name none: one of `calendars`, or `always`."),
+    ] = ALWAYS
 
     def __post_init__(self) -> None:
         """Refuse `other`: it is no queue, and what is measured as `other` keeps the promise of its own name."""
@@ -87,9 +99,34 @@ class Promises:
     (Promise(limit_seconds=60.0, grace_seconds=10.0), Promise(limit_seconds=180.0, grace_seconds=10.0))
     """
 
-    def __init__(self, params: PromisesParams) -> None:
+    def __init__(self, params: PromisesParams, calendars: Mapping[str, Calendar] | None = None) -> None:
         self.params = params
         self.of = lru_cache(maxsize=4096)(self._of)
+        self.calendars = calendars or {}
+        """By name."""
+        self.changes = 0
+        """How often `calendars` were replaced."""
+        self.calendar_of = lru_cache(maxsize=4096)(self._calendar_of)
+
+    def replace(self, calendars: Mapping[str, Calendar]) -> None:
+        """Take other calendars. Waits that are open count by them from now on."""
+        self.calendars = calendars
+        self.changes += 1
+        self.calendar_of.cache_clear()
+
+    def seconds(self, queue: str, begin: float, end: float) -> float:
+        """Return how many seconds of a time span (POSIX seconds) a queue was open."""
+        calendar = self.calendar_of(queue)
+        return end - begin if calendar is None else calendar.seconds(begin, end)
+
+    def due(self, queue: str, channel: str, since: float) -> float:
+        """Return the last moment (POSIX seconds) at which a reply to a wait that began at `since` is in time."""
+        limit, calendar = self.of(queue, channel).limit_seconds, self.calendar_of(queue)
+        return since + limit if calendar is None else calendar.after(since, limit)
+
+    def _calendar_of(self, queue: str) -> Calendar | None:
+        """The calendar of a queue; `None` if it is always open."""
+        return self.calendars.get(self.params.queues.get(queue, _SAME).calendar or self.params.calendar)
 
     def _of(self, queue: str, channel: str) -> Promise:
         params = self.params

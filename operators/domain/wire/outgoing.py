@@ -104,7 +104,10 @@ class TurnScored(Struct, frozen=True, gc=False):
 
 
 class ReplyMeasured(Struct, frozen=True, gc=False):
-    """A reply (`reply_seconds`), or a passed limit of an open round (`outcome` missed, no `reply_seconds`)."""
+    """A reply (`reply_seconds`), or a passed limit of an open round (`outcome` missed, no `reply_seconds`).
+
+    Durations are in the opening hours of the queue; those that are `elapsed` are by the wall.
+    """
 
     conversation_id: str
     customer_id: str
@@ -115,6 +118,8 @@ class ReplyMeasured(Struct, frozen=True, gc=False):
     first_response_seconds: float | None
     limit_seconds: float
     outcome: Literal["met", "missed"] | None
+    reply_elapsed_seconds: float | None = None
+    first_response_elapsed_seconds: float | None = None
 
 
 class SatisfactionScored(Struct, frozen=True, gc=False):

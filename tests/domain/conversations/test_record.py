@@ -44,18 +44,18 @@ def run(steps: list[Step]) -> tuple[list[float], list[float], list[float], list[
             rounds.customer_said(time)
         elif what == "agent":
             reply, first = rounds.human_said(time)
-            replies.append(reply)
-            firsts.append(first)
+            replies.append(None if reply is None else time - reply)
+            firsts.append(None if first is None else time - first)
         elif what == "bot":
             reply, first = rounds.bot_said(time)
-            bots.append(reply)
-            bot_firsts.append(first)
+            bots.append(None if reply is None else time - reply)
+            bot_firsts.append(None if first is None else time - first)
         elif what == "handoff":
             rounds.handed_off(time)
         elif what == "reopened":
             rounds.reopened(time)
         else:
-            rounds.closed(time)
+            rounds.closed()
     return *([value for value in values if value is not None] for values in (replies, firsts, bots, bot_firsts)), misses  # type: ignore[return-value]  # a test's helper
 
 
@@ -95,7 +95,7 @@ def test_a_reply_older_than_the_message_that_waits_does_not_answer_it() -> None:
     rounds.customer_said(100.0)
     assert rounds.human_said(99.0) == (None, None)
     assert rounds.waiting_since == 100.0
-    assert rounds.human_said(130.0) == (30.0, 30.0)
+    assert rounds.human_said(130.0) == (100.0, 100.0)
 
 
 def test_a_message_older_than_the_last_reply_has_been_answered() -> None:
@@ -110,7 +110,7 @@ def test_a_bots_reply_older_than_what_waits_does_not_answer_it() -> None:
     rounds = Rounds()
     rounds.customer_said(100.0)
     assert rounds.bot_said(99.0) == (None, None)
-    assert rounds.bot_said(101.0) == (1.0, 1.0)
+    assert rounds.bot_said(101.0) == (100.0, 100.0)
 
 
 def test_a_limit_is_passed_once_and_only_by_the_round_it_was_set_for() -> None:
