@@ -139,7 +139,7 @@ def _process(
         router,
         lanes,
         labels_of(settings),
-        Promises(settings.promises, calendars_of(settings.calendars)),
+        Promises(settings.promises, calendars_of(settings.promises.calendars)),
         place.name,
         place.processes,
         take_snapshots=take_snapshots,

@@ -25,9 +25,9 @@ def _calendar(name: str, params: CalendarParams) -> Calendar:
     try:
         return Calendar(params, read_icalendar(Path(params.file).read_bytes(), zone_of(params.zone)))
     except OSError as error:
-        raise DocumentError(f"calendars.{name}.file: {params.file} cannot be read: {error.strerror}") from None
+        raise DocumentError(f"promises.calendars.{name}.file: {params.file} cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise DocumentError(f"calendars.{name}.file: {params.file} is no iCalendar file: {error}") from None
+        raise DocumentError(f"promises.calendars.{name}.file: {params.file} is no iCalendar file: {error}") from None
 
 
 def read_icalendar(text: bytes, zone: ZoneInfo) -> Callable[[int], Dated]:

@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 
 from operators.domain.mistakes import Mistake, MistakesError
 from operators.domain.stage.labels import OTHER
-from operators.domain.time.calendars import Calendar
+from operators.domain.time.calendars import Calendar, CalendarParams
 
 Limit = Annotated[float, Meta(gt=0, le=31_536_000)]
 Grace = Annotated[float, Meta(ge=0)]
@@ -71,6 +71,13 @@ class PromisesParams(Struct, frozen=True, forbid_unknown_fields=True):
         str,
         Meta(description="The opening hours of queues that name none: one of `calendars`, or `always`."),
     ] = ALWAYS
+    calendars: Annotated[
+        dict[str, CalendarParams],
+        Meta(
+            description="Opening hours by a name of yours, such as `office: {zone: Europe/Berlin, hours: {mon-fri: "
+            "[09:00-17:00]}}` (docs/definitions.md#opening-hours)."
+        ),
+    ] = {}
 
     def __post_init__(self) -> None:
         """Refuse `other`: it is no queue, and what is measured as `other` keeps the promise of its own name."""
@@ -78,8 +85,19 @@ class PromisesParams(Struct, frozen=True, forbid_unknown_fields=True):
         places += [("channels",)] if OTHER in self.channels else []
         places += [("queues", name, "channels") for name, queue in self.queues.items() if OTHER in queue.channels]
         text = f"`{OTHER}` stands for names that have no series of their own; set promises.limit_seconds"
-        if places:
-            raise MistakesError(*(Mistake((*place, OTHER), text) for place in places))
+        found = [Mistake((*place, OTHER), text) for place in places]
+        if ALWAYS in self.calendars:
+            found.append(Mistake(("calendars", ALWAYS), f"`{ALWAYS}` is the calendar of queues that never close"))
+        named: list[tuple[tuple[str | int, ...], str]] = [(("calendar",), self.calendar)]
+        named += [(("queues", name, "calendar"), queue.calendar or ALWAYS) for name, queue in self.queues.items()]
+        known = [ALWAYS, *self.calendars]
+        found += [
+            Mistake(place, f"got {name!r}, expected one of {', '.join(known)} (promises.calendars)")
+            for place, name in named
+            if name not in known
+        ]
+        if found:
+            raise MistakesError(*found)
 
     @property
     def named_channels(self) -> tuple[str, ...]:

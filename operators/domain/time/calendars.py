@@ -7,13 +7,14 @@ question is then a binary search. The intervals of a year are made when a time i
 import datetime as dt
 import re
 from bisect import bisect_right
-from calendar import isleap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Annotated, Final
 from zoneinfo import ZoneInfo
 
 from msgspec import Meta, Struct
+
+from operators.domain.mistakes import Mistake, MistakesError
 
 Span = tuple[float, float]
 """From the first to the second, which is not part of it."""
@@ -26,7 +27,7 @@ _EPOCH: Final = dt.date(1970, 1, 1).toordinal()
 _PROBE_SECONDS: Final = 6 * 3600
 """Between two looks at the offset of a zone; no zone has changed twice within it since `FIRST_YEAR`."""
 _HOURS: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
-_DATES: Final = re.compile(r"\d{4}-\d\d-\d\d(/\d{4}-\d\d-\d\d)?|\d\d-\d\d")
+_DATES: Final = re.compile(r"\d{4}-\d\d-\d\d(/\d{4}-\d\d-\d\d)?|\d\d-\d\d(/\d\d-\d\d)?")
 
 Hours = Annotated[str, Meta(description="`09:00-17:30`; an end at or before its begin is one of the next day.")]
 
@@ -36,7 +37,10 @@ class Holiday(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
 
     date: Annotated[
         str,
-        Meta(description="`2026-12-25`, a range `2026-12-24/2027-01-01` with its last day, or `12-25` of every year."),
+        Meta(
+            description="`2026-12-25`, a range with its last day `2026-12-24/2027-01-01`, or `12-25` and `12-24/01-01` "
+            "of every year."
+        ),
     ]
     hours: Annotated[tuple[Hours, ...], Meta(description="Hours on each of the dates; none: closed.")] = ()
     name: Annotated[str, Meta(description="For people.")] = ""
@@ -47,18 +51,24 @@ class Holiday(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
         for text in self.hours:
             parse_hours(text)
 
+    @property
+    def is_yearly(self) -> bool:
+        """Whether its dates are those of every year."""
+        return len(self.date.partition("/")[0]) == len("12-25")
+
     def days(self, year: int) -> Iterator[dt.date]:
-        """Yield its days in a year; 29 February is left out where there is none."""
+        """Yield its days in a year; those of every year may go on beyond its end, as 12-24/01-01 does."""
         first, last = self.first_and_last()
-        if len(self.date) == len("12-25"):
-            if (first.month, first.day) != (2, 29) or isleap(year):
-                yield first.replace(year=year)
-            return
-        begin, end = max(first, dt.date(year, 1, 1)), min(last, dt.date(year, 12, 31))
-        yield from map(dt.date.fromordinal, range(begin.toordinal(), end.toordinal() + 1))
+        begin, end = dt.date(year, 1, 1), dt.date(year, 12, 31)
+        if not self.is_yearly:
+            begin, end = max(first, begin), min(last, end)
+        for day in map(dt.date.fromordinal, range(begin.toordinal(), end.toordinal() + 1)):
+            at, low, high = (day.month, day.day), (first.month, first.day), (last.month, last.day)
+            if not self.is_yearly or low <= at <= high or (high < low and not high < at < low):
+                yield day
 
     def first_and_last(self) -> tuple[dt.date, dt.date]:
-        """Return the first and the last day; of a yearly one those of a leap year.
+        """Return the first and the last day; those of every year as days of 2000.
 
         Raises:
             ValueError: there is no such date, or the range is reversed.
@@ -73,7 +83,7 @@ class Holiday(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
             days = [dt.date.fromisoformat(f"2000-{text}"[-10:]) for text in self.date.split("/")]
         except ValueError as error:
             raise ValueError(f"{wrong}: {error}") from None
-        if days[0] > days[-1]:
+        if days[0] > days[-1] and not self.is_yearly:
             raise ValueError(f"{wrong}: the range ends before it begins")
         return days[0], days[-1]
 
@@ -97,15 +107,29 @@ class CalendarParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
     def __post_init__(self) -> None:
         """Refuse zones, days and hours that are none."""
-        zone_of(self.zone)
-        days: list[int] = []
+        found: list[Mistake] = []
+
+        def check(read: Callable[[], object], *place: str | int) -> None:
+            try:
+                read()
+            except ValueError as error:
+                found.append(Mistake(place, str(error)))
+
+        check(lambda: zone_of(self.zone), "zone")
+        days: dict[int, str] = {}
         for name, hours in self.hours.items():
-            days += days_of(name)
-            for text in hours:
-                parse_hours(text)
-        if len(days) > len(set(days)):
-            twice = next(WEEK[day] for day in days if days.count(day) > 1)
-            raise ValueError(f"hours: {twice} is named twice; give all hours of a day in one list")
+            check(lambda name=name: days_of(name), "hours", name)  # type: ignore[misc]
+            for number, text in enumerate(hours):
+                check(lambda text=text: parse_hours(text), "hours", name, number)  # type: ignore[misc]
+        if found:
+            raise MistakesError(*found)
+        for name in self.hours:
+            for day in days_of(name):
+                if days.setdefault(day, name) != name:
+                    text = (
+                        f"hours: {WEEK[day]} is in `{days[day]}` and in `{name}`; give all hours of a day in one list"
+                    )
+                    raise MistakesError(Mistake(("hours", name), text))
         if not (self.file or any(self.hours.values()) or any(holiday.hours for holiday in self.holidays)):
             raise ValueError("it is never open; give it hours such as `mon-fri: [09:00-17:00]`, or a file")
 

@@ -80,6 +80,13 @@ def test_the_later_of_two_holidays_counts_for_a_date() -> None:
     assert shop.seconds(at("2026-12-01T00:00Z"), at("2027-02-01T00:00Z")) == 3600.0
 
 
+def test_dates_of_every_year_may_go_on_beyond_its_end() -> None:
+    days = [day.isoformat() for day in Holiday("12-30/01-02").days(2026)]
+    assert days == ["2026-01-01", "2026-01-02", "2026-12-30", "2026-12-31"]
+    assert [len(list(Holiday("02-29").days(year))) for year in (2027, 2028)] == [0, 1]
+    assert list(Holiday("2026-12-30/2027-01-02").days(2028)) == []
+
+
 def test_an_hour_that_occurs_twice_is_two_and_one_that_is_left_out_is_none() -> None:
     shop = Calendar(CalendarParams("Europe/Berlin", {"sun": ("02:00-03:00",)}))
     assert shop.seconds(at("2026-10-25T00:00+02:00"), at("2026-10-26T00:00+01:00")) == 7200.0
@@ -145,7 +152,8 @@ def test_hours_that_are_none_are_named(text: str, why: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["2026-13-01", "2026-02-30", "25.12.", "12-32", "2027-01-01/2026-12-24", "", "2026-12-24/"]
+    "text",
+    ["2026-13-01", "2026-02-30", "25.12.", "12-32", "2027-01-01/2026-12-24", "", "2026-12-24/", "12-24/2027-01-01"],
 )
 def test_dates_that_are_none_are_named(text: str) -> None:
     with pytest.raises(ValueError, match="expected a date 2026-12-25") as refused:
@@ -170,7 +178,7 @@ def test_a_calendar_that_cannot_be_meant_is_refused() -> None:
         CalendarParams("UTC")
     with pytest.raises(ValueError, match="never open"):
         CalendarParams("UTC", {"mon": ()}, (Holiday("12-25"),))
-    with pytest.raises(ValueError, match="fri is named twice"):
+    with pytest.raises(ValueError, match="fri is in `mon-fri` and in `fri`"):
         CalendarParams("UTC", {"mon-fri": ("09:00-17:00",), "fri": ("09:00-15:00",)})
 
 
