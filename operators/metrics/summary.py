@@ -1,8 +1,8 @@
-"""The summary of a replay: quantiles of waiting times, and the prequential figures of each model."""
+"""The summary of a replay: rounds and durations, also by queue, and the prequential figures of each model."""
 
 from array import array
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,21 +13,33 @@ from operators.domain.models.tasks import Verdict
 from operators.domain.stage.stage import Measurement
 
 QUANTILES = (10, 50, 75, 90, 99)
-WAITS = {"csq_reply_seconds": "reply_seconds", "csq_first_response_seconds": "first_response_seconds"}
+DURATIONS = {
+    "csq_reply_seconds": "reply_seconds",
+    "csq_first_response_seconds": "first_response_seconds",
+    "csq_resolution_seconds": "resolution_seconds",
+}
+"""Histogram -> its name in the summary. Replies are those of humans."""
 
 
 class Summary:
     """Collects exact values, of which metrics have buckets only."""
 
     def __init__(self) -> None:
-        self.waits = {name: array("d") for name in WAITS.values()}
+        self._durations: defaultdict[tuple[str, str], array[float]] = defaultdict(lambda: array("d"))
+        """(duration, queue) -> seconds."""
+        self._rounds: Counter[tuple[str, str]] = Counter()
+        """(queue, met or missed, or who has replied) -> rounds."""
         self.verdicts: defaultdict[str, list[Verdict]] = defaultdict(list)
 
     def take_measured(self, measurements: Iterable[Measurement]) -> None:
-        """Collect reply times of human agents."""
+        """Collect durations and rounds."""
         for name, labels, value in measurements:
-            if name in WAITS and labels[-1] == "human":
-                self.waits[WAITS[name]].append(value)
+            if name in DURATIONS and labels[-1] != "bot":
+                self._durations[DURATIONS[name], labels[0]].append(value)
+            if name == "csq_reply_seconds":
+                self._rounds[labels[0], labels[-1]] += 1
+            elif name == "csq_reply_rounds_total":
+                self._rounds[labels[0], labels[-1]] += value
 
     def take_judged(self, verdicts: Iterable[Verdict]) -> None:
         """Collect judged examples."""
@@ -35,8 +47,9 @@ class Summary:
             self.verdicts[verdict.model].append(verdict)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return waits by quantile (linear interpolation), and the figures of each model."""
-        figures: dict[str, Any] = {name: _quantiles(values) for name, values in self.waits.items()}
+        """Return rounds and quantiles of durations (linear interpolation), also by queue, and figures of the models."""
+        queues = sorted({queue for _, queue in self._durations} | {queue for queue, _ in self._rounds})
+        figures = self._of(queues) | {"queues": {queue: self._of([queue]) for queue in queues}}
         models: dict[str, Any] = {}
         for model, verdicts in sorted(self.verdicts.items()):
             task, last_fifth = MODELS[model].task, verdicts[len(verdicts) - len(verdicts) // 5 :]
@@ -44,9 +57,18 @@ class Summary:
         figures["models"] = models
         return figures
 
+    def _of(self, queues: Sequence[str]) -> dict[str, Any]:
+        names = {"answered_by_human": "human", "answered_by_bot": "bot", "met": "met", "missed": "missed"}
+        rounds = {name: sum(self._rounds[queue, what] for queue in queues) for name, what in names.items()}
+        figures: dict[str, Any] = {"rounds": rounds}
+        for name in DURATIONS.values():
+            values = [self._durations[name, queue] for queue in queues if (name, queue) in self._durations]
+            figures[name] = _quantiles(np.concatenate(values) if values else np.empty(0))
+        return figures
 
-def _quantiles(values: "array[float]") -> dict[str, float | int | None]:
-    found = np.percentile(np.array(values), QUANTILES).tolist() if values else [None] * len(QUANTILES)
+
+def _quantiles(values: np.ndarray) -> dict[str, float | int | None]:
+    found = np.percentile(values, QUANTILES).tolist() if len(values) else [None] * len(QUANTILES)
     return {"count": len(values)} | {f"p{at}": value for at, value in zip(QUANTILES, found, strict=True)}
 
 

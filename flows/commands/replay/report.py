@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from operators.metrics.other_names import lines
+from operators.metrics.summary import DURATIONS
 
 FIGURES = {
     "accuracy": "accuracy",
@@ -28,11 +29,13 @@ def show(summary: dict[str, Any], folder: Path) -> None:
     )
     if dead:
         console.print("dead letters: " + ", ".join(f"{why} {n:,}" for why, n in summary["dead_letters"].items()))
-    waits = Table("seconds", "count", "p10", "p50", "p75", "p90", "p99", box=None, header_style="bold")
-    for name in ("reply_seconds", "first_response_seconds"):
+    durations = Table("seconds", "count", "p10", "p50", "p75", "p90", "p99", box=None, header_style="bold")
+    for name in DURATIONS.values():
         figures = summary[name]
-        waits.add_row(name, *(_number(figures[key]) for key in ("count", "p10", "p50", "p75", "p90", "p99")))
-    console.print(waits)
+        durations.add_row(name, *(number(figures[key]) for key in ("count", "p10", "p50", "p75", "p90", "p99")))
+    console.print(durations)
+    if summary["queues"]:
+        console.print(_queues(summary))
     if summary["models"]:
         models = Table("model", "", "n", *FIGURES.values(), box=None, header_style="bold")
         for name, figures in summary["models"].items():
@@ -44,7 +47,21 @@ def show(summary: dict[str, Any], folder: Path) -> None:
     console.print(f"results in {folder}")
 
 
-def _number(value: float | None) -> str:
+def _queues(summary: dict[str, Any]) -> Table:
+    """Rounds and reply times of humans by queue."""
+    table = Table(
+        "queue", "met", "missed", "by bots", "reply p50", "p90", "p99", "resolved p50", box=None, header_style="bold"
+    )
+    for name, figures in summary["queues"].items():
+        rounds, replies = figures["rounds"], figures["reply_seconds"]
+        numbers = [rounds["met"], rounds["missed"], rounds["answered_by_bot"]]
+        numbers += [replies["p50"], replies["p90"], replies["p99"], figures["resolution_seconds"]["p50"]]
+        table.add_row(name, *map(number, numbers))
+    return table
+
+
+def number(value: float | None) -> str:
+    """Write a number; `-` for none."""
     return "-" if value is None else f"{value:,.0f}"
 
 

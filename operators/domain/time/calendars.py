@@ -8,6 +8,7 @@ import datetime as dt
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import accumulate
 from typing import Annotated, Final
 from zoneinfo import ZoneInfo
@@ -115,12 +116,12 @@ class CalendarParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defau
             except ValueError as error:
                 found.append(Mistake(place, str(error)))
 
-        check(lambda: zone_of(self.zone), "zone")
+        check(partial(zone_of, self.zone), "zone")
         days: dict[int, str] = {}
         for name, hours in self.hours.items():
-            check(lambda name=name: days_of(name), "hours", name)  # type: ignore[misc]
+            check(partial(days_of, name), "hours", name)
             for number, text in enumerate(hours):
-                check(lambda text=text: parse_hours(text), "hours", name, number)  # type: ignore[misc]
+                check(partial(parse_hours, text), "hours", name, number)
         if found:
             raise MistakesError(*found)
         for name in self.hours:
