@@ -40,7 +40,7 @@ def vectorize(
         ]
         messages = from_customers + from_agents
         vectors, tones = vectorizer.read_many(
-            clean_many([message.text for message in messages]),
+            clean_many([message.text or "" for message in messages]),
             [message.language for message in messages],
             len(from_customers),
         )

@@ -389,7 +389,7 @@ def test_the_bad_rows_and_mappings_in_the_guide_to_importing_are_reported_as_it_
     file[6] = row.removesuffix(",")
     file[8] = f"{row}five"
     file[11] = row.replace("Hello", '"Hello')
-    file[19] = row.replace("ann", "x" * 200)
+    file[19] = row.replace("ann", "x" * 600)
     assert printed(mapping, file) == rows.strip()
     field, zone, column = faults.splitlines()
     assert printed(mapping.replace("channel: email", "channel: email\n      colour: red"), file).startswith(field[:-3])

@@ -752,9 +752,9 @@ def test_a_quote_never_closed_costs_its_line_only(tmp_path: Path) -> None:
         ("1,2024-05-01,ann,a\0b\n", "holds a NUL character; expected text (is `file.encoding` right?)"),
         ("1,2024-05-01,ann,\n", "csq.message.created, data.text: template '{text}' is empty; expected a value"),
         (
-            f"{'1' * 128},2024-05-01,ann,x\n",
-            "csq.message.created: data.conversation_id is 'c" + "1" * 59 + "...' (129 characters); "
-            "Expected `str` of length <= 128",
+            f"{'1' * 512},2024-05-01,ann,x\n",
+            "csq.message.created: data.conversation_id is 'c" + "1" * 59 + "...' (513 characters); "
+            "Expected `str` of length <= 512",
         ),
         (
             f"1,2024-05-01,ann,{'x' * 140_000}\n",

@@ -4,6 +4,7 @@ import base64
 import gzip
 import sys
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -22,14 +23,16 @@ STDIN = "-"
 
 
 def read_lines(file: BinaryIO) -> Iterator[bytes]:
-    r"""The lines of a file without their ends, each cut at 1 MiB, in bounded memory.
+    r"""The lines of a file without their ends and without a byte order mark, each cut at 1 MiB, in bounded memory.
 
     >>> import io
     >>> list(read_lines(io.BytesIO(b"a\nb\r\n\nc")))
     [b'a', b'b', b'', b'c']
     """
-    rest = b""
+    rest, is_begin = b"", True
     while block := file.read(BLOCK):
+        if is_begin:
+            block, is_begin = block.removeprefix(BOM_UTF8), False
         lines = (rest + block).split(b"\n")
         rest = lines.pop()
         if len(rest) > LONGEST:  # keep the head of the line, drop the rest of it

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 import msgspec
 
-from operators.domain.wire.events import AnyEvent, FeedbackSubmitted
+from operators.domain.wire.events import AnyEvent, FeedbackSubmitted, MessageCreated
 
 Reason = Literal[
     "too_large",
@@ -70,11 +70,11 @@ class Door:
         except msgspec.ValidationError as error:
             return _refused(str(error))
         except msgspec.DecodeError as error:
-            return Refusal("not_json", f"{error}; expected one JSON object in UTF-8")
+            return Refusal("not_json", f"{_utf16(raw) or error}; expected one JSON object in UTF-8")
         except RecursionError:
             return Refusal("too_deep", "JSON nested too deeply; expected the depth of docs/events.md")
         except (UnicodeError, ValueError, OverflowError) as error:
-            return Refusal("not_json", f"{type(error).__name__}; expected one JSON object in UTF-8")
+            return Refusal("not_json", f"{_utf16(raw) or type(error).__name__}; expected one JSON object in UTF-8")
         if time > now + self._ahead:
             detail = f"$.time: more than {self._ahead:g} s ahead of the clock (setting intake.ahead_seconds)"
             return Refusal("time_in_future", detail)
@@ -82,7 +82,15 @@ class Door:
             return Refusal("too_old", f"$.time: more than {self._max_age:.0f} s ago (setting intake.max_age_seconds)")
         if type(event) is FeedbackSubmitted:
             return _off_scale(event) or (time, event)
+        if type(event) is MessageCreated and event.data.text is None and event.data.content_type == "text":
+            return Refusal("invalid_field", "$.data.text: null; expected text, or content_type image or voice")
         return time, event
+
+
+def _utf16(raw: bytes) -> str:
+    """What is wrong with JSON in UTF-16; empty for anything else."""
+    is_utf16 = raw.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in raw[:2]
+    return "this is UTF-16 (iconv -f UTF-16 -t UTF-8 converts it)" if is_utf16 else ""
 
 
 def _off_scale(event: FeedbackSubmitted) -> Refusal | None:

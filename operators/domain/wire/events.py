@@ -1,7 +1,7 @@
 """Events on the wire: CloudEvents 1.0 in JSON, one strict struct per type.
 
 `decode` (``intake.py``) is the only reader, ``csq schema`` prints the JSON Schema that producers check against.
-Ids are strings of 1 to 128 characters, durations are seconds, money is minor units with an ISO 4217 code.
+Ids are strings of 1 to 512 characters, durations are seconds, money is minor units with an ISO 4217 code.
 Unknown fields are ignored: producers may add theirs without asking.
 """
 
@@ -10,7 +10,8 @@ from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, Struct, field
 
-Id = Annotated[str, Meta(min_length=1, max_length=128)]
+Id = Annotated[str, Meta(min_length=1, max_length=512)]
+"""Those of mail, Instagram and Microsoft Graph are longer than 128."""
 Name = Annotated[str, Meta(min_length=1, max_length=128)]
 Text = Annotated[str, Meta(max_length=65_536)]
 """Unchanged; cleaning cuts it to 4,000 characters, the size of the event is checked before."""
@@ -61,7 +62,7 @@ class Author(Struct, frozen=True, gc=False):
 
 
 class Message(Data, frozen=True, gc=False):
-    """One message; `is_public` is false for notes among agents."""
+    """One message; `is_public` is false for notes among agents, `text` null where an image or a voice says it all."""
 
     message_id: Id
     conversation_id: Id
@@ -69,7 +70,7 @@ class Message(Data, frozen=True, gc=False):
     author: Author
     channel: Name
     queue: Name
-    text: Text
+    text: Text | None
     language: Language | None = None
     is_public: bool = True
     content_type: Literal["text", "image", "voice"] = "text"

@@ -1,6 +1,7 @@
 """Files of lines are read to the byte, in bounded memory, and what is written can be read again."""
 
 import base64
+import codecs
 import gzip
 import io
 from pathlib import Path
@@ -43,6 +44,11 @@ def source(*paths: Path, batch_size: int = 3, ready: bool = True, reported: list
 
 
 # Lines.
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line() -> None:
+    marked = codecs.BOM_UTF8 + b"a\n" + codecs.BOM_UTF8 + b"b"
+    assert list(read_lines(io.BytesIO(marked))) == [b"a", codecs.BOM_UTF8 + b"b"]
 
 
 @given(parts=BYTES, block=st.integers(1, 9))

@@ -18,7 +18,7 @@ from tests.builders import NAMES, Seen, play, restored, say, step
 HERE = ("orders", "chat")
 OFFICE = Calendar(CalendarParams("Europe/Berlin", {"mon-fri": ("08:00-17:00",)}))
 SATURDAYS = Calendar(CalendarParams("Europe/Berlin", {"mon-sat": ("08:00-17:00",)}))
-OPEN = PromisesParams(queues={"orders": QueuePromise(calendar="office")})
+OPEN = PromisesParams(queues={"orders": QueuePromise(calendar="office")}, calendars={"office": OFFICE.params})
 
 
 def at(text: str) -> float:

@@ -47,7 +47,7 @@ def test_a_json_schema_is_generated_with_every_type() -> None:
     assert schema["$defs"]["Message"]["properties"]["conversation_id"] == {
         "type": "string",
         "minLength": 1,
-        "maxLength": 128,
+        "maxLength": 512,
     }
 
 

@@ -38,7 +38,7 @@ def test_the_same_cause_gives_the_same_id_and_another_stream_another() -> None:
 
 
 def test_an_outgoing_id_keeps_to_the_length_of_ids() -> None:
-    assert len(json.loads(publish(SCORED, f"{'s' * 128} {'i' * 128}", 0.0, "u1").value)["id"]) <= 128
+    assert len(json.loads(publish(SCORED, f"{'s' * 512} {'i' * 512}", 0.0, "u1").value)["id"]) <= 128
 
 
 def test_every_published_type_has_its_stream() -> None:

@@ -76,7 +76,7 @@ def test_a_dead_letter_may_be_anything(raw):
     assert BY_KIND.leave(letter) == letter
 
 
-IDS = st.text(min_size=1, max_size=128)
+IDS = st.text(min_size=1, max_size=512)
 
 
 @given(IDS, IDS, IDS, st.sampled_from([FIELDS, KINDS, (*FIELDS, *KINDS)]))
