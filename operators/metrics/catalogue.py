@@ -274,6 +274,12 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
         _elapsed("csq_last_resolution_seconds", QUEUE, CHANNEL),
         _elapsed("csq_handle_seconds", QUEUE, CHANNEL),
         _counter(
+            "csq_clock_disorder_total",
+            "durations",
+            "Durations that were measured as 0 because their end is older than their begin: a slow clock, or disorder.",
+            Label("kind", ("reply", "first_response", "resolution", "last_resolution", "handle")),
+        ),
+        _counter(
             "csq_reply_rounds_total",
             "rounds",
             "Rounds with a human reply within the limit (met), and rounds whose limit passed without one (missed).",

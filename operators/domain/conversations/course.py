@@ -111,6 +111,12 @@ class ConversationCourse:
         """
         if begin is None:
             return None
+        if (
+            end < begin
+        ):  # an event that came too late to be sorted in, or a slow clock: a negative duration says nothing
+            kind = metric.removeprefix("csq_").removesuffix("_seconds")
+            self._out.counted["csq_clock_disorder_total", (kind,)] += 1
+            end = begin
         calendar, where, elapsed = self.promises.calendar_of(record.queue), (record.queue, record.channel), end - begin
         if calendar is None:
             self._out.measured.append((metric, (*where, *labels), elapsed))
@@ -161,8 +167,16 @@ class ConversationCourse:
             self.to_queue(facts.WaitBegan(since, name, record.queue, conversation_id))
 
     def _started(self, record: ConversationRecord, fact: ConversationStarted) -> None:
-        """Take the time of the opening; that of an earlier message does not count any more."""
-        record.opened_at, record.opening_known = fact.time, True
+        """Take the time of the opening; that of an earlier message does not count any more.
+
+        A second opening never moves it forward; of a closed conversation it is a reopening.
+        """
+        if not record.open and record.closed_at is not None and fact.time > record.closed_at:
+            self._reopened(record, fact)
+        elif not record.opening_known:
+            record.opened_at, record.opening_known = fact.time, True
+        else:
+            record.opened_at = min(record.opened_at, fact.time)
 
     def _assigned(self, record: ConversationRecord, fact: AgentAssigned) -> None:
         if record.handling_from is None:
@@ -281,7 +295,7 @@ class ConversationCourse:
         self._to_customer(facts.ContactAbandoned(fact.time, fact.name, record.customer_id))
 
     def _close(self, record: ConversationRecord, fact: ConversationFact, outcome: str) -> None:
-        record.open, record.outcome = False, outcome
+        record.open, record.outcome, record.closed_at = False, outcome, fact.time
         self._out.counted["csq_conversations_total", (record.queue, record.channel, outcome)] += 1
         self._attempt(self._score, record, fact)
         self._end_round(record, fact)
@@ -300,7 +314,7 @@ class ConversationCourse:
             waited = self.promises.seconds(record.queue, since, fact.time)
             self.to_queue(facts.WaitEnded(fact.time, fact.name, record.queue, fact.conversation_id, waited))
 
-    def _reopened(self, record: ConversationRecord, fact: IssueReopened) -> None:
+    def _reopened(self, record: ConversationRecord, fact: IssueReopened | ConversationStarted) -> None:
         if record.open:
             return
         record.open, record.outcome, record.satisfaction = True, None, None

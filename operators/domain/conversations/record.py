@@ -139,6 +139,8 @@ class ConversationRecord(Struct, array_like=True, gc=False):
     """The published S, its parts, and when it was published."""
     rating: tuple[float, float] | None = None
     """A rating (0..5) that waits for S to be published, and its time."""
+    closed_at: float | None = None
+    """When it was closed last."""
 
     def add_mood(self, polarity: float) -> None:
         """Add the polarity of a customer message; at `MAX_MOODS` every other one is dropped."""

@@ -235,6 +235,37 @@ def test_resolution_is_from_opened_to_the_first_and_to_the_last_resolved() -> No
     assert Seen().take(stage.drain()).sampled("csq_last_resolution_seconds") == {HERE: [300]}
 
 
+def test_a_second_opening_does_not_move_the_first_one_forward() -> None:
+    steps = [step("opened", 5), step("opened", 50), step("resolved", 105)]
+    assert after(*steps).sampled("csq_resolution_seconds") == {HERE: [100]}
+
+
+def test_an_opening_of_a_closed_conversation_is_a_reopening() -> None:
+    seen = after(
+        step("opened", 5), step("resolved", 105), step("opened", 200), say("agent", 230), step("resolved", 305)
+    )
+    assert seen.count(OUTCOMES) == {(*HERE, "reopened"): 1, (*HERE, "solved"): 2}
+    assert seen.sampled("csq_resolution_seconds") == {HERE: [100]}
+    assert seen.sampled(FIRST) == {(*HERE, "human"): [30]}
+
+
+@pytest.mark.parametrize("end", ["resolved", "abandoned"])
+def test_an_opening_that_comes_late_reopens_nothing(end: str) -> None:
+    stage = talks()
+    play(stage, [say("customer", 7), step(end, 105)], until=200)
+    seen = play(stage, [step("opened", 3)], until=300)
+    assert seen.count(OUTCOMES) == {}
+
+
+def test_a_duration_whose_end_is_older_than_its_begin_is_zero_and_counted() -> None:
+    stage = talks()
+    play(stage, [step("opened", 100), say("customer", 110), step("assigned", 120)], until=200)
+    seen = play(stage, [step("resolved", 50)], until=300)
+    assert seen.sampled("csq_resolution_seconds") == {HERE: [0]}
+    assert seen.sampled("csq_handle_seconds") == {HERE: [0]}
+    assert seen.count("csq_clock_disorder_total") == {("resolution",): 1, ("handle",): 1}
+
+
 def test_without_an_opened_event_resolution_is_from_the_first_event_seen() -> None:
     assert after(say("customer", 7), step("resolved", 100)).sampled("csq_resolution_seconds") == {HERE: [93]}
 
