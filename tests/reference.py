@@ -51,7 +51,9 @@ def reckon(steps: list[Step], limit: float, clock: float) -> Reckoned:  # noqa: 
             if since is not None and time > since + limit:
                 out.rounds["missed"] += 1
             if what == "resolved" and not any(past[1] == "resolved" for past in before):
-                out.resolutions.append(time - opened_at(steps))
+                begin = opened_at(steps)
+                if begin != time or any(past[1] == "opened" for past in before):  # else only the end is known
+                    out.resolutions.append(time - begin)
             if was_open and what == "resolved":
                 out.outcomes[outcome or "solved"] += 1
             elif was_open:

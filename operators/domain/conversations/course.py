@@ -218,6 +218,8 @@ class ConversationCourse:
         first = self._measure("csq_first_response_seconds", record, first_from, time, "human")
         reply = self._measure("csq_reply_seconds", record, since, time, "human")
         if reply is None:
+            if first is not None:  # a first response after a reopening, where no customer waited
+                self._publish_reply(record, fact.conversation_id, time, name, "human", None, first, None)
             return
         seconds = reply.seconds
         self._count_closed("csq_closed_replies_total", record, time)
@@ -269,7 +271,8 @@ class ConversationCourse:
         record.resolved_last = fact.time
         if record.resolved_first is None:
             record.resolved_first = fact.time
-            self._measure("csq_resolution_seconds", record, record.opened_at, fact.time)
+            if record.opening_known or fact.time != record.opened_at:  # else nothing but its end is known
+                self._measure("csq_resolution_seconds", record, record.opened_at, fact.time)
         if not record.open:
             self._end_round(record, fact)
             return

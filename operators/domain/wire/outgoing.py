@@ -104,7 +104,9 @@ class TurnScored(Struct, frozen=True, gc=False):
 
 
 class ReplyMeasured(Struct, frozen=True, gc=False):
-    """A reply (`reply_seconds`), or a passed limit of an open round (`outcome` missed, no `reply_seconds`).
+    """A reply (`reply_seconds`), a first response where no customer waited, or a passed limit of an open round.
+
+    The latter two have no `reply_seconds`; `outcome` is `missed` for the last.
 
     Durations are in the opening hours of the queue; those that are `elapsed` are by the wall.
     """

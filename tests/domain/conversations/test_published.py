@@ -63,6 +63,13 @@ def test_a_reply_is_published_with_what_was_promised_and_kept() -> None:
     ]
 
 
+def test_a_first_response_after_a_reopening_is_published_though_nobody_waited() -> None:
+    seen = after(say("customer", 0), say("agent", 5), step("resolved", 9), step("reopened", 20), say("agent", 50))
+    last = data(seen, "csq.reply.measured")[-1]
+    assert (last["reply_seconds"], last["first_response_seconds"], last["outcome"]) == (None, 30.0, None)
+    assert seen.sampled("csq_first_response_seconds") == {("orders", "chat", "human"): [5.0, 30.0]}
+
+
 def test_the_attitude_of_the_agent_is_the_mean_tone_of_what_they_wrote() -> None:
     said = [say("customer", 0), say("agent", 10, reading=tone(0.5)), say("agent", 20, reading=tone(-0.1))]
     seen = after(*said, say("agent", 25), step("resolved", 30))

@@ -266,6 +266,12 @@ def test_a_duration_whose_end_is_older_than_its_begin_is_zero_and_counted() -> N
     assert seen.count("csq_clock_disorder_total") == {("resolution",): 1, ("handle",): 1}
 
 
+def test_a_conversation_of_which_only_the_end_is_known_has_no_resolution_time() -> None:
+    seen = after(step("resolved", 105), step("resolved", 205))
+    assert seen.sampled("csq_resolution_seconds") == {}
+    assert after(step("opened", 105), step("resolved", 105)).sampled("csq_resolution_seconds") == {HERE: [0]}
+
+
 def test_without_an_opened_event_resolution_is_from_the_first_event_seen() -> None:
     assert after(say("customer", 7), step("resolved", 100)).sampled("csq_resolution_seconds") == {HERE: [93]}
 
