@@ -8,7 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from threading import Thread
 
 import uvicorn
@@ -59,7 +59,7 @@ def application(
     """
 
     def metrics(request: Request) -> Response:
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        encode, content_type = choose_encoder(preferred(request.headers.get("accept", "")))
         with exposing():
             page = encode(registry)
         return Response(page, headers={"Content-Type": content_type, "Vary": "Accept"})
@@ -86,6 +86,33 @@ def application(
     )
     app.router.redirect_slashes = False  # an unknown path is 404, not a redirect
     return app
+
+
+def preferred(accept: str) -> str:
+    """Return the types of an Accept header that may be served, the best one first (RFC 9110, section 12.5.1).
+
+    `choose_encoder` takes OpenMetrics wherever it stands, whatever its weight. Plain text can always be served, so what
+    a client likes less does not count.
+
+    >>> preferred("application/openmetrics-text;q=0, text/plain;q=0.5")
+    'text/plain;q=0.5'
+    >>> preferred("application/openmetrics-text;version=1.0.0;q=0.3, text/plain;version=0.0.4")
+    'text/plain;version=0.0.4'
+    """
+    weights = {kind.strip(): _weight(kind) for kind in accept.split(",")}
+    kinds = sorted((kind for kind, weight in weights.items() if weight > 0.0), key=lambda kind: -weights[kind])
+    plain = [number for number, kind in enumerate(kinds) if kind.partition(";")[0].strip() in {"text/plain", "*/*"}]
+    return ",".join(kinds[: plain[0] + 1] if plain else kinds)
+
+
+def _weight(kind: str) -> float:
+    """The weight of a type in an Accept header; 1 without one, or with one that is no number."""
+    for parameter in kind.split(";")[1:]:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "q":
+            with suppress(ValueError):
+                return float(value)
+    return 1.0
 
 
 class WebServer:

@@ -64,6 +64,31 @@ def test_metrics_are_in_openmetrics_for_who_asks(client: httpx.Client) -> None:
     assert "csq_open_waits" in {family.name for family in parse_openmetrics(answer.text)}  # type: ignore[no-untyped-call] # theirs
 
 
+OPENMETRICS = "application/openmetrics-text;version=1.0.0"
+PROMETHEUS = (
+    f"{OPENMETRICS};q=0.5,{OPENMETRICS.replace('1.0.0', '0.0.1')};q=0.4,text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
+)
+"""What Prometheus asks for."""
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("application/openmetrics-text;q=0, text/plain", "text/plain"),
+        ("text/plain, application/openmetrics-text;version=1.0.0; q=0.0", "text/plain"),
+        ("text/plain;version=0.0.4;q=0.9, application/openmetrics-text;version=1.0.0;q=0.3", "text/plain"),
+        ("text/plain;q=0.3, application/openmetrics-text;version=1.0.0;q=0.9", "application/openmetrics-text"),
+        ("*/*", "text/plain"),
+        ("", "text/plain"),
+        ("application/openmetrics-text;version=1.0.0;q=high", "application/openmetrics-text"),
+        (PROMETHEUS, "application/openmetrics-text"),
+    ],
+)
+def test_metrics_come_as_the_client_likes_them_best(client: httpx.Client, accept: str, kind: str) -> None:
+    answer = client.get("/metrics", headers={"accept": accept})
+    assert answer.headers["content-type"].partition(";")[0] == kind
+
+
 @pytest.mark.parametrize("accepted", ["gzip", "deflate, gzip;q=0.8"])
 def test_metrics_are_compressed_for_who_accepts_it(server: WebServer, accepted: str) -> None:
     connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=5)
