@@ -1,6 +1,7 @@
 """What tests build again and again: events as bytes, conversations step by step, and a view of what a stage handed out."""
 
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from msgspec import Raw
 from operators.domain.conversations.reading import Reading
 from operators.domain.stage.facts import Fact
 from operators.domain.stage.labels import Labels, LabelsParams
-from operators.domain.stage.stage import Port, Stage
+from operators.domain.stage.stage import Port, Stage, take_due
 from operators.domain.wire import events
 from operators.domain.wire.events import TYPE_OF
 from operators.domain.wire.outgoing import DEADLETTERS
@@ -220,7 +221,7 @@ def play(stage: Stage, steps: Sequence[Any], until: float | None = None) -> Seen
     """Let all steps arrive in the order given, settle them in the order of time, and advance time to `until`."""
     held: list[Fact] = []
     stage.arrive(steps, until or 0.0, held)
-    stage.settle(sorted(held, key=lambda fact: (fact.time, fact.name)))
+    stage.settle(take_due(held, math.inf))
     if until is not None:
         stage.advance(until)
     return Seen().take(stage.drain())

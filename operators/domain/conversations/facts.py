@@ -1,6 +1,7 @@
 """Facts of conversations: what a lane of conversations holds back until event time has come past it."""
 
 from collections.abc import Callable
+from typing import ClassVar
 
 from operators.domain.stage.facts import Fact
 from operators.domain.wire import events
@@ -19,17 +20,25 @@ class ConversationFact(Fact, frozen=True):
 class ConversationStarted(ConversationFact, frozen=True):
     """The conversation was opened."""
 
+    rank: ClassVar[int] = 0
+
 
 class AgentAssigned(ConversationFact, frozen=True):
     """An agent was assigned."""
+
+    rank: ClassVar[int] = 4
 
 
 class BotHandedOff(ConversationFact, frozen=True):
     """The bot handed the conversation over to humans."""
 
+    rank: ClassVar[int] = 3
+
 
 class CustomerSpoke(ConversationFact, frozen=True):
     """The customer wrote; without a text that could be scored polarity (-1..1) and sentiment are `None`."""
+
+    rank: ClassVar[int] = 1
 
     polarity: float | None
     question: bool
@@ -46,9 +55,13 @@ class AgentReplied(ConversationFact, frozen=True):
 class BotReplied(ConversationFact, frozen=True):
     """A bot wrote in public."""
 
+    rank: ClassVar[int] = 2
+
 
 class IssueResolved(ConversationFact, frozen=True):
     """The conversation was resolved; an `outcome` that was not stated is `None`."""
+
+    rank: ClassVar[int] = 8
 
     outcome: Outcome | None
 
@@ -56,13 +69,19 @@ class IssueResolved(ConversationFact, frozen=True):
 class IssueReopened(ConversationFact, frozen=True):
     """The conversation was reopened."""
 
+    rank: ClassVar[int] = 0
+
 
 class CustomerGaveUp(ConversationFact, frozen=True):
     """The customer abandoned the conversation."""
 
+    rank: ClassVar[int] = 8
+
 
 class RatingGiven(Fact, frozen=True):
     """A conversation was rated: `share` of the scale (0..1), the agent's `attitude` (1..5), if stated."""
+
+    rank: ClassVar[int] = 9
 
     conversation_id: str
     kind: FeedbackKind

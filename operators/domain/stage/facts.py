@@ -5,7 +5,7 @@ A fact is a small frozen struct, one class per thing that happened. A stage disp
 are settled in their order. Facts held back in a lane's snapshot are stored as tagged arrays; the tag is the class name.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from msgspec import Struct
 
@@ -16,6 +16,12 @@ from operators.domain.wire.events import AgentState
 class Fact(Struct, frozen=True, array_like=True, tag=True, gc=False):
     """Something that happened at `time`, caused by the event `name`."""
 
+    rank: ClassVar[int] = 5
+    """Order of facts at the same time, before their names: causes have a lower one than what they can cause.
+
+    Helpdesks write whole seconds. 0: opened or reopened, 1: a customer's message, 2: a bot's, 3: handed off, 4:
+    assigned, 5: an agent's message and everything else, 8: the end, 9: a rating.
+    """
     time: float
     name: str
 
@@ -31,6 +37,8 @@ class CustomerFact(Fact, frozen=True):
 
 class MessageRead(CustomerFact, frozen=True):
     """A customer's message was scored; `polarity` is -1..1, `None` without a text that could be read."""
+
+    rank: ClassVar[int] = 1
 
     polarity: float | None
     question: bool
@@ -49,11 +57,15 @@ class WaitMissed(CustomerFact, frozen=True):
 class ContactBegan(CustomerFact, frozen=True):
     """A customer's conversation was seen for the first time."""
 
+    rank: ClassVar[int] = 0
+
     conversation_id: str
 
 
 class ContactResolved(CustomerFact, frozen=True):
     """A customer's conversation was resolved; `again` after a reopening."""
+
+    rank: ClassVar[int] = 8
 
     conversation_id: str
     outcome: str
@@ -64,15 +76,21 @@ class ContactResolved(CustomerFact, frozen=True):
 class ContactReopened(CustomerFact, frozen=True):
     """A customer's conversation was reopened."""
 
+    rank: ClassVar[int] = 0
+
     conversation_id: str
 
 
 class ContactAbandoned(CustomerFact, frozen=True):
     """A customer abandoned a conversation."""
 
+    rank: ClassVar[int] = 8
+
 
 class RatingReceived(CustomerFact, frozen=True):
     """A customer rated; `share` is the score as a share of its scale, 0..1."""
+
+    rank: ClassVar[int] = 9
 
     share: float
 
@@ -130,11 +148,15 @@ class QueueFact(Fact, frozen=True):
 class ConversationEntered(QueueFact, frozen=True):
     """A conversation is open in the queue and has no agent yet."""
 
+    rank: ClassVar[int] = 0
+
     conversation_id: str
 
 
 class ConversationReentered(QueueFact, frozen=True):
     """A closed conversation is open in the queue again; it had an agent before."""
+
+    rank: ClassVar[int] = 0
 
     conversation_id: str
 
@@ -145,6 +167,8 @@ class ConversationExited(QueueFact, frozen=True):
     `outcome` is that of the conversation, or `moved` (to another queue), or `gone` (its record was dropped).
     """
 
+    rank: ClassVar[int] = 8
+
     channel: str
     conversation_id: str
     outcome: str
@@ -153,17 +177,23 @@ class ConversationExited(QueueFact, frozen=True):
 class ConversationTaken(QueueFact, frozen=True):
     """An agent took a conversation of the queue."""
 
+    rank: ClassVar[int] = 4
+
     conversation_id: str
 
 
 class ConversationHandled(QueueFact, frozen=True):
     """An agent finished a conversation of the queue after `seconds` of handling."""
 
+    rank: ClassVar[int] = 8
+
     seconds: float
 
 
 class WaitBegan(QueueFact, frozen=True):
     """A customer waits for a reply; `time` is that of the first unanswered message."""
+
+    rank: ClassVar[int] = 1
 
     conversation_id: str
 
@@ -179,6 +209,8 @@ class WaitAnswered(QueueFact, frozen=True):
 
 class WaitEnded(QueueFact, frozen=True):
     """A wait ended without a reply, after `seconds` if the conversation has ended."""
+
+    rank: ClassVar[int] = 8
 
     conversation_id: str
     seconds: float | None

@@ -34,11 +34,11 @@ A tuple, because ten of them are made per event: a named tuple costs four times 
 Port = tuple[str, Any]
 """Port (`events`, `measured`, `published`, `customers`, `queues`, `examples`) and item."""
 
-_TIME, _NAME = attrgetter("time"), attrgetter("name")
+_TIME, _RANK_AND_NAME = attrgetter("time"), attrgetter("rank", "name")
 
 
 def take_due(held: list[Fact], until: float) -> list[Fact]:
-    """Remove from `held` the facts up to and including `until`, and return them in the order of (time, name).
+    """Remove from `held` the facts up to and including `until`, and return them in the order of (time, rank, name).
 
     Facts of one event keep their order of arrival.
 
@@ -60,7 +60,7 @@ def take_due(held: list[Fact], until: float) -> list[Fact]:
             done = first + 2
             while done < len(times) and times[done] == times[first]:
                 done += 1
-            due[first:done] = sorted(due[first:done], key=_NAME)
+            due[first:done] = sorted(due[first:done], key=_RANK_AND_NAME)
     return due
 
 
