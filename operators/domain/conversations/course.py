@@ -23,11 +23,16 @@ from operators.domain.stage.feedback import SATISFACTION_KINDS, label_of
 from operators.domain.stage.labels import OTHER, Labels
 from operators.domain.stage.promise import Promises
 from operators.domain.stage.stage import Handlers, Outbox
+from operators.domain.time.calendars import Calendar
 from operators.domain.time.lanes import Lanes, queue_lanes
 from operators.domain.wire.outgoing import ReplyMeasured, Responder, SatisfactionScored, publish
 
 ScoreSatisfaction = Callable[..., tuple[float | None, dict[str, float | None]]]
 """Takes `ConversationRecord.satisfaction_inputs`; returns S (0..5, or `None`) and its parts by name."""
+
+
+_NONE: tuple[float | None, ...] = ()
+"""Durations by the wall of a queue without a calendar."""
 
 
 class ConversationCourse:
@@ -54,6 +59,7 @@ class ConversationCourse:
         version: Callable[[], int] = lambda: 0,
     ) -> None:
         self.promises = promises
+        self._calendar_of = promises.calendar_of
         self._queue_at, self._channel_at = labels.queues.at, labels.channels.at
         self._lane_of, self._queue_lane_of = lanes.of, queue_lanes(lanes).of
         self._score_satisfaction = score
@@ -85,17 +91,15 @@ class ConversationCourse:
         """Return the last moment (POSIX seconds) at which a reply to a wait that began at `since` is in time."""
         return self.promises.due(record.queue, record.channel, since)
 
-    def _measure(self, metric: str, labels: tuple[str, ...], begin: float, end: float) -> float:
-        """Measure a time span (POSIX seconds) in the opening hours of the queue, the first label; return that.
-
-        A queue with a calendar has the span by the wall beside it.
-        """
+    def _measure(
+        self, metric: str, labels: tuple[str, ...], calendar: Calendar | None, begin: float, end: float
+    ) -> float:
+        """Measure a time span (POSIX seconds) in the hours of `calendar`, and by the wall; return the former."""
         elapsed = end - begin
         if elapsed < 0.0:  # an event that came too late to be sorted in, or a slow clock
             kind = metric.removeprefix("csq_").removesuffix("_seconds")
             self._out.counted["csq_clock_disorder_total", (kind,)] += 1
             elapsed = 0.0
-        calendar = self.promises.calendar_of(labels[0])
         if calendar is None:
             self._out.measured.append((metric, labels, elapsed))
             return elapsed
@@ -103,12 +107,6 @@ class ConversationCourse:
         self._out.measured.append((metric, labels, seconds))
         self._out.measured.append((metric.replace("_seconds", "_elapsed_seconds"), labels, elapsed))
         return seconds
-
-    def _count_closed(self, metric: str, record: ConversationRecord, time: float) -> None:
-        """Count what happens in hours that the calendar calls closed: many mean that it is wrong."""
-        calendar = self.promises.calendar_of(record.queue)
-        if calendar is not None and not calendar.is_open(time):
-            self._out.counted[metric, (record.queue,)] += 1
 
     def to_queue(self, fact: facts.QueueFact) -> None:
         """Send a fact to the lane of its queue."""
@@ -181,7 +179,9 @@ class ConversationCourse:
         if record.rounds.customer_said(time):
             record.waiting_name = name
             record.round_count += 1
-            self._count_closed("csq_closed_waits_total", record, time)
+            calendar = self._calendar_of(record.queue)
+            if calendar is not None and not calendar.is_open(time):
+                self._out.counted["csq_closed_waits_total", (record.queue,)] += 1
             self.to_queue(facts.WaitBegan(time, name, record.queue, fact.conversation_id))
 
     def _agent_replied(self, record: ConversationRecord, fact: AgentReplied) -> None:
@@ -193,13 +193,17 @@ class ConversationCourse:
             record.handling_from = time
         missed = record.rounds.missed
         since, first_from = record.rounds.human_said(time)
-        first = self._first_response(record, first_from, time, "human")
+        calendar, where = self._calendar_of(record.queue), (record.queue, record.channel, "human")
+        first = None
+        if first_from is not None:
+            first = self._measure("csq_first_response_seconds", where, calendar, first_from, time)
         if since is None:
             if first is not None:  # after a reopening, where no customer waited
-                self._publish_reply(record, fact, "human", None, None, first, first_from, None)
+                self._publish_reply(record, fact, "human", calendar, None, None, first, first_from, None)
             return
-        seconds = self._measure("csq_reply_seconds", (record.queue, record.channel, "human"), since, time)
-        self._count_closed("csq_closed_replies_total", record, time)
+        seconds = self._measure("csq_reply_seconds", where, calendar, since, time)
+        if calendar is not None and not calendar.is_open(time):
+            self._out.counted["csq_closed_replies_total", (record.queue,)] += 1
         record.reply_count += 1
         record.reply_sum += seconds
         if not missed:
@@ -209,29 +213,26 @@ class ConversationCourse:
         )
         self._to_customer(facts.ReplyReceived(time, name, record.customer_id, seconds))
         outcome: Literal["missed", "met"] = "missed" if missed else "met"
-        self._publish_reply(record, fact, "human", seconds, since, first, first_from, outcome)
+        self._publish_reply(record, fact, "human", calendar, seconds, since, first, first_from, outcome)
 
     def _bot_replied(self, record: ConversationRecord, fact: BotReplied) -> None:
         since, first_from = record.rounds.bot_said(fact.time)
-        first = self._first_response(record, first_from, fact.time, "bot")
-        if since is not None:
-            reply = self._measure("csq_reply_seconds", (record.queue, record.channel, "bot"), since, fact.time)
-            self._publish_reply(record, fact, "bot", reply, since, first, first_from, None)
-
-    def _first_response(
-        self, record: ConversationRecord, since: float | None, time: float, responder: Responder
-    ) -> float | None:
-        """Measure a first response whose clock began at `since`, if it is one."""
         if since is None:
-            return None
-        return self._measure("csq_first_response_seconds", (record.queue, record.channel, responder), since, time)
+            return
+        calendar, where = self._calendar_of(record.queue), (record.queue, record.channel, "bot")
+        first = None
+        if first_from is not None:
+            first = self._measure("csq_first_response_seconds", where, calendar, first_from, fact.time)
+        reply = self._measure("csq_reply_seconds", where, calendar, since, fact.time)
+        self._publish_reply(record, fact, "bot", calendar, reply, since, first, first_from, None)
 
     def miss(self, record: ConversationRecord, conversation_id: str, time: float) -> None:
         """Report that the open round passed its limit at `time`."""
         name = f"{record.waiting_name}~missed"  # the message itself has caused other events already
         self._out.counted["csq_reply_rounds_total", (record.queue, record.channel, "missed")] += 1
         self._to_customer(facts.WaitMissed(time, name, record.customer_id))
-        data = self._reply(record, conversation_id, "human", None, None, "missed")
+        where = (conversation_id, record.customer_id, record.queue_name, record.channel_name)
+        data = ReplyMeasured(*where, "human", None, None, self.limit_of(record), "missed")
         self._out.published.append(publish(data, name, time, conversation_id))
 
     def _publish_reply(
@@ -239,6 +240,7 @@ class ConversationCourse:
         record: ConversationRecord,
         fact: AgentReplied | BotReplied,
         responder: Responder,
+        calendar: Calendar | None,
         reply: float | None,
         since: float | None,
         first: float | None,
@@ -246,25 +248,15 @@ class ConversationCourse:
         outcome: Literal["met", "missed"] | None,
     ) -> None:
         """Publish a reply: its durations (seconds), and when they began (POSIX seconds)."""
-        time = fact.time
-        elapsed: tuple[float | None, ...] = ()
-        if self.promises.calendar_of(record.queue) is not None:
-            elapsed = tuple(None if begin is None else time - begin for begin in (since, first_from))
-        data = self._reply(record, fact.conversation_id, responder, reply, first, outcome, *elapsed)
+        time, elapsed = fact.time, _NONE
+        if calendar is not None:
+            elapsed = (
+                None if since is None else time - since,
+                None if first_from is None else time - first_from,
+            )
+        where = (fact.conversation_id, record.customer_id, record.queue_name, record.channel_name)
+        data = ReplyMeasured(*where, responder, reply, first, self.limit_of(record), outcome, *elapsed)
         self._out.published.append(publish(data, fact.name, time, fact.conversation_id))
-
-    def _reply(
-        self,
-        record: ConversationRecord,
-        conversation_id: str,
-        responder: Responder,
-        reply: float | None,
-        first: float | None,
-        outcome: Literal["met", "missed"] | None,
-        *elapsed: float | None,
-    ) -> ReplyMeasured:
-        where = (conversation_id, record.customer_id, record.queue_name, record.channel_name)
-        return ReplyMeasured(*where, responder, reply, first, self.limit_of(record), outcome, *elapsed)
 
     # ---- the end, and after it
 
@@ -273,7 +265,10 @@ class ConversationCourse:
         if record.resolved_first is None:
             record.resolved_first = fact.time
             if record.opening_known or fact.time != record.opened_at:  # else nothing but its end is known
-                self._measure("csq_resolution_seconds", (record.queue, record.channel), record.opened_at, fact.time)
+                where = (record.queue, record.channel)
+                self._measure(
+                    "csq_resolution_seconds", where, self._calendar_of(record.queue), record.opened_at, fact.time
+                )
         if not record.open:
             self._end_round(record, fact)
             return
@@ -305,7 +300,9 @@ class ConversationCourse:
         self._end_round(record, fact)
         if record.handling_from is not None:
             where = (record.queue, record.channel)
-            handled = self._measure("csq_handle_seconds", where, record.handling_from, fact.time)
+            handled = self._measure(
+                "csq_handle_seconds", where, self._calendar_of(where[0]), record.handling_from, fact.time
+            )
             record.handling_from = None
             self.to_queue(facts.ConversationHandled(fact.time, fact.name, record.queue, handled))
         self.to_queue(
@@ -339,7 +336,8 @@ class ConversationCourse:
             )
         if record.resolved_last is not None:
             where = (record.queue, record.channel)
-            self._measure("csq_last_resolution_seconds", where, record.opened_at, record.resolved_last)
+            calendar = self._calendar_of(record.queue)
+            self._measure("csq_last_resolution_seconds", where, calendar, record.opened_at, record.resolved_last)
 
     # ---- ratings, satisfaction
 

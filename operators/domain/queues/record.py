@@ -81,6 +81,7 @@ class Queue:
         self.name = name
         self.params = params
         self.promises = promises
+        self._calendar = promises.calendar_of(name)
         self.conversations: dict[str, bool] = {}
         """Open conversations -> whether no agent has taken them yet."""
         self.unassigned = 0
@@ -106,20 +107,20 @@ class Queue:
 
     def _position(self, time: float) -> float:
         """Return a time (POSIX seconds) on the clock of the queue, which stands still while the queue is closed."""
-        if self.at is None or self.promises.calendar_of(self.name) is None:
+        if self._calendar is None or self.at is None:
             return time - self.closed_seconds
         return self.at - self.closed_seconds + self._seconds(self.at, time)
 
     def _moment(self, position: float) -> float:
         """Return when (POSIX seconds) the clock of the queue shows, or will show, a position."""
-        calendar = self.promises.calendar_of(self.name)
+        calendar = self._calendar
         ahead = 0.0 if self.at is None else position - (self.at - self.closed_seconds)
         if calendar is None or self.at is None or ahead < 0.0:
             return position + self.closed_seconds
         return calendar.after(self.at, ahead)
 
     def _seconds(self, begin: float, end: float) -> float:
-        return self.promises.seconds(self.name, begin, end)
+        return end - begin if self._calendar is None else self._calendar.seconds(begin, end)
 
     def _bin(self, time: float) -> int:
         return math.floor(self._position(time) / self.params.bin_seconds)
@@ -208,6 +209,7 @@ class Queue:
 
     def advance(self, now: float) -> None:
         """Close bins and drop what is old at event time `now`."""
+        self._calendar = self.promises.calendar_of(self.name)
         if self.at is None:
             self.at = now
         elif now > self.at:
@@ -220,7 +222,7 @@ class Queue:
     def _gauges(self, now: float) -> Iterator[tuple[str, tuple[str, ...], float | None]]:
         label = (self.name,)
         oldest, window, agents = self.waits.oldest(), self.window, self.agents
-        calendar = self.promises.calendar_of(self.name)
+        calendar = self._calendar
         yield "csq_open_waits", label, len(self.waits.since)
         yield "csq_oldest_open_wait_seconds", label, 0.0 if oldest is None else max(0.0, self._seconds(oldest, now))
         yield "csq_queue_open", label, int(calendar is None or calendar.is_open(now))

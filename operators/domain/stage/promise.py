@@ -125,12 +125,14 @@ class Promises:
         self.changes = 0
         """How often `calendars` were replaced."""
         self.calendar_of = lru_cache(maxsize=4096)(self._calendar_of)
+        self._terms = lru_cache(maxsize=4096)(self._terms_of)
 
     def replace(self, calendars: Mapping[str, Calendar]) -> None:
         """Take other calendars. Waits that are open count by them from now on."""
         self.calendars = calendars
         self.changes += 1
         self.calendar_of.cache_clear()
+        self._terms.cache_clear()
 
     def seconds(self, queue: str, begin: float, end: float) -> float:
         """Return how many seconds of a time span (POSIX seconds) a queue was open."""
@@ -139,8 +141,11 @@ class Promises:
 
     def due(self, queue: str, channel: str, since: float) -> float:
         """Return the last moment (POSIX seconds) at which a reply to a wait that began at `since` is in time."""
-        limit, calendar = self.of(queue, channel).limit_seconds, self.calendar_of(queue)
+        limit, calendar = self._terms(queue, channel)
         return since + limit if calendar is None else calendar.after(since, limit)
+
+    def _terms_of(self, queue: str, channel: str) -> tuple[float, Calendar | None]:
+        return self._of(queue, channel).limit_seconds, self._calendar_of(queue)
 
     def _calendar_of(self, queue: str) -> Calendar | None:
         """The calendar of a queue; `None` if it is always open."""
