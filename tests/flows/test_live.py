@@ -66,6 +66,7 @@ MOVES_RARELY = {
     "csq_source_partitions_unread": "the embedded broker gets no new partitions",
     "csq_source_partitions_gone": "as above, and there are no stored positions",
     "csq_forgotten_events_total": "the shop forgets no customer",
+    "csq_calendar_last_holiday_timestamp_seconds": "the shop never closes",
 }
 WITH_TIME = {
     "csq_oldest_open_wait_seconds": "live, the clock stands some seconds after the last event",
