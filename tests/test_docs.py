@@ -248,7 +248,8 @@ def test_every_outgoing_type_has_one_example_with_the_fields_of_its_struct():
     assert sorted(example["type"] for example in outgoing()) == sorted(structs)
     for example in outgoing():
         struct = structs[example["type"]]
-        assert list(example["data"]) == [field.name for field in msgspec.structs.fields(struct)]
+        always = [field.name for field in msgspec.structs.fields(struct) if field.default is not msgspec.UNSET]
+        assert list(example["data"]) == always
         msgspec.convert(example["data"], struct)
 
 

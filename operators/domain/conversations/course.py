@@ -1,7 +1,7 @@
 """The course of a conversation: how each fact changes its record, and what it reports to queues and customers."""
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from operators.domain.conversations.facts import (
     AgentAssigned,
@@ -28,18 +28,6 @@ from operators.domain.wire.outgoing import ReplyMeasured, Responder, Satisfactio
 
 ScoreSatisfaction = Callable[..., tuple[float | None, dict[str, float | None]]]
 """Takes `ConversationRecord.satisfaction_inputs`; returns S (0..5, or `None`) and its parts by name."""
-
-
-class Duration(NamedTuple):
-    """A time span, in seconds."""
-
-    seconds: float
-    """In the opening hours of the queue."""
-    elapsed: float
-    """By the wall."""
-
-
-_NONE = (None, None)
 
 
 class ConversationCourse:
@@ -97,34 +85,24 @@ class ConversationCourse:
         """Return the last moment (POSIX seconds) at which a reply to a wait that began at `since` is in time."""
         return self.promises.due(record.queue, record.channel, since)
 
-    def _measure(
-        self, metric: str, record: ConversationRecord, begin: float | None, end: float, *labels: str
-    ) -> Duration | None:
-        """Measure a time span in the opening hours of the queue, and by the wall where it has some.
+    def _measure(self, metric: str, labels: tuple[str, ...], begin: float, end: float) -> float:
+        """Measure a time span (POSIX seconds) in the opening hours of the queue, the first label; return that.
 
-        Args:
-            metric: named after the former.
-            record: of the conversation.
-            begin: POSIX seconds; `None`: nothing has begun.
-            end: POSIX seconds.
-            labels: beside queue and channel.
+        A queue with a calendar has the span by the wall beside it.
         """
-        if begin is None:
-            return None
-        if (
-            end < begin
-        ):  # an event that came too late to be sorted in, or a slow clock: a negative duration says nothing
+        elapsed = end - begin
+        if elapsed < 0.0:  # an event that came too late to be sorted in, or a slow clock
             kind = metric.removeprefix("csq_").removesuffix("_seconds")
             self._out.counted["csq_clock_disorder_total", (kind,)] += 1
-            end = begin
-        calendar, where, elapsed = self.promises.calendar_of(record.queue), (record.queue, record.channel), end - begin
+            elapsed = 0.0
+        calendar = self.promises.calendar_of(labels[0])
         if calendar is None:
-            self._out.measured.append((metric, (*where, *labels), elapsed))
-            return Duration(elapsed, elapsed)
-        seconds = calendar.seconds(begin, end)
-        self._out.measured.append((metric, (*where, *labels), seconds))
-        self._out.measured.append((metric.replace("_seconds", "_elapsed_seconds"), (*where, *labels), elapsed))
-        return Duration(seconds, elapsed)
+            self._out.measured.append((metric, labels, elapsed))
+            return elapsed
+        seconds = calendar.seconds(begin, begin + elapsed)
+        self._out.measured.append((metric, labels, seconds))
+        self._out.measured.append((metric.replace("_seconds", "_elapsed_seconds"), labels, elapsed))
+        return seconds
 
     def _count_closed(self, metric: str, record: ConversationRecord, time: float) -> None:
         """Count what happens in hours that the calendar calls closed: many mean that it is wrong."""
@@ -215,13 +193,12 @@ class ConversationCourse:
             record.handling_from = time
         missed = record.rounds.missed
         since, first_from = record.rounds.human_said(time)
-        first = self._measure("csq_first_response_seconds", record, first_from, time, "human")
-        reply = self._measure("csq_reply_seconds", record, since, time, "human")
-        if reply is None:
-            if first is not None:  # a first response after a reopening, where no customer waited
-                self._publish_reply(record, fact.conversation_id, time, name, "human", None, first, None)
+        first = self._first_response(record, first_from, time, "human")
+        if since is None:
+            if first is not None:  # after a reopening, where no customer waited
+                self._publish_reply(record, fact, "human", None, None, first, first_from, None)
             return
-        seconds = reply.seconds
+        seconds = self._measure("csq_reply_seconds", (record.queue, record.channel, "human"), since, time)
         self._count_closed("csq_closed_replies_total", record, time)
         record.reply_count += 1
         record.reply_sum += seconds
@@ -232,38 +209,62 @@ class ConversationCourse:
         )
         self._to_customer(facts.ReplyReceived(time, name, record.customer_id, seconds))
         outcome: Literal["missed", "met"] = "missed" if missed else "met"
-        self._publish_reply(record, fact.conversation_id, time, name, "human", reply, first, outcome)
+        self._publish_reply(record, fact, "human", seconds, since, first, first_from, outcome)
 
     def _bot_replied(self, record: ConversationRecord, fact: BotReplied) -> None:
         since, first_from = record.rounds.bot_said(fact.time)
-        first = self._measure("csq_first_response_seconds", record, first_from, fact.time, "bot")
-        reply = self._measure("csq_reply_seconds", record, since, fact.time, "bot")
-        if reply is not None:
-            self._publish_reply(record, fact.conversation_id, fact.time, fact.name, "bot", reply, first, None)
+        first = self._first_response(record, first_from, fact.time, "bot")
+        if since is not None:
+            reply = self._measure("csq_reply_seconds", (record.queue, record.channel, "bot"), since, fact.time)
+            self._publish_reply(record, fact, "bot", reply, since, first, first_from, None)
+
+    def _first_response(
+        self, record: ConversationRecord, since: float | None, time: float, responder: Responder
+    ) -> float | None:
+        """Measure a first response whose clock began at `since`, if it is one."""
+        if since is None:
+            return None
+        return self._measure("csq_first_response_seconds", (record.queue, record.channel, responder), since, time)
 
     def miss(self, record: ConversationRecord, conversation_id: str, time: float) -> None:
         """Report that the open round passed its limit at `time`."""
         name = f"{record.waiting_name}~missed"  # the message itself has caused other events already
         self._out.counted["csq_reply_rounds_total", (record.queue, record.channel, "missed")] += 1
         self._to_customer(facts.WaitMissed(time, name, record.customer_id))
-        self._publish_reply(record, conversation_id, time, name, "human", None, None, "missed")
+        data = self._reply(record, conversation_id, "human", None, None, "missed")
+        self._out.published.append(publish(data, name, time, conversation_id))
 
     def _publish_reply(
         self,
         record: ConversationRecord,
-        conversation_id: str,
-        time: float,
-        name: str,
+        fact: AgentReplied | BotReplied,
         responder: Responder,
-        reply: Duration | None,
-        first: Duration | None,
+        reply: float | None,
+        since: float | None,
+        first: float | None,
+        first_from: float | None,
         outcome: Literal["met", "missed"] | None,
     ) -> None:
-        limit = self.limit_of(record)
+        """Publish a reply: its durations (seconds), and when they began (POSIX seconds)."""
+        time = fact.time
+        elapsed: tuple[float | None, ...] = ()
+        if self.promises.calendar_of(record.queue) is not None:
+            elapsed = tuple(None if begin is None else time - begin for begin in (since, first_from))
+        data = self._reply(record, fact.conversation_id, responder, reply, first, outcome, *elapsed)
+        self._out.published.append(publish(data, fact.name, time, fact.conversation_id))
+
+    def _reply(
+        self,
+        record: ConversationRecord,
+        conversation_id: str,
+        responder: Responder,
+        reply: float | None,
+        first: float | None,
+        outcome: Literal["met", "missed"] | None,
+        *elapsed: float | None,
+    ) -> ReplyMeasured:
         where = (conversation_id, record.customer_id, record.queue_name, record.channel_name)
-        seconds, elapsed = zip(reply or _NONE, first or _NONE, strict=True)
-        data = ReplyMeasured(*where, responder, *seconds, limit, outcome, *elapsed)
-        self._out.published.append(publish(data, name, time, conversation_id))
+        return ReplyMeasured(*where, responder, reply, first, self.limit_of(record), outcome, *elapsed)
 
     # ---- the end, and after it
 
@@ -272,7 +273,7 @@ class ConversationCourse:
         if record.resolved_first is None:
             record.resolved_first = fact.time
             if record.opening_known or fact.time != record.opened_at:  # else nothing but its end is known
-                self._measure("csq_resolution_seconds", record, record.opened_at, fact.time)
+                self._measure("csq_resolution_seconds", (record.queue, record.channel), record.opened_at, fact.time)
         if not record.open:
             self._end_round(record, fact)
             return
@@ -302,10 +303,11 @@ class ConversationCourse:
         self._out.counted["csq_conversations_total", (record.queue, record.channel, outcome)] += 1
         self._attempt(self._score, record, fact)
         self._end_round(record, fact)
-        handled = self._measure("csq_handle_seconds", record, record.handling_from, fact.time)
-        if handled is not None:
+        if record.handling_from is not None:
+            where = (record.queue, record.channel)
+            handled = self._measure("csq_handle_seconds", where, record.handling_from, fact.time)
             record.handling_from = None
-            self.to_queue(facts.ConversationHandled(fact.time, fact.name, record.queue, handled.seconds))
+            self.to_queue(facts.ConversationHandled(fact.time, fact.name, record.queue, handled))
         self.to_queue(
             facts.ConversationExited(fact.time, fact.name, record.queue, record.channel, fact.conversation_id, outcome)
         )
@@ -336,7 +338,8 @@ class ConversationCourse:
                 facts.ConversationExited(time, conversation_id, record.queue, record.channel, conversation_id, "gone")
             )
         if record.resolved_last is not None:
-            self._measure("csq_last_resolution_seconds", record, record.opened_at, record.resolved_last)
+            where = (record.queue, record.channel)
+            self._measure("csq_last_resolution_seconds", where, record.opened_at, record.resolved_last)
 
     # ---- ratings, satisfaction
 

@@ -239,8 +239,10 @@ class Calendar:
 
     def seconds(self, begin: float, end: float) -> float:
         """Return how many seconds of a time span (POSIX seconds) are open; negative if it is reversed."""
-        if not (self._low <= begin < self._high and self._low <= end < self._high):
-            self._cover(min(begin, end), max(begin, end))
+        number = bisect_right(self._begins, begin) - 1
+        if number >= 0 and begin <= end <= self._ends[number]:  # both within the same hours, as nearly always
+            return end - begin
+        self._cover(min(begin, end), max(begin, end))
         return self._open_until(end) - self._open_until(begin)
 
     def after(self, begin: float, seconds: float) -> float:
@@ -248,6 +250,9 @@ class Calendar:
 
         If they are over at closing time, that is the next opening: a reply then is still in time.
         """
+        number = bisect_right(self._begins, begin) - 1
+        if number >= 0 and begin + seconds < self._ends[number]:
+            return begin + seconds
         self._cover(begin, begin)
         while self._open_until(begin) + seconds >= self._before[-1] and self._years.stop < END_YEAR:
             self._cover(begin, 2 * self._high - self._low)
@@ -261,6 +266,9 @@ class Calendar:
 
     def is_open(self, time: float) -> bool:
         """Return whether it is open at a time (POSIX seconds)."""
+        number = bisect_right(self._begins, time) - 1
+        if number >= 0 and time < self._ends[number]:
+            return True
         self._cover(time, time)
         if not self._low <= time < self._high:
             return True

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from xxhash import xxh3_128_hexdigest
 
 SOURCE = "csq"
@@ -108,7 +108,7 @@ class ReplyMeasured(Struct, frozen=True, gc=False):
 
     The latter two have no `reply_seconds`; `outcome` is `missed` for the last.
 
-    Durations are in the opening hours of the queue; those that are `elapsed` are by the wall.
+    Durations are in the opening hours of the queue; a queue with a calendar has them by the wall too (`elapsed`).
     """
 
     conversation_id: str
@@ -120,8 +120,8 @@ class ReplyMeasured(Struct, frozen=True, gc=False):
     first_response_seconds: float | None
     limit_seconds: float
     outcome: Literal["met", "missed"] | None
-    reply_elapsed_seconds: float | None = None
-    first_response_elapsed_seconds: float | None = None
+    reply_elapsed_seconds: float | UnsetType | None = UNSET
+    first_response_elapsed_seconds: float | UnsetType | None = UNSET
 
 
 class SatisfactionScored(Struct, frozen=True, gc=False):
