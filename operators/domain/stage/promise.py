@@ -111,8 +111,9 @@ class PromisesParams(Struct, frozen=True, forbid_unknown_fields=True):
 
         >>> office = {"office": CalendarParams("UTC", {"mon": ("09:00-17:00",)})}
         >>> other = PromisesParams(60.0, queues={"orders": QueuePromise(60.0, calendar="office")}, calendars=office)
-        >>> PromisesParams().with_calendars_of(other).queues, PromisesParams().with_calendars_of(other).limit_seconds
-        ({'orders': QueuePromise(calendar='office')}, 180.0)
+        >>> params = PromisesParams().with_calendars_of(other)
+        >>> params.calendar_name("orders"), params.queues["orders"].limit_seconds, params.limit_seconds
+        ('office', None, 180.0)
         """
         named = {name: QueuePromise(calendar=queue.calendar) for name, queue in other.queues.items() if queue.calendar}
         own = {name: replace(queue, calendar=other.calendar_name(name)) for name, queue in self.queues.items()}
