@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Annotated, Any
 
-from msgspec import Meta, Raw, Struct, msgpack, to_builtins
+from msgspec import Meta, Raw, Struct, msgpack
 from msgspec.structs import replace
 
 from operators.domain.conversations.course import ConversationCourse, ScoreSatisfaction
@@ -420,8 +420,9 @@ class Conversations(Stage):
         """Return the settings that stored records depend on, as plain data."""
         closed = [None if values.is_open else sorted(values.since) for values in (self._queues, self._channels)]
         promises = self._course.promises
-        calendars = {name: [to_builtins(each.params), each.digest] for name, each in promises.calendars.items()}
-        return [*closed, to_builtins(promises.params), calendars]
+        calendars = {name: [each.params, each.digest] for name, each in promises.calendars.items()}
+        settings: list[Any] = msgpack.decode(msgpack.encode([*closed, promises.params, calendars]))  # as they come back
+        return settings
 
     def _apply_settings(self, conversation_id: str, record: ConversationRecord) -> None:
         """Fit a stored record to the settings of this start: labels that are known, the limit of an open wait."""

@@ -167,6 +167,14 @@ def test_a_calendar_file_that_changes_while_csq_is_down_counts_for_waits_that_ar
     assert len(Seen().take(stage.drain()).published["csq.reply.measured"]) == 1
 
 
+def test_a_restart_with_the_same_calendars_decodes_no_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = talks()
+    play(stage, [say("customer", at("28T07:00"))], at("28T07:30"))
+    fresh = talks()
+    monkeypatch.setattr(fresh, "_apply_settings", lambda *_: pytest.fail("decoded"))
+    restored(fresh, stage)
+
+
 # ---- queues
 
 
