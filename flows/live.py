@@ -25,6 +25,7 @@ from bytewax.recovery import RecoveryConfig
 from bytewax.testing import cluster_main
 from prometheus_client import CollectorRegistry
 
+from flows.host.calendars import CalendarWatch, last_holidays
 from flows.host.cluster.agreement import traits_of
 from flows.host.cluster.peers import Peers
 from flows.host.cluster.place import ALONE, PeerLostError, ProcessPlace, check, place_in
@@ -126,12 +127,14 @@ class Live:
             latest=self.clock.latest,
             on_forgotten=self._mark_forgotten,
         )
+        self.calendars: CalendarWatch | None = None
         self.peers: Peers | None = None
         self.readiness = Readiness(self.here.models, self.stop, settings.kafka.delivery_seconds)
         self.registry: CollectorRegistry
         self.observer: Observer
         self.registry, self.observer = observer_of(settings, self.clock, settings.kafka.topics)
         self.observer.record([("csq_simulated", (), int(self.broker is not None))])
+        self.observer.record(last_holidays(self.here.promises.calendars, self.clock.now()))
         add_process_metrics(self.registry)
         folder = None if settings.state.directory is None else Path(settings.state.directory)
         if folder is not None:
@@ -161,6 +164,12 @@ class Live:
         self.web = WebServer(app, settings.http.host, port, secured)
         self.shop = ShopThread(settings, self.stop, clock=self.clock.now) if self.broker is not None else None
         self.life = Life(settings, self.registry)
+
+    def watch_calendars(self, config: Path | None, settings: Settings) -> None:
+        """From now on take changed calendars; `settings` are what `config` and the environment had at the start."""
+        promises, queues = self.here.promises, self.here.labels.queues.since
+        self.calendars = CalendarWatch(config, settings, promises, queues, self.observer.record)
+        self.calendars.start()
 
     def _mark_forgotten(self) -> None:
         """Let what the store has of a forgotten customer in deleted rows be removed."""
@@ -357,6 +366,8 @@ class Live:
         finally:
             self.stop.set()
             self.store.end()
+            if self.calendars is not None:
+                self.calendars.end()
             self.web.stop()
             if self.shop is not None:
                 self.shop.join()
@@ -436,6 +447,7 @@ def flow(config: str | None = None) -> Dataflow:
     state = msgspec.structs.replace(settings.state, snapshot_seconds=seconds)
     live = Live(msgspec.structs.replace(settings, state=state), place_in(os.environ))
     Signals(live.on_signal).__enter__()  # for as long as the process lives
+    live.watch_calendars(Path(config) if config else None, settings)
     live.heartbeat.start()
     live.web.start()
     live.life.start(live.web.url)

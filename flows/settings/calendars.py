@@ -1,6 +1,8 @@
 """The calendars of an installation: from the settings, and from the iCalendar files that they name."""
 
 import datetime as dt
+import hashlib
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -11,7 +13,7 @@ from operators.domain.time.calendars import Calendar, CalendarParams, Dated, Spa
 
 
 def calendars_of(calendars: dict[str, CalendarParams]) -> dict[str, Calendar]:
-    """Return the calendars by name.
+    """Return the calendars by name, compiled for the years around now.
 
     Raises:
         DocumentError: an iCalendar file cannot be read.
@@ -20,14 +22,27 @@ def calendars_of(calendars: dict[str, CalendarParams]) -> dict[str, Calendar]:
 
 
 def _calendar(name: str, params: CalendarParams) -> Calendar:
+    now = time.time()
     if params.file is None:
-        return Calendar(params)
+        calendar = Calendar(params)
+        calendar.prepare(now)
+        return calendar
     try:
-        return Calendar(params, read_icalendar(Path(params.file).read_bytes(), zone_of(params.zone)))
+        dated = read_icalendar(Path(params.file).read_bytes(), zone_of(params.zone))
+        calendar = Calendar(params, dated, _digest(dated, now))
+        calendar.prepare(now)
     except OSError as error:
         raise DocumentError(f"promises.calendars.{name}.file: {params.file} cannot be read: {error.strerror}") from None
-    except ValueError as error:
+    except Exception as error:  # noqa: BLE001 - the library documents no errors, and a file may be anything
         raise DocumentError(f"promises.calendars.{name}.file: {params.file} is no iCalendar file: {error}") from None
+    return calendar
+
+
+def _digest(dated: Callable[[int], Dated], now: float) -> str:
+    """Of what a file says of the years around now; when it was exported and by what does not count."""
+    this = dt.datetime.fromtimestamp(now, dt.UTC).year
+    says = [(sorted(each.holidays), sorted(each.open)) for each in map(dated, range(this - 2, this + 3))]
+    return hashlib.sha256(repr(says).encode()).hexdigest()[:12]
 
 
 def read_icalendar(text: bytes, zone: ZoneInfo) -> Callable[[int], Dated]:
@@ -36,7 +51,7 @@ def read_icalendar(text: bytes, zone: ZoneInfo) -> Callable[[int], Dated]:
     All-day events are holidays, others opening hours; cancelled ones do not count. Times without a zone are in `zone`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is none. Events that cannot be expanded raise when a year is asked for.
     """
     # Half a second to import, which an installation without such a file need not wait for.
     import recurring_ical_events  # noqa: PLC0415 - as above
@@ -59,7 +74,6 @@ def read_icalendar(text: bytes, zone: ZoneInfo) -> Callable[[int], Dated]:
                 holidays |= {day for day in map(dt.date.fromordinal, days) if day.year == year}
         return Dated(frozenset(holidays), tuple(spans))
 
-    dated(dt.datetime.now(zone).year)  # what cannot be expanded fails here, and not while csq runs
     return dated
 
 

@@ -17,6 +17,10 @@ from operators.documents.yaml import Place, YamlError, line_of, name_of, read_fi
 T = TypeVar("T", bound=msgspec.Struct)
 
 
+Stamp = tuple[int, int, int]
+"""Time of the last change (ns), size, number of the file."""
+
+
 class DocumentError(ValueError):
     """A document is wrong: a line per mistake with file and line, path, value and expectation."""
 
@@ -73,6 +77,15 @@ class Source:
         if inside:
             return f"environment variable {inside[0]}"
         return f"{self.path}, line {line_of(place, self.lines)}" if self.path is not None else ""
+
+
+def stamp(path: Path) -> Stamp | None:
+    """Return what changes whenever a file does, also where Kubernetes swaps a link; `None`: it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def read_source(path: Path, expected: str) -> Source:

@@ -5,12 +5,14 @@ It changes nothing: no topic is made, no record is written, no consumer group mo
 
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
 
 from flows.commands.check.brokers import check_kafka
+from flows.commands.check.calendars import check_calendars
 from flows.commands.check.finding import Finding
 from flows.commands.check.machine import check_clock, check_port, check_state, check_web
 from flows.commands.options import config_option, web_config_option
@@ -47,6 +49,7 @@ def findings(config: Path | None, environ: Mapping[str, str]) -> Iterator[Findin
 
 
 def _checked(settings: Settings) -> Iterator[Finding]:
+    yield from check_calendars(settings.promises, time.time())
     yield from check_web(settings.http)
     yield check_port(settings.http)
     yield from check_state(settings)

@@ -18,8 +18,8 @@ class Finding(Struct, frozen=True):
 
     status: Status
     check: str
-    """settings, web, port, state, labels, clock, brokers, credentials, topic, positions, ids, output, retention or
-    group."""
+    """settings, calendar, web, port, state, labels, clock, brokers, credentials, topic, positions, ids, output,
+    retention or group."""
     says: str
     todo: str = ""
 

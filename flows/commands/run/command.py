@@ -61,6 +61,7 @@ def run(
         end_with_parent()
     try:
         live = Live(settings, place, reports=[to_supervisor(supervisor())] if supervised else [])
+        live.watch_calendars(config, settings)
         _run(live, terminal=terminal)
         if live.restarts:
             _start_again()

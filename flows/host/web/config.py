@@ -23,7 +23,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from operators.documents.load import DocumentError, Source, read_source
+from operators.documents.load import DocumentError, Source, Stamp, read_source, stamp
 from operators.documents.secret import Secret, note
 from operators.documents.validator import Problem
 from operators.domain.mistakes import Mistake, MistakesError
@@ -182,12 +182,12 @@ class WebConfigFile:
             log.info("web configuration reloaded", extra={"event": "web_config_reloaded", **fields})
 
     def _load(self) -> LoadedConfig:
-        stamp = _stamp(self.path)
+        own = stamp(self.path)
         config, source = _read(self.path)
         tls = config.tls_server_config
         named = [name for name in (tls.cert_file, tls.key_file, tls.client_ca_file) if name]
         self._files = (self.path, *(self.path.parent / name for name in named))
-        self._seen = [stamp, *self._stamps()[1:]]  # before they are read: what changes meanwhile is seen next time
+        self._seen = [own, *self._stamps()[1:]]  # before they are read: what changes meanwhile is seen next time
         return LoadedConfig(
             tls=_context(tls, source) if tls.cert_file else None,
             allowed_sans=frozenset(tls.client_allowed_sans),
@@ -196,22 +196,13 @@ class WebConfigFile:
             certificate=self.path.parent / tls.cert_file if tls.cert_file else None,
         )
 
-    def _stamps(self) -> list[tuple[int, int, int] | None]:
-        return [_stamp(path) for path in self._files]
+    def _stamps(self) -> list[Stamp | None]:
+        return [stamp(path) for path in self._files]
 
 
 def web_config_of(name: str | None) -> WebConfigFile | None:
     """The web configuration that a setting names, if it names one; raises `DocumentError`."""
     return None if name is None else WebConfigFile(Path(name))
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """Changes whenever a file does, also where Kubernetes swaps a link; `None`: it is not there."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _read(path: Path) -> tuple[WebConfig, Source]:

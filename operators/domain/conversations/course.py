@@ -59,7 +59,6 @@ class ConversationCourse:
         version: Callable[[], int] = lambda: 0,
     ) -> None:
         self.promises = promises
-        self._calendar_of = promises.calendar_of
         self._queue_at, self._channel_at = labels.queues.at, labels.channels.at
         self._lane_of, self._queue_lane_of = lanes.of, queue_lanes(lanes).of
         self._score_satisfaction = score
@@ -179,7 +178,7 @@ class ConversationCourse:
         if record.rounds.customer_said(time):
             record.waiting_name = name
             record.round_count += 1
-            calendar = self._calendar_of(record.queue)
+            calendar = self.promises.calendar_of(record.queue)
             if calendar is not None and not calendar.is_open(time):
                 self._out.counted["csq_closed_waits_total", (record.queue,)] += 1
             self.to_queue(facts.WaitBegan(time, name, record.queue, fact.conversation_id))
@@ -193,7 +192,7 @@ class ConversationCourse:
             record.handling_from = time
         missed = record.rounds.missed
         since, first_from = record.rounds.human_said(time)
-        calendar, where = self._calendar_of(record.queue), (record.queue, record.channel, "human")
+        calendar, where = self.promises.calendar_of(record.queue), (record.queue, record.channel, "human")
         first = None
         if first_from is not None:
             first = self._measure("csq_first_response_seconds", where, calendar, first_from, time)
@@ -219,7 +218,7 @@ class ConversationCourse:
         since, first_from = record.rounds.bot_said(fact.time)
         if since is None:
             return
-        calendar, where = self._calendar_of(record.queue), (record.queue, record.channel, "bot")
+        calendar, where = self.promises.calendar_of(record.queue), (record.queue, record.channel, "bot")
         first = None
         if first_from is not None:
             first = self._measure("csq_first_response_seconds", where, calendar, first_from, fact.time)
@@ -267,7 +266,11 @@ class ConversationCourse:
             if record.opening_known or fact.time != record.opened_at:  # else nothing but its end is known
                 where = (record.queue, record.channel)
                 self._measure(
-                    "csq_resolution_seconds", where, self._calendar_of(record.queue), record.opened_at, fact.time
+                    "csq_resolution_seconds",
+                    where,
+                    self.promises.calendar_of(record.queue),
+                    record.opened_at,
+                    fact.time,
                 )
         if not record.open:
             self._end_round(record, fact)
@@ -301,7 +304,7 @@ class ConversationCourse:
         if record.handling_from is not None:
             where = (record.queue, record.channel)
             handled = self._measure(
-                "csq_handle_seconds", where, self._calendar_of(where[0]), record.handling_from, fact.time
+                "csq_handle_seconds", where, self.promises.calendar_of(where[0]), record.handling_from, fact.time
             )
             record.handling_from = None
             self.to_queue(facts.ConversationHandled(fact.time, fact.name, record.queue, handled))
@@ -336,7 +339,7 @@ class ConversationCourse:
             )
         if record.resolved_last is not None:
             where = (record.queue, record.channel)
-            calendar = self._calendar_of(record.queue)
+            calendar = self.promises.calendar_of(record.queue)
             self._measure("csq_last_resolution_seconds", where, calendar, record.opened_at, record.resolved_last)
 
     # ---- ratings, satisfaction

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Annotated, Any
 
-from msgspec import Meta, Raw, Struct, msgpack, to_builtins
+from msgspec import Meta, Raw, Struct, msgpack
 from msgspec.structs import replace
 
 from operators.domain.conversations.course import ConversationCourse, ScoreSatisfaction
@@ -287,19 +287,23 @@ class Conversations(Stage):
     def advance(self, now: float) -> None:
         """Set event time to `now`: waits pass their limit, silent conversations are dropped."""
         self._now = now
-        if self._calendar_changes != self._course.promises.changes:
-            self._calendar_changes = self._course.promises.changes
-            # Limits are due now, so that each timer gets the time that is right now.
-            self._timers[:] = [
-                (due if since is None else min(due, now), key, since) for due, key, since in self._timers
-            ]
-            heapq.heapify(self._timers)
+        self._follow_calendars()
         if self._timers and self._timers[0][0] < now:
             self._fire(now)
         if len(self._timers) > self._most_timers:
             self._reset_timers()
         self._turns.advance(now - self._params.closed_days * DAY)
         self._forgotten.expire_before(now - self._params.idle_days * DAY)
+
+    def _follow_calendars(self) -> None:
+        """Where calendars have changed, make all limits due now: each timer gets the time that is right now."""
+        if self._calendar_changes == self._course.promises.changes:
+            return
+        self._calendar_changes = self._course.promises.changes
+        self._timers[:] = [
+            (due if since is None else min(due, self._now), key, since) for due, key, since in self._timers
+        ]
+        heapq.heapify(self._timers)
 
     def _fire(self, now: float) -> None:
         self.attempt_each(self._fire_one, due_timers(self._timers, now))
@@ -393,8 +397,10 @@ class Conversations(Stage):
     def snapshot(self) -> dict[str, Any]:
         """Return the state as versioned plain data; records without recent events are bytes."""
         records, turns = self._records.snapshot(self._now), self._turns.snapshot(self._now)
+        settings = self._settings()  # before the timers: where calendars change between the two, `restore` sees it
+        self._follow_calendars()
         timers = sorted(timer for timer in self._timers if timer[2] is not None)  # the others follow from the records
-        state = {"v": self.version, "settings": self._settings(), "records": records, "timers": timers, "turns": turns}
+        state = {"v": self.version, "settings": settings, "records": records, "timers": timers, "turns": turns}
         return state | {"forgotten": self._forgotten.snapshot()} if self._forgotten else state
 
     def restore(self, stored: Raw) -> None:
@@ -414,8 +420,9 @@ class Conversations(Stage):
         """Return the settings that stored records depend on, as plain data."""
         closed = [None if values.is_open else sorted(values.since) for values in (self._queues, self._channels)]
         promises = self._course.promises
-        calendars = {name: to_builtins(calendar.params) for name, calendar in promises.calendars.items()}
-        return [*closed, to_builtins(promises.params), calendars]
+        calendars = {name: [each.params, each.digest] for name, each in promises.calendars.items()}
+        settings: list[Any] = msgpack.decode(msgpack.encode([*closed, promises.params, calendars]))  # as they come back
+        return settings
 
     def _apply_settings(self, conversation_id: str, record: ConversationRecord) -> None:
         """Fit a stored record to the settings of this start: labels that are known, the limit of an open wait."""

@@ -6,11 +6,12 @@ Missed rounds, the service level, satisfaction, the bounds of the histograms and
 follow from it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Annotated, Final
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from operators.domain.mistakes import Mistake, MistakesError
 from operators.domain.stage.labels import OTHER
@@ -105,6 +106,23 @@ class PromisesParams(Struct, frozen=True, forbid_unknown_fields=True):
         own = (name for queue in self.queues.values() for name in queue.channels)
         return tuple(dict.fromkeys((*self.channels, *own)))
 
+    def with_calendars_of(self, other: "PromisesParams") -> "PromisesParams":
+        """Return these promises with the opening hours of others, of all queues.
+
+        >>> office = {"office": CalendarParams("UTC", {"mon": ("09:00-17:00",)})}
+        >>> other = PromisesParams(60.0, queues={"orders": QueuePromise(60.0, calendar="office")}, calendars=office)
+        >>> params = PromisesParams().with_calendars_of(other)
+        >>> params.calendar_name("orders"), params.queues["orders"].limit_seconds, params.limit_seconds
+        ('office', None, 180.0)
+        """
+        named = {name: QueuePromise(calendar=queue.calendar) for name, queue in other.queues.items() if queue.calendar}
+        own = {name: replace(queue, calendar=other.calendar_name(name)) for name, queue in self.queues.items()}
+        return replace(self, queues=named | own, calendar=other.calendar, calendars=other.calendars)
+
+    def calendar_name(self, queue: str) -> str | None:
+        """Return the calendar that a queue names."""
+        return self.queues.get(queue, _SAME).calendar
+
 
 class Promises:
     """Gives the promise for a queue and a channel, by their names in the events.
@@ -124,15 +142,17 @@ class Promises:
         """By name."""
         self.changes = 0
         """How often `calendars` were replaced."""
-        self.calendar_of = lru_cache(maxsize=4096)(self._calendar_of)
-        self._terms = lru_cache(maxsize=4096)(self._terms_of)
+        self.calendar_of = self._calendars_by_queue()
 
-    def replace(self, calendars: Mapping[str, Calendar]) -> None:
-        """Take other calendars. Waits that are open count by them from now on."""
+    def replace(self, calendars: Mapping[str, Calendar], params: PromisesParams | None = None) -> None:
+        """Take other calendars, and from `params` which queue has which; limits stay.
+
+        Waits that are open count by them from now on. May be called from another thread than the one that asks.
+        """
         self.calendars = calendars
-        self.changes += 1
-        self.calendar_of.cache_clear()
-        self._terms.cache_clear()
+        self.params = self.params if params is None else self.params.with_calendars_of(params)
+        self.calendar_of = self._calendars_by_queue()
+        self.changes += 1  # last: what sees the change also sees the calendars
 
     def seconds(self, queue: str, begin: float, end: float) -> float:
         """Return how many seconds of a time span (POSIX seconds) a queue was open."""
@@ -141,15 +161,21 @@ class Promises:
 
     def due(self, queue: str, channel: str, since: float) -> float:
         """Return the last moment (POSIX seconds) at which a reply to a wait that began at `since` is in time."""
-        limit, calendar = self._terms(queue, channel)
+        limit, calendar = self.of(queue, channel).limit_seconds, self.calendar_of(queue)
         return since + limit if calendar is None else calendar.after(since, limit)
 
-    def _terms_of(self, queue: str, channel: str) -> tuple[float, Calendar | None]:
-        return self._of(queue, channel).limit_seconds, self._calendar_of(queue)
+    def _calendars_by_queue(self) -> Callable[[str], Calendar | None]:
+        """What gives the calendar of a queue, `None` if it is always open.
 
-    def _calendar_of(self, queue: str) -> Calendar | None:
-        """The calendar of a queue; `None` if it is always open."""
-        return self.calendars.get(self.params.queues.get(queue, _SAME).calendar or self.params.calendar)
+        Each change makes a new one: an answer by the calendars of before cannot get into its cache.
+        """
+        params, calendars = self.params, self.calendars
+
+        @lru_cache(maxsize=4096)
+        def calendar_of(queue: str) -> Calendar | None:
+            return calendars.get(params.calendar_name(queue) or params.calendar)
+
+        return calendar_of
 
     def _of(self, queue: str, channel: str) -> Promise:
         params = self.params

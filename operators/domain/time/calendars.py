@@ -212,6 +212,7 @@ class Calendar:
     Args:
         params: hours and holidays.
         dated: what the file of `params` says of a year.
+        digest: of what the file says of the years around the time when it was read; empty without a file.
 
     >>> calendar = Calendar(CalendarParams("Europe/Berlin", {"mon-fri": ("08:00-17:00",)}))
     >>> moments = [dt.datetime.fromisoformat(f"2026-11-{at}+01:00") for at in ("27T16:58", "30T08:05")]
@@ -222,8 +223,9 @@ class Calendar:
     '2026-11-30T07:01:00+00:00'
     """
 
-    def __init__(self, params: CalendarParams, dated: Callable[[int], Dated] = _nothing) -> None:
+    def __init__(self, params: CalendarParams, dated: Callable[[int], Dated] = _nothing, digest: str = "") -> None:
         self.params = params
+        self.digest = digest
         self._zone = zone_of(params.zone)
         self._week = params.week()
         self._dated = dated
@@ -272,6 +274,20 @@ class Calendar:
             return True
         number = bisect_right(self._begins, time) - 1
         return number >= 0 and time < self._ends[number]
+
+    def next_change(self, time: float) -> float | None:
+        """Return when (POSIX seconds) it opens or closes next after a time; `None`: not before the end of next year."""
+        self._cover(time, time)
+        number = bisect_right(self._begins, time)
+        if number and time < self._ends[number - 1]:
+            change = self._ends[number - 1]
+        else:
+            change = self._begins[number] if number < len(self._begins) else self._high
+        return change if time < change < self._high else None
+
+    def prepare(self, time: float) -> None:
+        """Compile the years around a time (POSIX seconds), so that no question has to."""
+        self._cover(time, time)
 
     def last_holiday(self, time: float) -> dt.date | None:
         """Return the last holiday that is known, up to the end of the year after next; `None` if there is none."""

@@ -11,7 +11,7 @@ from operators.domain.queues.record import QueuesParams
 from operators.domain.queues.stage import Queues
 from operators.domain.stage.facts import WaitAnswered, WaitBegan
 from operators.domain.stage.promise import Promises, PromisesParams, QueuePromise
-from operators.domain.time.calendars import Calendar, CalendarParams
+from operators.domain.time.calendars import Calendar, CalendarParams, Dated
 from operators.domain.time.lanes import Lanes
 from tests.builders import NAMES, Seen, play, restored, say, step
 
@@ -141,6 +141,38 @@ def test_a_calendar_that_opens_later_keeps_an_open_wait_from_being_missed() -> N
     stage.advance(at("30T08:04"))
     (event,) = Seen().take(stage.drain()).published["csq.reply.measured"]
     assert event["time"] == "2026-11-30T07:03:00Z"
+
+
+def test_a_change_that_a_snapshot_was_too_early_for_counts_after_a_restart() -> None:
+    kept = promises()
+    stage = talks(kept)
+    play(stage, [say("customer", at("28T07:00"))], at("28T08:02"))
+    kept.replace({"office": SATURDAYS})
+    stage = restored(talks(Promises(OPEN, {"office": SATURDAYS})), stage)
+    stage.advance(at("28T08:03:01"))
+    stage.advance(at("28T08:03:02"))
+    assert len(Seen().take(stage.drain()).published["csq.reply.measured"]) == 1
+
+
+def test_a_calendar_file_that_changes_while_csq_is_down_counts_for_waits_that_are_open() -> None:
+    def of_file(hours: str, digest: str) -> Promises:
+        (begin, end) = (at(f"28T{text}") for text in hours.split("-"))
+        params = CalendarParams("Europe/Berlin", file="office.ics")
+        return Promises(OPEN, {"office": Calendar(params, lambda year: Dated(open=((begin, end),)), digest)})
+
+    stage = talks(of_file("10:00-12:00", "a"))
+    play(stage, [say("customer", at("28T07:00"))], at("28T07:30"))
+    stage = restored(talks(of_file("08:00-12:00", "b")), stage)
+    stage.advance(at("28T08:03:01"))
+    assert len(Seen().take(stage.drain()).published["csq.reply.measured"]) == 1
+
+
+def test_a_restart_with_the_same_calendars_decodes_no_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = talks()
+    play(stage, [say("customer", at("28T07:00"))], at("28T07:30"))
+    fresh = talks()
+    monkeypatch.setattr(fresh, "_apply_settings", lambda *_: pytest.fail("decoded"))
+    restored(fresh, stage)
 
 
 # ---- queues

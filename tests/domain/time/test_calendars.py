@@ -56,6 +56,38 @@ def test_a_limit_runs_in_opening_hours(since: str, limit: float, due: str) -> No
     assert Calendar(OFFICE).after(at(since), limit) == at(due)
 
 
+@pytest.mark.parametrize(
+    ("now", "change"),
+    [
+        ("2026-11-27T16:59:59+01:00", "2026-11-27T17:00+01:00"),
+        ("2026-11-27T17:00+01:00", "2026-11-30T08:00+01:00"),
+        ("2026-11-30T08:00+01:00", "2026-11-30T17:00+01:00"),
+        ("2026-03-28T12:00+01:00", "2026-03-30T08:00+02:00"),
+    ],
+)
+def test_the_next_opening_or_closing_is_known(now: str, change: str) -> None:
+    assert Calendar(OFFICE).next_change(at(now)) == at(change)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        CalendarParams("UTC", {"mon-sun": ("00:00-24:00",)}),
+        CalendarParams("UTC", holidays=(Holiday("2020-01-01", ("09:00-10:00",)),)),
+    ],
+)
+def test_a_calendar_that_never_changes_has_no_next_change(params: CalendarParams) -> None:
+    assert Calendar(params).next_change(at("2026-11-27T12:00Z")) is None
+
+
+def test_a_calendar_that_is_prepared_compiles_nothing_more_around_that_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, office = at("2026-11-27T12:00Z"), Calendar(OFFICE)
+    office.prepare(now)
+    monkeypatch.setattr(office, "_compile", lambda _: pytest.fail("compiled"))
+    assert office.seconds(now - 300 * 86_400, now + 300 * 86_400) > 0
+    assert office.after(now, 3_600.0) > now
+
+
 def test_a_night_shift_belongs_to_the_day_on_which_it_begins() -> None:
     nights = Calendar(CalendarParams("UTC", {"fri": ("22:00-06:00",)}))
     assert nights.seconds(at("2026-11-27T00:00Z"), at("2026-11-30T00:00Z")) == 8 * 3600

@@ -25,7 +25,7 @@ from confluent_kafka.admin import (
 )
 from prometheus_client import CollectorRegistry
 
-from flows.commands.check import brokers, machine
+from flows.commands.check import brokers, command, machine
 from flows.commands.check.retention import check_retention
 from flows.commands.main import main
 from flows.host.recovery import shape_of
@@ -121,6 +121,74 @@ def test_wrong_settings_are_all_reported_and_nothing_else_is_checked(tmp_path: P
         "fail settings: csq.yaml, line 2: http.prot: unknown key; did you mean `port`? Correct it; nothing else was checked.",
         "fail settings: csq.yaml, line 4: state.lanes",
     ]
+
+
+# Opening hours.
+
+MONDAY = datetime(2026, 11, 30, 12, tzinfo=UTC)
+WEEK = {"mon-fri": ["08:00-17:00"]}
+
+
+def opening(folder: Path, monkeypatch: pytest.MonkeyPatch, **promises: Any) -> tuple[int, list[str]]:
+    """The exit code, and what is said of calendars at noon of a Monday, by their names."""
+    monkeypatch.setattr(command, "time", SimpleNamespace(time=MONDAY.timestamp))
+    code, lines = checked(folder, json.loads(json.dumps({"promises": promises})))  # no aliases in YAML
+    return code, sorted(about("calendar", lines), key=lambda line: line.split()[2])
+
+
+def test_each_calendar_is_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calendars = {
+        "office": {"zone": "Europe/Berlin", "hours": WEEK, "holidays": [{"date": "12-25/12-26"}]},
+        "india": {"zone": "Asia/Kolkata", "hours": WEEK},
+        "round": {"zone": "UTC", "hours": {"mon-sun": ["00:00-24:00"]}},
+    }
+    queues = {"orders": {"calendar": "office"}, "billing": {"calendar": "office"}, "vip": {"calendar": "round"}}
+    code, lines = opening(tmp_path, monkeypatch, calendars=calendars, queues=queues, calendar="india")
+    assert code == 0
+    assert lines == [
+        "ok calendar: india: closed, opens 2026-12-01 08:00 (Asia/Kolkata); no holidays; used by queues that name no calendar",
+        "ok calendar: office: open, closes 2026-11-30 17:00 (Europe/Berlin); last holiday 2028-12-26; used by billing, orders",
+        "ok calendar: round: open, does not close before the end of next year; no holidays; used by vip",
+    ]
+
+
+def test_a_calendar_without_a_queue_and_a_queue_that_stays_closed_are_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed_until(last: str) -> dict[str, Any]:
+        return {"zone": "UTC", "hours": WEEK, "holidays": [{"date": f"2026-11-30/{last}"}]}
+
+    past = {"zone": "UTC", "holidays": [{"date": "2020-01-01", "hours": ["09:00-10:00"]}]}
+    calendars = {"idle": {"zone": "UTC", "hours": WEEK}, "month": closed_until("2026-12-29")}
+    calendars |= {"longer": closed_until("2026-12-30"), "past": past}
+    queues = {name: {"calendar": name} for name in ("month", "longer", "past")}
+    code, lines = opening(tmp_path, monkeypatch, calendars=calendars, queues=queues)
+    assert code == 0
+    todo = "It does not open within 30 days: correct its hours, holidays or file."
+    name_it = "Name it in promises.calendar, or in promises.queues, or remove it."
+    assert lines == [
+        f"warn calendar: idle: open, closes 2026-11-30 17:00 (UTC); no holidays; no queue uses it. {name_it}",
+        f"warn calendar: longer: closed, opens 2026-12-31 08:00 (UTC); last holiday 2026-12-30; used by longer. {todo}",
+        "ok calendar: month: closed, opens 2026-12-30 08:00 (UTC); last holiday 2026-12-29; used by month",
+        f"warn calendar: past: closed, does not open before the end of next year; no holidays; used by past. {todo}",
+    ]
+
+
+def test_an_icalendar_file_that_cannot_be_read_fails_and_the_others_are_described(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken.ics").write_text("hello")
+    files = {name: {"zone": "UTC", "hours": WEEK, "file": str(tmp_path / name)} for name in ("none.ics", "broken.ics")}
+    calendars = {**files, "office": {"zone": "UTC", "hours": WEEK}}
+    code, lines = opening(tmp_path, monkeypatch, calendars=calendars, calendar="office")
+    assert code == 1
+    office, broken, none = lines
+    assert none == (
+        "fail calendar: promises.calendars.none.ics.file: none.ics cannot be read: No such file or directory. "
+        "Correct the file, or its path."
+    )
+    assert broken.startswith("fail calendar: promises.calendars.broken.ics.file: broken.ics is no iCalendar file: ")
+    assert office.startswith("ok calendar: office: open, ")
 
 
 # Kafka.

@@ -306,6 +306,22 @@ def reasons(url: str) -> str:
         return error.read().decode()
 
 
+def test_each_process_takes_changed_calendars_without_a_restart(topics: Topics, tmp_path: Path):
+    path = tmp_path / "csq.yaml"
+    hours = "promises:\n  calendars:\n    office: {{zone: UTC, hours: {{mon-fri: ['{}']}}}}\n  calendar: office\n"
+    path.write_text(hours.format("08:00-17:00"))
+    with topics.run("--processes", "2", "-c", str(path), count=2) as cluster:
+        cluster.until(cluster.is_ready)
+        path.write_text(hours.format("09:00-18:00"))
+
+        def taken_by() -> set[str]:
+            return {each["member"] for each in cluster.entries() if each.get("event") == "calendars_changed"}
+
+        cluster.until(lambda: taken_by() == {"p0", "p1"}, 20.0)
+        assert cluster.stop() == 0, cluster.log()
+        assert "settings_changed" not in cluster.log()
+
+
 def test_bytewax_has_a_runner_that_does_it_too(topics: Topics, shop: Shop):
     topics.produce(shop.values)
     addresses = ";".join(free_addresses(2))
