@@ -264,6 +264,8 @@ class Column:
     unit: str
     steps: Steps = ()
     decimals: int | None = None
+    words: Mapping[str, str] | None = None
+    """Words for its values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,8 +301,7 @@ def rows(
     for place, key in enumerate(keys.values()):
         values = []
         if key.words:
-            options = {value: {"text": text} for value, text in key.words.items()}
-            values.append(_value("mappings", [{"type": "value", "options": options}]))
+            values.append(_mappings(key.words))
         if links and place == 0:
             values.append(_value("links", [{"title": link.title, "url": link.url} for link in links]))
         if values:
@@ -333,4 +334,11 @@ def _shown(column: Column) -> list[model.DynamicConfigValue]:
         made = [{"value": value, "color": color} for value, color in column.steps]
         values.append(_value("thresholds", {"mode": "absolute", "steps": made}))
         values.append(_value("custom.cellOptions", {"type": "color-text"}))
+    if column.words:
+        values.append(_mappings(column.words))
     return values
+
+
+def _mappings(words: Mapping[str, str]) -> model.DynamicConfigValue:
+    options = {value: {"text": text} for value, text in words.items()}
+    return _value("mappings", [{"type": "value", "options": options}])

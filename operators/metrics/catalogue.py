@@ -315,6 +315,12 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
             "csq_closed_waits_total", "rounds", "Rounds that began in hours that the calendar calls closed.", QUEUE
         ),
         _measure(
+            "csq_calendar_last_holiday_timestamp_seconds",
+            "seconds",
+            "Unix timestamp of the end of the last holiday that a calendar knows, up to the year after next.",
+            Label("calendar", OPEN),
+        ),
+        _measure(
             "csq_reply_smoothed_seconds",
             "seconds",
             "Exponentially smoothed time of human replies.",
