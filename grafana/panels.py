@@ -25,6 +25,8 @@ Steps = Sequence[tuple[float | None, str]]
 
 PLAIN: Steps = ((None, BLUE),)
 """Of a number that is neither good nor bad."""
+NOTHING = {"type": "special", "options": {"match": "null+nan", "result": {"text": "-", "color": GREY}}}
+"""The mapping of a cell without a value, which otherwise has the colour of the lowest value."""
 
 
 class PanelText(NamedTuple):
@@ -265,7 +267,7 @@ class Column:
     steps: Steps = ()
     decimals: int | None = None
     words: Mapping[str, str] | None = None
-    """Words for its values."""
+    """Words for its values, instead of colours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +303,7 @@ def rows(
     for place, key in enumerate(keys.values()):
         values = []
         if key.words:
-            values.append(_mappings(key.words))
+            values.append(_value("mappings", [_words(key.words)]))
         if links and place == 0:
             values.append(_value("links", [{"title": link.title, "url": link.url} for link in links]))
         if values:
@@ -334,11 +336,11 @@ def _shown(column: Column) -> list[model.DynamicConfigValue]:
         made = [{"value": value, "color": color} for value, color in column.steps]
         values.append(_value("thresholds", {"mode": "absolute", "steps": made}))
         values.append(_value("custom.cellOptions", {"type": "color-text"}))
-    if column.words:
-        values.append(_mappings(column.words))
+        values.append(_value("mappings", [NOTHING]))
+    elif column.words:
+        values.append(_value("mappings", [_words(column.words)]))
     return values
 
 
-def _mappings(words: Mapping[str, str]) -> model.DynamicConfigValue:
-    options = {value: {"text": text} for value, text in words.items()}
-    return _value("mappings", [{"type": "value", "options": options}])
+def _words(words: Mapping[str, str]) -> dict[str, object]:
+    return {"type": "value", "options": {value: {"text": text} for value, text in words.items()}}
