@@ -122,12 +122,14 @@ def _waiting() -> Panel:
 
 def _longest() -> Panel:
     words = PanelText(
-        "Age of the oldest open wait.",
+        "Age of the oldest open wait, in queues that are open.",
         "Below the limits of the queue classes, at which an alert fires.",
         "The queues dashboard shows whether it is one customer or a whole queue.",
     )
-    query = Query(f"max(csq_oldest_open_wait_seconds{{{JOB}}})")
-    return number("Longest wait", words, query, Field(SECONDS, goals.oldest_wait(), links=[_queues()]))
+    closed = f"min by (job, queue) (csq_queue_open{{{JOB}}}) == 0"
+    query = Query(f"max(csq_oldest_open_wait_seconds{{{JOB}}} unless on (job, queue) ({closed}))")
+    field = Field(SECONDS, goals.oldest_wait(), links=[_queues()], empty="closed")
+    return number("Longest wait", words, query, field)
 
 
 def _mood() -> Panel:

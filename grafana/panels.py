@@ -25,6 +25,8 @@ Steps = Sequence[tuple[float | None, str]]
 
 PLAIN: Steps = ((None, BLUE),)
 """Of a number that is neither good nor bad."""
+NOTHING = {"type": "special", "options": {"match": "null+nan", "result": {"text": "-", "color": GREY}}}
+"""The mapping of a cell without a value, which otherwise has the colour of the lowest value."""
 
 
 class PanelText(NamedTuple):
@@ -264,6 +266,8 @@ class Column:
     unit: str
     steps: Steps = ()
     decimals: int | None = None
+    words: Mapping[str, str] | None = None
+    """Words for its values, instead of colours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,8 +303,7 @@ def rows(
     for place, key in enumerate(keys.values()):
         values = []
         if key.words:
-            options = {value: {"text": text} for value, text in key.words.items()}
-            values.append(_value("mappings", [{"type": "value", "options": options}]))
+            values.append(_value("mappings", [_words(key.words)]))
         if links and place == 0:
             values.append(_value("links", [{"title": link.title, "url": link.url} for link in links]))
         if values:
@@ -333,4 +336,11 @@ def _shown(column: Column) -> list[model.DynamicConfigValue]:
         made = [{"value": value, "color": color} for value, color in column.steps]
         values.append(_value("thresholds", {"mode": "absolute", "steps": made}))
         values.append(_value("custom.cellOptions", {"type": "color-text"}))
+        values.append(_value("mappings", [NOTHING]))
+    elif column.words:
+        values.append(_value("mappings", [_words(column.words)]))
     return values
+
+
+def _words(words: Mapping[str, str]) -> dict[str, object]:
+    return {"type": "value", "options": {value: {"text": text} for value, text in words.items()}}

@@ -76,32 +76,40 @@ def _quantiles(metric: str, selector: str, *shares: float) -> list[Query]:
     return [Query(f"histogram_quantile({share}, {buckets})", f"p{share * 100:g}") for share in shares]
 
 
+def _while_open(by_queue: str) -> str:
+    """What is judged by its colour, without closed queues."""
+    return f"{by_queue} unless on (queue) (min by (queue) (csq_queue_open{{{QUEUE}}}) == 0)"
+
+
 def _now() -> Panel:
     forecast = f'csq_reply_forecast_seconds{{{QUEUE}, horizon="{AHEAD}", bound="mean"}}'
+    available = f'sum by (queue) (csq_agents{{{QUEUE}, state="available"}})'
     columns = [
+        Column("Hours", f"min by (queue) (csq_queue_open{{{QUEUE}}})", COUNT, words={"0": "closed", "1": "open"}),
         Column("Waiting", f"sum by (queue) (csq_open_waits{{{QUEUE}}})", COUNT),
         Column(
             "Longest wait",
-            f"max by (queue) (csq_oldest_open_wait_seconds{{{QUEUE}}})",
+            _while_open(f"max by (queue) (csq_oldest_open_wait_seconds{{{QUEUE}}})"),
             SECONDS,
             goals.oldest_wait(),
         ),
-        Column("In time", _in_time_of("$__range"), SHARE, goals.promised("reply"), 1),
+        Column("In time", _while_open(_in_time_of("$__range")), SHARE, goals.promised("reply"), 1),
         Column(
             "Reply, smoothed",
-            f"max by (queue) (csq_reply_smoothed_seconds{{{CHANNEL}}})",
+            _while_open(f"max by (queue) (csq_reply_smoothed_seconds{{{CHANNEL}}})"),
             SECONDS,
             goals.reply_limit(),
         ),
-        Column("Reply in 15 min", f"max by (queue) ({forecast})", SECONDS, goals.reply_limit()),
+        Column("Reply in 15 min", _while_open(f"max by (queue) ({forecast})"), SECONDS, goals.reply_limit()),
         Column("Unassigned", f"sum by (queue) (csq_conversations_unassigned{{{QUEUE}}})", COUNT),
         Column("Open", f"sum by (queue) (csq_conversations_open{{{QUEUE}}})", COUNT),
-        Column("Agents free", f'sum by (queue) (csq_agents{{{QUEUE}, state="available"}})', COUNT, rising(1)),
-        Column("Load", f"max by (queue) (csq_agent_load_ratio{{{QUEUE}}})", SHARE, falling(1.0, FULL), 0),
+        Column("Agents free", _while_open(available), COUNT, rising(1)),
+        Column("Load", _while_open(f"max by (queue) (csq_agent_load_ratio{{{QUEUE}}})"), SHARE, falling(1.0, FULL), 0),
         Column("Arrivals / h", f"sum by (queue) (csq_arrivals_per_hour{{{QUEUE}}})", COUNT, decimals=0),
     ]
     words = PanelText(
-        "Each queue now; In time covers the time range shown. Click on a queue to show it alone.",
+        "Each queue now; In time covers the time range shown. A queue that its calendar calls closed has no figures in "
+        "colour. Click on a queue to show it alone.",
         "No red figure, and an available agent in each queue with waiting customers.",
         "Begin with the queue whose longest wait is red: look at agents on shift and unassigned conversations.",
     )

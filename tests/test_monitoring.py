@@ -57,18 +57,13 @@ def test_the_scrape_snippet_is_one_that_prometheus_takes(prometheus_programs, tm
     assert snippet[0]["job_name"] == "csq"
 
 
-def test_routes_name_contact_points_and_mute_timings_that_are_provisioned():
+def test_routes_name_contact_points_that_are_provisioned():
     points = yaml.safe_load((PROVISIONING / "alerting/contact-points.yaml").read_text(encoding="utf-8"))
-    times = yaml.safe_load((PROVISIONING / "alerting/mute-timings.yaml").read_text(encoding="utf-8"))
     routes = [
         route for block in blocks("yaml") if block.startswith("routes:") for route in yaml.safe_load(block)["routes"]
     ]
 
     assert {route["receiver"] for route in routes} == {point["name"] for point in points["contactPoints"]}
-    inner = [route for outer in routes for route in (outer, *outer.get("routes", []))]
-    assert {name for route in inner for name in route.get("mute_time_intervals", [])} == {
-        timing["name"] for timing in times["muteTimes"]
-    }
 
 
 def test_the_loop_makes_a_prometheus_rule_of_every_file(tmp_path):

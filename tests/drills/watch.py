@@ -1,9 +1,8 @@
 """The monitoring of a drill: Prometheus and Alertmanager with the committed rules and routes, on a shorter scale.
 
-Shortened by the same factor are the windows, waits and intervals of the rules and the intervals of Alertmanager; the
-closed hours are removed, because a drill may run at night. Objectives, burn rates, labels, the tree of routes and what
-inhibits what are as committed. csq is scraped, and rules are looked at, more often by the same factor, at most every
-second.
+Shortened by the same factor are the windows, waits and intervals of the rules and the intervals of Alertmanager.
+Objectives, burn rates, labels, the tree of routes and what inhibits what are as committed. csq is scraped, and rules are
+looked at, more often by the same factor, at most every second.
 """
 
 import copy
@@ -32,7 +31,6 @@ LONG = "model-alerts.rules.yaml"
 INTERVALS = ("group_wait", "group_interval", "repeat_interval")
 DURATION = re.compile(r"(\d+)([smhd])")
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-NEVER = [{"years": ["1970"]}]
 
 
 @cache
@@ -83,7 +81,6 @@ def routes_to(pager: str, by: float) -> dict[str, Any]:
     config = copy.deepcopy(committed)
     config["global"] = {"resolve_timeout": committed["global"]["resolve_timeout"]}
     config["templates"] = []
-    config["time_intervals"] = [{**interval, "time_intervals": NEVER} for interval in committed["time_intervals"]]
     config["receivers"] = [
         {
             "name": receiver["name"],

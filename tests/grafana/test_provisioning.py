@@ -75,29 +75,20 @@ def test_the_notification_policy_of_the_organisation_is_left_alone():
     """A provisioned policy would overwrite the whole tree of the organisation."""
     keys = set().union(*(yaml.safe_load(path.read_text(encoding="utf-8")) for path in FILES))
 
-    assert keys == {"apiVersion", "datasources", "providers", "groups", "contactPoints", "muteTimes"}
+    assert keys == {"apiVersion", "datasources", "providers", "groups", "contactPoints"}
 
 
-def test_contact_points_and_mute_timings_have_names_of_their_own():
+def test_contact_points_have_names_of_their_own():
     points = read("alerting/contact-points.yaml")["contactPoints"]
-    times = read("alerting/mute-timings.yaml")["muteTimes"]
     receivers = [receiver["uid"] for point in points for receiver in point["receivers"]]
 
-    assert all(each["name"].startswith("csq-") for each in (*points, *times))
+    assert all(each["name"].startswith("csq-") for each in points)
     assert len(set(receivers)) == len(receivers)
     assert {receiver["type"] for point in points for receiver in point["receivers"]} == {
         "prometheus-alertmanager",
         "webhook",
         "email",
     }
-
-
-def test_closed_hours_are_those_of_alertmanager():
-    alertmanager = yaml.safe_load((ROOT / "config/alertmanager/alertmanager.yml").read_text(encoding="utf-8"))
-    theirs = {each["name"]: each["time_intervals"] for each in alertmanager["time_intervals"]}
-    ours = {each["name"]: each["time_intervals"] for each in read("alerting/mute-timings.yaml")["muteTimes"]}
-
-    assert ours == {f"csq-{name}": intervals for name, intervals in theirs.items()}
 
 
 def test_no_secret_stands_in_a_file():

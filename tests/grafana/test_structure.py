@@ -1,6 +1,7 @@
 """Rules for every dashboard: layout, explanations, links, colours."""
 
 import json
+import re
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -276,18 +277,38 @@ def test_the_burn_rate_is_red_from_the_threshold_of_a_page():
     assert steps_of("overview", "Burn rate, 1 h") == [None, 1.0, min(factors)]
 
 
-def test_the_table_of_objectives_names_all_that_are_declared():
-    [table] = [panel for panel in panels(BOARDS["overview"]) if panel["title"] == "Objectives"]
-    [texts] = [
-        each["value"][0]["options"]
+def looks(board: str, title: str) -> dict[str, dict[str, object]]:
+    """How the columns of a table are shown, by heading and property."""
+    [table] = [panel for panel in panels(BOARDS[board]) if panel["title"] == title]
+    return {
+        override["matcher"]["options"]: {each["id"]: each["value"] for each in override["properties"]}
         for override in table["fieldConfig"]["overrides"]
-        for each in override["properties"]
-        if each["id"] == "mappings"
-    ]
+    }
 
-    assert {name: text["text"] for name, text in texts.items()} == {
+
+def test_the_table_of_objectives_names_all_that_are_declared():
+    [mapping] = looks("overview", "Objectives")["Objective"]["mappings"]
+
+    assert {name: text["text"] for name, text in mapping["options"].items()} == {
         name: slo.title for name, slo in DECLARED.slos.items()
     }
+
+
+def test_a_closed_queue_has_no_figure_in_colour():
+    columns = looks("queues", "Queues now")
+    [table] = [panel for panel in panels(BOARDS["queues"]) if panel["title"] == "Queues now"]
+    renamed = table["transformations"][-1]["options"]["renameByName"]
+    asked = {renamed.get(f"Value #{target['refId']}"): target["expr"] for target in table["targets"]}
+    coloured = {heading for heading, shown in columns.items() if "thresholds" in shown}
+
+    assert columns["Hours"]["mappings"][0]["options"] == {"0": {"text": "closed"}, "1": {"text": "open"}}
+    assert len(coloured) >= 5
+    for heading in coloured:
+        assert re.search(r" unless on \(queue\) \(min by \(queue\) \(csq_queue_open\{.*\}\) == 0\)$", asked[heading])
+        assert columns[heading]["mappings"][0]["options"] == {
+            "match": "null+nan",
+            "result": {"text": "-", "color": "text"},
+        }
 
 
 def test_the_folder_holds_dashboards_only():

@@ -24,7 +24,7 @@ SCRAPES_MISSED = 4
 """Of one second, before csq counts as down: as many as with the committed wait and interval."""
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 WINDOW = re.compile(r"(?P<open>\[|:|offset )(?P<number>\d+)(?P<unit>[smhd])(?=[]:\s)]|$)")
-PER_WINDOW = ("dead_letters", "duplicates", "loss_examples", "at_risk_customers")
+PER_WINDOW = ("dead_letters", "duplicates", "loss_examples", "at_risk_customers", "closed_replies", "closed_waits")
 """Thresholds that count what lies in a window."""
 
 
@@ -80,7 +80,7 @@ def _rule(rule: RecordingRule | AlertRule, by: float, sooner: Declaration) -> Re
     expr = WINDOW.sub(shortened, rule.expr)
     if isinstance(rule, RecordingRule):
         return msgspec.structs.replace(rule, expr=expr)
-    own = {"CsqPipelineDown", "CsqBrokersLost", "CsqNobodyThere", "CsqQueueWithoutAgents"}
+    own = {"CsqPipelineDown", "CsqBrokersLost", "CsqNobodyThere", "CsqQueueWithoutAgents", "CsqCalendarWrong"}
     wait = rule.for_seconds if rule.name in own else rule.for_seconds / by
     fewest = SCRAPES_MISSED if rule.name == "CsqPipelineDown" else 0  # one scrape more or less is chance
     return msgspec.structs.replace(rule, expr=expr, for_seconds=max(fewest, round(wait)))

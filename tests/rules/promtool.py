@@ -7,7 +7,7 @@ in which they depend on one another: so that a case sees nothing but its own ale
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -103,17 +103,42 @@ def check_alert(rule: Rule, cases: Iterable[Case], folder: Path) -> None:
 
     An alert that asks whether the customers are invented sees that they are not. Its shortest case in which it fires is
     tested again with invented ones, of which it is silent, and with a second process that has real ones, so that it fires.
+    An alert that ignores closed queues is silent in that case if its queue closes before, and fires if another one closes.
     """
     if ignores_simulated(rule):
         real = [_simulated(case, 0) for case in cases]
         shortest = min((case for case in real if case.firing or case.since), key=_steps)
         cases = [*real, _silent(_simulated(shortest, 1)), _simulated(shortest, 1, 0)]
+        if ignores_closed(rule):
+            [queue] = {labels["queue"] for labels in _labels(shortest)}
+            cases += [_silent(_closing(shortest, queue)), _closing(shortest, "another")]
     run(needed(rule, rules()), [_tested(rule, case) for case in cases], folder)
 
 
 def ignores_simulated(rule: Rule) -> bool:
     """Whether an alert does not fire on invented customers."""
     return str(rule["expr"]).endswith("unless on (job)\n(min by (job) (csq_simulated) == 1)")
+
+
+def ignores_closed(rule: Rule) -> bool:
+    """Whether an alert does not fire for a queue that its calendar calls closed."""
+    return "unless on (job, queue)\n  (queue:csq_queue_open:min == 0)" in str(rule["expr"])
+
+
+def _closing(case: Case, queue: str) -> Case:
+    """The case, with a queue that closes at the moment at which the alert is seen to fire."""
+    first = round(min([*case.firing, *case.since]) / case.step)
+    values = " ".join(["1"] * first + ["0"] * (_steps(case) + 1 - first))
+    opened = {f'csq_queue_open{{job="csq",instance="a:1",queue="{queue}"}}': values}
+    return replace(case, name=f"{case.name}, {queue} closes", series={**case.series, **opened})
+
+
+def _labels(case: Case) -> Iterator[Mapping[str, str]]:
+    """The labels of all alerts of the case."""
+    for alerts in case.firing.values():
+        yield from (alert.labels for alert in alerts)
+    for labels in case.since.values():
+        yield from labels
 
 
 def _simulated(case: Case, *processes: int) -> Case:
@@ -133,7 +158,7 @@ def _steps(case: Case) -> int:
 def _silent(case: Case) -> Case:
     """The case, silent throughout."""
     silent, since = [*case.silent, *case.firing], dict.fromkeys(case.since, ())
-    return replace(case, name=f"{case.name}, simulated", silent=silent, firing={}, since=since)
+    return replace(case, name=f"{case.name}, silent", silent=silent, firing={}, since=since)
 
 
 def run(chosen: Sequence[Rule], tests: Sequence[dict[str, Any]], folder: Path) -> None:

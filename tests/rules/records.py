@@ -73,6 +73,7 @@ LEVELS: dict[str, Recorded] = {
     "queue:csq_first_response_seconds:p90_rate5m": _percentile("csq_first_response_seconds", 90, 90),
     "queue:csq_open_waits:sum": _gauge("csq_open_waits", 'queue="orders"', 3, 2, 5),
     "queue:csq_oldest_open_wait_seconds:max": _gauge("csq_oldest_open_wait_seconds", 'queue="orders"', 0, 90, 90),
+    "queue:csq_queue_open:min": _gauge("csq_queue_open", 'queue="orders"', 1, 0, 0),
     "queue:csq_conversations_open:sum": _gauge("csq_conversations_open", 'queue="orders"', 7, 1, 8),
     "queue:csq_agents_on_shift:sum": Recorded(
         {

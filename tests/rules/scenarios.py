@@ -7,7 +7,9 @@ from tests.rules.promtool import Case, Firing
 
 CSQ = 'job="csq",instance="a:1"'
 OTHER = 'job="csq",instance="b:1"'
-MINUTE, HOUR, DAY = 60, 3_600, 86_400
+MINUTE, TEN_MINUTES, HOUR, DAY = 60, 600, 3_600, 86_400
+THIRD = 48
+"""Steps of ten minutes in a third of a day."""
 
 
 def steps(*parts: tuple[float, float, int]) -> str:
@@ -31,6 +33,35 @@ def counted(*parts: tuple[float, int]) -> str:
             total += add
             values.append(total)
     return " ".join(f"{value:.10g}" for value in values)
+
+
+def _days(
+    days: int,
+    *,
+    began: tuple[float, float, float],
+    decided: tuple[float, float, float],
+    left: tuple[float, float, float],
+    last: int | None = None,
+) -> dict[str, str]:
+    """Rounds of a queue that is open from 08:00 to 16:00, by third of the day, in ten minutes.
+
+    `began` are those that begin in closed hours, `decided` those that are answered or missed, `left` those whose customer
+    leaves; nothing begins after day `last`.
+    """
+
+    def series(name: str, labels: str, parts: tuple[float, float, float], until: int) -> dict[str, str]:
+        quiet = [(0.0, THIRD * 3)] * (days - until)
+        thirds = [(part, THIRD) for part in parts]
+        return {f'{name}{{{CSQ},queue="orders"{labels}}}': counted(*(thirds * until), *quiet)}
+
+    opened = " ".join(["0"] * THIRD + ["1"] * THIRD + ["0"] * THIRD)
+    return {
+        **series("csq_closed_waits_total", "", began, last or days),
+        **series("csq_reply_rounds_total", ',channel="chat",outcome="missed"', decided, days),
+        **series("csq_conversations_total", ',channel="chat",outcome="abandoned"', left, days),
+        f'csq_open_waits{{{CSQ},queue="orders"}}': steps((0, 0, 3 * THIRD * days + 1)),
+        f'csq_queue_open{{{CSQ},queue="orders"}}': " ".join([opened] * days),
+    }
 
 
 def fires(value: str, since_3: str | None = None, **labels: str) -> list[Firing]:
@@ -327,7 +358,19 @@ SERVICE = {
             },
             silent=[31 * MINUTE, 40 * MINUTE],
             firing={32 * MINUTE: fires("32m 0s", queue="billing"), 39 * MINUTE: fires("39m 0s", queue="billing")},
-        )
+        ),
+        Case(
+            "the queue closes while a customer waits, and opens again",
+            MINUTE,
+            {
+                f'csq_oldest_open_wait_seconds{{{CSQ},queue="billing"}}': steps(
+                    (0, 60, 37), (2_160, 0, 29), (2_160, 60, 10)
+                ),
+                f'csq_queue_open{{{CSQ},queue="billing"}}': steps((1, 0, 36), (0, 0, 30), (1, 0, 10)),
+            },
+            silent=[36 * MINUTE, 50 * MINUTE, 66 * MINUTE],
+            firing={35 * MINUTE: fires("35m 0s", queue="billing"), 67 * MINUTE: fires("37m 0s", queue="billing")},
+        ),
     ],
     "CsqOldestOpenWait/standard": [
         Case(
@@ -354,6 +397,42 @@ SERVICE = {
             },
             silent=[600, 780],
             firing={615: fires("4"), 765: fires("4")},
+        ),
+        Case(
+            "at closing time all agents leave, and customers still wait",
+            15,
+            {
+                f'csq_open_waits{{{CSQ},queue="orders"}}': steps((3, 0, 60)),
+                f'csq_agents{{{CSQ},queue="orders",state="available"}}': steps((5, 0, 40), (0, 0, 20)),
+                f'csq_queue_open{{{CSQ},queue="orders"}}': steps((1, 0, 40), (0, 0, 20)),
+            },
+            silent=[600, 615, 630, 885],
+        ),
+        Case(
+            "one queue closes, all agents of the other leave at the same time",
+            15,
+            {
+                f'csq_open_waits{{{CSQ},queue="orders"}}': steps((3, 0, 60)),
+                f'csq_open_waits{{{CSQ},queue="returns"}}': steps((1, 0, 60)),
+                f'csq_agents{{{CSQ},queue="orders",state="available"}}': steps((2, 0, 40), (1, 0, 20)),
+                f'csq_agents{{{CSQ},queue="returns",state="busy"}}': steps((5, 0, 40), (0, 0, 20)),
+                f'csq_queue_open{{{CSQ},queue="orders"}}': steps((1, 0, 40), (0, 0, 20)),
+                f'csq_queue_open{{{CSQ},queue="returns"}}': steps((1, 0, 60)),
+            },
+            silent=[600],
+            firing={615: fires("1"), 885: fires("1")},
+        ),
+        Case(
+            "the last agent of the night has a break when the others have gone home",
+            15,
+            {
+                f'csq_open_waits{{{CSQ},queue="orders"}}': steps((3, 0, 60)),
+                f'csq_open_waits{{{CSQ},queue="returns"}}': steps((1, 0, 60)),
+                f'csq_agents{{{CSQ},queue="orders",state="available"}}': steps((9, 0, 40), (0, 0, 20)),
+                f'csq_agents{{{CSQ},queue="returns",state="busy"}}': steps((1, 0, 44), (0, 0, 16)),
+                f'csq_queue_open{{{CSQ},queue="orders"}}': steps((1, 0, 40), (0, 0, 20)),
+            },
+            silent=[615, 675, 885],
         ),
         Case(
             "one queue is still served",
@@ -407,6 +486,24 @@ SERVICE = {
             silent=[70 * MINUTE, 89 * MINUTE],
         ),
         Case(
+            "at closing time agents leave, nobody comes at the opening; another queue is open",
+            MINUTE,
+            {
+                f'csq_open_waits{{{CSQ},queue="orders"}}': steps((3, 0, 141)),
+                f'csq_open_waits{{{CSQ},queue="returns"}}': steps((2, 0, 141)),
+                f'csq_agents{{{CSQ},queue="orders",state="available"}}': steps((2, 0, 61), (0, 0, 80)),
+                f'csq_agents{{{CSQ},queue="returns",state="available"}}': steps((1, 0, 61), (0, 0, 80)),
+                f'csq_queue_open{{{CSQ},queue="orders"}}': steps((1, 0, 61), (0, 0, 60), (1, 0, 20)),
+                f'csq_queue_open{{{CSQ},queue="returns"}}': steps((1, 0, 141)),
+            },
+            silent=[65 * MINUTE],
+            firing={
+                66 * MINUTE: fires("2", queue="returns"),
+                125 * MINUTE: fires("2", queue="returns"),
+                126 * MINUTE: [*fires("3", queue="orders"), *fires("2", queue="returns")],
+            },
+        ),
+        Case(
             "a queue without reports of agents",
             MINUTE,
             {
@@ -415,6 +512,88 @@ SERVICE = {
             },
             silent=[30 * MINUTE, 89 * MINUTE],
         ),
+    ],
+    "CsqCalendarWrong": [
+        Case(
+            "the shift works for three hours after the calendar has closed",
+            MINUTE,
+            {f'csq_closed_replies_total{{{CSQ},queue="orders"}}': counted((0, 60), (1, 180), (0, 60))},
+            silent=[60 * MINUTE, 122 * MINUTE, 270 * MINUTE],
+            firing={128 * MINUTE: fires("30", queue="orders"), 230 * MINUTE: fires("30", queue="orders")},
+        ),
+        Case(
+            "half an hour of overtime",
+            MINUTE,
+            {f'csq_closed_replies_total{{{CSQ},queue="orders"}}': counted((0, 60), (2, 30), (0, 90))},
+            silent=[90 * MINUTE, 119 * MINUTE, 125 * MINUTE, 180 * MINUTE],
+        ),
+        Case(
+            "low volume: four replies in each half hour",
+            MINUTE,
+            {f'csq_closed_replies_total{{{CSQ},queue="orders"}}': counted((0.13, 240))},
+            silent=[120 * MINUTE, 240 * MINUTE],
+        ),
+        Case(
+            "all customers write in the evening, after the calendar has closed",
+            TEN_MINUTES,
+            _days(10, began=(0, 0, 1), decided=(0, 1, 0), left=(0, 0, 0), last=8),
+            silent=[8 * HOUR, 9 * DAY + 20 * HOUR],
+            firing={8 * DAY + 4 * HOUR: fires("48", queue="orders")},
+        ),
+        Case(
+            "customers write at any hour alike, and get their answers when the queue is open",
+            TEN_MINUTES,
+            _days(9, began=(1, 0, 1), decided=(0, 3, 0), left=(0, 0, 0)),
+            silent=[7 * DAY + 12 * HOUR, 8 * DAY, 8 * DAY + 7 * HOUR, 8 * DAY + 12 * HOUR, 8 * DAY + 20 * HOUR],
+        ),
+        Case(
+            "customers write at any hour alike, and leave where the queue is closed",
+            TEN_MINUTES,
+            _days(9, began=(1, 0, 1), decided=(0, 1, 0), left=(1, 0, 1)),
+            silent=[7 * DAY + 12 * HOUR, 8 * DAY, 8 * DAY + 12 * HOUR, 8 * DAY + 20 * HOUR],
+        ),
+        Case(
+            "low volume: three customers in each hour of the evening, on two days",
+            TEN_MINUTES,
+            _days(3, began=(0, 0, 0.3), decided=(0, 0.3, 0), left=(0, 0, 0)),
+            silent=[DAY + 4 * HOUR, 2 * DAY + 4 * HOUR],
+        ),
+        Case(
+            "eight days of holidays, in which customers wait for the opening",
+            TEN_MINUTES,
+            {
+                f'csq_closed_waits_total{{{CSQ},queue="orders"}}': counted((0, 288), (1, 1_152)),
+                f'csq_reply_rounds_total{{{CSQ},queue="orders",channel="chat",outcome="met"}}': counted(
+                    (1, 288), (0, 1_152)
+                ),
+                f'csq_conversations_total{{{CSQ},queue="orders",channel="chat",outcome="abandoned"}}': counted(
+                    (0, 1_440)
+                ),
+                f'csq_open_waits{{{CSQ},queue="orders"}}': steps((0, 0, 289), (1, 1, 1_152)),
+                f'csq_queue_open{{{CSQ},queue="orders"}}': steps((1, 0, 288), (0, 0, 1_153)),
+            },
+            silent=[5 * DAY, 7 * DAY, 9 * DAY + 12 * HOUR, 10 * DAY],
+        ),
+    ],
+    "CsqCalendarRunsOut": [
+        Case(
+            "the last holiday is over in 50 days; then the next year is added, in the second process a day later",
+            HOUR,
+            {
+                f'csq_calendar_last_holiday_timestamp_seconds{{{CSQ},calendar="office"}}': steps(
+                    (50 * DAY, 0, 140), (415 * DAY, 0, 60)
+                ),
+                f'csq_calendar_last_holiday_timestamp_seconds{{{OTHER},calendar="office"}}': steps(
+                    (50 * DAY, 0, 164), (415 * DAY, 0, 36)
+                ),
+                f'csq_calendar_last_holiday_timestamp_seconds{{{CSQ},calendar="night"}}': steps((415 * DAY, 0, 200)),
+            },
+            silent=[120 * HOUR, 121 * HOUR, 165 * HOUR],
+            firing={
+                122 * HOUR: fires("44d 22h 0m 0s", calendar="office"),
+                160 * HOUR: fires("43d 8h 0m 0s", calendar="office"),
+            },
+        )
     ],
     "CsqCustomersAtRisk": [
         Case(

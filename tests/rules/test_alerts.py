@@ -3,8 +3,8 @@
 import pytest
 
 from flows.commands.rules.burn_alerts import name_of
-from tests.rules.objectives import all_burn_alerts
-from tests.rules.promtool import Rule, check_alert, ignores_simulated, rules
+from tests.rules.objectives import DECLARATION, all_burn_alerts
+from tests.rules.promtool import Rule, check_alert, ignores_closed, ignores_simulated, rules
 from tests.rules.scenarios import CASES
 
 ALERTS = [rule for rule in rules() if "alert" in rule]
@@ -34,6 +34,15 @@ def test_every_alert_has_cases():
 
 def test_every_alert_but_two_is_silent_on_invented_customers():
     assert {rule["alert"] for rule in ALERTS if not ignores_simulated(rule)} == {"CsqWatchdog", "CsqSimulated"}
+
+
+def test_alerts_about_waiting_customers_are_silent_for_closed_queues_and_no_others():
+    by_queue = {name_of(slo) for slo, _, _ in all_burn_alerts() if "queue" in DECLARATION.slos[slo].each}
+
+    assert {rule["alert"] for rule in ALERTS if ignores_closed(rule)} == by_queue | {
+        "CsqOldestOpenWait",
+        "CsqQueueWithoutAgents",
+    }
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -83,7 +83,7 @@ def test_every_command_in_the_text_exists_with_its_options(page):
 
 @each_page
 def test_every_setting_exists(page):
-    sections = "http|kafka|state|order|labels|intake|dedupe|conversations|queues|sentiment|customers|churn"
+    sections = "http|kafka|state|order|labels|intake|dedupe|conversations|queues|sentiment|customers|churn|promises"
     named = [span for span in spans(read(page)) if re.fullmatch(rf"({sections})\.[a-z_]+", span)]
 
     assert [name for name in named if not known_setting(name)] == []

@@ -49,6 +49,7 @@ def _alert(name: str, slo: Slo, queue_class: str | None, objective: float, burns
         hours=max(3, burns[0].long_seconds // 1200),  # three times the window that fires first
         for_seconds=burns[0].short_seconds / FOR_PART,
         by_queue="queue" in slo.each,
+        of_closed="queue" not in slo.each,
         labels={**labels, **slo.labels},
     )
 

@@ -127,6 +127,11 @@ class Thresholds(Struct, frozen=True, forbid_unknown_fields=True):
     without_agents_seconds: Seconds
     nobody_seconds: Seconds
     nobody_agents: Annotated[int, Meta(ge=1)]
+    closed_replies: Annotated[int, Meta(ge=1)]
+    closed_waits: Annotated[int, Meta(ge=1)]
+    closed_waits_share: Share
+    closed_for_seconds: Seconds
+    holidays_ahead_seconds: Seconds
     at_risk_factor: Annotated[float, Meta(gt=1)]
     at_risk_customers: Annotated[int, Meta(ge=1)]
 

@@ -15,6 +15,8 @@ Generated from [`config/slo.yaml`](../config/slo.yaml) by `csq rules build`; do 
 changed is in [objectives](slo.md).
 
 A page needs an answer now, a ticket waits for the morning. Every alert has a runbook: click its name.
+Alerts on the waiting customers of a queue do not fire while its calendar calls it closed
+([opening hours](monitoring.md#opening-hours)).
 """
 _TITLES = {
     "slo-alerts": "Objectives",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from flows.commands.rules.burns import span
 from flows.commands.rules.declaration import Declaration
-from flows.commands.rules.rule import RecordingRule, RuleGroup
+from flows.commands.rules.rule import QUEUE_OPEN, RecordingRule, RuleGroup
 
 SECONDS = 30
 DAY = 86_400
@@ -41,6 +41,7 @@ def _queues() -> Iterator[RecordingRule]:
     yield from _percentiles("queue", "csq_first_response_seconds", HUMAN, 50, 90)
     yield RecordingRule("queue:csq_open_waits:sum", "sum by (job, queue) (csq_open_waits)")
     yield RecordingRule("queue:csq_oldest_open_wait_seconds:max", "max by (job, queue) (csq_oldest_open_wait_seconds)")
+    yield RecordingRule(QUEUE_OPEN, "min by (job, queue) (csq_queue_open)")
     yield RecordingRule("queue:csq_conversations_open:sum", "sum by (job, queue) (csq_conversations_open)")
     yield RecordingRule("queue:csq_agents_on_shift:sum", f"sum by (job, queue) ({ON_SHIFT})")
     yield RecordingRule("segment:csq_customers_at_risk:sum", "sum by (job, segment) (csq_customers_at_risk)")

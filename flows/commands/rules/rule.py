@@ -10,6 +10,8 @@ from flows.commands.rules.burns import span
 from flows.commands.rules.declaration import Board, Declaration
 
 Team = Literal["platform", "service", "data"]
+QUEUE_OPEN = "queue:csq_queue_open:min"
+"""Record that is 0 while a calendar calls a queue closed; a queue without it counts as open."""
 WATCHED = "none"
 """Severity of the alert that always fires, for those who watch over Alertmanager itself."""
 
@@ -39,12 +41,17 @@ class AlertRule(Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     of_simulated: bool = False
     """Whether it may fire though the customers are invented."""
+    of_closed: bool = True
+    """Whether it may fire for a queue that its calendar calls closed."""
 
     def condition(self) -> str:
-        """The expression as it is evaluated: no result for a job whose processes all serve a simulated shop."""
-        if self.of_simulated:
-            return self.expr
-        return f"(\n{self.expr}\n)\nunless on (job)\n(min by (job) (csq_simulated) == 1)"
+        """The expression as it is evaluated: without closed queues, and jobs that only serve simulated shops."""
+        expr = self.expr
+        if not self.of_closed:
+            expr = f"(\n{expr}\n)\nunless on (job, queue)\n({QUEUE_OPEN} == 0)"
+        if not self.of_simulated:
+            expr = f"(\n{expr}\n)\nunless on (job)\n(min by (job) (csq_simulated) == 1)"
+        return expr
 
     def says(self, label: str) -> str:
         """The summary for documentation: `label` is the format of a label, such as ``<{}>``."""

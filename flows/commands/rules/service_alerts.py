@@ -1,19 +1,26 @@
-"""Service alerts: long waits, queues without agents, more customers at risk."""
+"""Service alerts: long waits, queues without agents, calendars that are wrong or run out, more customers at risk."""
 
 from collections.abc import Iterator
 
 from flows.commands.rules.declaration import Declaration
 from flows.commands.rules.level_records import ON_SHIFT
-from flows.commands.rules.rule import AlertRule, RuleGroup, words
+from flows.commands.rules.rule import QUEUE_OPEN, AlertRule, RuleGroup, percent, words
 from flows.commands.rules.selection import selector
 
 SECONDS = 15
+CALENDAR_SECONDS = 300
+"""How often calendars are looked at: their alerts hold for an hour and look back a week."""
+CLOSED_MARGIN = 1.1
+"""How many times as many rounds must begin in closed hours as if customers wrote at any hour alike."""
+CLOSED = "unless on (job, queue)\n(min by (job, queue) (csq_queue_open) == 0)"
+"""On the raw series: recorded ones are up to half a minute old."""
 
 
 def groups(declaration: Declaration) -> list[RuleGroup]:
-    """One group."""
+    """Alerts on waiting customers, which are evaluated often, and those on calendars."""
     return [
-        RuleGroup("csq-service-alerts", SECONDS, [*_waits(declaration), *_agents(declaration), _at_risk(declaration)])
+        RuleGroup("csq-service-alerts", SECONDS, [*_waits(declaration), *_agents(declaration), _at_risk(declaration)]),
+        RuleGroup("csq-calendar-alerts", CALENDAR_SECONDS, list(_calendars(declaration))),
     ]
 
 
@@ -34,6 +41,7 @@ def _waits(declaration: Declaration) -> Iterator[AlertRule]:
             board="queues",
             hours=6,
             by_queue=True,
+            of_closed=False,
             labels={"class": name},
         )
 
@@ -41,20 +49,22 @@ def _waits(declaration: Declaration) -> Iterator[AlertRule]:
 def _agents(declaration: Declaration) -> Iterator[AlertRule]:
     limits = declaration.thresholds
     # On the raw series: recorded ones are up to half a minute old, and this alert must notify within a minute.
+    # Agents of queues that have closed since do not count: they went home.
+    usual = f"max_over_time(queue:csq_agents_on_shift:sum[1h])\n{CLOSED}"
     yield AlertRule(
         name="CsqNobodyThere",
         expr=(
-            f"sum by (job) (csq_open_waits) > 0\nand\nsum by (job) ({ON_SHIFT}) == 0\n"
-            f"and\nsum by (job) (max_over_time(queue:csq_agents_on_shift:sum[1h])) >= {limits.nobody_agents}"
+            f"sum by (job) (\ncsq_open_waits\n{CLOSED}\n) > 0\nand\nsum by (job) (\n{ON_SHIFT}\n{CLOSED}\n) == 0\n"
+            f"and\nsum by (job) (\n{usual}\n) >= {limits.nobody_agents}"
         ),
         for_seconds=limits.nobody_seconds,
         severity="page",
         team="service",
         summary="Customers wait and no agent of any queue is on shift",
         description=(
-            f"{{{{ $value }}}} customers wait. No agent of any queue is available or busy; within the last hour "
-            f"there were {limits.nobody_agents} or more. The alerts on waits and single queues are inhibited until "
-            "this one resolves."
+            f"{{{{ $value }}}} customers wait in queues that are open. No agent of these queues is available or busy; "
+            f"within the last hour there were {limits.nobody_agents} or more. The alerts on waits and single queues "
+            "are inhibited until this one resolves."
         ),
         board="queues",
         hours=3,
@@ -77,7 +87,64 @@ def _agents(declaration: Declaration) -> Iterator[AlertRule]:
         board="queues",
         hours=6,
         by_queue=True,
+        of_closed=False,
     )
+
+
+def _calendars(declaration: Declaration) -> Iterator[AlertRule]:
+    limits = declaration.thresholds
+    began, replies = "csq_closed_waits_total", "csq_closed_replies_total"
+    # If customers write at any hour alike, or in a week of holidays, a right calendar has many rounds in closed hours.
+    chance = f"{CLOSED_MARGIN:g} * (1 - avg_over_time({QUEUE_OPEN}[7d]))"
+    yield AlertRule(
+        name="CsqCalendarWrong",
+        expr=(
+            f"sum by (job, queue) (increase({replies}[30m])) >= {limits.closed_replies}\nor\n(\n"
+            f"sum by (job, queue) (increase({began}[1d])) >= {limits.closed_waits}\n"
+            f"and\n{_closed_share()} > clamp_min({chance}, {limits.closed_waits_share:g})\n)"
+        ),
+        for_seconds=limits.closed_for_seconds,
+        severity="ticket",
+        team="service",
+        summary="The calendar of queue {{ $labels.queue }} calls it closed in hours in which it works",
+        description=(
+            'Queue {{ $labels.queue }}: {{ $value | printf "%.0f" }} replies of agents in 30 minutes, or rounds that '
+            "customers began in a day, in hours that the calendar calls closed. The alert fires after "
+            f"{words(limits.closed_for_seconds)} from {limits.closed_replies} replies, and from {limits.closed_waits} "
+            f"rounds if more than {percent(limits.closed_waits_share)} of a week's rounds begin in closed hours, and "
+            "more than if customers wrote at any hour alike. No alert about waiting customers fires in these hours."
+        ),
+        board="queues",
+        hours=48,
+        by_queue=True,
+    )
+    ahead = limits.holidays_ahead_seconds
+    yield AlertRule(
+        name="CsqCalendarRunsOut",
+        expr=f"min by (job, calendar) (csq_calendar_last_holiday_timestamp_seconds) - time() < {ahead:.0f}",
+        for_seconds=3600,
+        severity="ticket",
+        team="service",
+        summary="Calendar {{ $labels.calendar }} soon knows no more holidays",
+        description=(
+            "The last holiday of calendar {{ $labels.calendar }} is over in {{ $value | humanizeDuration }} (the alert "
+            f"fires below {words(ahead)}). On holidays that it does not know its queues count as open."
+        ),
+        board="queues",
+        hours=48,
+    )
+
+
+def _closed_share() -> str:
+    """The share of a week's rounds that began in closed hours.
+
+    No series counts all rounds at their begin. So these are the rounds that were answered or missed, that ended because
+    the customer left, and that are open. A round that was missed before counts twice, which lowers the share.
+    """
+    left = 'csq_conversations_total{outcome="abandoned"}'
+    parts = ("increase(csq_reply_rounds_total[7d])", f"increase({left}[7d])", "csq_open_waits")
+    every = "\n+\n".join(f"sum by (job, queue) ({part})" for part in parts)
+    return f"(\nsum by (job, queue) (increase(csq_closed_waits_total[7d]))\n/\n(\n{every}\n)\n)"
 
 
 def _at_risk(declaration: Declaration) -> AlertRule:
