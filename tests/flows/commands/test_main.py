@@ -23,7 +23,7 @@ from tests.streams import CSQ, ENVIRON, ROOT, raws, write
 COMMANDS = ("run", "replay", "simulate", "import", "config", "schema", "forget", "id")
 COMMANDS += ("check", "deadletters", "rules", "send", "state", "warm-start")
 SUMMARY = {"events", "dead_letters", "duplicates", "reply_seconds", "first_response_seconds", "models"}
-SUMMARY |= {"other", "seconds", "events_per_second"}
+SUMMARY |= {"other", "seconds", "events_per_second", "rounds", "queues", "resolution_seconds"}
 WAITS = {"count", "p10", "p50", "p75", "p90", "p99"}
 FIGURES = {
     "sentiment": {"n", "accuracy", "macro_f1", "log_loss"},
