@@ -109,7 +109,7 @@ def _errors(bins: dict[int, float], step: int, width: float, made: dict[int, Int
             ours, before = made[number], last[number - step]
             season = bins.get(number - day, before)
             hit = float(ours.lower <= actual <= ours.upper)
-            misses = (abs(guess - actual) for guess in (ours.mean, before, season))
+            misses = (abs(guess - actual) for guess in (ours.median, before, season))
             found.append((*misses, hit, ours.upper - ours.lower))
     return found
 

@@ -82,7 +82,7 @@ def _while_open(by_queue: str) -> str:
 
 
 def _now() -> Panel:
-    forecast = f'csq_reply_forecast_seconds{{{QUEUE}, horizon="{AHEAD}", bound="mean"}}'
+    forecast = f'csq_reply_forecast_seconds{{{QUEUE}, horizon="{AHEAD}", bound="median"}}'
     available = f'sum by (queue) (csq_agents{{{QUEUE}, state="available"}})'
     columns = [
         Column("Hours", f"min by (queue) (csq_queue_open{{{QUEUE}}})", COUNT, words={"0": "closed", "1": "open"}),
@@ -204,7 +204,7 @@ def _forecast() -> Panel:
     queries = [
         Query(said("lower"), "lower"),
         Query(said("upper"), "upper"),
-        Query(said("mean"), "forecast"),
+        Query(said("median"), "forecast"),
         Query(f"avg({mean('sum')} / {mean('count')})", "came"),
     ]
     colors = {"lower": BLUE, "upper": BLUE, "forecast": BLUE, "came": AMBER}

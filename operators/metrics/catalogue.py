@@ -339,7 +339,7 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
             "Forecast of the reply time at a horizon (seconds ahead), with the bounds of its interval.",
             QUEUE,
             Label("horizon", ("300", "900", "3600")),
-            Label("bound", ("lower", "mean", "upper")),
+            Label("bound", ("lower", "median", "upper")),
         ),
         _measure(
             "csq_arrivals_per_hour",

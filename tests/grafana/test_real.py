@@ -66,7 +66,7 @@ AGAIN: list[Measurement] = [
 def past(now: float) -> Iterator[tuple[str, list[tuple[float, float]]]]:
     """Forecasts of the last half hour, and an objective's hours of half a day."""
     minutes = [now - 60 * minute for minute in range(30, 0, -1)]
-    for bound, value in (("lower", 60.0), ("mean", 90.0), ("upper", 150.0)):
+    for bound, value in (("lower", 60.0), ("median", 90.0), ("upper", 150.0)):
         labels = f'job="csq",instance="a",queue="orders",horizon="{AHEAD_SECONDS}",bound="{bound}"'
         yield f"csq_reply_forecast_seconds{{{labels}}}", [(at, value) for at in minutes]
     hours = [now // 3600 * 3600 - 3600 * hour for hour in range(12, -1, -1)]

@@ -274,7 +274,7 @@ def _of_queue(now: Values, queue: str) -> Iterator[str | Text]:
     yield Text(_number(waiting), "bold" if waiting else "")
     yield span(now.get("csq_oldest_open_wait_seconds", {}).get((queue,)) if waiting else None)
     yield span(_smoothed(now, queue))
-    yield _forecast(now, queue, "mean")
+    yield _forecast(now, queue, "median")
     yield _forecast(now, queue, "upper")
     yield _share(sum(value for (_, outcome), value in rounds.items() if outcome == "met"), sum(rounds.values()))
     yield _number(sum(value for (state,), value in agents.items() if state in {"available", "busy"}))

@@ -39,10 +39,10 @@ _SPREAD_MIN, _REACH_MAX = (0.01, 20.0)  # a series that stood still must not tra
 
 
 class Interval(NamedTuple):
-    """A forecast in seconds, `lower <= mean <= upper`; `mean` is the centre on the log scale, so nearer the median."""
+    """A forecast in seconds, `lower <= median <= upper`; the median is the centre on the log scale."""
 
     lower: float
-    mean: float
+    median: float
     upper: float
 
 

@@ -68,7 +68,7 @@ def test_every_forecast_is_finite_ordered_and_not_negative(stream: Stream) -> No
     for intervals in seen:
         for interval in intervals:
             assert all(map(math.isfinite, interval))
-            assert 0.0 <= interval.lower <= interval.mean <= interval.upper
+            assert 0.0 <= interval.lower <= interval.median <= interval.upper
 
 
 @pytest.mark.parametrize("seconds", [math.inf, -math.inf, math.nan, -1.0, 1e300, None])
@@ -161,7 +161,7 @@ def test_there_is_a_wide_forecast_from_the_first_observation_on() -> None:
     for seconds in (50.0, 100.0, 150.0):
         forecaster.observe(0.0, seconds)
     for interval in known(forecaster):
-        assert interval.mean == pytest.approx(100.0)
+        assert interval.median == pytest.approx(100.0)
         assert interval.lower < 50.0
         assert interval.upper > 200.0
 
@@ -175,7 +175,7 @@ def test_what_is_remembered_is_bounded_by_the_horizons() -> None:
 def test_a_steady_rise_is_foreseen() -> None:
     forecaster = fresh()
     feed(forecaster, [(1, math.expm1(3.0 + 0.01 * minute)) for minute in range(300)])
-    nearest = known(forecaster)[0].mean
+    nearest = known(forecaster)[0].median
     assert nearest == pytest.approx(math.expm1(3.0 + 0.01 * 303), rel=0.05)
 
 
@@ -185,7 +185,7 @@ def test_a_changed_horizon_starts_afresh_and_the_others_go_on() -> None:
     changed = Forecaster(BIN, (300.0, 1_800.0), alpha=0.3, share=0.8)
     changed.restore(forecaster.state())
     assert known(changed)[0] == known(forecaster)[0]
-    assert known(changed)[1].mean == pytest.approx(100.0, rel=0.05)
+    assert known(changed)[1].median == pytest.approx(100.0, rel=0.05)
 
 
 def test_a_new_horizon_forecasts_as_far_ahead_of_the_last_closed_bin_as_one_that_was_there() -> None:

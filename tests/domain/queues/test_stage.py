@@ -417,8 +417,8 @@ def test_memory_is_bounded_by_what_is_open() -> None:
 def test_forecasts_are_measured_per_horizon_and_bound() -> None:
     view = run(*[(60.0 * at, WaitAnswered, "web", "c1", 120.0, True) for at in range(100)], now=6_000.0)
     labels = {key[2:] for key in view if key[0] == "csq_reply_forecast_seconds"}
-    assert labels == {(horizon, bound) for horizon in ("300", "900", "3600") for bound in ("lower", "mean", "upper")}
-    assert view["csq_reply_forecast_seconds", "q", "900", "mean"] == pytest.approx(120.0)
+    assert labels == {(horizon, bound) for horizon in ("300", "900", "3600") for bound in ("lower", "median", "upper")}
+    assert view["csq_reply_forecast_seconds", "q", "900", "median"] == pytest.approx(120.0)
 
 
 def test_a_fact_without_a_handler_is_an_error_and_makes_no_record() -> None:
