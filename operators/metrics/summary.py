@@ -52,8 +52,8 @@ class Summary:
         figures = self._of(queues) | {"queues": {queue: self._of([queue]) for queue in queues}}
         models: dict[str, Any] = {}
         for model, verdicts in sorted(self.verdicts.items()):
-            task, last_fifth = MODELS[model].task, verdicts[len(verdicts) - len(verdicts) // 5 :]
-            models[model] = task.figures(verdicts) | {"last_fifth": task.figures(last_fifth)}
+            task, begin = MODELS[model].task, len(verdicts) - len(verdicts) // 5
+            models[model] = task.figures(verdicts) | {"last_fifth": task.figures(verdicts[begin:], verdicts[:begin])}
         figures["models"] = models
         return figures
 

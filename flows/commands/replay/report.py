@@ -11,10 +11,11 @@ from operators.metrics.summary import DURATIONS
 
 FIGURES = {
     "accuracy": "accuracy",
+    "baseline_accuracy": "baseline",
     "macro_f1": "macro F1",
     "log_loss": "log loss",
     "auc": "AUC",
-    "mean_absolute_error": "mean error",
+    "mean_absolute_error": "error",
 }
 
 
@@ -37,10 +38,10 @@ def show(summary: dict[str, Any], folder: Path) -> None:
     if summary["queues"]:
         console.print(_queues(summary))
     if summary["models"]:
-        models = Table("model", "", "n", *FIGURES.values(), box=None, header_style="bold")
+        models = Table("model", "n", *FIGURES.values(), box=None, header_style="bold")
         for name, figures in summary["models"].items():
-            for title, part, about in ((name, "all", figures), ("", "last fifth", figures["last_fifth"])):
-                models.add_row(title, part, f"{about['n']:,}", *(_share(about.get(key)) for key in FIGURES))
+            for title, about in ((name, figures), ("  last fifth", figures["last_fifth"])):
+                models.add_row(title, f"{about['n']:,}", *(_share(about.get(key)) for key in FIGURES))
         console.print(models)
     for line in lines(summary["other"]["names"], summary["other"]["replies"]):
         console.print(line, style="yellow", highlight=False)

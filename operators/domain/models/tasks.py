@@ -3,7 +3,9 @@
 The task says how a published score is judged against its label, and which figures sum up many of them.
 """
 
+import math
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -29,8 +31,12 @@ class Task(ABC):
         """Compare a published score with its label."""
 
     @abstractmethod
-    def figures(self, verdicts: Sequence[Verdict]) -> Figures:
-        """Sum up verdicts: their number `n`, the accuracy, and figures of the task; only `n` without verdicts."""
+    def figures(self, verdicts: Sequence[Verdict], earlier: Sequence[Verdict] = ()) -> Figures:
+        """Sum up verdicts: their number `n`, the accuracy, and figures of the task; only `n` without verdicts.
+
+        A baseline stands beside them: what a model that looks at labels alone would have reached. It may know those of
+        the `earlier` verdicts.
+        """
 
 
 @dataclass(frozen=True)
@@ -52,8 +58,8 @@ class ClassesTask(Task):
         true, predicted = self.classes.index(label), self._predicted(published)
         return Judgement(log_loss_one(published[true]), predicted == true, published[predicted])
 
-    def figures(self, verdicts: Sequence[Verdict]) -> Figures:
-        """Accuracy, macro-F1 and mean log loss."""
+    def figures(self, verdicts: Sequence[Verdict], earlier: Sequence[Verdict] = ()) -> Figures:
+        """Accuracy, that of the most frequent class, macro-F1 and mean log loss."""
         if not verdicts:
             return {"n": 0}
         predicted = [self._predicted(verdict.published) for verdict in verdicts]
@@ -81,8 +87,8 @@ class BinaryTask(Task):
         loss = log_loss_one(p if truth else 1 - p)
         return Judgement(loss, (p > 0.5) == truth, max(p, 1 - p), p, truth=truth)  # noqa: PLR2004  two classes
 
-    def figures(self, verdicts: Sequence[Verdict]) -> Figures:
-        """Accuracy, macro-F1, mean log loss, and the area under the ROC curve."""
+    def figures(self, verdicts: Sequence[Verdict], earlier: Sequence[Verdict] = ()) -> Figures:
+        """Accuracy, that of the most frequent label, macro-F1, mean log loss, and the area under the ROC curve."""
         if not verdicts:
             return {"n": 0}
         judged = [self.judge_one(verdict.published, verdict.label) for verdict in verdicts]
@@ -109,21 +115,35 @@ class NumberTask(Task):
         error = abs(published - label)
         return Judgement(error, error <= self.tolerance)
 
-    def figures(self, verdicts: Sequence[Verdict]) -> Figures:
-        """Accuracy and mean absolute error."""
+    def figures(self, verdicts: Sequence[Verdict], earlier: Sequence[Verdict] = ()) -> Figures:
+        """Accuracy and mean absolute error, and those of the mean of all labels before."""
         if not verdicts:
             return {"n": 0}
         judged = [self.judge_one(verdict.published, verdict.label) for verdict in verdicts]
+        total, count = math.fsum(verdict.label for verdict in earlier), len(earlier)
+        baseline = []
+        for verdict in verdicts:
+            if count:
+                baseline.append(self.judge_one(total / count, verdict.label))
+            total, count = total + verdict.label, count + 1
         return {
             "n": len(judged),
             "accuracy": _mean([one.right for one in judged]),
+            "baseline_accuracy": _mean([one.right for one in baseline]) if baseline else None,
             "mean_absolute_error": _mean([one.loss for one in judged]),
+            "baseline_mean_absolute_error": _mean([one.loss for one in baseline]) if baseline else None,
         }
 
 
 def _class_figures(predicted: list[int], true: list[int]) -> Figures:
     right = [a == b for a, b in zip(predicted, true, strict=True)]
-    return {"n": len(true), "accuracy": _mean(right), "macro_f1": macro_f1(predicted, true)}
+    most = Counter(true).most_common(1)[0][1]
+    return {
+        "n": len(true),
+        "accuracy": _mean(right),
+        "baseline_accuracy": most / len(true),
+        "macro_f1": macro_f1(predicted, true),
+    }
 
 
 def macro_f1(predicted: list[int], true: list[int]) -> float:

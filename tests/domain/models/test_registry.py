@@ -143,7 +143,9 @@ def test_its_metrics_and_its_summary_have_its_name() -> None:
     assert summary.as_dict()["models"][NAME] == {
         "n": 2,
         "accuracy": 0.0,
+        "baseline_accuracy": 1.0,
         "mean_absolute_error": 2.5,
+        "baseline_mean_absolute_error": 1.0,
         "last_fifth": {"n": 0},
     }
 

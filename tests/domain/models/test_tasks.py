@@ -49,6 +49,7 @@ def test_figures_of_classes() -> None:
     assert found == {
         "n": 2,
         "accuracy": 0.5,
+        "baseline_accuracy": 0.5,
         "macro_f1": pytest.approx((2 / 3 + 0) / 2),
         "log_loss": pytest.approx(-(math.log(0.7) + math.log(0.4)) / 2),
     }
@@ -64,8 +65,26 @@ def test_figures_of_numbers() -> None:
     assert NumberTask(1.0).figures(verdicts((2.0, 4.0), (3.0, 3.5))) == {
         "n": 2,
         "accuracy": 0.5,
+        "baseline_accuracy": 1.0,
         "mean_absolute_error": 1.25,
+        "baseline_mean_absolute_error": 0.5,
     }
+
+
+def test_the_baseline_of_numbers_is_the_mean_of_all_labels_before() -> None:
+    task, judged = NumberTask(1.0), verdicts((2.0, 4.0), (3.0, 2.0), (3.0, 3.0), (3.0, 6.0))
+    alone = task.figures(judged[2:])
+    assert (alone["baseline_accuracy"], alone["baseline_mean_absolute_error"]) == (0.0, 3.0)  # 3 for 6
+    informed = task.figures(judged[2:], judged[:2])
+    assert (informed["baseline_accuracy"], informed["baseline_mean_absolute_error"]) == (0.5, 1.5)  # 3 for 3, 3 for 6
+    first = task.figures(judged[:1])
+    assert (first["baseline_accuracy"], first["baseline_mean_absolute_error"]) == (None, None)
+
+
+def test_the_baseline_of_classes_is_the_most_frequent_one() -> None:
+    rows = [((0.7, 0.2, 0.1), "negative")] * 3 + [((0.7, 0.2, 0.1), "positive")]
+    assert CLASSES.figures(verdicts(*rows))["baseline_accuracy"] == 0.75
+    assert BinaryTask().figures(verdicts((0.9, True), (0.9, False), (0.1, False)))["baseline_accuracy"] == 2 / 3
 
 
 def test_macro_f1_agrees_with_river() -> None:

@@ -26,9 +26,15 @@ SUMMARY = {"events", "dead_letters", "duplicates", "reply_seconds", "first_respo
 SUMMARY |= {"other", "seconds", "events_per_second", "rounds", "queues", "resolution_seconds"}
 WAITS = {"count", "p10", "p50", "p75", "p90", "p99"}
 FIGURES = {
-    "sentiment": {"n", "accuracy", "macro_f1", "log_loss"},
-    "churn": {"n", "accuracy", "macro_f1", "log_loss", "auc"},
-    "satisfaction": {"n", "accuracy", "mean_absolute_error"},
+    "sentiment": {"n", "accuracy", "baseline_accuracy", "macro_f1", "log_loss"},
+    "churn": {"n", "accuracy", "baseline_accuracy", "macro_f1", "log_loss", "auc"},
+    "satisfaction": {
+        "n",
+        "accuracy",
+        "baseline_accuracy",
+        "mean_absolute_error",
+        "baseline_mean_absolute_error",
+    },
 }
 MAPPING = """
 source: test
