@@ -105,6 +105,13 @@ def test_what_cannot_be_read_goes_to_the_lane_of_its_bytes(value: bytes) -> None
     assert lanes_of(router().route_many([chunk(value)])) == {LANES.of_bytes(value): [value]}
 
 
+@pytest.mark.parametrize("length", [129, 512])
+def test_all_events_of_a_long_id_go_to_its_lane(length: int) -> None:
+    who = "c" * length
+    lines = [raw("csq.message.created", START + n, f"e{n}", conversation_id=who, text=str(n)) for n in range(5)]
+    assert lanes_of(router().route_many([chunk(*lines)])) == {LANES.of(who): lines}
+
+
 def test_what_is_too_large_is_not_parsed() -> None:
     value = page(START) + b" " * 70_000
     assert list(lanes_of(router().route_many([chunk(value)]))) == [LANES.of_bytes(value)]
@@ -206,6 +213,14 @@ def test_an_origin_of_which_no_time_is_known_holds_time_back() -> None:
     here = router()
     assert time_of(here.route_many([chunk(page(START), origin="a"), chunk(b"x", origin="b")])) is None
     assert time_of(here.route_many([chunk(until=NOW, origin="b")])) == START - 2
+
+
+def test_no_event_moves_time_past_what_is_held() -> None:
+    routing = router()
+    held = chunk(page(START + 50), until=START + 20)._replace(hold=START + 20)
+    assert time_of(routing.route_many([held])) == START + 18
+    assert time_of(routing.route_many([held._replace(hold=START + 30, read_until=None)])) == START + 28
+    assert time_of(routing.route_many([chunk(page(START + 50))])) == START + 48
 
 
 def test_an_origin_that_has_ended_delays_no_other() -> None:
