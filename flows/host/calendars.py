@@ -66,7 +66,7 @@ class CalendarWatch:
         """When they were last read."""
         self._refused: list[str] = []
         """What was refused last: why, and the contents of the files."""
-        self._told: list[str] = []
+        self._reported: list[str] = []
         """Changed settings that the log has named."""
         self._ending = Event()
         self._thread = Thread(target=self._run, name="csq-calendars", daemon=True)
@@ -136,13 +136,13 @@ class CalendarWatch:
         """Log which other settings have changed, once for the same ones."""
         known = list(self._queues)
         changed = list(_differing(_others(self._at_start, known), _others(settings, known), ""))
-        if changed and changed != self._told:
+        if changed and changed != self._reported:
             log.warning(
                 "changed settings that take effect at the next start: %s",
                 ", ".join(changed),
                 extra={"event": "settings_changed", "changed": changed},
             )
-        self._told = changed
+        self._reported = changed
 
 
 def last_holidays(calendars: Calendars, now: float) -> list[Measurement]:

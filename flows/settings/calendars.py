@@ -51,7 +51,7 @@ def read_icalendar(text: bytes, zone: ZoneInfo) -> Callable[[int], Dated]:
     All-day events are holidays, others opening hours; cancelled ones do not count. Times without a zone are in `zone`.
 
     Raises:
-        ValueError: it is none. Events that cannot be expanded raise when a year is asked for.
+        ValueError: it is not an iCalendar file. Events that cannot be expanded raise when a year is asked for.
     """
     # Half a second to import, which an installation without such a file need not wait for.
     import recurring_ical_events  # noqa: PLC0415 - as above

@@ -40,7 +40,7 @@ def read_summary(folder: Path) -> dict[str, Any]:
     """Read the summary that an earlier replay has written.
 
     Raises:
-        ClickException: there is none, or it is of a release that wrote no queues.
+        ClickException: it is missing, or from a release that wrote no figures by queue.
     """
     path = folder / "summary.json"
     try:

@@ -107,7 +107,7 @@ class CalendarParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     ] = None
 
     def __post_init__(self) -> None:
-        """Refuse zones, days and hours that are none."""
+        """Refuse an unknown zone, and days and hours that cannot be read."""
         found: list[Mistake] = []
 
         def check(read: Callable[[], object], *place: str | int) -> None:
@@ -147,7 +147,7 @@ def zone_of(name: str) -> ZoneInfo:
     """Return a time zone.
 
     Raises:
-        ValueError: there is none of this name.
+        ValueError: no zone has this name.
     """
     try:
         return ZoneInfo(name)
@@ -290,7 +290,7 @@ class Calendar:
         self._cover(time, time)
 
     def last_holiday(self, time: float) -> dt.date | None:
-        """Return the last holiday that is known, up to the end of the year after next; `None` if there is none."""
+        """Return the last holiday that is known, up to the end of the year after next; `None` without holidays."""
         year = _year(time)
         days = (day for each in range(year, year + 3) for day in self._holidays(each))
         return max(days, default=None)
@@ -349,7 +349,7 @@ class Calendar:
 
 
 class _Offsets:
-    """Times in a zone as POSIX seconds. A local time that occurs twice is two times, one that is left out is none."""
+    """Times in a zone as POSIX seconds. A local time that occurs twice gives two, one that is skipped gives nothing."""
 
     def __init__(self, zone: ZoneInfo, low: float, high: float) -> None:
         self._begins, self._offsets = [low], [_offset(zone, low)]
