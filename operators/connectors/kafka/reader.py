@@ -417,9 +417,13 @@ class Reader:
     def visible_until(self, partition: PartitionBuffer, now: float) -> float:
         """Up to when nothing is invisible, of what is known at `now`; `hold_seconds` before `now` at the earliest."""
         until = now if partition.visible.until is None or not self._behind(partition) else partition.visible.until
-        if any(self.status.unread.values()):
-            until = min(until, self._all_read_at())
-        return max(min(until, now), now - self._hold_seconds)
+        return max(min(until, now if (hold := self.unread_since()) is None else hold), now - self._hold_seconds)
+
+    def unread_since(self) -> float | None:
+        """When partitions were added that are not read, `hold_seconds` ago at the earliest; None if all are read."""
+        if not any(self.status.unread.values()):
+            return None
+        return max(self._all_read_at(), self._clock() - self._hold_seconds)
 
     def _wake_librdkafka(self, now: float) -> None:
         """Wake librdkafka's main thread when statistics are overdue.

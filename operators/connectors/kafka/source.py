@@ -355,7 +355,7 @@ class KafkaSourcePart(StatefulSourcePartition[Chunk, bytes | None]):
         with self._reader.lock:  # worker threads of one process share the reader
             positions, values = self._buffer.take(self._reader.batch_size)
             ended = self._buffer.at_end()
-        return Chunk(self.name, self._read_time() if ended else None, positions, values)
+        return Chunk(self.name, self._read_time() if ended else None, positions, values, self._reader.unread_since())
 
     def _tick(self) -> list[Chunk]:
         if self._buffer.end is None or time.monotonic() < self._next_tick:

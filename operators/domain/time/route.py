@@ -31,13 +31,15 @@ class Chunk(NamedTuple):
 
     `read_until` (POSIX seconds) states that everything that was there at that moment has been read; it is `None` while
     more is waiting, and `END` when the input has ended. `positions` (offsets, line numbers) and `values` have the same
-    length; a Kafka tombstone is a value of `None`. A chunk without records only moves the time.
+    length; a Kafka tombstone is a value of `None`. A chunk without records only moves the time. No record moves it past
+    `hold` (POSIX seconds), if that is given.
     """
 
     origin: str
     read_until: float | None
     positions: list[int]
     values: list[bytes | None]
+    hold: float | None = None
 
 
 _Short = Annotated[str, msgspec.Meta(max_length=512)]  # the limit of ids in intake: `Lanes` caches them
@@ -159,7 +161,7 @@ class Router:
         if latest is not None:
             time = latest.timestamp()
             self._latest = max(self._latest, time)
-            known = max(known, min(time, now))
+            known = max(known, min(time, now if chunk.hold is None else chunk.hold))
         self._marks[chunk.origin] = known if chunk.read_until is None else max(known, chunk.read_until)
 
     def _ticks(self, now: float) -> list[tuple[str, Tick]]:

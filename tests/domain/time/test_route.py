@@ -215,6 +215,14 @@ def test_an_origin_of_which_no_time_is_known_holds_time_back() -> None:
     assert time_of(here.route_many([chunk(until=NOW, origin="b")])) == START - 2
 
 
+def test_no_event_moves_time_past_what_is_held() -> None:
+    routing = router()
+    held = chunk(page(START + 50), until=START + 20)._replace(hold=START + 20)
+    assert time_of(routing.route_many([held])) == START + 18
+    assert time_of(routing.route_many([held._replace(hold=START + 30, read_until=None)])) == START + 28
+    assert time_of(routing.route_many([chunk(page(START + 50))])) == START + 48
+
+
 def test_an_origin_that_has_ended_delays_no_other() -> None:
     here = router()
     assert (
