@@ -6,7 +6,7 @@ import click
 
 from flows.commands.output import opened, out_option
 from operators.documents.load import DocumentError
-from operators.importer import ImporterError, load_mapping
+from operators.importer import ImporterError, churn_attributes, load_mapping
 from operators.importer import import_file as import_rows
 
 
@@ -17,12 +17,15 @@ from operators.importer import import_file as import_rows
     required=True,
     help="Mapping file (YAML); see docs/importing.md.",
 )
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
 @out_option
 @click.option("--strict", is_flag=True, help="Stop at the first bad row instead of skipping it.")
 @click.option("--limit", type=click.IntRange(1), help="Maximum number of rows to read.")
 def import_file(mapping: Path, file: Path, *, out: Path | None, strict: bool, limit: int | None) -> None:
-    """Convert a CSV or TSV export (plain or .gz) to events."""
+    """Convert an export to events, in the order of time.
+
+    FILE is a CSV or TSV file, plain or .gz; or, for a mapping with a query, a file or a folder that DuckDB reads.
+    """
     try:
         declared = load_mapping(mapping)
         with opened(out) as written:
@@ -31,6 +34,14 @@ def import_file(mapping: Path, file: Path, *, out: Path | None, strict: bool, li
             )
     except (ImporterError, DocumentError) as error:
         raise click.ClickException(str(error)) from None
+    for line in done.skipped:
+        click.echo(f"skipped: {line}", err=True)
+    if attributes := churn_attributes(declared):
+        listed = ", ".join(f"{name}: {kind}" for name, kind in attributes.items())
+        click.echo(
+            f"attributes have an effect only where the settings declare them: churn: {{attributes: {{{listed}}}}}",
+            err=True,
+        )
     counts = ", ".join(f"{name} {count}" for name, count in done.events.items()) or "none"
     click.echo(
         f"{done.rows} rows read, {done.bad_rows} bad, {done.rows_without_event} without event; events: {counts}",
