@@ -330,6 +330,23 @@ def test_imported_events_can_be_replayed(table: tuple[Path, Path], tmp_path: Pat
     assert summary["events"] == {"csq.customer.updated": 2}
 
 
+def test_attributes_that_the_settings_do_not_declare_are_named_by_import_and_by_replay(
+    table: tuple[Path, Path], tmp_path: Path
+):
+    mapping, export = table
+    made = csq("import", "--mapping", mapping, export, "--out", tmp_path / "out.jsonl")
+    assert "only where the settings declare them: churn: {attributes: {age: number}}" in made.stderr
+
+    silent = csq("replay", tmp_path / "out.jsonl", "--out", tmp_path / "out")
+    assert "attributes without effect: age; declare them in churn.attributes\n" in silent.stdout
+    assert "csq_attributes_ignored_total 2.0" in (tmp_path / "out" / "metrics.prom").read_text("utf-8")
+
+    (tmp_path / "my.yaml").write_text("churn: {attributes: {age: number}}", "utf-8")
+    declared = csq("replay", "-c", tmp_path / "my.yaml", tmp_path / "out.jsonl", "--out", tmp_path / "declared")
+    assert declared.exit_code == 0
+    assert "attributes without effect" not in declared.stdout
+
+
 # Settings.
 
 
