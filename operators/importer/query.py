@@ -129,8 +129,9 @@ def one_select(path: Path, sql: str) -> str:
 
     sql = re.sub(r";\s*\Z", "", sql)
     try:
+        sql.encode()
         kinds = [statement.type for statement in duckdb.extract_statements(sql)]
-    except duckdb.Error as error:
+    except (duckdb.Error, UnicodeEncodeError) as error:
         raise FileError(
             f"{path}: the query `file.sql` cannot be understood: {_first_part(str(error))}; expected a SELECT of DuckDB"
         ) from None

@@ -330,6 +330,19 @@ def test_imported_events_can_be_replayed(table: tuple[Path, Path], tmp_path: Pat
     assert summary["events"] == {"csq.customer.updated": 2}
 
 
+def test_a_guess_can_be_used_as_a_mapping(tmp_path: Path):
+    (tmp_path / "x.csv").write_text("ticket,time,from,text\n1,2026-01-05T10:00:00Z,client,My hat\n", "utf-8")
+    guessed = csq("import", "--guess", tmp_path / "x.csv", "--out", tmp_path / "m.yaml")
+    assert (guessed.exit_code, guessed.stdout) == (0, ""), guessed.output
+    assert csq("import", "--guess", tmp_path / "x.csv").stdout == (tmp_path / "m.yaml").read_text("utf-8")
+    made = csq("import", "--mapping", tmp_path / "m.yaml", tmp_path / "x.csv")
+    assert json.loads(made.stdout)["data"]["text"] == "My hat"
+    refused(
+        csq("import", "--guess", "--mapping", tmp_path / "m.yaml", tmp_path / "x.csv"), 2, "either --mapping or --guess"
+    )
+    refused(csq("import", "--guess", tmp_path / "none.csv"), 1, "none.csv: cannot be read")
+
+
 def test_attributes_that_the_settings_do_not_declare_are_named_by_import_and_by_replay(
     table: tuple[Path, Path], tmp_path: Path
 ):
