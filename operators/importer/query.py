@@ -53,7 +53,7 @@ def query_rows(path: Path, file: File, columns: Columns, limit: int | None) -> I
         while rows := found.fetchmany(_AT_ONCE):
             for row in rows:
                 number += 1
-                yield Row(number, [str(number), *room, *(filled(cell or "", nothing) for cell in row)])
+                yield Row(number, [str(number), *room, *filled([cell or "" for cell in row], nothing)])
 
 
 class _Run:

@@ -11,7 +11,7 @@ import io
 import re
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import islice
 from operator import itemgetter
@@ -236,12 +236,12 @@ def _rows(path: Path, file: File, columns: Columns, limit: int | None, source: _
                 f"has {len(record)} fields; expected {len(header)}, as the header has",
             )
         else:
-            yield Row(line, [str(number), *room, *(filled(cell, nothing) for cell in pick(record))])
+            yield Row(line, [str(number), *room, *filled(pick(record), nothing)])
 
 
-def filled(cell: str, nothing: frozenset[str]) -> str:
-    """`cell`, or "" if it is one of `nothing` or has no visible character."""
-    return "" if cell in nothing or cell.isspace() else cell
+def filled(cells: Iterable[str], nothing: frozenset[str]) -> Cells:
+    """`cells`, with "" for one of `nothing` and for one without a visible character."""
+    return ["" if cell in nothing or cell.isspace() else cell for cell in cells]
 
 
 def check_columns(path: Path, header: list[str], columns: Columns) -> None:

@@ -144,6 +144,7 @@ skipped: csq.feedback.submitted, data.score: column `Survey results` is 'Great' 
 02-03T09:05:00 conversation.resolved 1010-resolved solved None
 02-03T09:06:40 conversation.reopened 1012-reopened None
 02-03T09:08:20 message.created 1013 agent 7 'A picture'
+02-03T09:10:00 message.created 1014 customer 4711 'Thanks'
 02-03T09:10:00.204000 message.created 2001 customer 4711 'Hi'
 02-03T09:12:30 feedback.submitted csat-28-rating 4 of 5 'ok now' 7
 """,
