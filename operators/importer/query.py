@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MEMORY = "1GB"
 DISK = "64GB"
-REQUIREMENT = "duckdb>=1.4,<2"
+REQUIREMENT = "duckdb>=1.5,<2"
 """As the extra `import` in pyproject.toml."""
 _AT_ONCE = 1_000
 """Rows that are fetched at once."""

@@ -1043,6 +1043,7 @@ def test_incident_log_gives_the_resolution_times_of_the_log() -> None:
     summary, events = imported("incident_log", "incident_log/incident_event_log.csv.gz")
     assert summary.events["csq.conversation.opened"] == 12_480
     assert summary.events["csq.conversation.reopened"] == 144
+    assert [moment(event) for event in events] == sorted(map(moment, events))
     opened = {e["data"]["conversation_id"]: moment(e) for e in events if e["type"] == "csq.conversation.opened"}
     resolved = [e for e in events if e["type"] == "csq.conversation.resolved"]
     assert [sum(e["data"]["outcome"] == outcome for e in resolved) for outcome in ("solved", "unsolved")] == [

@@ -168,6 +168,14 @@ def test_a_query_reads_files_of_its_folder_and_nothing_else(tmp_path: Path, sour
         run(tmp_path, f"SELECT {ROW}, text FROM {source}", tmp_path / "data")
 
 
+def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "secret.csv").write_text("text\nsecret\n")
+    (tmp_path / "data" / "link.csv").symlink_to(tmp_path / "secret.csv")
+    with pytest.raises(FileError, match='Cannot access file "link.csv"'):
+        run(tmp_path, f"SELECT {ROW}, text FROM read_csv('link.csv')", tmp_path / "data")
+
+
 @pytest.mark.parametrize(
     "sql",
     [
@@ -220,7 +228,7 @@ def test_what_is_for_csv_is_refused_beside_a_query(tmp_path: Path) -> None:
 def test_without_duckdb_the_message_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "duckdb", None)
     assert refusal(tmp_path, "SELECT 1") == (
-        'the query `file.sql` needs DuckDB, which is not installed; run: pip install "duckdb>=1.4,<2"'
+        'the query `file.sql` needs DuckDB, which is not installed; run: pip install "duckdb>=1.5,<2"'
     )
 
 
