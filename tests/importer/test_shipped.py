@@ -193,6 +193,13 @@ def test_a_shipped_mapping_makes_of_an_export_what_it_says(export: str) -> None:
     assert lines == CASES[export].strip().split("\n")
 
 
+def test_chats_without_any_of_the_names_that_answer_make_nothing_and_say_so(tmp_path: Path) -> None:
+    (tmp_path / "chat.txt").write_text("05/01/2026, 09:59 - Ann: Hi\n05/01/2026, 10:01 - My Shop: Hello\n", "utf-8")
+    events, summary, _ = imported("whatsapp", tmp_path / "chat.txt")
+    assert events == []
+    assert summary.skipped == ["csq.message.created, data.author.role: column `role` is empty (2 times)"]
+
+
 @pytest.mark.parametrize("export", CASES)
 def test_every_event_of_a_shipped_mapping_has_its_conversation_and_a_customer(export: str) -> None:
     events, _, _ = imported(export.partition("/")[0], EXPORTS / export)
