@@ -37,6 +37,7 @@ events:
       queue: sales
       text: {column: text, default: ""}
 """
+GUIDE = (ROOT / "docs" / "importing.md").read_text("utf-8")
 ROW = "'1' AS id, '2024-05-01' AS at, 'ann' AS who"
 
 
@@ -234,3 +235,41 @@ def test_without_duckdb_the_message_says_what_to_install(tmp_path: Path, monkeyp
 
 def test_the_message_and_the_extra_name_the_same_versions() -> None:
     assert f'import = ["{REQUIREMENT}"]' in (ROOT / "pyproject.toml").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("expression", "given", "expected"),
+    [
+        ("unnest(string_split(cell, chr(10)))", "'a' || chr(10) || 'b' AS cell", ["a", "b"]),
+        ("regexp_extract(cell, 'Order ([0-9]+)', 1)", "'see Order 12, please' AS cell", ["12"]),
+        ("TIMESTAMP '1899-12-30' + to_seconds(86400 * cell)", "45413.5 AS cell", ["2024-05-01 12:00:00"]),
+        (
+            "opened + CAST(cell AS INTERVAL)",
+            "TIMESTAMP '2024-05-01 10:00:00' AS opened, '64:00:00' AS cell",
+            ["2024-05-04 02:00:00"],
+        ),
+        ("CAST(round(price * 100) AS BIGINT)", "29.85 AS price", ["2985"]),
+        (
+            "timezone('Europe/Paris', CAST(written AS TIMESTAMP))",
+            "'2024-05-01 10:00' AS written",
+            ["2024-05-01 08:00:00+00"],
+        ),
+        ("array_to_string(tags, ',')", "['a', 'b'] AS tags", ["a,b"]),
+    ],
+)
+def test_an_expression_of_the_guide_gives_what_it_says(
+    tmp_path: Path, expression: str, given: str, expected: list[str]
+) -> None:
+    assert f"`{expression}`" in GUIDE or f"{expression} AS text`" in GUIDE
+    assert sorted(texts(tmp_path, f"SELECT {ROW}, {expression} AS text FROM (SELECT {given})")) == expected
+
+
+def test_files_of_the_guide_are_read_as_it_says(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("17,2024-05-01,hello\n")
+    (tmp_path / "a.json").write_text('{"comments": [{"body": "one"}, {"body": "two"}]}')
+    without_header = "read_csv('a.csv', header = false, names = ['ticket', 'written', 'text'])"
+    inside = "SELECT unnest(json -> '$.comments[*]') AS c FROM read_json_objects('a.json')"
+    assert f"`{without_header}`" in GUIDE
+    assert f"`{inside}`" in GUIDE
+    assert texts(tmp_path, f"SELECT {ROW}, text FROM {without_header}") == ["hello"]
+    assert sorted(texts(tmp_path, f"SELECT {ROW}, c ->> 'body' AS text FROM ({inside})")) == ["one", "two"]
