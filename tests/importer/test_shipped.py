@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -206,3 +207,24 @@ def test_every_event_of_a_shipped_mapping_has_its_conversation_and_a_customer(ex
     assert all(event["data"]["conversation_id"] and event["data"]["customer_id"] for event in events)
     times = [datetime.fromisoformat(event["time"]) for event in events]
     assert times == sorted(times)
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "expected"),
+    [
+        ("zendesk_tickets", "zendesk/ui_export_full.shape.csv", "opened 3, resolved 2, submitted 1, created 5"),
+        ("intercom_conversations", "intercom/ui_export_conversations.shape.csv", "opened 3, resolved 1, submitted 2, created 4"),
+        ("freshdesk_tickets", "freshdesk/ui_export_tickets.csv", "opened 21, resolved 6, submitted 1, created 31"),
+        ("chatwoot", "chatwoot/api_messages_media.json", "reopened 1, resolved 1, created 22"),
+        ("chatwoot_csat", "chatwoot/ui_csat_export.shape.csv", "submitted 3"),
+        ("gorgias", "gorgias", "opened 1, resolved 1, submitted 1, created 4"),
+        ("whatsapp", "whatsapp_export", "created 41"),
+    ],
+)  # fmt: skip
+def test_a_shipped_mapping_reads_public_samples_without_a_bad_row(name: str, file: str, expected: str) -> None:
+    folder = os.environ.get("CSQ_DATA")
+    if folder is None or not Path(folder, "helpdesk_payloads", file).exists():
+        pytest.skip(f"needs helpdesk_payloads/{file} in the folder that CSQ_DATA names")
+    _, summary, said = imported(name, Path(folder, "helpdesk_payloads", file))
+    assert said == []
+    assert ", ".join(f"{kind.rpartition('.')[2]} {count}" for kind, count in summary.events.items()) == expected
