@@ -91,7 +91,7 @@ mutants: $(INSTALLED) ## Mutate the domain in 300 places and list the mutants th
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
 lock: $(INSTALLED) ## Write both lock files from pyproject.toml; ARGS=--upgrade takes newer versions
-	@$(COMPILE) --group test --group lint --group build --group release --group grafana --group lock \
+	@$(COMPILE) --extra import --group test --group lint --group build --group release --group grafana --group lock \
 	  --output-file requirements.lock $(ARGS)
 	@$(COMPILE) --constraint requirements.lock --output-file requirements-runtime.lock
 

@@ -6,7 +6,7 @@ a module or folder in ``operators/domain/`` (its logic).
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow, Stream
@@ -65,6 +65,8 @@ class Process:
     """Of the weights that this process announces; `None` where no other process needs them."""
     on_forgotten: Callable[[], None] = lambda: None
     """Called when a stage has dropped what it knew of a customer."""
+    ignored_attributes: dict[str, int] = field(default_factory=dict)
+    """Attributes of customers that `churn.attributes` does not declare -> how often they came."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ def queues_of(process: Process) -> Callable[[], Queues]:
 
 def customers_of(process: Process) -> Callable[[], Customers]:
     """Return what makes the customers of a lane; churn is scored with the weights of this process."""
-    settings, scorer = process.settings, ChurnScorer(process.settings.churn, process.models)
+    settings, scorer = process.settings, ChurnScorer(process.settings.churn, process.models, process.ignored_attributes)
     parts = itertools.count()
     return lambda: Customers(
         settings.customers, process.labels, scorer, f"{process.name}/{next(parts)}", process.on_forgotten

@@ -61,7 +61,7 @@ def replay(
     cluster_main(flow(process, source, folder, observer, summary), [], 0, epoch_interval=EPOCH)
     seconds = time.perf_counter() - started
     (folder / "metrics.prom").write_bytes(exposition(registry))
-    return _summary(registry, summary, other_names(process.labels), seconds)
+    return _summary(registry, summary, process, seconds)
 
 
 def other_names(labels: Labels) -> dict[str, dict[str, int]]:
@@ -75,9 +75,7 @@ def other_names(labels: Labels) -> dict[str, dict[str, int]]:
     return {label: dict(sorted(names.items())) for label, names in found.items() if names}
 
 
-def _summary(
-    registry: CollectorRegistry, summary: Summary, names: dict[str, dict[str, int]], seconds: float
-) -> dict[str, Any]:
+def _summary(registry: CollectorRegistry, summary: Summary, process: Process, seconds: float) -> dict[str, Any]:
     values = read(registry)
     events = {name: int(n) for (name,), n in values["csq_events_total"].items() if n}
     dead = {reason: int(n) for (reason,), n in values["csq_dead_letters_total"].items() if n}
@@ -87,7 +85,11 @@ def _summary(
         "dead_letters": dead,
         "duplicates": int(values["csq_duplicates_total"][()]),
         **summary.as_dict(),
-        "other": {"names": names, "replies": shares(values.get("csq_reply_seconds_count", {}))},
+        "other": {
+            "names": other_names(process.labels),
+            "replies": shares(values.get("csq_reply_seconds_count", {})),
+            "attributes": dict(sorted(process.ignored_attributes.items())),
+        },
         "seconds": round(seconds, 3),
         "events_per_second": round(total / seconds) if seconds > 0 else 0,
     }

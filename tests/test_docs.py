@@ -392,10 +392,13 @@ def test_the_bad_rows_and_mappings_in_the_guide_to_importing_are_reported_as_it_
     file[11] = row.replace("Hello", '"Hello')
     file[19] = row.replace("ann", "x" * 600)
     assert printed(mapping, file) == rows.strip()
-    field, zone, column = faults.splitlines()
+    field, zone, column, is_json, query = faults.splitlines()
     assert printed(mapping.replace("channel: email", "channel: email\n      colour: red"), file).startswith(field[:-3])
     assert printed(mapping.replace("Europe/Berlin", "Berlin"), file) == zone
     assert printed(mapping, [file[0].replace("who", "author")]) == column
+    assert printed(mapping, ['[{"ticket": 17}]']) == is_json
+    asked = mapping.replace("file: {encoding: utf-8", """file: {sql: "SELECT whoo FROM 'tickets.csv'\"""")
+    assert printed(asked, file).startswith(query[:-3])
 
 
 def messages() -> list[str]:

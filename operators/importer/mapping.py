@@ -23,6 +23,8 @@ class _Strict(Struct, frozen=True, forbid_unknown_fields=True):
 class File(_Strict, frozen=True, kw_only=True):
     """How the file is written. Gzip is recognised by its first bytes."""
 
+    sql: str | None = None
+    """A query of DuckDB whose rows are mapped, instead of those of one CSV file."""
     delimiter: Character = ","
     quote: Character | None = '"'
     """null: quotes have no special meaning."""
@@ -32,7 +34,13 @@ class File(_Strict, frozen=True, kw_only=True):
     """Cells that mean "nothing", besides those without a visible character."""
 
     def __post_init__(self) -> None:
-        """Refuse characters that the csv module cannot distinguish."""
+        """Refuse characters that the csv module cannot distinguish, and what a query does not use."""
+        csv = (self.delimiter, self.quote, self.escape, self.encoding)
+        if self.sql is not None and csv != (",", '"', None, "utf-8"):
+            text = (
+                "delimiter, quote, escape, encoding are for CSV; expected them in the query: read_csv(..., delim = ';')"
+            )
+            raise MistakesError(Mistake(("sql",), text))
         seen = set("\r\n \0")
         for key in ("delimiter", "quote", "escape"):
             sign = getattr(self, key)
@@ -176,8 +184,6 @@ class Mapping(_Strict, frozen=True, kw_only=True):
     data: Values = {}
     """Fields for every event that has them and does not set them itself."""
     events: tuple[EventMapping, ...]
-    sort: Literal["file", "time"] = "file"
-    """By time: everything is read before the first event is written."""
 
     def __post_init__(self) -> None:
         """An import that makes nothing is a mistake."""

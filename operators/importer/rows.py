@@ -8,9 +8,10 @@ the csv module takes (131,072), because a file of a megabyte may unpack to gigab
 import csv
 import gzip
 import io
+import re
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import islice
 from operator import itemgetter
@@ -27,6 +28,9 @@ Refuse = Callable[[int, str], None]
 _GZIP = b"\x1f\x8b"
 LONGEST = 1 << 20
 """Characters of a record, over all of its lines."""
+
+
+_JSON = re.compile(r"\s*(\{\s*[\"}]|\[\s*[\[{\"\]]|[{\[]\s*$)")
 
 
 class _TooLongError(csv.Error):
@@ -88,11 +92,21 @@ def _open(path: Path, file: File, stack: ExitStack) -> IO[str]:
     return stack.enter_context(wrapper)
 
 
+_BARE_CR = "\ud800"
+"""Stands for a CR inside a line while the csv module cuts it: to that module a CR ends a record, quoted or not. No
+encoding yields this character."""
+
+
 class _Lines:
-    """Physical lines with a way back to the second line of the record being read."""
+    """Physical lines with a way back to the second line of the record being read.
+
+    A line ends as the first one does: with LF or CRLF, and then a CR alone is text; or, where the first ends with a CR
+    alone, with any of the three.
+    """
 
     def __init__(self) -> None:
         self.text: IO[str] = io.StringIO()
+        self._cr_is_text: bool | None = None
         self.number = 0
         """Lines taken so far."""
         self.record: list[str] = []
@@ -114,13 +128,36 @@ class _Lines:
 
     def _read(self) -> str:
         """The next line, or the first characters of one that is too long."""
-        line = self.text.readline(LONGEST + 1)
+        line = piece = self.text.readline(LONGEST + 1)
         if not line:
             raise StopIteration
-        rest = line
-        while len(rest) > LONGEST and rest[-1] not in "\r\n":
-            rest = self.text.readline(LONGEST + 1)
-        return line
+        if self._cr_is_text is None:
+            self._cr_is_text = not line.endswith("\r")
+        if not self._goes_on(piece):
+            return line
+        parts, length = [line], len(line)
+        while self._goes_on(piece):
+            piece = self.text.readline(LONGEST + 1)
+            if length <= LONGEST:
+                parts.append(piece)
+                length += len(piece)
+        line = "".join(parts)
+        ending = next((end for end in ("\r\n", "\n", "\r") if line.endswith(end)), "")
+        return line.removesuffix(ending).replace("\r", _BARE_CR if self._cr_is_text else "\r") + ending
+
+    def _goes_on(self, piece: str) -> bool:
+        """Whether what follows `piece` belongs to the same line."""
+        if piece.endswith("\r"):
+            return self._cr_is_text is True
+        return len(piece) > LONGEST and not piece.endswith("\n")
+
+    def begins_as_json(self) -> bool:
+        """Whether the first record begins as an object or a list does."""
+        return _JSON.match("".join(self.record)) is not None
+
+    def has_bare_cr(self) -> bool:
+        """Whether a line of the record has a CR that does not end it."""
+        return any(_BARE_CR in line for line in self.record)
 
     def begin(self) -> int:
         """Begin a record; the number of its first line."""
@@ -173,15 +210,21 @@ class _Refusing:
                     "holds a NUL character; expected text (is `file.encoding` right?)",
                 )
             elif cells:
-                yield first, cells
+                yield first, [cell.replace(_BARE_CR, "\r") for cell in cells] if lines.has_bare_cr() else cells
 
 
 def _rows(path: Path, file: File, columns: Columns, limit: int | None, source: _Refusing) -> Iterator[Row]:
     records = source.records(file)
     _, header = next(records, (0, "is empty"))
+    if source.lines.begins_as_json():
+        raise FileError(
+            f"{path}: is JSON; expected CSV. Read it with a query: `file: {{sql: ...}}` (docs/importing.md)"
+        )
     if isinstance(header, str):
         raise FileError(f"{path}: the first line {header}; expected the names of columns: {one_of(columns.of_file())}")
-    pick = _picker(path, [name.strip() for name in header], columns)
+    names = [name.strip() for name in header]
+    check_columns(path, names, columns)
+    pick = _picker(names, columns)
     room = [""] * (len(columns.derived) - 1)
     nothing = frozenset(file.empty)
     for number, (line, record) in enumerate(islice(records, limit), start=1):
@@ -193,12 +236,20 @@ def _rows(path: Path, file: File, columns: Columns, limit: int | None, source: _
                 f"has {len(record)} fields; expected {len(header)}, as the header has",
             )
         else:
-            picked = ["" if cell in nothing or cell.isspace() else cell for cell in pick(record)]
-            yield Row(line, [str(number), *room, *picked])
+            yield Row(line, [str(number), *room, *filled(pick(record), nothing)])
 
 
-def _picker(path: Path, header: list[str], columns: Columns) -> Callable[[list[str]], Cells]:
-    """What takes the mapping's columns from a record."""
+def filled(cells: Iterable[str], nothing: frozenset[str]) -> Cells:
+    """`cells`, with "" for one of `nothing` and for one without a visible character."""
+    return ["" if cell in nothing or cell.isspace() else cell for cell in cells]
+
+
+def check_columns(path: Path, header: list[str], columns: Columns) -> None:
+    """Refuse a header that lacks a column of the mapping, has it twice, or has a derived one.
+
+    Raises:
+        FileError: names it.
+    """
     wanted = columns.of_file()
     if missing := [name for name in wanted if name not in header]:
         raise FileError(
@@ -208,6 +259,11 @@ def _picker(path: Path, header: list[str], columns: Columns) -> Callable[[list[s
         raise FileError(f"{path}: has several columns `{twice[0]}`; expected unique names")
     if clash := [name for name in columns.derived if name in header]:
         raise FileError(f"{path}: has a column `{clash[0]}`, which is also a column of the mapping's group; rename one")
+
+
+def _picker(header: list[str], columns: Columns) -> Callable[[list[str]], Cells]:
+    """What takes the mapping's columns from a record."""
+    wanted = columns.of_file()
     places = [header.index(name) for name in wanted]
     take = itemgetter(*places) if len(places) > 1 else lambda record: [record[place] for place in places]
     return cast("Callable[[list[str]], Cells]", take)

@@ -12,8 +12,9 @@ from operators.importer.columns import Cells, Columns
 from operators.importer.errors import CellError, MappingError, one_of, shown
 from operators.importer.mapping import EventMapping, Mapping, Scalar, Value, Values
 from operators.importer.schema import Fields, FieldTarget, event_types
+from operators.importer.skipped import Skipped
 from operators.importer.times import Moment
-from operators.importer.values import SKIP, Get, compile_value, compile_when
+from operators.importer.values import Get, SkippedValue, compile_value, compile_when
 
 _ID = FieldTarget("text", required=True)
 _PATH = re.compile(r" - at `\$\.([a-z_.]+)`$")
@@ -48,6 +49,7 @@ class Rule(NamedTuple):
     id: Get
     parts: tuple[str, ...]
     slots: tuple[_Slot, ...]
+    skipped: Skipped
 
     def make(self, cells: Cells) -> RuleResult | None:
         """The event of a row, checked; None if the row does not become one.
@@ -75,10 +77,12 @@ class Rule(NamedTuple):
         try:
             time = self.time(cells)
             where = "id"
-            if (ident := self.id(cells)) is SKIP:
+            if isinstance(ident := self.id(cells), SkippedValue):
+                self._count(where, ident)
                 return None
-            for part, key, where, get in self.slots:  # noqa: B007 - `where` is for the message
-                if (value := get(cells)) is SKIP:
+            for part, key, where, get in self.slots:
+                if isinstance(value := get(cells), SkippedValue):
+                    self._count(where, value)
                     return None
                 if value is not None:
                     place = data if part is None else cast("dict[str, object]", data[part])
@@ -93,6 +97,9 @@ class Rule(NamedTuple):
             "time": time,
             "data": data,
         }
+
+    def _count(self, where: str, skip: SkippedValue) -> None:
+        self.skipped.add(f"{self.type}, {where}: {skip.origin}", skip.text)
 
 
 def _explain(message: str, event: object) -> str:
@@ -109,6 +116,7 @@ class Names(NamedTuple):
 
     columns: Columns
     times: dict[str, Moment]
+    skipped: Skipped
 
 
 def shared_data(mapping: Mapping, event: EventMapping) -> Values:
@@ -145,6 +153,7 @@ def compile_rule(mapping: Mapping, event: EventMapping, names: Names, path: str)
         compile_value(event.id, _ID, names.columns, f"{path}.id"),
         tuple(sorted(parts)),
         tuple(slots),
+        names.skipped,
     )
 
 

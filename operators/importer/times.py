@@ -40,7 +40,7 @@ def _compile(
     if name in done:
         return done[name]
     if time.column is not None:
-        done[name] = _from_column(time.column, _parser(time, path), columns)
+        done[name] = _from_column(time.column, parser(time, path), columns)
     elif time.start is not None and time.step_seconds is not None:
         done[name] = _counted(time.start, time.step_seconds, columns.place(ROW))
     elif time.after is None or time.after not in times or time.after in (*above, name):
@@ -87,7 +87,8 @@ def _plus(moment: datetime, seconds: float) -> datetime:
         raise CellError(f"{moment} plus {seconds} s is outside the years 1 to 9999") from None
 
 
-def _parser(time: Time, path: str) -> Callable[[str], datetime]:
+def parser(time: Time, path: str) -> Callable[[str], datetime]:
+    """What reads the texts of `time`, at `path` of the mapping; it raises CellError."""
     readers = [_reader(pattern, f"{path}.formats[{index}]") for index, pattern in enumerate(time.formats)]
     if not readers:
         raise MappingError(f"{path}.formats: is empty; expected at least one format")

@@ -5,7 +5,7 @@ import re
 import string
 from collections.abc import Callable, Mapping
 from operator import itemgetter
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from operators.importer.columns import Cells, Columns, Read
 from operators.importer.errors import CellError, MappingError, one_of, shown
@@ -13,9 +13,15 @@ from operators.importer.mapping import Scalar, Value, When
 from operators.importer.schema import FieldTarget, Kind
 
 Get = Callable[[Cells], object]
-"""A field's value: None if it is absent, SKIP to omit the event; raises CellError."""
-SKIP: Literal["skip"] = "skip"
-"""Compared by identity: no cell is this object."""
+"""A field's value: None if it is absent, a `SkippedValue` to omit the event; raises CellError."""
+
+
+class SkippedValue(NamedTuple):
+    """An event is omitted: where its value comes from, and the value ("" for an empty cell)."""
+
+    origin: str
+    text: str
+
 
 _NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
@@ -129,12 +135,13 @@ class _Answer(NamedTuple):
 
     skip: bool
     default: object
+    origin: str
 
-    def get(self, complaint: str) -> object:
+    def get(self, text: str, complaint: str) -> object:
         if self.skip:
-            return SKIP
+            return SkippedValue(self.origin, text)
         if self.default is None:
-            raise CellError(complaint)
+            raise CellError(f"{self.origin} is {complaint}")
         return self.default
 
 
@@ -142,7 +149,7 @@ def _compile(value: Value, target: FieldTarget, columns: Columns, path: str) -> 
     kind = _kind(value, target, path)
     read, origin = _origin(value, columns, path)
     default = None if value.default is None else constant(value.default, target, kind, f"{path}.default")
-    answer = _Answer(value.skip, default)
+    answer = _Answer(value.skip, default, origin)
     optional = not (target.required or value.skip or default is not None)
     known = None if value.map is None else _known(value.map, target, kind, path)
     parse = _parser(kind, value.separator)
@@ -150,11 +157,11 @@ def _compile(value: Value, target: FieldTarget, columns: Columns, path: str) -> 
     def get(cells: Cells) -> object:
         text = read(cells)
         if not text:
-            return None if optional else answer.get(f"{origin} is empty; expected a value")
+            return None if optional else answer.get("", "empty; expected a value")
         if known is not None:
             if text in known:
                 return known[text]
-            return answer.get(f"{origin} is {shown(text)}; expected one of {one_of(known)}")
+            return answer.get(text, f"{shown(text)}; expected one of {one_of(known)}")
         try:
             return parse(text)
         except CellError as error:

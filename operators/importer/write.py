@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from operators.importer.errors import CellError, RowError
 from operators.importer.mapping import Mapping
+from operators.importer.order import by_time
 from operators.importer.plan import Plan, compile_mapping
+from operators.importer.query import query_rows
 from operators.importer.rows import read_rows
 from operators.importer.rule import RuleResult
 
@@ -24,6 +25,8 @@ class ImportSummary(NamedTuple):
     """Filtered out by the mapping."""
     events: dict[str, int]
     """Events written, per type in the order of their names."""
+    skipped: list[str]
+    """Each field whose `skip` left out events, with the values and how often they came."""
 
 
 def import_file(
@@ -35,27 +38,27 @@ def import_file(
     report: Callable[[str], None],
     limit: int | None = None,
 ) -> ImportSummary:
-    """Write the events that `mapping` makes of the file `path` to `out`; the same file gives the same bytes.
+    """Write the events that `mapping` makes of the file `path` to `out`, by time; the same file gives the same bytes.
 
-    `report` gets one message per bad row: file, line, value, expectation. `limit`: maximum number of rows. What
-    was written before an exception stays in `out`.
+    `report` gets one message per bad row: file, line, value, expectation. `limit`: maximum number of rows. Nothing is
+    written before the file has been read to its end.
 
     Raises:
         RowError: the first bad row, if `strict`.
         FileError: the file cannot be read, or lacks a column.
         MappingError: the mapping contradicts itself (`load_mapping` has looked already).
     """
-    ledger = _Ledger(path, report if not strict else _raise)
+    ledger = _Ledger(f"{path}:" if mapping.file.sql is None else f"{path}, row ", report if not strict else _raise)
     written: Counter[str] = Counter()
-    made = _made(mapping, compile_mapping(mapping), path, limit, ledger)
-    for event in sorted(made, key=attrgetter("time")) if mapping.sort == "time" else made:
-        out.write(event.raw + b"\n")
-        written[event.type] += 1
+    plan = compile_mapping(mapping)
+    made = _counted(_made(mapping, plan, path, limit, ledger), written)
+    out.writelines(raw + b"\n" for raw in by_time(made))
     return ImportSummary(
         ledger.good + ledger.bad,
         ledger.bad,
         ledger.without_event,
         dict(sorted(written.items())),
+        plan.skipped.lines(),
     )
 
 
@@ -66,21 +69,30 @@ def _raise(message: str) -> None:
 class _Ledger:
     """Counts rows and reports the bad ones."""
 
-    def __init__(self, path: Path, report: Callable[[str], None]) -> None:
+    def __init__(self, place: str, report: Callable[[str], None]) -> None:
         self.good = 0
         self.bad = 0
         self.without_event = 0
-        self._path = path
+        self._place = place
         self._report = report
 
     def refuse(self, line: int, message: str) -> None:
         self.bad += 1
-        self._report(f"{self._path}:{line}: {message}")
+        self._report(f"{self._place}{line}: {message}")
+
+
+def _counted(events: Iterator[RuleResult], types: Counter[str]) -> Iterator[RuleResult]:
+    for event in events:
+        types[event.type] += 1
+        yield event
 
 
 def _made(mapping: Mapping, plan: Plan, path: Path, limit: int | None, ledger: _Ledger) -> Iterator[RuleResult]:
-    """The events, row by row as in the file: a stable sort by time then orders by time, row, event of the row."""
-    rows = read_rows(path, mapping.file, plan.columns, limit, ledger.refuse)
+    """The events, row by row as in the file: those of the same time are written in this order."""
+    if mapping.file.sql is None:
+        rows = read_rows(path, mapping.file, plan.columns, limit, ledger.refuse)
+    else:
+        rows = query_rows(path, mapping.file, plan.columns, limit)
     for row in rows if plan.grouping is None else plan.grouping.derive(rows, ledger.refuse):
         try:
             events = plan.make(row.cells)

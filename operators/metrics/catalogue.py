@@ -422,6 +422,11 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
             "Orders, by outcome.",
             Label("outcome", ("completed", "cancelled", "refunded")),
         ),
+        _counter(
+            "csq_attributes_ignored_total",
+            "attributes",
+            "Attributes of customers without effect: `churn.attributes` does not declare them, or as another kind.",
+        ),
     ),
     "Models": (
         _counter("csq_model_examples_total", "examples", "Examples learned, weak ones included.", MODEL),

@@ -10,7 +10,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -24,7 +24,9 @@ from hypothesis import strategies as st
 from operators.documents.load import DocumentError
 from operators.domain.wire.events import AnyEvent
 from operators.importer import FileError, ImportSummary, Mapping, RowError, import_file, load_mapping
+from operators.importer.order import by_time
 from operators.importer.rows import LONGEST
+from operators.importer.rule import RuleResult
 from tests.streams import CSQ, ENVIRON, ROOT
 
 CONFIG = Path(__file__).parents[2] / "config" / "imports"
@@ -127,7 +129,7 @@ def test_a_row_becomes_an_event_in_its_envelope(tmp_path: Path) -> None:
             }
         ],
         [],
-        ImportSummary(rows=1, bad_rows=0, rows_without_event=0, events={"csq.message.created": 1}),
+        ImportSummary(rows=1, bad_rows=0, rows_without_event=0, events={"csq.message.created": 1}, skipped=[]),
     )
 
 
@@ -210,20 +212,57 @@ def test_a_small_file_that_unpacks_to_gigabytes_takes_little_memory(tmp_path: Pa
     assert ":2: is longer than 1,048,576 characters" in done.stderr
 
 
+@pytest.mark.parametrize("ends", ["\n", "\r\n"], ids=["LF", "CRLF"])
+def test_a_bare_cr_in_a_cell_is_text_and_cuts_no_row(tmp_path: Path, ends: str) -> None:
+    rows = [
+        "id,at,who,text",
+        "1,2024-05-01,ann,one\rtwo",
+        '2,2024-05-01,ann,"three\rfour"',
+        "3,2024-05-01,ann,\r5\r\r6\r\r",
+    ]
+    result = run(tmp_path, MESSAGE, ends.join([*rows, "4,never,ann,x", ""]))
+    assert [data["text"] for data in data_of(result)] == [
+        "one\rtwo",
+        "three\rfour",
+        "\r5\r\r6\r" + "\r" * (ends == "\r\n"),
+    ]
+    assert [text.split(":")[1] for text in result.said] == ["5"]
+
+
+def test_the_rest_of_a_line_that_is_too_long_is_no_row_after_a_bare_cr(tmp_path: Path) -> None:
+    content = HEADER + f"1,2024-05-01,ann,{'x' * 3_000_000}\r2,2024-05-01,ann,y\n" + GOOD
+    result = run(tmp_path, MESSAGE, content)
+    assert [text.partition(":2: ")[2] for text in result.said] == [
+        "is longer than 1,048,576 characters; expected shorter records, each quote closed"
+    ]
+    assert len(result.events) == 1
+
+
+def test_a_file_whose_lines_end_with_cr_alone_is_read(tmp_path: Path) -> None:
+    content = HEADER + '1,2024-05-01,ann,x\n2,2024-05-01,ann,"y\nz"\n'
+    assert [data["text"] for data in data_of(run(tmp_path, MESSAGE, content.replace("\n", "\r")))] == ["x", "y\rz"]
+
+
+@pytest.mark.parametrize("content", ['{"id": 1}\n', '[{"id": 1}]', " [\n  {", "{\n", "[]"])
+def test_json_is_named_as_json(tmp_path: Path, content: str) -> None:
+    with pytest.raises(FileError, match=r"x\.csv: is JSON; expected CSV\. Read it with a query: `file: \{sql: "):
+        run(tmp_path, MESSAGE, content)
+
+
 def test_blank_lines_are_no_rows(tmp_path: Path) -> None:
     assert run(tmp_path, MESSAGE, HEADER + "\n" + GOOD + "\n\n").summary.rows == 1
 
 
 def test_the_limit_counts_rows(tmp_path: Path) -> None:
     content = HEADER + "1,2024-05-01,a,x\n2,never,a,x\n3,2024-05-01,a,x\n"
-    assert run(tmp_path, MESSAGE, content, limit=2).summary == ImportSummary(2, 1, 0, {"csq.message.created": 1})
+    assert run(tmp_path, MESSAGE, content, limit=2).summary == ImportSummary(2, 1, 0, {"csq.message.created": 1}, [])
 
 
 def test_the_same_file_gives_the_same_bytes(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text(HEADER + GOOD * 3)
     outs = [io.BytesIO(), io.BytesIO()]
     for out in outs:
-        mapping = mapping_of(tmp_path, MESSAGE + "sort: time\n")
+        mapping = mapping_of(tmp_path, MESSAGE)
         import_file(mapping, tmp_path / "x.csv", out, strict=True, report=pytest.fail)
     assert outs[0].getvalue() == outs[1].getvalue()
 
@@ -268,8 +307,31 @@ events:
 
 def test_sorted_by_time_ties_follow_the_file(tmp_path: Path) -> None:
     rows = ["1,2024-05-02,a,x", "2,2024-05-01,a,x", "3,2024-05-02,a,x", "4,2024-05-01,a,x"]
-    result = run(tmp_path, MESSAGE + "sort: time\n", HEADER + "\n".join(rows))
+    result = run(tmp_path, MESSAGE, HEADER + "\n".join(rows))
     assert [event["id"] for event in result.events] == ["2", "4", "1", "3"]
+
+
+def events_of(minutes: list[int]) -> list[RuleResult]:
+    start = datetime(2024, 5, 1, tzinfo=UTC)
+    return [
+        RuleResult(start + timedelta(minutes=minute), "t", b'{"n":%d}' % place) for place, minute in enumerate(minutes)
+    ]
+
+
+@pytest.mark.parametrize("in_memory", [0, 60, 1_000_000])
+def test_events_are_sorted_by_time_in_temporary_files_if_they_do_not_fit(in_memory: int) -> None:
+    events = events_of([(n * 7919) % 501 for n in range(1_000)])
+    expected = [event.raw for event in sorted(events, key=lambda event: event.time)]
+    assert list(by_time(events, in_memory)) == expected
+
+
+def test_a_folder_for_temporary_files_that_takes_nothing_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("operators.importer.order.TemporaryFile", full)
+    with pytest.raises(FileError, match=r"cannot hold the events that are sorted: No space left.*TMPDIR"):
+        list(by_time(events_of([2, 1]), 0))
 
 
 # --- conditions
@@ -327,13 +389,26 @@ def test_a_map_gives_values_and_its_default_the_rest(tmp_path: Path) -> None:
 def test_a_map_may_skip_the_event_or_refuse_the_row(tmp_path: Path) -> None:
     mapping = MESSAGE.replace("queue: sales", "queue: {column: q, map: {s: sales}, skip: true}")
     content = "id,at,who,text,q\n1,2024-05-01,ann,x,s\n2,2024-05-01,ann,x,t\n3,2024-05-01,ann,x,\n"
-    assert run(tmp_path, mapping, content).summary == ImportSummary(3, 0, 2, {"csq.message.created": 1})
+    assert run(tmp_path, mapping, content).summary == ImportSummary(
+        3, 0, 2, {"csq.message.created": 1}, ["csq.message.created, data.queue: column `q` is empty (1 times), 't' (1)"]
+    )
     assert bad(tmp_path, mapping.replace(", skip: true", ""), content) == [
         "3: csq.message.created, data.queue: column `q` is 't'; expected one of s",
         "4: csq.message.created, data.queue: column `q` is empty; expected a value",
     ]
     skipped_id = MESSAGE.replace('    id: "{id}"', "    id: {column: id, skip: true}")
     assert run(tmp_path, skipped_id, HEADER + ",2024-05-01,ann,x\n").summary.rows_without_event == 1
+
+
+def test_values_that_are_skipped_are_listed_by_how_often_they_came(tmp_path: Path) -> None:
+    mapping = MESSAGE.replace("author.role: customer", "author.role: {column: r, map: {c: customer}, skip: true}")
+    rows = [f"{n},2024-05-01,ann,x,{role}" for n, role in enumerate(["agnet"] * 3 + ["c", "", "bot", "agnet"])]
+    many = [f"{n},2024-05-01,ann,x,r{n:04}" for n in range(1_100)]
+    result = run(tmp_path, mapping, "\n".join(["id,at,who,text,r", *rows, *many]))
+    listed = ", ".join(f"'r{n:04}' (1)" for n in range(17))
+    field = "csq.message.created, data.author.role: column `r`"
+    assert result.summary.skipped == [f"{field} is 'agnet' (4 times), empty (1), 'bot' (1), {listed}, others (1083)"]
+    assert result.summary.rows_without_event == 1_106
 
 
 def test_templates_pad_with_zeros_and_double_braces_are_braces(tmp_path: Path) -> None:
@@ -600,7 +675,7 @@ def test_a_group_follows_parents_to_the_root_in_any_order(tmp_path: Path) -> Non
 def test_a_group_without_parent_is_the_rows_with_the_same_value_in_their_order(tmp_path: Path) -> None:
     mapping = MESSAGE.replace('text: "{text}"', 'text: "{n}{text}"') + "group: {column: who, position: n}\n"
     content = HEADER + "1,2024-05-03,ann,x\n2,2024-05-02,bob,x\n3,2024-05-01,ann,x\n"
-    assert [data["text"] for data in data_of(run(tmp_path, mapping, content))] == ["1x", "1x", "2x"]
+    assert [data["text"] for data in data_of(run(tmp_path, mapping, content))] == ["2x", "1x", "1x"]
 
 
 def test_rows_without_a_place_in_a_group_are_reported_once(tmp_path: Path) -> None:
@@ -649,7 +724,7 @@ def test_a_wrong_group_is_named_by_its_path(tmp_path: Path, old: str, new: str, 
         (MESSAGE + "file: {encoding: klingon}", "file.encoding: 'klingon' is unknown; expected for example utf-8,"),
         (MESSAGE + "file: {delimiter: '\"'}", "file: delimiter, quote and escape have to be different characters"),
         (MESSAGE + "file: {delimiter: ';;'}", "file.delimiter: got text ';;', expected one character"),
-        (MESSAGE + "sort: size", "sort: got text 'size', expected file or time"),
+        (MESSAGE + "sort: time", "sort: unknown key"),
         (MESSAGE.replace("time: said", "time: sad"), "events[0].time: `sad` is not a time; expected one of said"),
         (
             MESSAGE.replace("      queue: sales\n", ""),
@@ -805,7 +880,7 @@ lines = st.lists(
 
 
 @settings(deadline=None, max_examples=300)
-@given(lines.map(str.encode) | st.binary(max_size=200), st.sampled_from([MESSAGE, GROUPED, GROUPED + "sort: time\n"]))
+@given(lines.map(str.encode) | st.binary(max_size=200), st.sampled_from([MESSAGE, GROUPED]))
 def test_any_rows_give_events_that_decode_or_are_reported(rows: bytes, mapping: str) -> None:
     with TemporaryDirectory() as folder:
         result = run(Path(folder), mapping, b"id,at,who,text,parent\n" + rows)
@@ -850,10 +925,22 @@ def test_each_mapping_that_comes_with_csq_is_right_and_says_where_its_data_are_f
     paths = sorted(CONFIG.glob("*.yaml"))
     assert [path.stem for path in paths] == [
         "airline_tweets",
+        "chatwoot",
+        "chatwoot_csat",
+        "freshdesk",
+        "freshdesk_tickets",
+        "gorgias",
         "incident_log",
+        "intercom",
+        "intercom_conversations",
+        "sheet",
         "telco_churn",
         "twitter_care_conversations",
         "twitter_support_twcs",
+        "whatsapp",
+        "zendesk",
+        "zendesk_tables",
+        "zendesk_tickets",
     ]
     for path in paths:
         load_mapping(path)
@@ -956,6 +1043,7 @@ def test_incident_log_gives_the_resolution_times_of_the_log() -> None:
     summary, events = imported("incident_log", "incident_log/incident_event_log.csv.gz")
     assert summary.events["csq.conversation.opened"] == 12_480
     assert summary.events["csq.conversation.reopened"] == 144
+    assert [moment(event) for event in events] == sorted(map(moment, events))
     opened = {e["data"]["conversation_id"]: moment(e) for e in events if e["type"] == "csq.conversation.opened"}
     resolved = [e for e in events if e["type"] == "csq.conversation.resolved"]
     assert [sum(e["data"]["outcome"] == outcome for e in resolved) for outcome in ("solved", "unsolved")] == [
@@ -978,7 +1066,7 @@ def test_incident_log_gives_the_resolution_times_of_the_log() -> None:
 
 
 def test_a_mistake_in_a_mapping_has_its_line_and_all_of_them_are_named(tmp_path: Path) -> None:
-    wrong = MESSAGE.replace("queue: sales", "queue: {colum: x}") + "sort: size\n"
+    wrong = MESSAGE.replace("queue: sales", "queue: {colum: x}") + "sorted: time\n"
     lines = wrong.split("\n")
     (tmp_path / "m.yaml").write_text(wrong, "utf-8")
 
@@ -987,7 +1075,7 @@ def test_a_mistake_in_a_mapping_has_its_line_and_all_of_them_are_named(tmp_path:
 
     assert [text.removeprefix(f"{tmp_path}/m.yaml, ").partition(": ")[0] for text in str(caught.value).split("\n")] == [
         f"line {next(n for n, text in enumerate(lines, 1) if 'colum:' in text)}",
-        f"line {next(n for n, text in enumerate(lines, 1) if 'sort' in text)}",
+        f"line {next(n for n, text in enumerate(lines, 1) if 'sorted' in text)}",
     ]
 
 

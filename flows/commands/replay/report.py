@@ -45,6 +45,9 @@ def show(summary: dict[str, Any], folder: Path) -> None:
         console.print(models)
     for line in lines(summary["other"]["names"], summary["other"]["replies"]):
         console.print(line, style="yellow", highlight=False)
+    if ignored := ", ".join(summary["other"]["attributes"]):
+        line = f"attributes without effect: {ignored}; declare them in churn.attributes"
+        console.print(line, style="yellow", highlight=False)
     console.print(f"results in {folder}")
 
 

@@ -187,7 +187,10 @@ class CustomerHistory:
         self._out.counted["csq_complaints_total", (str(fact.severity),)] += 1
 
     def _profile_updated(self, record: CustomerRecord, fact: facts.ProfileUpdated) -> None:
-        record.attributes = record.attributes | self._churn.declared(fact.attributes)
+        declared = self._churn.declared(fact.attributes)
+        record.attributes = record.attributes | declared
+        if len(declared) < len(fact.attributes):
+            self._out.counted["csq_attributes_ignored_total", ()] += len(fact.attributes) - len(declared)
         if fact.segment is not None:
             self._at_risk.set(record, at_risk=False)
             record.segment = self._segments.at(fact.segment, fact.time)

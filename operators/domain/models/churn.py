@@ -5,6 +5,7 @@ one-hot and not scaled: a scaler that only sees ones would map them to zero. The
 input at its mean contributes nothing.
 """
 
+import logging
 import math
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -27,11 +28,15 @@ from operators.domain.models.model import (
 )
 from operators.domain.models.tasks import BinaryTask
 
+log = logging.getLogger(__name__)
+
 MODEL = "churn"
 SLOTS = 1 << 16
 """Size of the hashed space of categories."""
 LARGEST = 1e12
 """Largest magnitude of an input. Scores ignore larger numbers and the learner refuses them."""
+MOST_IGNORED = 100
+"""Names of attributes without effect that a process remembers."""
 
 INPUTS: dict[str, str] = {
     "reply_time": "long waits for replies",
@@ -164,10 +169,14 @@ class ChurnWeights(ModelWeights):
 
 
 class ChurnScorer:
-    """Scores customers with the weights in `models`, the models of this process."""
+    """Scores customers with the weights in `models`, the models of this process.
 
-    def __init__(self, params: ChurnParams, models: Mapping[str, Any]) -> None:
+    `ignored` gets the names of attributes that no setting declares and how often they came, at most `MOST_IGNORED`.
+    """
+
+    def __init__(self, params: ChurnParams, models: Mapping[str, Any], ignored: dict[str, int] | None = None) -> None:
         self._params = params
+        self._ignored = {} if ignored is None else ignored
         self._models = models
         self._names = names_of(params)[len(INPUTS) :]
         self._categories = categories_of(params)
@@ -212,12 +221,27 @@ class ChurnScorer:
     def declared(self, attributes: dict[str, Any]) -> dict[str, Any]:
         """Return the attributes that the settings declare and whose values have the declared kind."""
         kinds = self._params.attributes
+        if attributes.keys() - kinds.keys():
+            self._count_ignored([name for name in attributes if name not in kinds])
         return {
             name: value
             for name, value in attributes.items()
             if name in kinds
             and (kinds[name] == "category" or (isinstance(value, int | float) and abs(value) <= LARGEST))
         }
+
+    def _count_ignored(self, names: list[str]) -> None:
+        new = [name for name in names if name not in self._ignored][: MOST_IGNORED - len(self._ignored)]
+        self._ignored.update(dict.fromkeys(new, 0))
+        for name in names:
+            if name in self._ignored:
+                self._ignored[name] += 1
+        if new:
+            log.info(
+                "attributes %s of customers have no effect: churn.attributes does not declare them",
+                ", ".join(new),
+                extra={"event": "attributes_ignored", "attributes": new},
+            )
 
 
 class ChurnLearner(ModelLearner):

@@ -229,8 +229,10 @@ def test_a_label_of_somebody_never_scored_teaches_nothing_and_is_counted() -> No
 
 def test_attributes_that_are_not_declared_are_not_kept() -> None:
     stage = people()
-    (example,) = settle(stage, fact(ProfileUpdated, {"plan": "gold", "shoes": 43.0}, None), LABEL).examples["churn"]
+    seen = settle(stage, fact(ProfileUpdated, {"plan": "gold", "shoes": 43.0, "hat": 7.0}, None), LABEL)
+    (example,) = seen.examples["churn"]
     assert example.x.categories == ("plan=gold",)
+    assert seen.count("csq_attributes_ignored_total") == {(): 2}
     assert "shoes" not in str(state_of(stage))
 
 

@@ -11,6 +11,7 @@ from operators.domain.models.churn import (
     INPUTS,
     KIND,
     MODEL,
+    MOST_IGNORED,
     SLOTS,
     ChurnInputs,
     ChurnLearner,
@@ -300,6 +301,24 @@ def test_only_declared_attributes_are_kept_and_a_number_must_be_one() -> None:
     declared = scorer(attributes={"age": "number", "plan": "category"}).declared
     assert declared({"age": 41.0, "plan": "gold", "shoes": 43.0}) == {"age": 41.0, "plan": "gold"}
     assert declared({"age": "old", "plan": True}) == {"plan": True}
+
+
+def test_attributes_that_no_setting_declares_are_logged_once_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    ignored: dict[str, int] = {}
+    chosen = ChurnParams(attributes={"plan": "category"})
+    declared = ChurnScorer(chosen, {MODEL: ChurnWeights(chosen)}, ignored).declared
+
+    for _ in range(2):
+        declared({"plan": "gold", "shoes": 43.0, "hat": 7.0})
+    declared({"coat": "red", "hat": 7.0})
+    declared({f"a{n}": 1.0 for n in range(MOST_IGNORED)})
+    declared({"late": 1.0, "hat": 7.0})
+
+    assert [record.attributes for record in caplog.records[:2]] == [["shoes", "hat"], ["coat"]]
+    assert (len(caplog.records), len(ignored)) == (3, MOST_IGNORED)
+    assert (ignored["shoes"], ignored["hat"], ignored["coat"]) == (2, 4, 1)
+    assert "late" not in ignored
 
 
 def test_attributes_become_inputs_and_what_is_not_known_stands_at_zero() -> None:

@@ -330,6 +330,36 @@ def test_imported_events_can_be_replayed(table: tuple[Path, Path], tmp_path: Pat
     assert summary["events"] == {"csq.customer.updated": 2}
 
 
+def test_a_guess_can_be_used_as_a_mapping(tmp_path: Path):
+    (tmp_path / "x.csv").write_text("ticket,time,from,text\n1,2026-01-05T10:00:00Z,client,My hat\n", "utf-8")
+    guessed = csq("import", "--guess", tmp_path / "x.csv", "--out", tmp_path / "m.yaml")
+    assert (guessed.exit_code, guessed.stdout) == (0, ""), guessed.output
+    assert csq("import", "--guess", tmp_path / "x.csv").stdout == (tmp_path / "m.yaml").read_text("utf-8")
+    made = csq("import", "--mapping", tmp_path / "m.yaml", tmp_path / "x.csv")
+    assert json.loads(made.stdout)["data"]["text"] == "My hat"
+    refused(
+        csq("import", "--guess", "--mapping", tmp_path / "m.yaml", tmp_path / "x.csv"), 2, "either --mapping or --guess"
+    )
+    refused(csq("import", "--guess", tmp_path / "none.csv"), 1, "none.csv: cannot be read")
+
+
+def test_attributes_that_the_settings_do_not_declare_are_named_by_import_and_by_replay(
+    table: tuple[Path, Path], tmp_path: Path
+):
+    mapping, export = table
+    made = csq("import", "--mapping", mapping, export, "--out", tmp_path / "out.jsonl")
+    assert "only where the settings declare them: churn: {attributes: {age: number}}" in made.stderr
+
+    silent = csq("replay", tmp_path / "out.jsonl", "--out", tmp_path / "out")
+    assert "attributes without effect: age; declare them in churn.attributes\n" in silent.stdout
+    assert "csq_attributes_ignored_total 2.0" in (tmp_path / "out" / "metrics.prom").read_text("utf-8")
+
+    (tmp_path / "my.yaml").write_text("churn: {attributes: {age: number}}", "utf-8")
+    declared = csq("replay", "-c", tmp_path / "my.yaml", tmp_path / "out.jsonl", "--out", tmp_path / "declared")
+    assert declared.exit_code == 0
+    assert "attributes without effect" not in declared.stdout
+
+
 # Settings.
 
 
