@@ -147,6 +147,8 @@ def conversations_of(process: Process) -> Callable[[], Conversations]:
         scorer.score_one,
         scorer.version,
         process.on_forgotten,
+        feedback=settings.feedback,
+        is_finite=not process.is_live and not process.take_snapshots,
     )
 
 

@@ -81,8 +81,8 @@ def _customers() -> Link:
 
 
 def _share_in_time(window: str, by: str = "") -> str:
-    met = f'sum{by} (increase(csq_reply_rounds_total{{{JOB}, outcome="met"}}[{window}]))'
-    return f"{met} / sum{by} (increase(csq_reply_rounds_total{{{JOB}}}[{window}]))"
+    met = f'sum{by} (increase(csq_reply_rounds_total{{{JOB}, responder="human", outcome="met"}}[{window}]))'
+    return f'{met} / sum{by} (increase(csq_reply_rounds_total{{{JOB}, responder="human"}}[{window}]))'
 
 
 def _ended(window: str, outcome: str, of: str) -> str:

@@ -67,8 +67,8 @@ def _alone() -> Link:
 
 
 def _in_time_of(window: str) -> str:
-    met = f'sum by (queue) (increase(csq_reply_rounds_total{{{CHANNEL}, outcome="met"}}[{window}]))'
-    return f"{met} / sum by (queue) (increase(csq_reply_rounds_total{{{CHANNEL}}}[{window}]))"
+    met = f'sum by (queue) (increase(csq_reply_rounds_total{{{CHANNEL}, responder="human", outcome="met"}}[{window}]))'
+    return f'{met} / sum by (queue) (increase(csq_reply_rounds_total{{{CHANNEL}, responder="human"}}[{window}]))'
 
 
 def _quantiles(metric: str, selector: str, *shares: float) -> list[Query]:

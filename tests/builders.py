@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from operators.domain.conversations.reading import Reading
+from operators.domain.conversations.stage import FeedbackParams
 from operators.domain.stage.facts import Fact
 from operators.domain.stage.labels import Labels, LabelsParams
 from operators.domain.stage.stage import Port, Stage, take_due
@@ -21,6 +22,8 @@ from operators.domain.wire.outgoing import DEADLETTERS
 
 StageT = TypeVar("StageT", bound=Stage)
 
+AT_ONCE = FeedbackParams(settle_seconds=0.0)
+"""Ratings count when they come."""
 NAMES = Labels(LabelsParams(queues=("orders", "billing"), channels=("chat", "email"), segments=("regular", "vip")))
 """The closed sets of these tests, independent of the defaults."""
 START = 1_767_600_000.0
@@ -33,6 +36,9 @@ _ACTION = {
 }  # fmt: skip
 _DATA: dict[str, dict[str, Any]] = {
     "csq.message.created": {**_TALK, "message_id": "m1", "author": {"role": "customer", "id": "k1"}, "text": "Where is it?"},
+    "csq.message.edited": {**_TALK, "message_id": "m1", "author": {"role": "customer", "id": "k1"}, "text": "Where is it now?"},
+    "csq.message.deleted": {**_TALK, "message_id": "m1"},
+    "csq.feedback.withdrawn": {"feedback_id": "f1", "conversation_id": "c1", "customer_id": "k1"},
     "csq.feedback.submitted": {
         "feedback_id": "f1", "kind": "csat", "score": 4, "scale_min": 1, "scale_max": 5, "conversation_id": "c1", "customer_id": "k1",
     },
@@ -54,7 +60,7 @@ _DATA: dict[str, dict[str, Any]] = {
 def data_of(kind: str) -> dict[str, Any]:
     """Valid data of an event of this type."""
     if kind.startswith("csq.conversation."):
-        return dict(_TALK)
+        return _TALK | {"into": "c2"} if kind.endswith("merged") else dict(_TALK)
     if kind.startswith("csq.behavior."):
         return {"customer_id": "k1", "order_id": "o1", "total_minor": 1_999, "currency": "EUR"}
     return dict(_DATA[kind])
@@ -82,9 +88,11 @@ EVENT_OF = {kind: event for event, kind in TYPE_OF.items()}
 _WHEN = datetime.fromtimestamp(START, UTC)
 
 
-def arrived(kind: str, time: float, name: str, data: Any, reading: Reading | None = None) -> tuple[Any, ...]:
+def arrived(
+    kind: str, time: float, name: str, data: Any, reading: Reading | None = None, sequence: int | str | None = None
+) -> tuple[Any, ...]:
     """What the conversations take: time, name, event, reading. The envelope's own time is not looked at any more."""
-    event = EVENT_OF[kind](specversion="1.0", id=name, source="s", time=_WHEN, data=data)
+    event = EVENT_OF[kind](specversion="1.0", id=name, source="s", time=_WHEN, data=data, sequence=sequence)
     return time, f"s {name}", event, reading
 
 
@@ -104,12 +112,18 @@ def say(
     public: bool = True,
     message: str | None = None,
     reading: Reading | None = None,
+    text: str | None = "...",
+    kind: str = "csq.message.created",
+    content: Any = "text",
+    sequence: int | str | None = None,
 ) -> tuple[Any, ...]:
     """A message in conversation `talk`."""
     message = message or f"{role}{time}{talk}"
     author = events.Author(role, role)  # type: ignore[arg-type]  # tests may name roles as they like
-    data = events.Message(message, talk, who, author, channel, queue, "...", is_public=public)
-    return arrived("csq.message.created", time, message, data, reading)
+    data = events.Message(message, talk, who, author, channel, queue, text, is_public=public, content_type=content)
+    return arrived(
+        kind, time, message if kind == "csq.message.created" else f"{kind}{message}{time}", data, reading, sequence
+    )
 
 
 def step(
@@ -121,10 +135,11 @@ def step(
     queue: str = "orders",
     channel: str = "chat",
     outcome: Any = None,
+    sequence: int | str | None = None,
 ) -> tuple[Any, ...]:
     """A step in the life of conversation `talk`."""
     data = events.Conversation(talk, who, channel, queue, outcome=outcome)
-    return arrived(f"csq.conversation.{what}", time, f"{what}{time}{talk}", data)
+    return arrived(f"csq.conversation.{what}", time, f"{what}{time}{talk}", data, sequence=sequence)
 
 
 def rate(
@@ -136,9 +151,12 @@ def rate(
     scale: tuple[float, float] = (1.0, 5.0),
     who: str | None = None,
     attitude: int | None = None,
+    feedback: str | None = None,
 ) -> tuple[Any, ...]:
     """A rating."""
-    data = events.Feedback("f", kind, score, *scale, conversation_id=talk, customer_id=who, attitude=attitude)
+    data = events.Feedback(
+        feedback or f"f{time}{talk}", kind, score, *scale, conversation_id=talk, customer_id=who, attitude=attitude
+    )
     return arrived("csq.feedback.submitted", time, f"rate{time}{talk}", data)
 
 

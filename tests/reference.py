@@ -7,8 +7,12 @@ from collections import Counter
 from typing import NamedTuple
 
 Step = tuple[float, str, str | None]
-"""Time, what happened (customer, agent, bot, or the last word of a conversation's event), outcome."""
+"""Time, what happened (customer, thanks, agent, bot, or the last word of a conversation's event), outcome."""
 ENDS = ("resolved", "abandoned")
+
+
+CONFIRM = 600.0
+"""Seconds of silence after which a bot's answer holds."""
 
 
 class Reckoned(NamedTuple):
@@ -18,25 +22,41 @@ class Reckoned(NamedTuple):
     firsts: list[float]
     bot_replies: list[float]
     bot_firsts: list[float]
-    resolutions: list[float]
+    resolutions: list[tuple[str, float]]
+    """Who had replied, and the time."""
     rounds: Counter[str]
+    """`met`, `missed`; `held` for those that a bot's answer has ended."""
     outcomes: Counter[str]
     is_open: bool
-    waiting_since: float | None
+    waits: bool
 
 
-def reckon(steps: list[Step], limit: float, clock: float) -> Reckoned:  # noqa: C901, PLR0912  a branch per sentence
+class Round(NamedTuple):
+    """A wait of the customer."""
+
+    since: float
+    end: str
+    """`human`, `bot`, `left` (the conversation ended), `open`, `suspended`."""
+    seconds: float
+    missed: bool
+    after: int
+    """The step that ended it, or after which it was over."""
+
+
+def reckon(steps: list[Step], limit: float, clock: float, *, bots_answer: bool = True) -> Reckoned:  # noqa: C901  a branch per sentence
     """Reckon a conversation whose `steps` are in order, as of `clock`."""
-    out = Reckoned([], [], [], [], [], Counter(), Counter(), is_open_after(steps), waiting_since(steps))
+    rounds = rounds_of(steps if bots_answer else [step for step in steps if step[1] != "bot"], limit, clock)
+    out = Reckoned(
+        [], [], [], [], [], Counter(), Counter(), is_open_after(steps), rounds[-1:] != [] and rounds[-1].end == "open"
+    )
+    out.replies.extend(each.seconds for each in rounds if each.end == "human")
+    out.rounds.update("missed" if each.missed else {"human": "met", "bot": "held"}.get(each.end, "") for each in rounds)
+    out.rounds.pop("", None)
     episode_start, answered = 0, False
     for i, (time, what, outcome) in enumerate(steps):
         before = steps[:i]
-        since = waiting_since(before)
         was_open = is_open_after(before)
         if what == "agent":
-            if since is not None:
-                out.replies.append(time - since)
-                out.rounds["met" if time - since <= limit else "missed"] += 1
             start = first_response_start(before, episode_start)
             if start is not None and not answered:
                 out.firsts.append(time - start)
@@ -48,35 +68,78 @@ def reckon(steps: list[Step], limit: float, clock: float) -> Reckoned:  # noqa: 
                 if not out.bot_firsts and episode_start == 0 and not human_replied(before):
                     out.bot_firsts.append(time - asked)
         elif what in ENDS:
-            if since is not None and time > since + limit:
-                out.rounds["missed"] += 1
             if what == "resolved" and not any(past[1] == "resolved" for past in before):
                 begin = opened_at(steps)
                 if begin != time or any(past[1] == "opened" for past in before):  # else only the end is known
-                    out.resolutions.append(time - begin)
+                    said = {past[1] for past in steps[episode_start:i]}
+                    out.resolutions.append(
+                        ("human" if "agent" in said else "bot" if "bot" in said else "nobody", time - begin)
+                    )
             if was_open and what == "resolved":
                 out.outcomes[outcome or "solved"] += 1
             elif was_open:
-                out.outcomes["unsolved" if since is None else "abandoned"] += 1
+                left = any(each.after == i and each.end == "left" for each in rounds)
+                out.outcomes["abandoned" if left else "unsolved"] += 1
         elif what == "reopened" and not was_open:
             out.outcomes["reopened"] += 1
             episode_start, answered = i, False
-    if out.waiting_since is not None and clock > out.waiting_since + limit:
-        out.rounds["missed"] += 1
     return out
+
+
+def rounds_of(steps: list[Step], limit: float, clock: float) -> list[Round]:
+    """All rounds: from the first customer message that nobody has answered, to what ends it.
+
+    A hand-off begins one if the customer has written since the last word of a human, or the last end.
+    """
+    rounds: list[Round] = []
+    i = 0
+    while i < len(steps):
+        what = steps[i][1]
+        last = [k for k in range(i) if steps[k][1] in ("agent", *ENDS)]
+        asked = any(step[1] == "customer" for step in steps[last[-1] + 1 if last else 0 : i])
+        if what == "customer" or (what == "handoff" and asked):
+            rounds.append(round_from(steps, i, limit, clock))
+            i = rounds[-1].after
+            if rounds[-1].end in ("human", "left"):
+                i += 1
+        else:
+            i += 1
+    return rounds
+
+
+def round_from(steps: list[Step], begin: int, limit: float, clock: float) -> Round:  # noqa: C901, PLR0911  as above
+    """The round that begins with a step."""
+    since, due = steps[begin][0], steps[begin][0] + limit
+    by_bot: float | None = None
+    missed = False
+    for i, (time, what, outcome) in enumerate(steps[begin + 1 :], begin + 1):
+        if by_bot is not None and by_bot + CONFIRM < time:
+            return Round(since, "bot", by_bot - since, missed, i)
+        missed = missed or (by_bot is None and time > due)
+        if what in ("resolved", "abandoned"):
+            if by_bot is not None and what == "resolved" and outcome != "unsolved":
+                return Round(since, "bot", by_bot - since, missed, i)
+            return Round(since, "left", time - since, missed or time > due, i)
+        if what == "thanks" and by_bot is not None:
+            return Round(since, "bot", by_bot - since, missed, i)
+        if what == "agent":
+            return Round(since, "human", time - since, missed or time > due, i)
+        if what in ("customer", "handoff"):
+            by_bot = None
+            missed = missed or time > due
+        elif what == "bot" and by_bot is None:
+            by_bot = time
+    if by_bot is None:
+        return Round(since, "open", clock - since, missed or clock > due, len(steps))
+    if by_bot + CONFIRM < clock:
+        return Round(since, "bot", by_bot - since, missed, len(steps))
+    return Round(since, "suspended", by_bot - since, missed, len(steps))
 
 
 def is_open_after(steps: list[Step]) -> bool:
     """A conversation is open until it is resolved or abandoned, and again when it is reopened."""
     last = [what for _, what, _ in steps if what in (*ENDS, "reopened")]
     return not last or last[-1] == "reopened"
-
-
-def waiting_since(steps: list[Step]) -> float | None:
-    """The first customer message after the last human reply, or after the last end."""
-    ends = [i for i, (_, what, _) in enumerate(steps) if what in ("agent", *ENDS)]
-    later = steps[ends[-1] + 1 :] if ends else steps
-    return next((time for time, what, _ in later if what == "customer"), None)
 
 
 def bot_waiting_since(steps: list[Step]) -> float | None:

@@ -41,7 +41,10 @@ NAMES = {
 }
 """Those of the simulated shop as closed sets: what a metric counts is then the same from the first event on."""
 NAMES_YAML = "labels:\n" + "".join(f"  {name.rpartition('__')[2].lower()}: {of}\n" for name, of in NAMES.items())
-SETTINGS = load(None, NAMES)
+AT_ONCE = {"CSQ_FEEDBACK__SETTLE_SECONDS": "0"}
+"""A rating counts when it comes: what a live run has counted is then what a replay of as much has counted."""
+ENVIRON |= AT_ONCE
+SETTINGS = load(None, NAMES | AT_ONCE)
 ORIGIN = "stream"
 NOW = SimulatorParams().start + 30 * 86_400.0
 """What these tests take for the present: later than all that the simulator delivers, earlier than its broken times."""

@@ -200,12 +200,13 @@ def test_every_metric_that_is_named_exists(page):
         ("docs/events.md", "an hour of event time", Settings().dedupe.window_seconds == 3_600),
         ("docs/events.md", "at most 50,000 per lane", Settings().dedupe.max_ids == 50_000),
         ("docs/events.md", "(14 days)", Settings().conversations.closed_days == 14),
-        ("docs/events.md", "(365)", Settings().conversations.idle_days == 365),
+        ("docs/events.md", "(24 for chat, 168 for mail, 72 for others)", Settings().conversations.auto_close_hours == {"chat": 24, "email": 168, "other": 72}),
+        ("docs/events.md", "(7 days)", Settings().conversations.unanswered_days == 7),
         ("docs/events.md", "nothing for a day", Settings().queues.agent_seconds == 86_400),
         ("docs/events.md", "is `events`, the default", Settings().customers.label_from == "events"),
         ("docs/architecture.md", "crc32(id) % 64", Settings().state.lanes == 64),
         ("docs/architecture.md", "Every quarter of a second", Settings().kafka.tick_seconds == 0.25),
-        ("CHANGELOG.md", "one of ten reasons", len(REASONS) == 10),
+        ("CHANGELOG.md", "one of eleven reasons", len(REASONS) == 11),
     ],
 )  # fmt: skip
 def test_numbers_in_the_text_are_those_of_the_program(page, says, true):
@@ -342,7 +343,7 @@ def test_the_import_in_the_guide_gives_the_waits_that_it_says(tmp_path, monkeypa
     summary = json.loads(Path("out-tickets/summary.json").read_text(encoding="utf-8"))
     metrics = Path("out-tickets/metrics.prom").read_text(encoding="utf-8")
     assert (summary["reply_seconds"]["count"], summary["reply_seconds"]["p50"]) == (1, 360)
-    assert 'csq_reply_rounds_total{channel="other",outcome="missed",queue="other"} 1.0' in metrics
+    assert 'csq_reply_rounds_total{channel="other",outcome="missed",queue="other",responder="human"} 1.0' in metrics
     assert 'csq_open_waits{queue="other"} 1.0' in metrics
 
 

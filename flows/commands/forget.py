@@ -70,7 +70,13 @@ def event_of(customer: str, now: float) -> bytes:
     Raises:
         ClickException: an event may not have this id.
     """
-    event = CustomerForgotten("1.0", token_hex(16), SOURCE, datetime.fromtimestamp(now, UTC), CustomerId(customer))
+    event = CustomerForgotten(
+        CustomerId(customer),
+        specversion="1.0",
+        id=token_hex(16),
+        source=SOURCE,
+        time=datetime.fromtimestamp(now, UTC),
+    )
     raw = msgspec.json.encode(event)
     try:
         msgspec.json.decode(raw, type=CustomerForgotten)

@@ -18,6 +18,7 @@ from operators.documents.yaml import Place, write
 MOVED: dict[Place, str] = {
     ("conversations", "reply_limit_seconds"): "promises.limit_seconds",
     ("conversations", "queue_limits"): "promises.queues",
+    ("conversations", "idle_days"): "conversations.auto_close_hours",
     ("queues", "service_level_seconds"): "promises.limit_seconds",
     ("queues", "grace_seconds"): "promises.grace_seconds",
     ("simulator", "reply_limit_seconds"): "promises.limit_seconds",

@@ -16,7 +16,7 @@ from operators.connectors.kafka.librdkafka import SECURITY
 from operators.connectors.kafka.params import KafkaParams
 from operators.documents.secret import Secret, note
 from operators.documents.yaml import Place, name_of
-from operators.domain.conversations.stage import ConversationsParams
+from operators.domain.conversations.stage import ConversationsParams, FeedbackParams
 from operators.domain.customers.params import CustomersParams
 from operators.domain.mistakes import Mistake
 from operators.domain.models.churn import ChurnParams
@@ -295,6 +295,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     dedupe: DedupeParams = DedupeParams()
     vectorize: VectorizeParams = VectorizeParams()
     conversations: ConversationsParams = ConversationsParams()
+    feedback: FeedbackParams = FeedbackParams()
     queues: QueuesParams = QueuesParams()
     sentiment: SentimentParams = SentimentParams()
     customers: CustomersParams = CustomersParams()

@@ -16,7 +16,7 @@ from operators.engine.store import Manifest, StoreMisfitError
 
 log = logging.getLogger(__name__)
 
-STATE_VERSION = 4
+STATE_VERSION = 5
 """Version of the state of all stages together; it rises when a stage changes its state, or a step its name."""
 READABLE_STATES = frozenset({STATE_VERSION})
 """State versions that this release resumes from."""

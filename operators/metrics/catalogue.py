@@ -155,6 +155,7 @@ def _elapsed(name: str, *labels: Label) -> Metric:
 QUEUE, CHANNEL, LANGUAGE, SEGMENT = (Label("queue"), Label("channel"), Label("language"), Label("segment"))
 MODEL, STAGE, SOURCE = Label("model"), Label("stage"), Label("source")
 RESPONDER = Label("responder", ("human", "bot"))
+RESOLVER = Label("resolver", ("human", "bot", "nobody"))
 OPEN: tuple[str, ...] = ()
 """Of a label: any value, as long as the metric has few series (`observe.OPEN_LIMIT`)."""
 
@@ -247,10 +248,11 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
         _histogram(
             "csq_resolution_seconds",
             "seconds",
-            "Time from the opening of a conversation to its first resolution.",
+            "Time from the opening of a conversation to its first resolution, by who had replied until then.",
             DURATIONS,
             QUEUE,
             CHANNEL,
+            RESOLVER,
         ),
         _histogram(
             "csq_last_resolution_seconds",
@@ -270,7 +272,7 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
         ),
         _elapsed("csq_first_response_seconds", QUEUE, CHANNEL, RESPONDER),
         _elapsed("csq_reply_seconds", QUEUE, CHANNEL, RESPONDER),
-        _elapsed("csq_resolution_seconds", QUEUE, CHANNEL),
+        _elapsed("csq_resolution_seconds", QUEUE, CHANNEL, RESOLVER),
         _elapsed("csq_last_resolution_seconds", QUEUE, CHANNEL),
         _elapsed("csq_handle_seconds", QUEUE, CHANNEL),
         _counter(
@@ -282,20 +284,49 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
         _counter(
             "csq_reply_rounds_total",
             "rounds",
-            "Rounds with a human reply within the limit (met), and rounds whose limit passed without one (missed).",
+            "Rounds with a human reply within the limit (met), and rounds whose limit passed without one (missed); of "
+            "`bot`, rounds that ended with a reply of a bot because the customer was content with it or silent.",
             QUEUE,
             CHANNEL,
             Label("outcome", ("met", "missed")),
+            RESPONDER,
         ),
         _gauge("csq_open_waits", "rounds", "Rounds in which a customer waits for a reply.", QUEUE),
         _gauge("csq_oldest_open_wait_seconds", "seconds", "Age of the oldest open wait; 0 without open waits.", QUEUE),
+        _gauge(
+            "csq_waits_after_close",
+            "rounds",
+            "Those of the open waits that are in conversations which had ended.",
+            QUEUE,
+        ),
+        _counter(
+            "csq_closing_messages_total",
+            "messages",
+            "Messages of customers that only thank, say goodbye or agree; they open no wait.",
+            QUEUE,
+            CHANNEL,
+        ),
+        _counter(
+            "csq_message_changes_total",
+            "messages",
+            "Messages whose id had come before: with the same text (repeated), with another one (edited).",
+            Label("change", ("repeated", "edited")),
+        ),
+        _counter(
+            "csq_feedback_corrections_total",
+            "ratings",
+            "Ratings that were replaced or withdrawn before they counted, and corrections of ratings that had counted "
+            "(late), which change nothing.",
+            Label("change", ("replaced", "withdrawn", "late")),
+        ),
         _counter(
             "csq_conversations_total",
             "conversations",
-            "Conversations closed, by outcome (abandoned: left while waiting), and conversations reopened.",
+            "Conversations closed, by outcome (abandoned: left while waiting; merged into another one; silent or "
+            "forgotten: ended by csq, without or with a customer who waits), and conversations reopened.",
             QUEUE,
             CHANNEL,
-            Label("outcome", (*get_args(events.Outcome), "abandoned", "reopened")),
+            Label("outcome", (*get_args(events.Outcome), "abandoned", "reopened", "merged", "silent", "forgotten")),
         ),
         _gauge("csq_conversations_open", "conversations", "Open conversations.", QUEUE),
         _gauge("csq_conversations_unassigned", "conversations", "Open conversations without an agent.", QUEUE),
@@ -305,6 +336,15 @@ SECTIONS: dict[str, tuple[Metric, ...]] = {
             "Resolutions without (resolved) and with (repeated) another contact of the customer in the window.",
             QUEUE,
             Label("outcome", ("resolved", "repeated")),
+        ),
+        _counter(
+            "csq_resolutions_total",
+            "conversations",
+            "Conversations that ended solved, by who had replied; not verified (no) if the customer came back in the "
+            "window. Counted when the customer comes back or the window ends.",
+            QUEUE,
+            RESOLVER,
+            Label("verified", ("yes", "no")),
         ),
     ),
     "Queues and agents": (

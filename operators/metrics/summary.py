@@ -34,12 +34,13 @@ class Summary:
     def take_measured(self, measurements: Iterable[Measurement]) -> None:
         """Collect durations and rounds."""
         for name, labels, value in measurements:
-            if name in DURATIONS and labels[-1] != "bot":
+            if name in DURATIONS and (labels[-1] != "bot" or name == "csq_resolution_seconds"):
                 self._durations[DURATIONS[name], labels[0]].append(value)
-            if name == "csq_reply_seconds":
-                self._rounds[labels[0], labels[-1]] += 1
+            if name == "csq_reply_seconds" and labels[-1] == "human":
+                self._rounds[labels[0], "human"] += 1
             elif name == "csq_reply_rounds_total":
-                self._rounds[labels[0], labels[-1]] += value
+                outcome, responder = labels[2:]
+                self._rounds[labels[0], outcome if responder == "human" else "bot"] += value
 
     def take_judged(self, verdicts: Iterable[Verdict]) -> None:
         """Collect judged examples."""

@@ -2,13 +2,16 @@
 
 Every event the shop makes carries a note of what it knows happened. `Ledger` (``ledger.py``) files the notes as they
 are delivered; when the books are read, each conversation's notes are put in order of event time and replayed by the
-definitions (``course.py``). None of the three reads raw bytes or uses a stage of csq. Waits are differences of POSIX
+definitions (``course.py``). None of the three reads raw bytes or uses a stage of csq; what a text says (a thank-you, a
+question) is noted as csq reads it. Waits are differences of POSIX
 seconds as floats, as csq takes them.
 """
 
 from typing import Literal, NamedTuple
 
 from msgspec import Struct
+
+from operators.domain.conversations.closings import Closing
 
 What = Literal[
     "opened",
@@ -35,6 +38,10 @@ class Step(NamedTuple):
     outcome: str = "solved"
     message_id: str = ""
     mood: str = ""
+    closing: Closing = ""
+    """A customer's message that needs no answer."""
+    asks: bool = False
+    """A message of ours that asks if all is well."""
 
 
 class Rated(NamedTuple):
@@ -74,16 +81,16 @@ class Books(Struct, frozen=True):
     """Queue, channel, responder (human, bot), seconds."""
     first_response_seconds: list[tuple[str, str, str, float]]
     """Queue, channel, responder (human, bot), seconds."""
-    resolution_seconds: list[tuple[str, str, float]]
-    """Queue, channel, seconds from opened to first resolved."""
-    rounds: list[tuple[str, str, str, int]]
-    """Queue, channel, outcome (met, missed), count; missed as of `clock`."""
+    resolution_seconds: list[tuple[str, str, str, float]]
+    """Queue, channel, who had replied (human, bot, nobody), seconds from opened to first resolved."""
+    rounds: list[tuple[str, str, str, str, int]]
+    """Queue, channel, outcome (met, missed), responder (human, bot), count; missed and held as of `clock`."""
     conversations: list[tuple[str, str, str, int]]
     """Queue, channel, outcome (solved, partial, unsolved, abandoned, reopened), count."""
     feedback: list[tuple[str, str, int, int]]
     """Kind, queue, score on the kind's scale, count."""
     open_waits: dict[str, int]
-    """Per queue: conversations with a customer message that no human answered."""
+    """Per queue: conversations with a customer message that nobody has answered."""
     conversations_open: dict[str, int]
     orders: int
     complaints_opened: int

@@ -57,7 +57,7 @@ class Breaker:
         return self._encode(envelope | {"specversion": "0.3"})
 
     def _rename(self, envelope: Data) -> bytes:
-        kind = self._draw(("csq.message.edited", "csq.parcel.lost", "message", "csq.agent.hired"))
+        kind = self._draw(("csq.message.reacted", "csq.parcel.lost", "message", "csq.agent.hired"))
         return self._encode(envelope | {"type": kind})
 
     def _spoil_data(self, envelope: Data) -> bytes:

@@ -1,5 +1,7 @@
 """The scribe, who turns steps and messages of conversations into events, each at a millisecond of its own."""
 
+from operators.domain.conversations.closings import closing_of, only_asks
+
 from .books import Step, What
 from .talk import SimulatedAgent, Talk
 from .words import Words
@@ -87,7 +89,11 @@ class Scribe:
             data["is_public"] = False
         if what == "customer":
             self._medium(data)
-        note = Step(talk.id, talk.queue, talk.channel, what, message_id=message_id, mood=mood)
+        closing = closing_of(text) if what == "customer" and data.get("content_type", "text") == "text" else ""
+        asks = what in {"agent", "bot"} and only_asks(text)
+        note = Step(
+            talk.id, talk.queue, talk.channel, what, message_id=message_id, mood=mood, closing=closing, asks=asks
+        )
         world.emit("csq.message.created", talk.id, data, note, self.moment(talk))
         return message_id
 

@@ -91,7 +91,8 @@ def histograms(rows: list[tuple[Any, ...]], name: str) -> dict[str, dict[tuple[s
 
 def test_the_stream_is_no_easy_one(run: Compared):
     books = run.books
-    outcomes = {outcome for *_, outcome, _ in books.rounds} | {outcome for *_, outcome, _ in books.conversations}
+    outcomes = {outcome for *_, outcome, _, _ in books.rounds} | {outcome for *_, outcome, _ in books.conversations}
+    assert {responder for *_, responder, _ in books.rounds} == {"human", "bot"}
     assert {"met", "missed", "solved", "partial", "unsolved", "abandoned", "reopened"} <= outcomes
     assert books.duplicates
     assert books.open_waits
@@ -191,7 +192,7 @@ def test_every_measured_reply_is_published(run: Compared):
     outcomes = Counter(
         (reported["queue"], reported["channel"], reported["outcome"]) for reported in data if _decides(reported)
     )
-    assert {tuple(labels): n for *labels, n in run.books.rounds} == outcomes
+    assert {tuple(labels): n for *labels, responder, n in run.books.rounds if responder == "human"} == outcomes
 
 
 def test_a_badly_delivered_stream_is_measured_as_exactly(tmp_path: Path):

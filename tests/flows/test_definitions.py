@@ -14,7 +14,7 @@ from operators.domain.stage.promise import Promises, PromisesParams
 from operators.domain.time.calendars import Calendar, CalendarParams
 from operators.domain.time.lanes import Lanes
 from operators.metrics.catalogue import CATALOGUE
-from tests.builders import NAMES, play, say, step
+from tests.builders import AT_ONCE, NAMES, play, say, step
 
 PAGE = (Path(__file__).parents[2] / "docs" / "definitions.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```example\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
@@ -25,9 +25,13 @@ DAY = 86_400.0
 
 def event(line: str) -> tuple[float, Any]:
     """An event of the example, and its time."""
+    line, _, text = line.partition(' "')
     date, clock, what, *outcome = line.split()
     time = datetime.fromisoformat(f"{date}T{clock}").replace(tzinfo=UTC).timestamp()
-    return time, say(what, time) if what in WRITERS else step(what, time, outcome=outcome[0] if outcome else None)
+    words = text.removesuffix('"') or "..."
+    return time, say(what, time, text=words) if what in WRITERS else step(
+        what, time, outcome=outcome[0] if outcome else None
+    )
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
@@ -42,7 +46,7 @@ def test_a_worked_example_is_what_is_measured(example: str) -> None:
 
     params = PromisesParams(calendar=calendar, calendars=CALENDARS)
     promises = Promises(params, {name: Calendar(params) for name, params in CALENDARS.items()})
-    stage = Conversations(ConversationsParams(), NAMES, promises, Lanes(8), lambda **_: (None, {}))
+    stage = Conversations(ConversationsParams(), NAMES, promises, Lanes(8), lambda **_: (None, {}), feedback=AT_ONCE)
     seen = play(stage, [made for _, made in steps], steps[-1][0] + DAY)
 
     for metric, values in expected.items():

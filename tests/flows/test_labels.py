@@ -7,9 +7,9 @@ from flows.settings.load import load
 from operators.domain.stage.promise import PromisesParams, QueuePromise
 from operators.metrics.observe import Values
 from operators.simulator import SimulatorParams, simulate
-from tests.streams import ORIGIN, SERVICE, SETTINGS, Result, deal, differences, raws, run
+from tests.streams import AT_ONCE, ORIGIN, SERVICE, SETTINGS, Result, deal, differences, raws, run
 
-AUTO = load(None, {})
+AUTO = load(None, AT_ONCE)
 SHOP = SimulatorParams(events_per_second=4.0, late_share=0.0)
 DELIVERIES, _ = simulate(SHOP, 3_200)
 NAMES = (*SERVICE, "csq_agents")  # churn is not among them: its model learns labels between batches
@@ -18,7 +18,7 @@ NAMES = (*SERVICE, "csq_agents")  # churn is not among them: its model learns la
 def rounds(values: Values) -> dict[str, float]:
     """Reply rounds by queue."""
     found: dict[str, float] = {}
-    for (queue, _, _), count in values["csq_reply_rounds_total"].items():
+    for (queue, *_), count in values["csq_reply_rounds_total"].items():
         found[queue] = found.get(queue, 0.0) + count
     return {queue: count for queue, count in found.items() if count}
 

@@ -94,7 +94,8 @@ def like_models(expected: Result, actual: Result, tolerance: float = ACCURACY_TO
     assert counts == {name: figures["n"] for name, figures in actual.models.items()}
     for name in ("sentiment/en", "satisfaction"):
         accuracy = expected.models[name]["accuracy"]
-        assert accuracy == pytest.approx(actual.models[name]["accuracy"], abs=tolerance)
+        some = 2.0 / counts[name]  # of few labels, two more or less
+        assert accuracy == pytest.approx(actual.models[name]["accuracy"], abs=max(tolerance, some))
     for totals in (_turns, _satisfactions):
         assert totals(expected) == totals(actual)
 

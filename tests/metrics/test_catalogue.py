@@ -36,10 +36,10 @@ def test_durations_have_a_bound_at_every_limit_of_a_service_level() -> None:
 
 def test_known_series_are_the_product_of_the_closed_sets() -> None:
     assert list(CATALOGUE["csq_reply_rounds_total"].known(SETS)) == [
-        ("orders", "chat", "met"),
-        ("orders", "chat", "missed"),
-        ("returns", "chat", "met"),
-        ("returns", "chat", "missed"),
+        (queue, "chat", outcome, responder)
+        for queue in ("orders", "returns")
+        for outcome in ("met", "missed")
+        for responder in ("human", "bot")
     ]
 
 

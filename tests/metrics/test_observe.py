@@ -292,14 +292,16 @@ def test_a_growing_label_takes_new_values_with_all_their_series_at_zero_and_no_m
     sets = ClosedSets(queue=("orders",), channel=("chat",), growing=frozenset({"queue"}))
     observer = Observer(registry, sets, strict=True)
 
-    observer.record([("csq_reply_rounds_total", ("returns", "chat", "met"), 1)])
+    observer.record([("csq_reply_rounds_total", ("returns", "chat", "met", "human"), 1)])
     values = read(registry)
-    assert values["csq_reply_rounds_total"]["returns", "chat", "met"] == 1
-    assert values["csq_reply_rounds_total"]["returns", "chat", "missed"] == 0
+    assert values["csq_reply_rounds_total"]["returns", "chat", "met", "human"] == 1
+    assert values["csq_reply_rounds_total"]["returns", "chat", "missed", "human"] == 0
     assert values["csq_open_waits"]["returns",] == 0
 
-    observer.record([("csq_reply_rounds_total", ("returns", "fax", "met"), 1)])
-    assert read(registry)["csq_reply_rounds_total"]["returns", "other", "met"] == 1  # the set of channels is closed
+    observer.record([("csq_reply_rounds_total", ("returns", "fax", "met", "human"), 1)])
+    assert (
+        read(registry)["csq_reply_rounds_total"]["returns", "other", "met", "human"] == 1
+    )  # the set of channels is closed
 
     observer.record([("csq_open_waits", (f"q{number}",), 1) for number in range(3 * GROWTH_LIMIT)])
     assert len(read(registry)["csq_open_waits"]) == GROWTH_LIMIT + 1  # and `other`

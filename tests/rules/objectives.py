@@ -22,9 +22,9 @@ GAUGE_GOOD, GAUGE_BAD = 0.8, 0.5
 MARGIN = 3
 """Steps before and after the moment at which an alert begins; the windows end on whole steps."""
 
-ROUNDS = 'csq_reply_rounds_total{{job="csq",instance="a:1",queue="{queue}",channel="chat",outcome="{outcome}"}}'
+ROUNDS = 'csq_reply_rounds_total{{job="csq",instance="a:1",queue="{queue}",channel="chat",outcome="{outcome}",responder="human"}}'
 SECONDS = 'csq_{metric}_seconds_{part}{{job="csq",instance="a:1",queue="{queue}",channel="chat",responder="{by}"{le}}}'
-CLOSED = 'csq_conversations_total{{job="csq",instance="a:1",queue="{queue}",channel="chat",outcome="{outcome}"}}'
+CLOSED = 'csq_conversations_total{{job="csq",instance="a:1",queue="{queue}",channel="chat",outcome="{outcome}",responder="human"}}'
 RATED = 'csq_feedback_total{{job="csq",instance="a:1",queue="{queue}",kind="{kind}",score="{score}"}}'
 TURNS = 'csq_turns_total{{job="csq",instance="a:1",queue="orders",channel="chat",language="{language}",sentiment="neutral"}}'
 

@@ -57,7 +57,7 @@ def _days(
     opened = " ".join(["0"] * THIRD + ["1"] * THIRD + ["0"] * THIRD)
     return {
         **series("csq_closed_waits_total", "", began, last or days),
-        **series("csq_reply_rounds_total", ',channel="chat",outcome="missed"', decided, days),
+        **series("csq_reply_rounds_total", ',channel="chat",outcome="missed",responder="human"', decided, days),
         **series("csq_conversations_total", ',channel="chat",outcome="abandoned"', left, days),
         f'csq_open_waits{{{CSQ},queue="orders"}}': steps((0, 0, 3 * THIRD * days + 1)),
         f'csq_queue_open{{{CSQ},queue="orders"}}': " ".join([opened] * days),
@@ -563,7 +563,7 @@ SERVICE = {
             TEN_MINUTES,
             {
                 f'csq_closed_waits_total{{{CSQ},queue="orders"}}': counted((0, 288), (1, 1_152)),
-                f'csq_reply_rounds_total{{{CSQ},queue="orders",channel="chat",outcome="met"}}': counted(
+                f'csq_reply_rounds_total{{{CSQ},queue="orders",channel="chat",outcome="met",responder="human"}}': counted(
                     (1, 288), (0, 1_152)
                 ),
                 f'csq_conversations_total{{{CSQ},queue="orders",channel="chat",outcome="abandoned"}}': counted(

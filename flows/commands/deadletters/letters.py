@@ -35,7 +35,7 @@ MEANING: dict[str, tuple[str, str]] = {
         "wrap the data in the envelope; check that the topic has no other content",
     ),
     "unknown_type": (
-        "`type` is not one of the 25",
+        "`type` is not one of the 30",
         "a typing error, or a type of a later release; if csq does not need it, do not send it to this topic",
     ),
     "invalid_field": (
@@ -53,6 +53,10 @@ MEANING: dict[str, tuple[str, str]] = {
     "unreadable": (
         "the broker has it, and it could not be unpacked; it was skipped with `csq state skip`. Its bytes are missing",
         "find its producer by the topic, partition and offset; a record of that size is a defect, or an attack",
+    ),
+    "unknown_conversation": (
+        "a conversation was merged into one that csq does not know",
+        "compare `into` with the ids of other events; see its [runbook](runbooks/dead-letter-unknown_conversation.md)",
     ),
     "stage_failed": (
         (

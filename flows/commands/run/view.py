@@ -276,7 +276,8 @@ def _of_queue(now: Values, queue: str) -> Iterator[str | Text]:
     yield span(_smoothed(now, queue))
     yield _forecast(now, queue, "median")
     yield _forecast(now, queue, "upper")
-    yield _share(sum(value for (_, outcome), value in rounds.items() if outcome == "met"), sum(rounds.values()))
+    ours = [(outcome, value) for (_, outcome, responder), value in rounds.items() if responder == "human"]
+    yield _share(sum(value for outcome, value in ours if outcome == "met"), sum(value for _, value in ours))
     yield _number(sum(value for (state,), value in agents.items() if state in {"available", "busy"}))
 
 

@@ -1,18 +1,21 @@
 """The record of one conversation, and the clocks of its rounds, driven by its messages in the order of event time.
 
-All times are POSIX seconds. Automated replies stop no human clock and are measured apart.
+All times are POSIX seconds.
 """
 
 from typing import Any
 
 from msgspec import Raw, Struct
 
+from operators.domain.stage.facts import Resolver
+
 
 class Rounds(Struct, array_like=True, gc=False):
     """The open waits of a conversation.
 
     A *round* opens at the first unanswered customer message and closes at the next human reply: the time between is the
-    reply time. An *episode* begins with the conversation and with each reopening: its first human reply, counted from
+    reply time. A bot's reply *suspends* the round: it is closed if the answer holds, and goes on from its beginning if
+    it does not. An *episode* begins with the conversation and with each reopening: its first human reply, counted from
     the latest of the first customer message, the hand-off and the reopening, is a first response.
 
     >>> rounds = Rounds()
@@ -23,9 +26,9 @@ class Rounds(Struct, array_like=True, gc=False):
     """
 
     waiting_since: float | None = None
-    """Time of the first customer message that no human has answered."""
+    """Time of the first customer message that nobody has answered."""
     missed: bool = False
-    """Whether the open round has passed its limit."""
+    """Whether the round that is open or suspended has passed its limit."""
     answer_from: float | None = None
     """Start of the clock of the episode's first response."""
     asked: bool = False
@@ -37,10 +40,16 @@ class Rounds(Struct, array_like=True, gc=False):
     untouched: bool = True
     """Whether it is the first episode and neither bot nor human has replied in it."""
     replied_at: float | None = None
-    """Time of the last human reply. An older message that arrives too late to be sorted in counts as answered."""
+    """Time of the last reply that counts. An older message that arrives too late to be sorted in counts as answered."""
+    suspended_since: float | None = None
+    """Beginning of the round that a bot has answered, while it is not known whether the answer holds."""
+    suspended_at: float = 0.0
+    """When the bot answered it."""
+    wants_human: bool = False
+    """Whether the customer has written since the last human reply."""
 
     def customer_said(self, time: float) -> bool:
-        """Take a customer message; return whether a round opens."""
+        """Take a customer message that needs an answer; return whether a round opens."""
         if self.replied_at is not None and time < self.replied_at:
             return False
         if not self.answered and not self.asked:
@@ -48,7 +57,8 @@ class Rounds(Struct, array_like=True, gc=False):
             self.asked = True
         if self.bot_waiting_since is None:
             self.bot_waiting_since = time
-        if self.waiting_since is not None:
+        self.wants_human = True
+        if self.waiting_since is not None or self.suspended_since is not None:
             return False
         self.waiting_since, self.missed = time, False
         return True
@@ -62,6 +72,7 @@ class Rounds(Struct, array_like=True, gc=False):
             first, self.answered, self.answer_from = self.answer_from, True, None
         if self.bot_waiting_since is not None:  # a greeting before the first question is no reply
             self.bot_waiting_since, self.untouched = None, False
+        self.wants_human = False
         self.replied_at = time if self.replied_at is None else max(time, self.replied_at)
         return reply, first
 
@@ -73,10 +84,51 @@ class Rounds(Struct, array_like=True, gc=False):
         first, self.untouched = reply if self.untouched else None, False
         return reply, first
 
-    def handed_off(self, time: float) -> None:
-        """Take a hand-off to humans: a pending first response is counted from here."""
+    def suspend(self, time: float) -> bool:
+        """Suspend the open round, which a bot answers at `time`; return whether there is one."""
+        if self.waiting_since is None or time < self.waiting_since:
+            return False
+        self.suspended_since, self.suspended_at, self.waiting_since = self.waiting_since, time, None
+        return True
+
+    def resume(self) -> None:
+        """Let the suspended round go on from its beginning: the bot's answer does not hold."""
+        self.waiting_since, self.suspended_since = self.suspended_since, None
+
+    def hold(self) -> bool:
+        """Close the suspended round: the bot's answer holds. Return whether the round was in time so far."""
+        self.suspended_since = None
+        self.replied_at = max(self.suspended_at, self.replied_at or self.suspended_at)
+        return not self.missed
+
+    def withdraw(self) -> None:
+        """End the round as if it had not been: its only message is deleted. Its missed limit stays counted."""
+        self.waiting_since = self.suspended_since = self.bot_waiting_since = None
+        self.wants_human = False
+        if not self.answered:
+            self.answer_from, self.asked = None, False
+
+    def take_over(self, since: float) -> None:
+        """Wait since `since`, as the customer of a conversation that became part of this one."""
+        if self.waiting_since is None:
+            self.missed = False
+        self.waiting_since = since
+        self.wants_human = True
+        if not self.answered and not self.asked:
+            self.answer_from = since if self.answer_from is None else max(self.answer_from, since)
+            self.asked = True
+
+    def handed_off(self, time: float) -> bool:
+        """Take a hand-off to humans: a pending first response is counted from here; return whether a round opens.
+
+        One opens if a bot answered the customer and no human did.
+        """
         if self.answer_from is not None:
             self.answer_from = max(self.answer_from, time)
+        if not self.wants_human or self.waiting_since is not None or self.suspended_since is not None:
+            return False
+        self.waiting_since, self.missed = time, False
+        return True
 
     def reopened(self, time: float) -> None:
         """Begin a new episode."""
@@ -84,7 +136,7 @@ class Rounds(Struct, array_like=True, gc=False):
 
     def closed(self) -> float | None:
         """End the open round without an answer (resolved, abandoned); return when it began."""
-        since, self.waiting_since = self.waiting_since, None
+        since, self.waiting_since, self.wants_human = self.waiting_since, None, False
         return since
 
     def limit_passed(self, since: float) -> bool:
@@ -99,6 +151,11 @@ class Rounds(Struct, array_like=True, gc=False):
 
 
 MAX_MOODS = 60
+MAX_CLOSINGS = 4
+MAX_PAUSES = 16
+MAX_REPLIES = 12
+MAX_WAITING = 16
+"""So many messages of an open wait are known; a deletion of a later one is not noticed."""
 
 
 class ConversationRecord(Struct, array_like=True, gc=False):
@@ -141,6 +198,20 @@ class ConversationRecord(Struct, array_like=True, gc=False):
     """A rating (0..5) that waits for S to be published, and its time."""
     closed_at: float | None = None
     """When it was closed last."""
+    resolver: Resolver = "nobody"
+    """Who has replied since the opening or the last reopening; a human counts more than a bot."""
+    waiting_messages: list[str] = []
+    """Ids of the customer's messages in the round that is open or suspended."""
+    closings: list[str] = []
+    """Ids of the last messages that needed no answer."""
+    replies: list[int] = []
+    """CRC-32 of the ids of the last messages of agents."""
+    asked: bool = False
+    """Whether our last public message asks if all is well."""
+    pauses: list[tuple[float, float]] = []
+    """Begin and end of the times in which the conversation waited for the customer."""
+    paused_at: float | None = None
+    """Since when it does."""
 
     def add_mood(self, polarity: float) -> None:
         """Add the polarity of a customer message; at `MAX_MOODS` every other one is dropped."""
@@ -191,14 +262,21 @@ class ConversationOwner(Struct, array_like=True):
     customer_id: str
 
 
+class RoundsEnd(Struct, array_like=True):
+    """The first field of stored rounds."""
+
+    waiting_since: float | None
+
+
 class ConversationEnd(Struct, array_like=True):
-    """The first fields of a stored record: enough to tell when it is dropped."""
+    """The first fields of a stored record: enough to tell when it ends or is dropped."""
 
     customer_id: Raw
     channel: Raw
     queue: Raw
     opened_at: Raw
     last_at: float
-    rounds: Raw
+    rounds: RoundsEnd
     seen: bool
     open: bool
+    channel_name: str

@@ -19,9 +19,10 @@ from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Annotated, Any
 
-from msgspec import Meta, Raw, Struct, msgpack
+from msgspec import Meta, Raw, Struct, field, msgpack
 from msgspec.structs import replace
 
+from operators.domain.conversations.closings import closing_of, only_asks
 from operators.domain.conversations.course import ConversationCourse, ScoreSatisfaction
 from operators.domain.conversations.facts import (
     STEP_FACTS,
@@ -29,14 +30,22 @@ from operators.domain.conversations.facts import (
     BotReplied,
     ConversationFact,
     CustomerSpoke,
+    MergedAway,
+    MergedIn,
+    MessageChanged,
     RatingGiven,
+    RatingWithdrawn,
+    merged_in,
+    number_of,
+    rating_given,
 )
+from operators.domain.conversations.ratings import Ratings, StoredRatings
 from operators.domain.conversations.reading import Reading
 from operators.domain.conversations.record import ConversationEnd, ConversationOwner, ConversationRecord, Rounds
 from operators.domain.conversations.turns import StoredTurns, TurnLedger, Turns
 from operators.domain.stage.event_facts import CUSTOMER_FACTS, QUEUE_FACTS
 from operators.domain.stage.facts import AgentChanged, AgentsPlanned, Fact, ForgetRequested, QueueFact
-from operators.domain.stage.feedback import SENTIMENT_KINDS, mood_of, share_of
+from operators.domain.stage.feedback import SENTIMENT_KINDS, mood_of
 from operators.domain.stage.labels import OTHER, Admitted, Labels
 from operators.domain.stage.promise import Promises
 from operators.domain.stage.stage import Handlers, Outbox, Port, Stage, check_version
@@ -45,8 +54,17 @@ from operators.domain.time.lanes import Lanes
 from operators.domain.time.timers import MIN_REBUILD, due_timers, set_timers
 from operators.domain.wire import events
 from operators.domain.wire.forgotten import ForgottenIds, StoredForgotten
+from operators.domain.wire.outgoing import dead_letter
 
-DAY = 86_400.0
+HOUR, DAY = 3_600.0, 86_400.0
+AUTO_CLOSE_HOURS = {"chat": 24.0, "email": 168.0, OTHER: 72.0}
+FORGOTTEN_DAYS = 365.0
+"""Days for which the conversations of a forgotten customer are known."""
+END = -math.inf
+RATING = ""
+"""In place of a conversation's id."""
+BY_SILENCE = frozenset({"silent", "forgotten"})
+"""Outcomes of conversations that csq has ended itself."""
 
 
 class ConversationsParams(Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,9 +73,32 @@ class ConversationsParams(Struct, frozen=True, forbid_unknown_fields=True):
     closed_days: Annotated[
         float, Meta(gt=0, description="Days a closed conversation is kept, for ratings, labels, reopenings.")
     ] = 14.0
-    idle_days: Annotated[
-        float, Meta(gt=0, description="Days without events after which an open conversation is dropped.")
-    ] = 365.0
+    auto_close_hours: Annotated[
+        dict[str, Annotated[float, Meta(gt=0)]],
+        Meta(
+            description="Channel to the hours without events after which an open conversation ends as `silent`, if "
+            "nobody waits in it. `other` is for the channels without a number of their own."
+        ),
+    ] = field(default_factory=lambda: dict(AUTO_CLOSE_HOURS))
+    unanswered_days: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="Days without events after which a conversation whose customer waits ends as `forgotten`.",
+        ),
+    ] = 7.0
+    bots_answer: Annotated[
+        bool,
+        Meta(description="Whether a bot's reply ends a customer's wait, if it holds. false: only people end waits."),
+    ] = True
+    bots_confirm_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Seconds of the customer's silence after which a bot's reply holds. Who writes again or asks "
+            "for people before that has waited from the first message on.",
+        ),
+    ] = 600.0
     turns: Annotated[
         int,
         Meta(ge=1, le=1000, description="Scored turns kept per conversation, 300 bytes each, for their labels."),
@@ -77,13 +118,27 @@ class ConversationsParams(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 50_000
 
 
+class FeedbackParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """When a rating counts."""
+
+    settle_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Seconds without a correction after which a rating counts and teaches. 0: at once. A later "
+            "correction is counted apart.",
+        ),
+    ] = 600.0
+
+
 class StoredConversations(Struct):
     """A snapshot as it is decoded."""
 
     settings: Any
     records: Raw
-    timers: list[tuple[float, str, float | None]]
+    timers: list[tuple[float, str, float]]
     turns: StoredTurns
+    ratings: StoredRatings
     forgotten: StoredForgotten | None = None
 
 
@@ -91,7 +146,7 @@ class Conversations(Stage):
     """The conversations of one lane."""
 
     name = "conversations"
-    version = 4
+    version = 5
 
     def __init__(
         self,
@@ -102,16 +157,33 @@ class Conversations(Stage):
         score_satisfaction: ScoreSatisfaction,
         version: Callable[[], int] = lambda: 0,
         on_forgotten: Callable[[], None] = lambda: None,
+        *,
+        feedback: FeedbackParams | None = None,
+        is_finite: bool = False,
     ) -> None:
         self._params = params
         self._labels, self._queues, self._channels = labels, labels.queues, labels.channels
         self._lanes = lanes
         self._out = Outbox()
-        self._course = ConversationCourse(promises, labels, lanes, score_satisfaction, self._out, self.attempt, version)
+        self._course = ConversationCourse(
+            promises,
+            labels,
+            lanes,
+            score_satisfaction,
+            self._out,
+            self.attempt,
+            version,
+            bots_answer=params.bots_answer,
+        )
+        settle_seconds = (feedback or FeedbackParams()).settle_seconds
+        self._ratings = Ratings(settle_seconds, params.closed_days * DAY, self._rate, self._out)
         self._others = Handlers(
             self.name,
             {
-                RatingGiven: self._rate,
+                RatingGiven: self._rating_given,
+                RatingWithdrawn: self._ratings.withdraw,
+                MergedAway: self._merged_away,
+                MergedIn: self._merged_in,
                 AgentChanged: self._forward,
                 AgentsPlanned: self._forward,
                 ForgetRequested: self._forget,
@@ -120,14 +192,15 @@ class Conversations(Stage):
         """Facts that are not part of the course of a conversation -> what applies them."""
         ledger = TurnLedger(params.turns, params.waiting_labels)
         self._turns = Turns(ledger, self._out)
+        self._is_finite = is_finite
         self._records = Table[ConversationRecord](ConversationRecord, attrgetter("last_at"))
         self._hot = self._records.hot
         self._now = -math.inf
         self._forgotten = ForgottenIds()
         """Conversations of customers who were forgotten."""
         self._on_forgotten = on_forgotten
-        self._timers: list[tuple[float, str, float | None]] = []
-        """Due time, conversation, and for a reply limit the start of the wait."""
+        self._timers: list[tuple[float, str, float]] = []
+        """Due time, conversation, and the start of the round, `END` for its end; of a rating `RATING` and `END`."""
         self._calendar_changes = promises.changes
         self._most_timers = MIN_REBUILD
         """With more timers than this, obsolete ones are removed."""
@@ -139,11 +212,11 @@ class Conversations(Stage):
         for time, name, event, reading in items:
             kind = type(event)
             if kind is events.MessageCreated:
-                fact = self._message(time, name, event.data, reading)
+                fact = self._message(time, name, number_of(event.sequence), event.data, reading)
                 if fact is not None:
                     held.append(fact)
             elif kind in STEP_FACTS:
-                held.append(STEP_FACTS[kind](time, name, event.data))
+                held.append(STEP_FACTS[kind](time, name, number_of(event.sequence), event.data))
             elif kind in QUEUE_FACTS:
                 held.append(QUEUE_FACTS[kind](time, name, event.data))
             elif kind is Admitted:
@@ -163,40 +236,76 @@ class Conversations(Stage):
         elif kind is events.CustomerForgotten:
             held.append(ForgetRequested(time, name, data.customer_id))
         elif kind is events.FeedbackSubmitted:
-            share = share_of(data.score, data.scale_min, data.scale_max)
-            if data.conversation_id is None:
-                self._course.rate_elsewhere(time, name, data.kind, share, data.customer_id)
-            else:
-                rated = (data.kind, share, data.attitude, data.customer_id)
-                held.append(RatingGiven(time, name, data.conversation_id, *rated))
+            held.append(rating_given(time, name, data))
+        elif kind is events.FeedbackWithdrawn:
+            held.append(RatingWithdrawn(time, name, data.feedback_id))
+        elif kind is events.MessageEdited:
+            self._edited(time, name, number_of(event.sequence), data, held)
+        elif kind is events.ConversationMerged or kind is events.MergeReceived:
+            self._merged(time, name, event, held)
 
-    def _message(self, time: float, name: str, data: events.Message, reading: Reading | None) -> Fact | None:
-        """Return the fact of a message; `None` for one that is not public or not by a participant."""
+    def _merged(self, time: float, name: str, event: Any, held: list[Fact]) -> None:
+        """Take a merge for those of its two conversations that are of this lane."""
+        if type(event) is events.MergeReceived:
+            held.append(merged_in(time, name, event.merge))
+            return
+        held.append(MergedAway(time, name, event.data.conversation_id))
+        if self._lanes.of(event.data.into) == self._lanes.of(event.data.conversation_id):
+            held.append(merged_in(time, name, event))
+
+    def _message(
+        self, time: float, name: str, sequence: int | None, data: events.Message, reading: Reading | None
+    ) -> Fact | None:
+        """Return the fact of a message; `None` for one that is not public or not by a participant, or is repeated."""
         role = data.author.role
         if not data.is_public or role == "system":
             return None
-        conversation_id, customer_id, channel, queue = data.conversation_id, data.customer_id, data.channel, data.queue
+        where = (data.conversation_id, data.customer_id, data.channel, data.queue)
         if role == "customer":
             polarity: float | None = None
             sentiment: events.Sentiment | None = None
             question, language = False, ""
             if reading is not None:
+                known = self._turns.features_of(data.conversation_id, data.message_id)
+                if known is not None:
+                    return self._said_again(time, name, sequence, data, is_same=known == reading.features)
                 polarity, sentiment = self._turns.take_one(time, name, data, reading)
                 question, language = reading.question, reading.language
+            closing = closing_of(data.text) if data.content_type == "text" else ""
             return CustomerSpoke(
-                time, name, conversation_id, customer_id, channel, queue, polarity, question, language, sentiment
+                time, name, sequence, *where, data.message_id, closing, polarity, question, language, sentiment
             )
+        asks = only_asks(data.text)
         if role == "agent":
             tone = None if reading is None else reading.tone
-            return AgentReplied(time, name, conversation_id, customer_id, channel, queue, tone)
-        return BotReplied(time, name, conversation_id, customer_id, channel, queue)
+            return AgentReplied(time, name, sequence, *where, data.message_id, asks, tone)
+        return BotReplied(time, name, sequence, *where, asks)
+
+    def _said_again(
+        self, time: float, name: str, sequence: int | None, data: events.Message, *, is_same: bool
+    ) -> Fact | None:
+        """Count a customer's message whose id is known; with another text it is an edit, whose fact is returned."""
+        self._out.counted["csq_message_changes_total", ("repeated" if is_same else "edited",)] += 1
+        if is_same:
+            return None
+        where = (data.conversation_id, data.customer_id, data.channel, data.queue)
+        return MessageChanged(time, name, sequence, *where, data.message_id, closing_of(data.text))
+
+    def _edited(self, time: float, name: str, sequence: int | None, data: events.Message, held: list[Fact]) -> None:
+        """Count an edit; that of a customer may open a wait, that of others changes nothing."""
+        if data.author.role == "customer" and data.is_public:
+            fact = self._said_again(time, name, sequence, data, is_same=False)
+            if fact is not None:
+                held.append(fact)
+        else:
+            self._out.counted["csq_message_changes_total", ("edited",)] += 1
 
     # ---- in the order of event time
 
     def settle(self, facts: Iterable[ConversationFact | RatingGiven | QueueFact | ForgetRequested]) -> None:
         """Apply facts in the order of event time; a timer that is due before a fact fires before it."""
         due, handlers, others = self._timers, self._course.handlers, self._others
-        hot, due_of, queues, channels = self._hot, self._course.due, self._queues.since, self._channels.since
+        hot, queues, channels = self._hot, self._queues.since, self._channels.since
         fact: Any  # its class says which of its fields there are
         for fact in facts:
             time = fact.time
@@ -217,12 +326,14 @@ class Conversations(Stage):
                 record = self._record(fact)
             if time > record.last_at:  # noqa: PLR1730  max() would be a call for every event
                 record.last_at = time
-            rounds, was_open = record.round_count, record.open
+            if record.outcome in BY_SILENCE and not record.open and not getattr(fact, "closing", ""):
+                self._course.wake(record, fact)
+            since, was_open = record.rounds.waiting_since, record.open
             handle(record, fact)
-            if record.round_count != rounds:
-                heapq.heappush(due, (due_of(record, time), fact.conversation_id, time))
-            elif was_open and not record.open:
-                heapq.heappush(due, (self._until(record), fact.conversation_id, None))
+            if record.rounds.waiting_since != since:
+                self._set_timers(record, fact.conversation_id, time)
+            if was_open and not record.open:
+                heapq.heappush(due, (self._until(record), fact.conversation_id, END))
 
     def _forward(self, fact: QueueFact) -> None:
         """Send a fact about a queue, not about a conversation, to the queue under its label."""
@@ -259,28 +370,57 @@ class Conversations(Stage):
                 record.queue_name = fact.queue
                 if queue != record.queue:
                     self._course.move(record, fact, queue)
-                    self._set_limit(record, conversation_id, time)
+                    self._set_timers(record, conversation_id, time)
         return record
 
+    def _rating_given(self, fact: RatingGiven) -> None:
+        """Take a rating, which counts when it has settled."""
+        if fact.conversation_id is not None and self._is_forgotten(fact.conversation_id):
+            return
+        due = self._ratings.give(fact)
+        if due is not None:
+            heapq.heappush(self._timers, (due, RATING, END))
+
     def _rate(self, fact: RatingGiven) -> None:
+        """Count a rating that has settled."""
         time, conversation_id = fact.time, fact.conversation_id
+        if conversation_id is None:
+            self._course.rate_elsewhere(fact)
+            return
         record = self._records.get(conversation_id)
         if record is None:
-            if self._is_forgotten(conversation_id):
-                return
             record = ConversationRecord("", OTHER, OTHER, time, time, Rounds(), seen=False, open=False)
             self._add(conversation_id, record)
         record.last_at = max(record.last_at, time)
-        self._course.rate(record, fact)
+        self._course.rate(record, fact, conversation_id)
         params = self._params
         if fact.kind in SENTIMENT_KINDS and params.rating_weight > 0:
             self._turns.rate(conversation_id, time, mood_of(fact.share), params.rating_weight, params.rating_turns)
+
+    def _merged_away(self, fact: MergedAway) -> None:
+        record = self._records.get(fact.conversation_id)
+        if record is not None:
+            self._course.merge(record, fact)
+            heapq.heappush(self._timers, (self._until(record), fact.conversation_id, END))
+
+    def _merged_in(self, fact: MergedIn) -> None:
+        """Take the wait of another conversation."""
+        record = self._records.get(fact.conversation_id)
+        if record is not None and record.seen:
+            record.last_at = max(record.last_at, fact.time)
+            self._course.take_over(record, fact)
+            self._set_timers(record, fact.conversation_id, fact.time)
+        else:
+            detail = "$.data.into: a conversation that is not known; expected one of which an event has come before"
+            self._out.counted["csq_dead_letters_total", ("unknown_conversation",)] += 1
+            letter = dead_letter(fact.event, "unknown_conversation", detail, self.name, fact.name, now=fact.time)
+            self._out.published.append(letter)
 
     def _add(self, conversation_id: str, record: ConversationRecord) -> None:
         if len(self._records) >= self._params.max_conversations:
             self._evict()
         self._hot[conversation_id] = record
-        heapq.heappush(self._timers, (self._until(record), conversation_id, None))
+        heapq.heappush(self._timers, (self._until(record), conversation_id, END))
 
     # ---- time
 
@@ -293,7 +433,13 @@ class Conversations(Stage):
         if len(self._timers) > self._most_timers:
             self._reset_timers()
         self._turns.advance(now - self._params.closed_days * DAY)
-        self._forgotten.expire_before(now - self._params.idle_days * DAY)
+        self._ratings.advance(now)
+        self._forgotten.expire_before(now - FORGOTTEN_DAYS * DAY)
+
+    def finish(self) -> None:
+        """Count the ratings that wait, if the input is finite: no correction will come."""
+        if self._is_finite:
+            self.attempt_each(self._ratings.settle, self._ratings.due(math.inf))
 
     def _follow_calendars(self) -> None:
         """Where calendars have changed, make all limits due now: each timer gets the time that is right now."""
@@ -301,48 +447,73 @@ class Conversations(Stage):
             return
         self._calendar_changes = self._course.promises.changes
         self._timers[:] = [
-            (due if since is None else min(due, self._now), key, since) for due, key, since in self._timers
+            (due if since == END else min(due, self._now), key, since) for due, key, since in self._timers
         ]
         heapq.heapify(self._timers)
 
     def _fire(self, now: float) -> None:
         self.attempt_each(self._fire_one, due_timers(self._timers, now))
 
-    def _fire_one(self, due: float, conversation_id: str, since: float | None) -> None:
+    def _fire_one(self, due: float, conversation_id: str, since: float) -> None:
+        if conversation_id == RATING:
+            self.attempt_each(self._ratings.settle, self._ratings.due(due))
+            return
         record = self._hot.get(conversation_id) or self._records.thaw(conversation_id)
         if record is None:
             return
-        if since is not None:
-            if self._course.due(record, since) > due:  # it was moved, or the calendar has changed
-                self._set_limit(record, conversation_id, due)
-            elif record.rounds.limit_passed(since):
+        rounds = record.rounds
+        if since != END:
+            if rounds.suspended_since == since:
+                if rounds.suspended_at + self._params.bots_confirm_seconds <= due:
+                    self._course.hold(record)
+                else:  # the timer was that of the limit, or the setting has changed
+                    self._set_timers(record, conversation_id, due)
+            elif self._course.due(record, since) > due:  # it was moved, or the calendar has changed
+                self._set_timers(record, conversation_id, due)
+            elif rounds.limit_passed(since):
                 self._course.miss(record, conversation_id, due)
         elif self._until(record) > due:
-            heapq.heappush(self._timers, (self._until(record), conversation_id, None))
+            heapq.heappush(self._timers, (self._until(record), conversation_id, END))
+        elif record.open:
+            self._course.end_silently(record, conversation_id, due)
+            record.last_at = due
+            heapq.heappush(self._timers, (self._until(record), conversation_id, END))
         else:
             self._drop(conversation_id, due)
 
     def _reset_timers(self) -> None:
         """Remove obsolete timers."""
-        rounds = [timer for timer in self._timers if timer[2] is not None and self._may_wait(timer[1], timer[2])]
-        ends = [(self._until(record), key, None) for key, record in self._records.each(ConversationEnd)]
-        self._most_timers = set_timers(self._timers, rounds + ends)
+        rounds = [timer for timer in self._timers if timer[2] != END and self._may_wait(timer[1], timer[2])]
+        ends = [(self._until(record), key, END) for key, record in self._records.each(ConversationEnd)]
+        ratings = [(due, RATING, END) for due in self._ratings.times()]
+        self._most_timers = set_timers(self._timers, rounds + ends + ratings)
 
-    def _set_limit(self, record: ConversationRecord, conversation_id: str, now: float) -> None:
-        """Set the timer of an open round that has not missed its limit yet; it fires at event time `now` or later."""
-        since = record.rounds.waiting_since
-        if since is not None and not record.rounds.missed:
+    def _set_timers(self, record: ConversationRecord, conversation_id: str, now: float) -> None:
+        """Set the timer of a round, open or suspended; it fires at event time `now` or later."""
+        rounds = record.rounds
+        if rounds.suspended_since is not None:
+            due = rounds.suspended_at + self._params.bots_confirm_seconds
+            heapq.heappush(self._timers, (due, conversation_id, rounds.suspended_since))
+        elif rounds.waiting_since is not None and not rounds.missed:
+            since = rounds.waiting_since
             heapq.heappush(self._timers, (max(self._course.due(record, since), now), conversation_id, since))
 
     def _may_wait(self, conversation_id: str, since: float) -> bool:
         """Return whether the round that began at `since` may be open; cold records are not decoded for it."""
         record = self._hot.get(conversation_id)
-        return conversation_id in self._records if record is None else record.rounds.waiting_since == since
+        if record is None:
+            return conversation_id in self._records
+        return since in {record.rounds.waiting_since, record.rounds.suspended_since}
 
     def _until(self, record: ConversationRecord | ConversationEnd) -> float:
-        """Return when the record is dropped if no further event comes."""
-        days = self._params.idle_days if record.open else self._params.closed_days
-        return record.last_at + days * DAY
+        """Return when the conversation ends, or if it is closed when its record is dropped, if no event comes."""
+        params = self._params
+        if not record.open:
+            return record.last_at + params.closed_days * DAY
+        if record.rounds.waiting_since is not None:
+            return record.last_at + params.unanswered_days * DAY
+        hours = params.auto_close_hours
+        return record.last_at + hours.get(record.channel_name, hours.get(OTHER, AUTO_CLOSE_HOURS[OTHER])) * HOUR
 
     def _drop(self, conversation_id: str, time: float) -> None:
         record = self._records[conversation_id]
@@ -358,6 +529,7 @@ class Conversations(Stage):
             self._forgotten.add(conversation_id, fact.time)
         self.attempt_each(self._drop, [(conversation_id, fact.time) for conversation_id in sorted(gone)])
         self._turns.ledger.forget_labels(gone)
+        self._ratings.forget(fact.customer_id, gone)
         self._timers[:] = [timer for timer in self._timers if timer[1] not in gone]
         heapq.heapify(self._timers)
         self._out.to["customers"][self._lanes.of(fact.customer_id)].append(fact)
@@ -399,8 +571,9 @@ class Conversations(Stage):
         records, turns = self._records.snapshot(self._now), self._turns.snapshot(self._now)
         settings = self._settings()  # before the timers: where calendars change between the two, `restore` sees it
         self._follow_calendars()
-        timers = sorted(timer for timer in self._timers if timer[2] is not None)  # the others follow from the records
+        timers = sorted(timer for timer in self._timers if timer[2] != END)  # the others follow from the records
         state = {"v": self.version, "settings": settings, "records": records, "timers": timers, "turns": turns}
+        state["ratings"] = self._ratings.snapshot()
         return state | {"forgotten": self._forgotten.snapshot()} if self._forgotten else state
 
     def restore(self, stored: Raw) -> None:
@@ -409,6 +582,7 @@ class Conversations(Stage):
         state = msgpack.decode(stored, type=StoredConversations)
         self._records.restore(state.records)
         self._timers = state.timers
+        self._ratings.restore(state.ratings)
         if state.settings != self._settings():
             self._timers = []
             self._records.update_cold(self._apply_settings)
@@ -430,6 +604,4 @@ class Conversations(Stage):
         if queue != record.queue:
             record.queue = queue
             self._course.enter_queue(record, conversation_id, record.last_at, conversation_id)
-        since = record.rounds.waiting_since
-        if since is not None and not record.rounds.missed:
-            self._timers.append((self._course.due(record, since), conversation_id, since))
+        self._set_timers(record, conversation_id, -math.inf)

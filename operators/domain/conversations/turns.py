@@ -73,6 +73,13 @@ class TurnLedger:
         waited = self._waiting.pop((conversation_id, scored.message_id), None) if self._waiting else None
         return [_example(scored, waited.label, waited.time)] if waited else ()
 
+    def features_of(self, conversation_id: str, message_id: str) -> bytes | None:
+        """Return the features of a scored message; `None` if it is none of the last ones of its conversation."""
+        for scored in self._scored.get(conversation_id) or ():
+            if scored.message_id == message_id:
+                return scored.features
+        return None
+
     def label_one(self, conversation_id: str, message_id: str, time: float, label: Any) -> tuple[str, Example] | None:
         """Return the example (model, example) of a label; `None` if its turn is not known: then the label waits."""
         for scored in self._scored.get(conversation_id) or ():
@@ -167,6 +174,10 @@ class Turns:
         for model, example in self.ledger.note_one(data.conversation_id, entry):
             self._out.to["examples"][model].append(example)
         return polarity, sentiment
+
+    def features_of(self, conversation_id: str, message_id: str) -> bytes | None:
+        """Return the features of a message that was scored before; `None` if its id is not known."""
+        return self.ledger.features_of(conversation_id, message_id)
 
     def label_one(self, time: float, data: events.SentimentLabel) -> None:
         """Judge a published score by the label that a person gave its message."""

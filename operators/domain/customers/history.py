@@ -20,6 +20,7 @@ from operators.domain.customers.record import (
     RESOLVED,
     SEVERITY,
     UNRESOLVED,
+    Contact,
     CustomerRecord,
     Score,
     smoothed,
@@ -140,9 +141,9 @@ class CustomerHistory:
 
     def _contact_resolved(self, record: CustomerRecord, fact: facts.ContactResolved) -> None:
         record.sums[RESOLVED if fact.outcome == "solved" else UNRESOLVED] += 1
-        if fact.again:  # it took more than one contact
-            return
-        record.contacts[fact.conversation_id] = (fact.time, fact.queue)
+        record.contacts[fact.conversation_id] = Contact(
+            fact.time, fact.queue, fact.by, is_first=not fact.again, is_solved=fact.outcome == "solved"
+        )
         due = fact.time + self._params.contact_window_days * DAY
         heapq.heappush(self._timers, (due, fact.customer_id, "contact", fact.conversation_id))
 
@@ -154,8 +155,21 @@ class CustomerHistory:
     def _repeat_contacts(self, record: CustomerRecord, conversation_ids: Iterable[str]) -> None:
         """Count resolutions that were followed by another contact: they were not the last one."""
         for conversation_id in conversation_ids:
-            _, queue = record.contacts.pop(conversation_id)
-            self._out.counted["csq_first_contact_resolutions_total", (queue, "repeated")] += 1
+            self._count_contact(record.contacts.pop(conversation_id), came_back=True)
+
+    def window_closed(self, record: CustomerRecord, conversation_id: str, time: float) -> None:
+        """Count a resolution that was not followed by another contact."""
+        resolved = record.contacts.get(conversation_id)
+        if resolved is not None and resolved.time + self._params.contact_window_days * DAY <= time:
+            self._count_contact(record.contacts.pop(conversation_id), came_back=False)
+
+    def _count_contact(self, resolved: Contact, *, came_back: bool) -> None:
+        if resolved.is_first:  # else it took more than one contact
+            outcome = "repeated" if came_back else "resolved"
+            self._out.counted["csq_first_contact_resolutions_total", (resolved.queue, outcome)] += 1
+        if resolved.is_solved:
+            verified = "no" if came_back else "yes"
+            self._out.counted["csq_resolutions_total", (resolved.queue, resolved.by, verified)] += 1
 
     def _contact_abandoned(self, record: CustomerRecord, fact: facts.ContactAbandoned) -> None:
         record.sums[UNRESOLVED] += 1
@@ -175,8 +189,9 @@ class CustomerHistory:
         if fact.outcome == "completed":
             record.sums[ORDERS] += 1
             record.ordered_at = fact.time
-            if self._params.label_from == "orders" and record.pending is not None:
-                self.learn(record.pending, churned=False, time=fact.time)
+            pending = record.pending
+            if self._params.label_from == "orders" and pending is not None and fact.time > pending[0]:
+                self.learn(pending, churned=False, time=fact.time)
                 record.pending = None
         else:
             record.sums[CANCELLATIONS if fact.outcome == "cancelled" else REFUNDS] += 1

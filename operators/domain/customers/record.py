@@ -5,6 +5,8 @@ from typing import Any
 
 from msgspec import Raw, Struct
 
+from operators.domain.stage.facts import Resolver
+
 DAY = 86_400.0
 SUMS = (
     "missed",
@@ -42,6 +44,22 @@ Score = tuple[float, float, tuple[tuple[float, ...], tuple[str, ...]]]
 """Time of a score, the score as published, and its inputs (numbers, categories)."""
 
 
+class ContactTime(Struct, array_like=True):
+    """The first field of a stored contact."""
+
+    time: float
+
+
+class Contact(Struct, array_like=True, frozen=True, gc=False):
+    """A resolution in whose window the customer may come back."""
+
+    time: float
+    queue: str
+    by: Resolver
+    is_first: bool
+    is_solved: bool
+
+
 class CustomerRecord(Struct, array_like=True, gc=False):
     """The record of a customer. Times are POSIX seconds.
 
@@ -53,7 +71,7 @@ class CustomerRecord(Struct, array_like=True, gc=False):
     faded_at: float
     segment: str = "other"
     at_risk: bool = False
-    contacts: dict[str, tuple[float, str]] = {}
+    contacts: dict[str, Contact] = {}
     """Resolved conversations whose contact window is open -> (time of the resolution, queue)."""
     pending: Score | None = None
     """The first score since the last label, where labels come from orders."""
@@ -114,7 +132,7 @@ class CustomerTimes(Struct, array_like=True):
     faded_at: Raw
     segment: str
     at_risk: bool
-    contacts: dict[str, tuple[float, Raw]]
+    contacts: dict[str, ContactTime]
     pending: tuple[float, Raw, Raw] | None
 
 

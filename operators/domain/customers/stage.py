@@ -48,7 +48,7 @@ class Customers(Stage):
     """The customers of one lane."""
 
     name = "customers"
-    version = 3
+    version = 4
 
     def __init__(
         self,
@@ -171,8 +171,8 @@ class Customers(Stage):
         """Yield the timers of a record."""
         params = self._params
         yield record.last_at + params.silence_days * DAY, customer_id, "silence", ""
-        for conversation_id, (resolved_at, _) in record.contacts.items():
-            yield resolved_at + params.contact_window_days * DAY, customer_id, "contact", conversation_id
+        for conversation_id, resolved in record.contacts.items():
+            yield resolved.time + params.contact_window_days * DAY, customer_id, "contact", conversation_id
         if record.pending is not None:
             yield record.pending[0] + params.horizon_days * DAY, customer_id, "horizon", ""
 
@@ -186,7 +186,7 @@ class Customers(Stage):
         if kind == "horizon":
             self._horizon_passed(record, due)
         elif kind == "contact":
-            self._window_closed(record, conversation_id, due)
+            self._history.window_closed(record, conversation_id, due)
         elif record.last_at + self._params.silence_days * DAY > due:
             heapq.heappush(self._timers, (record.last_at + self._params.silence_days * DAY, customer_id, kind, ""))
         else:
@@ -197,13 +197,6 @@ class Customers(Stage):
         if record.pending is not None and record.pending[0] + self._params.horizon_days * DAY <= time:
             self._history.learn(record.pending, churned=True, time=time)
             record.pending = None
-
-    def _window_closed(self, record: CustomerRecord, conversation_id: str, time: float) -> None:
-        """Count a resolution that was not followed by another contact."""
-        resolved = record.contacts.get(conversation_id)
-        if resolved is not None and resolved[0] + self._params.contact_window_days * DAY <= time:
-            del record.contacts[conversation_id]
-            self._out.counted["csq_first_contact_resolutions_total", (resolved[1], "resolved")] += 1
 
     def _drop(self, customer_id: str) -> None:
         self.attempt(self._score_touched, customer_id)

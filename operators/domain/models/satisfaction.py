@@ -25,6 +25,8 @@ from operators.domain.models.model import (
 from operators.domain.models.tasks import NumberTask
 
 PARTS = ("response", "attitude", "mood", "resolution", "effort")
+SAID = 3
+"""So many of them come from what was said."""
 START = (0.6, 0.4, 0.0, 0.0, 0.0)
 """Weights before the first rating."""
 TOP = 5.0
@@ -62,10 +64,13 @@ def mood_part(polarity: float) -> float:
 
 
 def resolution_part(outcome: str | None, reopenings: int) -> float | None:
-    """Return 5 for solved, 2.5 for partial, 0 for unsolved or abandoned; each reopening halves it."""
-    if outcome is None:
+    """Return 5 for solved, 2.5 for partial, 0 for unsolved, abandoned, forgotten; each reopening halves it.
+
+    `None` while it is not known: without an end, or if the conversation ended by silence.
+    """
+    if outcome in {None, "silent"}:
         return None
-    return {"solved": TOP, "partial": TOP / 2}.get(outcome, 0.0) * 0.5**reopenings
+    return {"solved": TOP, "partial": TOP / 2}.get(outcome or "", 0.0) * 0.5**reopenings
 
 
 def effort_part(rounds: int, handoffs: int, reopenings: int) -> float:
@@ -99,13 +104,18 @@ class SatisfactionWeights(ModelWeights):
         self.weights: tuple[float, ...] = START
 
     def score_one(self, x: Parts) -> float | None:
-        """Return S in 0..5; `None` when no part with a weight is known."""
-        total = weight_sum = 0.0
-        for weight, part in zip(self.weights, x, strict=True):
-            if part is not None:
-                total += weight * part
-                weight_sum += weight
-        return total / weight_sum if weight_sum > 0 else None
+        """Return S in 0..5; `None` if nothing was said: neither wait nor attitude nor mood is known.
+
+        The weights of unknown parts are distributed over the known ones. If none of these has a weight, as at first
+        where only a bot has replied, they count alike.
+        """
+        if all(part is None for part in x[:SAID]):
+            return None
+        known = [(weight, part) for weight, part in zip(self.weights, x, strict=True) if part is not None]
+        whole = math.fsum(weight for weight, _ in known)
+        if whole <= 0.0:
+            return math.fsum(part for _, part in known) / len(known)
+        return math.fsum(weight * part for weight, part in known) / whole
 
     def apply(self, change: Mapping[str, Any]) -> None:
         """Take over all weights."""
@@ -135,7 +145,7 @@ class SatisfactionScorer:
         rounds: int,
         handoffs: int,
     ) -> tuple[float | None, dict[str, float | None]]:
-        """Return S in 0..5 (`None` when no part with a weight is known) and the parts by name."""
+        """Return S in 0..5 (`None` if nothing was said) and the parts by name."""
         parts = [
             None if wait_seconds is None else response_part(wait_seconds, limit_seconds),
             None if attitude is None else attitude_part(attitude),
@@ -161,7 +171,7 @@ class SatisfactionLearner(ModelLearner):
         weights = self.weights
         score = weights.score_one(example.x)
         if score is None:
-            raise RefusedExampleError("no part with a weight is known")
+            raise RefusedExampleError("neither wait nor attitude nor mood is known")
         step = self._rate * (score - example.label) / TOP
         weights.weights = project(
             [

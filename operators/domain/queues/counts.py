@@ -29,8 +29,9 @@ class Waits:
         heapify(self._heap)
 
     def add(self, conversation: str, time: float) -> None:
-        """Add a wait, unless one is open: a round counts from its first message."""
-        if conversation not in self.since:
+        """Add a wait; of two waits of a conversation the longer one counts."""
+        known = self.since.get(conversation)
+        if known is None or time < known:
             self.since[conversation] = time
             heappush(self._heap, (time, conversation))
             if len(self._heap) > 2 * len(self.since) + 64:  # ended waits stay in the heap until it is rebuilt

@@ -158,7 +158,7 @@ class Queue:
 
     def wait_began(self, fact: facts.WaitBegan) -> None:
         """Add an open wait."""
-        self.waits.add(fact.conversation_id, fact.time)
+        self.waits.add(fact.conversation_id, fact.since)
         bounded(self.waits.since, self.params.max_open)
 
     def wait_answered(self, fact: facts.WaitAnswered) -> None:
@@ -226,6 +226,7 @@ class Queue:
         yield "csq_open_waits", label, len(self.waits.since)
         yield "csq_oldest_open_wait_seconds", label, 0.0 if oldest is None else max(0.0, self._seconds(oldest, now))
         yield "csq_queue_open", label, int(calendar is None or calendar.is_open(now))
+        yield "csq_waits_after_close", label, len(self.waits.since.keys() - self.conversations.keys())
         yield "csq_conversations_open", label, len(self.conversations)
         yield "csq_conversations_unassigned", label, self.unassigned
         yield "csq_arrivals_per_hour", label, window.arrivals * 3600.0 / self.params.window_seconds

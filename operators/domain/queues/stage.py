@@ -35,7 +35,7 @@ class Queues(Stage):
     >>> from operators.domain.stage.labels import LabelsParams
     >>> from operators.domain.stage.promise import PromisesParams
     >>> queues = Queues(QueuesParams(), Promises(PromisesParams()), Labels(LabelsParams()))
-    >>> queues.settle([WaitBegan(0.0, "e1", "orders", "c1")])
+    >>> queues.settle([WaitBegan(0.0, "e1", "orders", "c1", 0.0)])
     >>> queues.advance(30.0)
     >>> [(port, values)] = queues.drain()
     >>> port, values[1]
@@ -43,7 +43,7 @@ class Queues(Stage):
     """
 
     name = "queues"
-    version = 2
+    version = 3
 
     def __init__(self, params: QueuesParams, promises: Promises, labels: Labels) -> None:
         self._params, self._promises = params, promises

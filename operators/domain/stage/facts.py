@@ -12,6 +12,8 @@ from msgspec import Struct
 from operators.domain.stage.labels import Label
 from operators.domain.wire.events import AgentState
 
+Resolver = Literal["human", "bot", "nobody"]
+
 
 class Fact(Struct, frozen=True, array_like=True, tag=True, gc=False):
     """Something that happened at `time`, caused by the event `name`."""
@@ -20,7 +22,8 @@ class Fact(Struct, frozen=True, array_like=True, tag=True, gc=False):
     """Order of facts at the same time, before their names: causes have a lower one than what they can cause.
 
     Helpdesks write whole seconds. 0: opened or reopened, 1: a customer's message, 2: a bot's, 3: handed off, 4:
-    assigned, 5: an agent's message and everything else, 8: the end, 9: a rating.
+    assigned, 5: an agent's message and everything else, 6: changed, deleted, pending, 7: merged, 8: the end, 9: a
+    rating. Where the source numbers its events (`sequence`), its numbers decide.
     """
     time: float
     name: str
@@ -70,6 +73,7 @@ class ContactResolved(CustomerFact, frozen=True):
     conversation_id: str
     outcome: str
     queue: str
+    by: Resolver
     again: bool
 
 
@@ -191,11 +195,12 @@ class ConversationHandled(QueueFact, frozen=True):
 
 
 class WaitBegan(QueueFact, frozen=True):
-    """A customer waits for a reply; `time` is that of the first unanswered message."""
+    """A customer waits for a reply, since `since` (POSIX seconds), that of the first unanswered message."""
 
     rank: ClassVar[int] = 1
 
     conversation_id: str
+    since: float
 
 
 class WaitAnswered(QueueFact, frozen=True):

@@ -18,7 +18,15 @@ from operators.domain.stage.sightings import LabelSightings
 from operators.domain.stage.stage import Outbox, Port, Stage, check_version
 from operators.domain.time.route import COPY
 from operators.domain.wire import decode, dedupe
-from operators.domain.wire.events import OF_CONVERSATIONS, TYPE_OF, AnyEvent, CustomerForgotten, CustomerUpdated
+from operators.domain.wire.events import (
+    OF_CONVERSATIONS,
+    TYPE_OF,
+    AnyEvent,
+    ConversationMerged,
+    CustomerForgotten,
+    CustomerUpdated,
+    MergeReceived,
+)
 from operators.domain.wire.forgotten import ForgottenIds, StoredForgotten
 from operators.domain.wire.outgoing import dead_letter
 
@@ -86,7 +94,7 @@ class Intake(Stage):
         self._copies: list[Arrived] = []
         """Events that another lane counts."""
 
-    def arrive(self, items: Iterable[tuple[bytes, str, int]], now: float, held: list[Fact]) -> None:
+    def arrive(self, items: Iterable[tuple[bytes, str, int]], now: float, held: list[Fact]) -> None:  # noqa: C901  no call per event
         """Decode raw records (value, origin, position); nothing here depends on the order of time."""
         queues, channels, segments = (values.since for values in self._labels.of.values())
         forgotten, is_any_forgotten = self._forgotten, bool(self._forgotten)  # asked once, not for each event
@@ -106,10 +114,13 @@ class Intake(Stage):
             if not is_new(name, time):
                 counted["csq_duplicates_total", ()] += position != COPY
                 continue
-            if time < self._now:
-                counted["csq_late_events_total", ()] += position != COPY
+            if position == COPY:
+                is_any_forgotten |= self._take_copy(time, name, event)
+                continue
             arrival = (time, name, event)
             arrived.append(arrival)
+            if time < self._now:
+                counted["csq_late_events_total", ()] += 1
             kind = type(event)
             data: Any = event.data
             if kind in OF_CONVERSATIONS:
@@ -120,7 +131,15 @@ class Intake(Stage):
             elif kind is CustomerForgotten:
                 forgotten.add(data.customer_id, time)
                 is_any_forgotten = True
-                self._copies += [arrival] if position == COPY else []
+
+    def _take_copy(self, time: float, name: str, event: AnyEvent) -> bool:
+        """Take an event that another lane counts; return whether it forgets a customer."""
+        if isinstance(event, CustomerForgotten):
+            self._forgotten.add(event.data.customer_id, time)
+        arrival: Any = (time, name, MergeReceived(event) if isinstance(event, ConversationMerged) else event)
+        self._events.append(arrival)
+        self._copies.append(arrival)
+        return isinstance(event, CustomerForgotten)
 
     def _refuse(self, raw: bytes, refusal: decode.Refusal, origin: str, position: int, now: float) -> None:
         """Make a dead letter of a record that is no event; one that another lane has is refused there."""

@@ -34,7 +34,7 @@ A tuple, because ten of them are made per event: a named tuple costs four times 
 Port = tuple[str, Any]
 """Port (`events`, `measured`, `published`, `customers`, `queues`, `examples`) and item."""
 
-_TIME, _RANK_AND_NAME = attrgetter("time"), attrgetter("rank", "name")
+_TIME, _RANK_AND_NAME, _SEQUENCE = attrgetter("time"), attrgetter("rank", "name"), attrgetter("sequence")
 
 
 def take_due(held: list[Fact], until: float) -> list[Fact]:
@@ -60,8 +60,21 @@ def take_due(held: list[Fact], until: float) -> list[Fact]:
             done = first + 2
             while done < len(times) and times[done] == times[first]:
                 done += 1
-            due[first:done] = sorted(due[first:done], key=_RANK_AND_NAME)
+            due[first:done] = _in_sequence(sorted(due[first:done], key=_RANK_AND_NAME))
     return due
+
+
+def _in_sequence(facts: list[Fact]) -> list[Fact]:
+    """Let the facts that one source has numbered change places among themselves until they are in its order."""
+    places: defaultdict[str, list[int]] = defaultdict(list)
+    for place, fact in enumerate(facts):
+        if getattr(fact, "sequence", None) is not None:
+            places[fact.name.partition(" ")[0]].append(place)
+    for numbered in places.values():
+        ordered = sorted((facts[place] for place in numbered), key=_SEQUENCE)
+        for place, fact in zip(numbered, ordered, strict=True):
+            facts[place] = fact
+    return facts
 
 
 class UnknownFactError(Exception):

@@ -42,7 +42,9 @@ class Chunk(NamedTuple):
     hold: float | None = None
 
 
-_Short = Annotated[str, msgspec.Meta(max_length=512)]  # the limit of ids in intake: `Lanes` caches them
+MOST_OF_ID = 512
+"""Characters of the longest id that intake takes: `Lanes` caches them."""
+_Short = Annotated[str, msgspec.Meta(max_length=MOST_OF_ID)]
 
 
 class _Ids(msgspec.Struct, gc=False):
@@ -51,6 +53,8 @@ class _Ids(msgspec.Struct, gc=False):
     queue: _Short | None = None
     feedback_id: _Short | None = None
     action_id: _Short | None = None
+    into: Any = None
+    """Of any kind, as other events may have one too."""
 
 
 class _Peeked(msgspec.Struct, gc=False):
@@ -62,6 +66,8 @@ class _Peeked(msgspec.Struct, gc=False):
 
 FORGOTTEN = "csq.customer.forgotten"
 """Type of the one event that concerns every lane: conversations of a customer lie in any of them."""
+MERGED = "csq.conversation.merged"
+"""Type of the event that concerns two lanes: that of the conversation, and that of the one it becomes part of."""
 COPY = -1
 """Position of a record that was read once and goes to a further lane."""
 _peek = msgspec.json.Decoder(_Peeked).decode
@@ -144,6 +150,8 @@ class Router:
                     entity = ids.conversation_id or ids.customer_id or ids.queue or ids.feedback_id or ids.action_id
                     if peeked.type == FORGOTTEN and entity is not None:
                         self._copy(raw, origin, entity, by_lane)
+                    elif ids.into is not None and peeked.type == MERGED and entity is not None:
+                        self._copy_merge(raw, origin, entity, ids.into, by_lane)
             by_lane[lane_of(entity) if entity else self._lanes.of_bytes(raw)].append((raw, origin, position))
         self._records += len(chunk.values)
         return latest
@@ -153,6 +161,15 @@ class Router:
         own = self._lanes.of(entity)
         for lane in self._lanes.names:
             if lane != own:
+                by_lane[lane].append((raw, origin, COPY))
+
+    def _copy_merge(
+        self, raw: bytes, origin: str, entity: str, into: Any, by_lane: defaultdict[str, list[RawRecord]]
+    ) -> None:
+        """Add a merge to the lane of the conversation `into`, if that is another one."""
+        if isinstance(into, str) and len(into) <= MOST_OF_ID:
+            lane = self._lanes.of(into)
+            if lane != self._lanes.of(entity):
                 by_lane[lane].append((raw, origin, COPY))
 
     def _mark(self, chunk: Chunk, latest: datetime | None, now: float) -> None:

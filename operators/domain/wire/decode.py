@@ -4,12 +4,13 @@ Nothing here raises: bad input is a stream of its own, never an exception.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import msgspec
 
-from operators.domain.wire.events import AnyEvent, FeedbackSubmitted, MessageCreated
+from operators.domain.wire.events import AnyEvent, ConversationMerged, FeedbackSubmitted, MessageCreated, MessageEdited
 
 Reason = Literal[
     "too_large",
@@ -21,9 +22,14 @@ Reason = Literal[
     "time_in_future",
     "too_old",
     "unreadable",
+    "unknown_conversation",
     "stage_failed",
 ]
-"""Why something is a dead letter. `stage_failed` is a defect of csq: a stage failed on an accepted event."""
+"""Why something is a dead letter.
+
+`unknown_conversation` is a merge into a conversation that csq does not know. `stage_failed` is a defect of csq: a stage
+failed on an accepted event.
+"""
 
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
@@ -80,17 +86,26 @@ class Door:
             return Refusal("time_in_future", detail)
         if time < now - self._max_age:
             return Refusal("too_old", f"$.time: more than {self._max_age:.0f} s ago (setting intake.max_age_seconds)")
-        if type(event) is FeedbackSubmitted:
-            return _off_scale(event) or (time, event)
-        if type(event) is MessageCreated and event.data.text is None and event.data.content_type == "text":
-            return Refusal("invalid_field", "$.data.text: null; expected text, or content_type image or voice")
-        return time, event
+        check = _CHECKS.get(type(event))
+        return (check and check(event)) or (time, event)
 
 
 def _utf16(raw: bytes) -> str:
     """What is wrong with JSON in UTF-16; empty for anything else."""
     is_utf16 = raw.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in raw[:2]
     return "this is UTF-16 (iconv -f UTF-16 -t UTF-8 converts it)" if is_utf16 else ""
+
+
+def _without_text(event: MessageCreated | MessageEdited) -> Refusal | None:
+    if event.data.text is None and event.data.content_type == "text":
+        return Refusal("invalid_field", "$.data.text: null; expected text, or content_type image or voice")
+    return None
+
+
+def _into_itself(event: ConversationMerged) -> Refusal | None:
+    if event.data.into == event.data.conversation_id:
+        return Refusal("invalid_field", "$.data.into: the conversation itself; expected another one")
+    return None
 
 
 def _off_scale(event: FeedbackSubmitted) -> Refusal | None:
@@ -100,6 +115,15 @@ def _off_scale(event: FeedbackSubmitted) -> Refusal | None:
     if not data.scale_min <= data.score <= data.scale_max:
         return Refusal("invalid_field", "$.data.score: expected a score between scale_min and scale_max")
     return None
+
+
+_CHECKS: dict[type, Callable[[Any], Refusal | None]] = {
+    FeedbackSubmitted: _off_scale,
+    MessageCreated: _without_text,
+    MessageEdited: _without_text,
+    ConversationMerged: _into_itself,
+}
+"""What JSON Schema cannot say, by type of event."""
 
 
 def _refused(message: str) -> Refusal:

@@ -8,7 +8,7 @@ Unknown fields are ignored: producers may add theirs without asking.
 from datetime import datetime
 from typing import Annotated, Literal, get_args
 
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 Id = Annotated[str, Meta(min_length=1, max_length=512)]
 """Those of mail, Instagram and Microsoft Graph are longer than 128."""
@@ -54,6 +54,17 @@ class Conversation(Data, frozen=True, gc=False):
     outcome: Outcome | None = None
 
 
+class Merge(Conversation, frozen=True, gc=False, kw_only=True):
+    """A conversation becomes part of the conversation `into`.
+
+    `waiting_since` is when the customer began to wait in it, null if nobody waits; without it a wait begins with the
+    merge.
+    """
+
+    into: Id
+    waiting_since: Time | UnsetType | None = UNSET
+
+
 class Author(Struct, frozen=True, gc=False):
     """Who wrote a message."""
 
@@ -77,6 +88,16 @@ class Message(Data, frozen=True, gc=False):
     transcript_confidence: Share | None = None
 
 
+class MessageId(Data, frozen=True, gc=False):
+    """A message, by its id."""
+
+    message_id: Id
+    conversation_id: Id
+    customer_id: Id
+    channel: Name
+    queue: Name
+
+
 class Feedback(Data, frozen=True, gc=False):
     """An answer to a survey; `score` is on the scale `scale_min`..`scale_max`."""
 
@@ -91,6 +112,14 @@ class Feedback(Data, frozen=True, gc=False):
     agent_id: Id | None = None
     attitude: Level | None = None
     sku: Id | None = None
+
+
+class FeedbackId(Data, frozen=True, gc=False):
+    """An answer to a survey, by its id."""
+
+    feedback_id: Id
+    conversation_id: Id | None = None
+    customer_id: Id | None = None
 
 
 class Complaint(Data, frozen=True, gc=False):
@@ -189,13 +218,17 @@ class Action(Data, frozen=True, gc=False):
     control: Name | None = None
 
 
-class Event(Struct, frozen=True, gc=False, tag_field="type"):
-    """The CloudEvents envelope; `source` and `id` together name an event."""
+class Event(Struct, frozen=True, gc=False, tag_field="type", kw_only=True, omit_defaults=True):
+    """The CloudEvents envelope; `source` and `id` together name an event.
+
+    `sequence` is that extension of CloudEvents: if it is a number, it orders events of one source at the same time.
+    """
 
     specversion: Literal["1.0"]
     id: Id
     source: Id
     time: Time
+    sequence: int | str | None = None
 
 
 class ConversationOpened(Event, frozen=True, gc=False, tag="csq.conversation.opened"):
@@ -222,12 +255,43 @@ class ConversationAbandoned(Event, frozen=True, gc=False, tag="csq.conversation.
     data: Conversation
 
 
+class ConversationPending(Event, frozen=True, gc=False, tag="csq.conversation.pending"):
+    data: Conversation
+
+
+class ConversationMerged(Event, frozen=True, gc=False, tag="csq.conversation.merged"):
+    data: Merge
+
+
+class MergeReceived(Struct, frozen=True, gc=False):
+    """A merge as the lane of the conversation `into` gets it, where that is another lane; no type on the wire."""
+
+    merge: ConversationMerged
+
+    @property
+    def data(self) -> Merge:
+        """That of the merge."""
+        return self.merge.data
+
+
 class MessageCreated(Event, frozen=True, gc=False, tag="csq.message.created"):
     data: Message
 
 
+class MessageEdited(Event, frozen=True, gc=False, tag="csq.message.edited"):
+    data: Message
+
+
+class MessageDeleted(Event, frozen=True, gc=False, tag="csq.message.deleted"):
+    data: MessageId
+
+
 class FeedbackSubmitted(Event, frozen=True, gc=False, tag="csq.feedback.submitted"):
     data: Feedback
+
+
+class FeedbackWithdrawn(Event, frozen=True, gc=False, tag="csq.feedback.withdrawn"):
+    data: FeedbackId
 
 
 class ComplaintOpened(Event, frozen=True, gc=False, tag="csq.complaint.opened"):
@@ -305,6 +369,8 @@ ConversationEvent = (
     | ConversationResolved
     | ConversationReopened
     | ConversationAbandoned
+    | ConversationPending
+    | ConversationMerged
 )
 BehaviorEvent = (
     PageViewed | ProductViewed | ProductsSearched | CartUpdated | OrderCompleted | OrderCancelled | OrderRefunded
@@ -312,7 +378,10 @@ BehaviorEvent = (
 AnyEvent = (
     ConversationEvent
     | MessageCreated
+    | MessageEdited
+    | MessageDeleted
     | FeedbackSubmitted
+    | FeedbackWithdrawn
     | ComplaintOpened
     | ComplaintClosed
     | BehaviorEvent
@@ -339,6 +408,10 @@ OF_CONVERSATIONS: frozenset[type] = frozenset(
         ConversationResolved,
         ConversationReopened,
         ConversationAbandoned,
+        ConversationPending,
+        ConversationMerged,
+        MessageEdited,
+        MessageDeleted,
     }
 )
 """Structs of the steps of a conversation; their data has a queue and a channel."""

@@ -74,6 +74,8 @@ def dead_letter(
 
 
 Responder = Literal["human", "bot"]
+ReplyOutcome = Literal["met", "missed", "answered"]
+"""A human's reply within the limit, or the limit passed; a bot's reply that ends the wait if it holds."""
 
 
 class Probabilities(Struct, frozen=True, gc=False):
@@ -106,7 +108,8 @@ class TurnScored(Struct, frozen=True, gc=False):
 class ReplyMeasured(Struct, frozen=True, gc=False):
     """A reply (`reply_seconds`), a first response where no customer waited, or a passed limit of an open round.
 
-    The latter two have no `reply_seconds`; `outcome` is `missed` for the last.
+    The latter two have no `reply_seconds`; `outcome` is `missed` for the last. A bot's reply is `answered`: it ends the
+    wait unless the customer writes again, asks for people, or leaves without a solution before it holds.
 
     Durations are in the opening hours of the queue; a queue with a calendar has them by the wall too (`elapsed`).
     """
@@ -119,7 +122,7 @@ class ReplyMeasured(Struct, frozen=True, gc=False):
     reply_seconds: float | None
     first_response_seconds: float | None
     limit_seconds: float
-    outcome: Literal["met", "missed"] | None
+    outcome: ReplyOutcome | None
     reply_elapsed_seconds: float | UnsetType | None = UNSET
     first_response_elapsed_seconds: float | UnsetType | None = UNSET
 

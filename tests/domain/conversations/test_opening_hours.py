@@ -13,7 +13,7 @@ from operators.domain.stage.facts import WaitAnswered, WaitBegan
 from operators.domain.stage.promise import Promises, PromisesParams, QueuePromise
 from operators.domain.time.calendars import Calendar, CalendarParams, Dated
 from operators.domain.time.lanes import Lanes
-from tests.builders import NAMES, Seen, play, restored, say, step
+from tests.builders import AT_ONCE, NAMES, Seen, play, restored, say, step
 
 HERE = ("orders", "chat")
 OFFICE = Calendar(CalendarParams("Europe/Berlin", {"mon-fri": ("08:00-17:00",)}))
@@ -32,7 +32,14 @@ def promises(params: PromisesParams = OPEN) -> Promises:
 
 def talks(kept: Promises | None = None) -> Conversations:
     score = SatisfactionScorer({MODEL: SatisfactionWeights()}).score_one
-    return Conversations(ConversationsParams(), NAMES, kept or promises(), Lanes(8), score)
+    return Conversations(
+        ConversationsParams(auto_close_hours={"other": 1_000.0}),
+        NAMES,
+        kept or promises(),
+        Lanes(8),
+        score,
+        feedback=AT_ONCE,
+    )
 
 
 def after(*steps: Any, until: str = "30T12:00", kept: Promises | None = None) -> Seen:
@@ -80,8 +87,8 @@ def test_resolution_and_handle_time_run_in_opening_hours() -> None:
     seen = after(
         step("opened", at("27T16:00")), say("agent", at("27T16:50")), step("resolved", at("30T09:00"), outcome="solved")
     )
-    assert seen.sampled("csq_resolution_seconds") == {HERE: [7_200.0]}
-    assert seen.sampled("csq_resolution_elapsed_seconds") == {HERE: [65 * 3_600.0]}
+    assert seen.sampled("csq_resolution_seconds") == {(*HERE, "human"): [7_200.0]}
+    assert seen.sampled("csq_resolution_elapsed_seconds") == {(*HERE, "human"): [65 * 3_600.0]}
     assert seen.sampled("csq_handle_seconds") == {HERE: [4_200.0]}
     assert seen.sampled("csq_handle_elapsed_seconds") == {HERE: [64 * 3_600.0 + 600.0]}
 
@@ -192,7 +199,7 @@ def queue(kept: Promises | None = None) -> Queues:
 
 def test_the_oldest_wait_stands_still_while_the_queue_is_closed() -> None:
     queues = queue()
-    queues.settle([WaitBegan(at("27T16:58"), "e1", "orders", "c1")])
+    queues.settle([WaitBegan(at("27T16:58"), "e1", "orders", "c1", at("27T16:58"))])
     waits = ("csq_oldest_open_wait_seconds", "orders")
     is_open = ("csq_queue_open", "orders")
     view: dict[Any, Any] = {}
@@ -240,7 +247,7 @@ def test_a_forecast_does_not_reach_into_the_night() -> None:
 def test_the_clock_of_a_queue_goes_on_where_it_was_after_a_restart_and_a_change_of_hours() -> None:
     kept = promises()
     queues = queue(kept)
-    queues.settle([WaitBegan(at("27T16:58"), "e1", "orders", "c1")])
+    queues.settle([WaitBegan(at("27T16:58"), "e1", "orders", "c1", at("27T16:58"))])
     for moment in ("27T17:00", "28T12:00"):
         queues.advance(at(moment))
     (before,) = queues._queues.values()

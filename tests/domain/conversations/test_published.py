@@ -11,7 +11,7 @@ from operators.domain.queues.record import QueuesParams
 from operators.domain.queues.stage import Queues
 from operators.domain.stage.promise import Promises, PromisesParams, QueuePromise
 from operators.domain.time.lanes import Lanes
-from tests.builders import NAMES, Seen, play, rate, reads, restored, say, step
+from tests.builders import AT_ONCE, NAMES, Seen, play, rate, reads, restored, say, step
 
 WEIGHTS = SatisfactionWeights()
 PROMISES = PromisesParams()
@@ -20,7 +20,7 @@ LATER = 100_000.0
 
 def talks(promises: PromisesParams = PROMISES, **params: Any) -> Conversations:
     score = SatisfactionScorer({MODEL: WEIGHTS}).score_one
-    return Conversations(ConversationsParams(**params), NAMES, Promises(promises), Lanes(8), score)
+    return Conversations(ConversationsParams(**params), NAMES, Promises(promises), Lanes(8), score, feedback=AT_ONCE)
 
 
 def after(*steps: Any, until: float = LATER, promises: PromisesParams = PROMISES) -> Seen:
@@ -58,7 +58,7 @@ def test_a_reply_is_published_with_what_was_promised_and_kept() -> None:
         until=10.0,
     )
     assert data(bots, "csq.reply.measured") == [
-        {**human, "responder": "bot", "limit_seconds": 60.0, **durations(3.0, 3.0), "outcome": None}
+        {**human, "responder": "bot", "limit_seconds": 60.0, **durations(3.0, 3.0), "outcome": "answered"}
     ]
 
 
@@ -134,14 +134,11 @@ def test_the_queue_hears_of_the_end_of_a_wait_in_a_conversation_that_was_closed(
 
 
 def test_a_conversation_that_was_heard_of_again_is_given_up_after_a_silence_from_then_on() -> None:
-    stage = talks(idle_days=14.0)
+    stage = talks(auto_close_hours={"chat": 24.0})
     play(stage, [say("customer", 0), say("agent", 5)], until=1.0)
-    play(stage, [say("agent", 10 * DAY)], until=20 * DAY)
-    assert stage.entries() == 1
-    play(stage, [], until=24 * DAY)
-    assert stage.entries() == 1
-    play(stage, [], until=24 * DAY + 1.0)
-    assert stage.entries() == 0
+    again = play(stage, [say("agent", 0.5 * DAY)], until=1.5 * DAY)
+    assert again.count("csq_conversations_total") == {}
+    assert play(stage, [], until=1.5 * DAY + 1.0).count("csq_conversations_total") == {("orders", "chat", "silent"): 1}
 
 
 def test_a_wait_of_long_ago_is_missed_after_a_restart() -> None:

@@ -38,10 +38,11 @@ from operators.domain.time.lanes import Lanes
 from operators.domain.time.timers import MIN_REBUILD
 from operators.domain.time.watermark import Tick
 from operators.engine.lanes import LaneLogic
-from tests.builders import NAMES, Seen, label, play, rate, reads, restored, say, state_of, step
-from tests.reference import Step, is_open_after, reckon, waiting_since
+from tests.builders import AT_ONCE, NAMES, Seen, label, play, rate, reads, restored, say, state_of, step
+from tests.reference import Step, is_open_after, reckon, rounds_of
 
 HERE = ("orders", "chat")
+NOBODY = (*HERE, "nobody")
 LATER = 100_000.0
 REPLY, FIRST, ROUNDS, OUTCOMES = (
     "csq_reply_seconds",
@@ -55,7 +56,7 @@ PROMISES = PromisesParams()
 
 def talks(promises: PromisesParams = PROMISES, **params: Any) -> Conversations:
     kept, score = Promises(promises), SatisfactionScorer({MODEL: WEIGHTS}).score_one
-    return Conversations(ConversationsParams(**params), NAMES, kept, Lanes(8), score)
+    return Conversations(ConversationsParams(**params), NAMES, kept, Lanes(8), score, feedback=AT_ONCE)
 
 
 def after(*steps: Any, until: float | None = LATER, promises: PromisesParams = PROMISES, **params: Any) -> Seen:
@@ -148,7 +149,10 @@ def test_private_and_system_messages_are_nothing() -> None:
 
 
 def outcomes(seen: Seen) -> dict[str, int]:
-    return {outcome: n for (_, _, outcome), n in seen.count(ROUNDS).items()}
+    """Rounds by how they ended; `held` by a bot's answer."""
+    return {
+        outcome if responder == "human" else "held": n for (_, _, outcome, responder), n in seen.count(ROUNDS).items()
+    }
 
 
 def test_a_reply_at_exactly_the_limit_is_met() -> None:
@@ -186,7 +190,7 @@ def test_a_queue_may_have_a_limit_of_its_own() -> None:
         say("agent", 100, "c2", queue="billing"),
     ]
     seen = after(*steps, promises=PromisesParams(queues={"billing": QueuePromise(limit_seconds=60.0)}))
-    assert seen.count(ROUNDS) == {("orders", "chat", "met"): 1, ("billing", "chat", "missed"): 1}
+    assert seen.count(ROUNDS) == {("orders", "chat", "met", "human"): 1, ("billing", "chat", "missed", "human"): 1}
 
 
 def test_an_end_closes_the_round_without_an_answer() -> None:
@@ -214,7 +218,7 @@ def test_what_ends_an_open_conversation_counts_its_outcome() -> None:
     assert ended(say("customer", 1), say("bot", 2), step("abandoned", 9)) == {"abandoned": 1}
     assert ended(say("customer", 1), say("agent", 2), step("abandoned", 9)) == {"unsolved": 1}
     assert ended(step("resolved", 9), step("resolved", 10), step("abandoned", 11)) == {"solved": 1}
-    assert ended(step("reopened", 5)) == {}
+    assert ended(step("reopened", 5)) == {"silent": 1}
     assert ended(step("resolved", 9), step("reopened", 10), step("reopened", 11), step("resolved", 12, outcome="unsolved")) == {
         "solved": 1, "reopened": 1, "unsolved": 1,
     }  # fmt: skip
@@ -230,17 +234,17 @@ def test_a_message_to_a_closed_conversation_opens_a_round_and_not_the_conversati
 
 
 def test_resolution_is_from_opened_to_the_first_and_to_the_last_resolved() -> None:
-    stage = talks(idle_days=14.0)
+    stage = talks()
     steps = [step("opened", 5), step("resolved", 105), step("reopened", 200), step("resolved", 305)]
     seen = play(stage, steps, until=306)
-    assert seen.sampled("csq_resolution_seconds") == {HERE: [100]}
+    assert seen.sampled("csq_resolution_seconds") == {NOBODY: [100]}
     stage.advance(305 + 15 * DAY)
     assert Seen().take(stage.drain()).sampled("csq_last_resolution_seconds") == {HERE: [300]}
 
 
 def test_a_second_opening_does_not_move_the_first_one_forward() -> None:
     steps = [step("opened", 5), step("opened", 50), step("resolved", 105)]
-    assert after(*steps).sampled("csq_resolution_seconds") == {HERE: [100]}
+    assert after(*steps).sampled("csq_resolution_seconds") == {NOBODY: [100]}
 
 
 def test_an_opening_of_a_closed_conversation_is_a_reopening() -> None:
@@ -248,7 +252,7 @@ def test_an_opening_of_a_closed_conversation_is_a_reopening() -> None:
         step("opened", 5), step("resolved", 105), step("opened", 200), say("agent", 230), step("resolved", 305)
     )
     assert seen.count(OUTCOMES) == {(*HERE, "reopened"): 1, (*HERE, "solved"): 2}
-    assert seen.sampled("csq_resolution_seconds") == {HERE: [100]}
+    assert seen.sampled("csq_resolution_seconds") == {NOBODY: [100]}
     assert seen.sampled(FIRST) == {(*HERE, "human"): [30]}
 
 
@@ -264,7 +268,7 @@ def test_a_duration_whose_end_is_older_than_its_begin_is_zero_and_counted() -> N
     stage = talks()
     play(stage, [step("opened", 100), say("customer", 110), step("assigned", 120)], until=200)
     seen = play(stage, [step("resolved", 50)], until=300)
-    assert seen.sampled("csq_resolution_seconds") == {HERE: [0]}
+    assert seen.sampled("csq_resolution_seconds") == {NOBODY: [0]}
     assert seen.sampled("csq_handle_seconds") == {HERE: [0]}
     assert seen.count("csq_clock_disorder_total") == {("resolution",): 1, ("handle",): 1}
 
@@ -272,7 +276,7 @@ def test_a_duration_whose_end_is_older_than_its_begin_is_zero_and_counted() -> N
 def test_a_conversation_of_which_only_the_end_is_known_has_no_resolution_time() -> None:
     seen = after(step("resolved", 105), step("resolved", 205))
     assert seen.sampled("csq_resolution_seconds") == {}
-    assert after(step("opened", 105), step("resolved", 105)).sampled("csq_resolution_seconds") == {HERE: [0]}
+    assert after(step("opened", 105), step("resolved", 105)).sampled("csq_resolution_seconds") == {NOBODY: [0]}
 
 
 def named(item: Any, name: str) -> Any:
@@ -301,12 +305,12 @@ def test_at_the_same_moment_a_cause_comes_before_what_it_causes_whatever_the_ids
 
 
 def test_without_an_opened_event_resolution_is_from_the_first_event_seen() -> None:
-    assert after(say("customer", 7), step("resolved", 100)).sampled("csq_resolution_seconds") == {HERE: [93]}
+    assert after(say("customer", 7), step("resolved", 100)).sampled("csq_resolution_seconds") == {NOBODY: [93]}
 
 
 def test_resolution_is_from_the_opened_event_though_a_message_came_before_it() -> None:
     assert after(say("customer", 7), step("opened", 10), step("resolved", 100)).sampled("csq_resolution_seconds") == {
-        HERE: [90]
+        NOBODY: [90]
     }
 
 
@@ -372,10 +376,12 @@ def test_the_backlog_is_sent_to_queues() -> None:
 
 
 def test_a_conversation_takes_its_wait_along_to_another_queue() -> None:
-    seen = after(say("customer", 10), step("assigned", 50, queue="billing"), say("agent", 90, queue="billing"))
+    seen = after(
+        say("customer", 10), step("assigned", 50, queue="billing"), say("agent", 90, queue="billing"), until=100.0
+    )
     assert [(fact.time, fact.queue, type(fact)) for fact in seen.queues] == [
         (10, "orders", ConversationEntered), (10, "orders", WaitBegan), (50, "orders", ConversationExited), (50, "orders", WaitEnded),
-        (50, "billing", ConversationEntered), (10, "billing", WaitBegan), (50, "billing", ConversationTaken), (90, "billing", WaitAnswered),
+        (50, "billing", ConversationEntered), (50, "billing", WaitBegan), (50, "billing", ConversationTaken), (90, "billing", WaitAnswered),
     ]  # fmt: skip
     assert seen.sampled(REPLY) == {("billing", "chat", "human"): [80]}
 
@@ -440,34 +446,40 @@ def test_answered_rounds_leave_no_timers_behind_for_a_long_limit() -> None:
     assert len(stage._timers) <= 2 + MIN_REBUILD
 
 
-def test_a_silent_conversation_is_dropped_and_its_queue_gets_the_end() -> None:
-    stage = talks(idle_days=1.0, closed_days=1.0)
-    play(stage, [say("customer", 0), step("opened", 0, "c2"), step("resolved", 10, "c2")], until=DAY)
-    assert stage.entries() == 2
-    stage.advance(DAY + 11)
+def test_a_conversation_without_events_ends_and_is_dropped_later() -> None:
+    stage = talks(unanswered_days=2.0, closed_days=1.0, auto_close_hours={"chat": 36.0})
+    play(stage, [say("customer", 0), say("customer", 0, "c2"), say("agent", 9, "c2")], until=36 * 3_600.0)
+    stage.advance(2 * DAY + 1)
     seen = Seen().take(stage.drain())
-    gone = [(type(fact), fact.conversation_id) for fact in seen.sent(ConversationExited, WaitEnded)]
-    assert (stage.entries(), gone) == (0, [(WaitEnded, "c1"), (ConversationExited, "c1")])
+    gone = [(fact.time, type(fact), fact.conversation_id) for fact in seen.sent(ConversationExited, WaitEnded)]
+    assert gone == [
+        (36 * 3_600.0 + 9, ConversationExited, "c2"), (2 * DAY, WaitEnded, "c1"), (2 * DAY, ConversationExited, "c1"),
+    ]  # fmt: skip
+    assert seen.count(OUTCOMES) == {(*HERE, "silent"): 1, (*HERE, "forgotten"): 1}
+    assert seen.sampled("csq_handle_seconds") == {HERE: [0.0]}  # until the last event, not until the end by silence
+    assert stage.entries() == 2
+    stage.advance(3 * DAY + 1)
+    assert stage.entries() == 0
 
 
 def test_a_closed_conversation_is_forgotten_after_its_own_days() -> None:
-    stage = talks(idle_days=365.0, closed_days=14.0)
+    stage = talks(closed_days=14.0)
     play(stage, [step("opened", 0), step("resolved", 10)], until=20)
     stage.advance(10 + 14 * DAY + 1)
     assert stage.entries() == 0
 
 
 def test_what_is_heard_of_is_not_given_up() -> None:
-    stage = talks(idle_days=1.0)
-    play(stage, [step("opened", 0), say("customer", DAY - 5)], until=DAY + 5)
-    assert stage.entries() == 1
+    stage = talks(unanswered_days=1.0)
+    seen = play(stage, [say("customer", 0), say("customer", DAY - 5)], until=DAY + 5)
+    assert seen.count(OUTCOMES) == {}
 
 
 def test_a_rating_keeps_a_conversation_and_a_late_one_does_not_shorten_it() -> None:
-    stage = talks(idle_days=1.0)
-    play(stage, [step("opened", 0), rate(4, DAY - 5)], until=DAY + 5)
+    stage = talks(closed_days=1.0)
+    play(stage, [step("opened", 0), step("resolved", 0), rate(4, DAY - 5)], until=DAY + 5)
     assert stage.entries() == 1
-    play(stage, [say("customer", DAY + 10), rate(4, 50)], until=2 * DAY + 5)
+    play(stage, [rate(4, 50)], until=2 * DAY - 6)
     assert stage.entries() == 1
 
 
@@ -702,7 +714,7 @@ def test_beyond_the_bound_a_reply_older_than_what_waits_does_not_answer_it() -> 
 
 
 def test_beyond_the_bound_a_late_opening_only_fills_in_what_is_missing() -> None:
-    stage = talks(idle_days=14.0)
+    stage = talks()
     play(stage, [step("resolved", 50)], until=60)
     seen = play(stage, [step("opened", 10), step("reopened", 70), step("resolved", 80)], until=81 + 15 * DAY)
     assert seen.sent(ConversationEntered) == []
@@ -713,7 +725,7 @@ def test_beyond_the_bound_an_older_message_moves_an_opening_that_nothing_else_st
     stage = talks()
     play(stage, [say("customer", 50)], until=60)
     seen = play(stage, [say("customer", 20), step("resolved", 70)], until=80)
-    assert seen.sampled("csq_resolution_seconds") == {HERE: [50]}
+    assert seen.sampled("csq_resolution_seconds") == {NOBODY: [50]}
 
 
 # ---- facts of customers
@@ -732,7 +744,7 @@ def test_facts_of_customers_are_sent_in_order() -> None:
         ContactBegan(0, customer, "k1", "c1"),
         MessageRead(0, customer, "k1", pytest.approx(0.3), question=True),
         ReplyReceived(9, "s agent9c1", "k1", 9),
-        ContactResolved(10, "s resolved10c1", "k1", "c1", "solved", "orders", again=False),
+        ContactResolved(10, "s resolved10c1", "k1", "c1", "solved", "orders", "human", again=False),
         ContactReopened(20, "s reopened20c1", "k1", "c1"),
         ContactAbandoned(30, "s abandoned30c1", "k1"),
     ]
@@ -755,12 +767,15 @@ def test_no_text_of_a_message_is_in_the_state_or_in_what_leaves() -> None:
 # ---- all of it at once
 
 WHAT = st.sampled_from(
-    ["customer"] * 3 + ["agent"] * 3 + ["bot", "handoff", "assigned", "resolved", "abandoned", "reopened"]
+    ["customer"] * 3
+    + ["agent"] * 3
+    + ["bot"] * 2
+    + ["thanks", "handoff", "assigned", "resolved", "abandoned", "reopened"]
 )
 PAUSE = st.sampled_from([0.0, 0.25, 1.0, 7.0, 60.0, 179.75, 180.0, 180.25, 500.0])
 
 
-ORDER = ("opened", "reopened", "customer", "bot", "handoff", "assigned", "agent", "resolved", "abandoned")
+ORDER = ("opened", "reopened", "customer", "thanks", "bot", "handoff", "assigned", "agent", "resolved", "abandoned")
 """Of events at the same moment."""
 
 
@@ -774,7 +789,11 @@ def courses(draw: st.DrawFn) -> list[Step]:
         if steps and ORDER.index(what) < ORDER.index(steps[-1][1]):
             pause += 1  # noqa: PLW2901 - at the same moment it would come first
         time += pause
-        if what in {"resolved", "abandoned"} and not is_open_after(steps) and waiting_since(steps) is not None:
+        if (
+            what in {"resolved", "abandoned"}
+            and not is_open_after(steps)
+            and [each.end for each in rounds_of(steps, 180.0, time)][-1:] == ["open"]
+        ):
             continue
         steps.append(
             (time, what, draw(st.sampled_from([None, "solved", "partial", "unsolved"])) if what == "resolved" else None)
@@ -787,7 +806,11 @@ def events_of(course: list[Step], talk: str) -> list[Any]:
     items = []
     for place, (time, what, outcome) in enumerate(course):
         made = (
-            say(what, time, talk) if what in {"customer", "agent", "bot"} else step(what, time, talk, outcome=outcome)
+            say("customer", time, talk, text="Thanks!")
+            if what == "thanks"
+            else say(what, time, talk)
+            if what in {"customer", "agent", "bot"}
+            else step(what, time, talk, outcome=outcome)
         )
         items.append((time, f"{place:03d} {talk}", *made[2:]))
     return items
@@ -831,7 +854,9 @@ def test_everything_equals_the_reckoning_by_the_definitions(several: list[list[S
         seen.sampled(REPLY).get((*HERE, "bot"), [])
     )
     assert sorted(chain.from_iterable(one.resolutions for one in reckoned)) == sorted(
-        seen.sampled("csq_resolution_seconds").get(HERE, [])
+        (resolver, seconds)
+        for (*_, resolver), samples in seen.sampled("csq_resolution_seconds").items()
+        for seconds in samples
     )
     assert sum((one.rounds for one in reckoned), Counter()) == outcomes(seen)
     assert sum((one.outcomes for one in reckoned), Counter()) == {
@@ -848,8 +873,8 @@ def test_the_queues_know_in_the_end_what_is_open_and_who_waits(course: list[Step
             type(fact), is_open
         )
         waits = {WaitBegan: True, WaitAnswered: False, WaitEnded: False}.get(type(fact), waits)
-    reckoned = reckon(course, 180.0, 0.0)
-    assert (reckoned.is_open, reckoned.waiting_since is not None) == (is_open, waits)
+    reckoned = reckon(course, 180.0, course[-1][0] + rest)
+    assert (reckoned.is_open, reckoned.waits) == (is_open, waits)
 
 
 @given(

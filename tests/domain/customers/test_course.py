@@ -28,7 +28,7 @@ RISK = "csq_customers_at_risk"
 
 
 def resolved(conversation: str, outcome: str = "solved", *, again: bool = False, at: float = T, who: str = "k1") -> Any:
-    return fact(ContactResolved, conversation, outcome, "orders", again, at=at, who=who)
+    return fact(ContactResolved, conversation, outcome, "orders", "human", again, at=at, who=who)
 
 
 def inputs(*facts: Any, **params: Any) -> dict[str, float]:

@@ -114,10 +114,10 @@ NEUTRAL = dict.fromkeys(NAMES, 0.0) | {
         ([fact(ReplyReceived, 99.0), fact(ReplyReceived, 0.0)], {"reply_time": 0.7 * math.log(100)}),
         ([fact(WaitMissed)], {"missed_replies": 1.0}),
         ([fact(ContactBegan, "c1")], {"conversations": 1.0}),
-        ([fact(ContactResolved, "c1", "solved", "orders", False)], {"unresolved_share": 0.0}),
-        ([fact(ContactResolved, "c1", "partial", "orders", False)], {"unresolved_share": 1.0}),
-        ([fact(ContactResolved, "c1", "solved", "orders", False), fact(ContactAbandoned)], {"unresolved_share": 0.5}),
-        ([fact(ContactResolved, "c1", "solved", "orders", False), fact(ContactReopened, "c1")], {"unresolved_share": 0.5}),
+        ([fact(ContactResolved, "c1", "solved", "orders", "human", False)], {"unresolved_share": 0.0}),
+        ([fact(ContactResolved, "c1", "partial", "orders", "human", False)], {"unresolved_share": 1.0}),
+        ([fact(ContactResolved, "c1", "solved", "orders", "human", False), fact(ContactAbandoned)], {"unresolved_share": 0.5}),
+        ([fact(ContactResolved, "c1", "solved", "orders", "human", False), fact(ContactReopened, "c1")], {"unresolved_share": 0.5}),
         ([fact(RatingReceived, 0.25)], {"rating": 0.25, "rated": 1.0}),
         ([fact(RatingReceived, 0.0)], {"rating": 0.0, "rated": 1.0}),
         ([fact(RatingReceived, 0.25), fact(RatingReceived, 1.0)], {"rating": 0.25 + 0.3 * 0.75, "rated": 1.0}),
@@ -317,7 +317,7 @@ def _ports(stage: Stage, *facts: Any) -> Any:
 # ---- first-contact resolution
 
 FCR = "csq_first_contact_resolutions_total"
-SOLVED = ("solved", "orders")
+SOLVED = ("solved", "orders", "human")
 
 
 def contacts(*facts: Any, until: float = T + 30 * DAY) -> dict[tuple[str, ...], int]:
@@ -405,8 +405,10 @@ def test_who_is_evicted_is_the_same_whether_their_records_are_cold_or_not() -> N
 
 def test_a_resumed_stage_has_the_timers_that_follow_from_its_records() -> None:
     stage = people(label_from="orders")
-    solved = fact(ContactResolved, "c1", "solved", "orders", False)
-    settle(stage, solved, fact(ContactResolved, "c2", "solved", "orders", False), fact(SearchMade, 0, who="k2"))
+    solved = fact(ContactResolved, "c1", "solved", "orders", "human", False)
+    settle(
+        stage, solved, fact(ContactResolved, "c2", "solved", "orders", "human", False), fact(SearchMade, 0, who="k2")
+    )
     resumed = restored(people(label_from="orders"), stage)
     assert sorted(stage._timers) == sorted(resumed._timers)
     assert {kind for _, _, kind, _ in resumed._timers} == {"silence", "contact", "horizon"}

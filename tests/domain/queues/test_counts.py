@@ -18,7 +18,7 @@ def test_the_oldest_wait_is_the_least_of_those_that_are_open(steps: list[tuple[b
     for begins, name, time in steps:
         if begins:
             waits.add(name, time)
-            open_since.setdefault(name, time)
+            open_since[name] = min(time, open_since.get(name, time))
         else:
             waits.since.pop(name, None)
             open_since.pop(name, None)

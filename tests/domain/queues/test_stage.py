@@ -38,9 +38,8 @@ conversations = st.sampled_from(["c1", "c2", "c3", "c4"])
 seconds = st.floats(0.0, 4_000.0) | st.sampled_from([None, math.nan, math.inf, -1.0, 1e300])
 counts = st.none() | st.integers(0, 5)
 contents = st.one_of(
-    st.tuples(
-        st.sampled_from([ConversationEntered, ConversationReentered, WaitBegan, ConversationTaken]), conversations
-    ),
+    st.tuples(st.sampled_from([ConversationEntered, ConversationReentered, ConversationTaken]), conversations),
+    st.tuples(st.just(WaitBegan), conversations, st.floats(0.0, 4_000.0)),
     st.tuples(st.just(WaitAnswered), st.sampled_from(["web", "app"]), conversations, seconds, st.booleans()),
     st.tuples(st.just(WaitEnded), conversations, seconds),
     st.tuples(st.just(ConversationHandled), seconds),
@@ -202,7 +201,7 @@ def test_resumed_queues_have_the_same_future(facts: list[Any], cut: int) -> None
 
 def test_a_state_is_a_copy() -> None:
     queues = fresh_queues()
-    queues.settle([WaitBegan(0.0, "e1", "q", "c1"), ConversationEntered(1.0, "e2", "q", "c1")])
+    queues.settle([WaitBegan(0.0, "e1", "q", "c1", 0.0), ConversationEntered(1.0, "e2", "q", "c1")])
     queues.advance(1.0)
     state = state_of(queues)
     packed = msgspec.msgpack.encode(state)
@@ -214,7 +213,7 @@ def test_a_state_is_a_copy() -> None:
 
 
 def test_a_state_of_another_version_is_refused_by_name() -> None:
-    with pytest.raises(StateVersionError, match=r"queues: version 9 found, 2 expected"):
+    with pytest.raises(StateVersionError, match=r"queues: version 9 found, 3 expected"):
         fresh_queues().restore(Raw(msgspec.msgpack.encode({"v": 9})))
 
 
@@ -235,7 +234,7 @@ def test_advancing_twice_measures_once(facts: list[Any]) -> None:
 
 def test_gauges_are_measured_once_a_second_and_at_the_end_of_the_input() -> None:
     queues = fresh_queues()
-    queues.settle([WaitBegan(0.0, "e1", "q", "c1")])
+    queues.settle([WaitBegan(0.0, "e1", "q", "c1", 0.0)])
     queues.advance(0.0)
     queues.drain()
     queues.advance(0.9)
@@ -246,7 +245,7 @@ def test_gauges_are_measured_once_a_second_and_at_the_end_of_the_input() -> None
 
 def test_after_a_resume_every_gauge_is_measured_again() -> None:
     queues = fresh_queues()
-    queues.settle([WaitBegan(0.0, "e1", "q", "c1"), WaitAnswered(0.0, "e2", "q", "web", "c2", 9.0, met=True)])
+    queues.settle([WaitBegan(0.0, "e1", "q", "c1", 0.0), WaitAnswered(0.0, "e2", "q", "web", "c2", 9.0, met=True)])
     queues.advance(0.0)
     first = gauges(queues)
     resumed = again(queues)
@@ -255,7 +254,7 @@ def test_after_a_resume_every_gauge_is_measured_again() -> None:
 
 
 def test_the_oldest_open_wait_is_found_when_waits_end_in_any_order() -> None:
-    waits = [(float(at), WaitBegan, f"c{at}") for at in range(5)]
+    waits = [(float(at), WaitBegan, f"c{at}", float(at)) for at in range(5)]
     ended = [
         (10.0, WaitAnswered, "web", "c0", 10.0, True),
         (11.0, WaitEnded, "c2", 9.0),
@@ -268,8 +267,20 @@ def test_the_oldest_open_wait_is_found_when_waits_end_in_any_order() -> None:
 
 
 def test_a_second_message_does_not_restart_a_wait() -> None:
-    view = run((0.0, WaitBegan, "c1"), (50.0, WaitBegan, "c1"), now=60.0)
+    view = run((0.0, WaitBegan, "c1", 0.0), (50.0, WaitBegan, "c1", 50.0), now=60.0)
     assert view["csq_oldest_open_wait_seconds", "q"] == 60.0
+
+
+def test_a_wait_that_goes_on_from_earlier_counts_from_there() -> None:
+    view = run((50.0, WaitBegan, "c1", 50.0), (55.0, WaitBegan, "c1", 10.0), now=60.0)
+    assert view["csq_oldest_open_wait_seconds", "q"] == 50.0
+
+
+def test_waits_in_conversations_that_have_ended_are_shown_apart() -> None:
+    entered = (0.0, ConversationEntered, "c1")
+    waits = [(1.0, WaitBegan, "c1", 1.0), (2.0, WaitBegan, "c2", 2.0)]
+    view = run(entered, *waits, now=60.0)
+    assert (view["csq_open_waits", "q"], view["csq_waits_after_close", "q"]) == (2, 1)
 
 
 def test_service_level_as_in_the_definition() -> None:
@@ -279,9 +290,9 @@ def test_service_level_as_in_the_definition() -> None:
         for at, wait in enumerate((0.0, 60.0, 179.0, 180.0, 180.1, 900.0))
     ]
     left = [
-        (200.0, WaitBegan, "x1"),
-        (201.0, WaitBegan, "x2"),
-        (202.0, WaitBegan, "x3"),
+        (200.0, WaitBegan, "x1", 200.0),
+        (201.0, WaitBegan, "x2", 201.0),
+        (202.0, WaitBegan, "x3", 202.0),
         (205.0, ConversationExited, "web", "x1", "abandoned"),  # after 5 s: within grace
         (211.0, ConversationExited, "web", "x2", "abandoned"),  # after 10 s: not any more
         (300.0, ConversationExited, "web", "x3", "abandoned"),
@@ -294,7 +305,11 @@ def abandoned(*last: Any, waited: float) -> float:
     """The service level after a reply in time, a wait, and `last` at 100 s."""
     queues = fresh_queues()
     queues.settle(
-        [WaitAnswered(0.0, "e1", "q", "web", "c2", 1.0, met=True), WaitBegan(100.0 - waited, "e2", "q", "c1"), *last]
+        [
+            WaitAnswered(0.0, "e1", "q", "web", "c2", 1.0, met=True),
+            WaitBegan(100.0 - waited, "e2", "q", "c1", 100.0 - waited),
+            *last,
+        ]
     )
     queues.advance(110.0)
     return gauges(queues)["csq_service_level_ratio", "q"]
@@ -401,7 +416,9 @@ def test_memory_is_bounded_by_what_is_open() -> None:
     queues = fresh_queues()
     for at in range(2_000):
         name = f"c{at}"
-        facts: list[Any] = [kind(float(at), f"e{at}", "q", name) for kind in (ConversationEntered, WaitBegan)]
+        facts: list[Any] = [
+            ConversationEntered(float(at), f"e{at}", "q", name), WaitBegan(float(at), f"e{at}", "q", name, float(at)),
+        ]  # fmt: skip
         if at < 1_000:
             facts.append(ConversationExited(float(at), f"f{at}", "q", "web", name, "solved"))
         facts.append(AgentChanged(float(at), f"g{at}", "q", f"a{at}", "available", 1, 2))
@@ -434,7 +451,9 @@ def test_the_limit_is_that_of_each_queue_and_holds() -> None:
     for queue in "pq":
         for at in range(50):
             name, time = f"{queue}{at}", float(at)
-            facts: list[Any] = [kind(time, f"e{at}", queue, name) for kind in (ConversationEntered, WaitBegan)]
+            facts: list[Any] = [
+                ConversationEntered(time, f"e{at}", queue, name), WaitBegan(time, f"e{at}", queue, name, time),
+            ]  # fmt: skip
             facts.append(AgentChanged(time, f"e{at}", queue, name, "available", 1, 2))
             facts.append(AgentsPlanned(time, f"e{at}", queue, 1e6 + at * 900.0, 900.0, 1, 0.0))
             queues.settle(facts)

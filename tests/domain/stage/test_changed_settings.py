@@ -142,7 +142,7 @@ def test_an_open_conversation_of_a_queue_that_is_not_named_any_more_is_in_other(
     play(before, [*steps, say("customer", START, "c2")])
     stage = restored(conversations(LESS), before)
     seen = Seen().take(stage.drain())
-    assert moved(seen) == [(ConversationEntered, START + 9), (ConversationTaken, START + 9), (WaitBegan, START)]
+    assert moved(seen) == [(ConversationEntered, START + 9), (ConversationTaken, START + 9), (WaitBegan, START + 9)]
     assert all(fact.queue == "other" for fact in seen.queues)
     assert (stage._records["c1"].queue, stage._records["c2"].queue) == ("other", "orders")
     assert moved(play(stage, [say("agent", START + 20, queue="billing")])) == [(WaitAnswered, START + 20)]
@@ -161,7 +161,7 @@ def test_an_open_wait_has_the_limit_of_the_settings_of_this_start(limit: float, 
     before = conversations()
     play(before, [say("customer", START)], until=START + 1)
     stage = restored(conversations(limit=limit), before)
-    for now, count in ((missed_at, {}), (missed_at + 1, {("orders", "chat", "missed"): 1})):
+    for now, count in ((missed_at, {}), (missed_at + 1, {("orders", "chat", "missed", "human"): 1})):
         stage.advance(now)
         assert Seen().take(stage.drain()).count("csq_reply_rounds_total") == count
 
@@ -184,14 +184,16 @@ def gauges(stage: Queues, now: float = START + 60) -> dict[Any, Any]:
 
 def test_a_queue_that_is_not_named_any_more_has_no_series() -> None:
     before = queues()
-    before.settle([WaitBegan(START, "s e1", "billing", "c1"), WaitBegan(START, "s e2", "orders", "c2")])
+    before.settle([WaitBegan(START, "s e1", "billing", "c1", START), WaitBegan(START, "s e2", "orders", "c2", START)])
     stage = restored(queues(LESS), before)
     assert {labels[1] for labels in gauges(stage)} == {"orders"}
 
 
 def test_nor_do_facts_bring_it_back_that_were_held_back_in_a_snapshot() -> None:
     before = LaneLogic("0", queues(), lambda: START, None, take_snapshots=True)
-    before.on_batch([[WaitBegan(START, "s e1", "billing", "c1"), WaitBegan(START, "s e2", "orders", "c2")]])
+    before.on_batch(
+        [[WaitBegan(START, "s e1", "billing", "c1", START), WaitBegan(START, "s e2", "orders", "c2", START)]]
+    )
     stage = queues(LESS)
     after = LaneLogic("0", stage, lambda: START, before.snapshot(), take_snapshots=True)
     after.on_batch([Tick("up", START + 60, 1, 1)])
@@ -212,7 +214,7 @@ def test_what_a_queue_holds_is_bounded_by_the_settings_of_this_start() -> None:
     before = queues()
     for n in range(20):
         about = (START + n, f"s e{n}", "orders")
-        before.settle([ConversationEntered(*about, f"c{n}"), WaitBegan(*about, f"c{n}")])
+        before.settle([ConversationEntered(*about, f"c{n}"), WaitBegan(*about, f"c{n}", about[0])])
         before.settle(
             [AgentChanged(*about, f"a{n}", "busy", 1, 2), AgentsPlanned(*about, START + n * 900, 900.0, 3, 0.0)]
         )

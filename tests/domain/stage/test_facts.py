@@ -21,7 +21,7 @@ def classes(module: Any) -> list[type[Fact]]:
 
 SHARED, OWN = classes(shared), classes(of_conversations)
 SAMPLE: dict[Any, Any] = {
-    float: 0.1, str: "s 1", int: 3, bool: True, float | None: None, int | None: 2, str | None: None,
+    float: 0.1, str: "s 1", int: 3, bool: True, float | None: None, bytes: b"{}", int | None: 2, str | None: None,
     dict[str, str | float | bool]: {"plan": "gold", "age": 41.5, "b2b": True}, dict[str, tuple[float, str]]: {"c1": (0.5, "s 1")},
 }  # fmt: skip
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from operators.connectors.files.jsonl import JsonlSource
 from operators.domain.time.lanes import Lanes
-from operators.domain.time.route import COPY, END, FORGOTTEN, Chunk, Router
+from operators.domain.time.route import COPY, END, FORGOTTEN, MERGED, Chunk, Router
 from operators.domain.time.watermark import Tick, Watermark
 from operators.domain.wire.events import TYPES
 from tests.builders import START, envelope, raw
@@ -176,7 +176,9 @@ def test_a_type_of_any_kind_leaves_the_event_in_the_lane_of_its_ids(kind: bytes)
 
 @given(
     st.lists(
-        st.none() | st.binary(max_size=60) | st.sampled_from([raw(kind) for kind in TYPES if kind != FORGOTTEN]),
+        st.none()
+        | st.binary(max_size=60)
+        | st.sampled_from([raw(kind) for kind in TYPES if kind not in (FORGOTTEN, MERGED)]),
         max_size=10,
     )
 )
@@ -185,6 +187,22 @@ def test_nothing_is_lost_and_nothing_raises(values: list[bytes | None]) -> None:
     assert sorted(value for value in values if value is not None) == sorted(
         v for found in dealt.values() for v in found
     )
+
+
+def test_a_merge_comes_to_the_lanes_of_both_conversations() -> None:
+    into = next(f"c{n}" for n in range(2, 99) if LANES.of(f"c{n}") != LANES.of("c1"))
+    near = next(f"c{n}" for n in range(2, 9_999) if LANES.of(f"c{n}") == LANES.of("c1"))
+    far, close = raw(MERGED, into=into), raw(MERGED, into=near)
+    assert {lane for lane, found in lanes_of(router().route_many([chunk(far)])).items() if far in found} == {
+        LANES.of("c1"), LANES.of(into),
+    }  # fmt: skip
+    assert lanes_of(router().route_many([chunk(close)]))[LANES.of("c1")] == [close]
+
+
+@pytest.mark.parametrize("into", [7, None, ["c2"], {"id": "c2"}, "c" * 513])
+def test_an_into_of_any_kind_leaves_the_event_in_the_lane_of_its_conversation(into: Any) -> None:
+    for value in (raw(MERGED, into=into), raw("csq.message.created", into=into)):
+        assert lanes_of(router().route_many([chunk(value)])) == {LANES.of("c1"): [value]}
 
 
 # ---- time

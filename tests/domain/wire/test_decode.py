@@ -77,7 +77,7 @@ JSON = "; expected one JSON object in UTF-8"
         (without("data"), "not_an_event", "$.data: required field is missing" + ENVELOPE),
         (changed(specversion="0.3"), "not_an_event", "$.specversion: Invalid enum value" + ENVELOPE),
         (changed(data=[1]), "not_an_event", "$.data: Expected `object`, got `array`" + ENVELOPE),
-        (changed(type="csq.message.edited"), "unknown_type", "$.type: expected one of the types of docs/events.md"),
+        (changed(type="csq.message.reacted"), "unknown_type", "$.type: expected one of the types of docs/events.md"),
         (changed(type=None), "unknown_type", "$.type: expected one of the types of docs/events.md"),
         (raw(KIND, text=None), "invalid_field", "$.data.text: null; expected text, or content_type image or voice"),
         (changed(id=""), "invalid_field", "$.id: Expected `str` of length >= 1"),

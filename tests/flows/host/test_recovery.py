@@ -100,7 +100,7 @@ def test_a_new_store_has_large_pages_and_one_of_before_keeps_its_own(store: Path
 def test_a_store_of_an_older_state_is_refused(store: Path) -> None:
     changed(store, state=STATE_VERSION - 1)
     with pytest.raises(
-        StoreMisfitError, match=r"with state version 3, .*reads 4\. The store is older: start csq .*empty"
+        StoreMisfitError, match=r"with state version 4, .*reads 5\. The store is older: start csq .*empty"
     ):
         prepare(store, SHAPE)
 
@@ -149,7 +149,7 @@ def test_other_steps_are_refused_by_name(store: Path) -> None:
 def test_a_store_of_a_newer_release_is_refused(store: Path) -> None:
     changed(store, state=STATE_VERSION + 1, csq="9.0.0")
     with pytest.raises(
-        StoreMisfitError, match=r"written by csq 9\.0\.0 with state version 5, .*reads 4\. .*start csq 9\.0\.0"
+        StoreMisfitError, match=r"written by csq 9\.0\.0 with state version 6, .*reads 5\. .*start csq 9\.0\.0"
     ):
         prepare(store, SHAPE)
 

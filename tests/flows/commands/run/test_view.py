@@ -101,8 +101,8 @@ def test_a_queue_shows_its_waits_its_reply_time_and_its_forecast(shop: Shop) -> 
             ("csq_reply_forecast_seconds", ("orders", "900", "median"), 75),
             ("csq_reply_forecast_seconds", ("orders", "900", "upper"), 3725),
             ("csq_reply_forecast_seconds", ("orders", "300", "median"), 1),
-            ("csq_reply_rounds_total", ("orders", "chat", "met"), 3),
-            ("csq_reply_rounds_total", ("orders", "email", "missed"), 1),
+            ("csq_reply_rounds_total", ("orders", "chat", "met", "human"), 3),
+            ("csq_reply_rounds_total", ("orders", "email", "missed", "human"), 1),
             ("csq_agents", ("orders", "available"), 2),
             ("csq_agents", ("orders", "busy"), 3),
             ("csq_agents", ("orders", "away"), 9),
@@ -194,7 +194,7 @@ def open_demo(shop: Shop, queues: int = 4) -> None:
             ("csq_reply_smoothed_seconds", (queue, "chat"), 36_000),
             ("csq_reply_forecast_seconds", (queue, "900", "median"), 36_000),
             ("csq_reply_forecast_seconds", (queue, "900", "upper"), 36_000),
-            ("csq_reply_rounds_total", (queue, "chat", "met"), 3),
+            ("csq_reply_rounds_total", (queue, "chat", "met", "human"), 3),
             ("csq_agents", (queue, "busy"), 300),
         ]
     measured += [("csq_turns_total", ("queue-00", "chat", language, "neutral"), 4_000) for language in LANGUAGES]

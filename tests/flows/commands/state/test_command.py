@@ -174,7 +174,9 @@ def test_history_makes_a_store_that_live_running_goes_on_from(tmp_path: Path) ->
     history, folder, settings = tmp_path / "history.jsonl", tmp_path / "warm", settings_for(tmp_path / "warm")
     history.write_bytes(b"\n".join(events()[:CUT]) + b"\n")
     config = tmp_path / "csq.yaml"
-    config.write_text(f"state: {{lanes: 2, recovery_partitions: 1}}\n{NAMES_YAML}", encoding="utf-8")
+    config.write_text(
+        f"state: {{lanes: 2, recovery_partitions: 1}}\nfeedback: {{settle_seconds: 0}}\n{NAMES_YAML}", encoding="utf-8"
+    )
     reported = csq("warm-start", history, "--recovery", folder, "-c", config, "--batch", BATCH).stdout
     assert reported.startswith(f"created a recovery store in {folder}: ")
     assert "csq.history" not in {snap.step for snap in snaps_of(folder)}
