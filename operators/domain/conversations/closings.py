@@ -14,6 +14,9 @@ Closing = Literal["", "thanks", "agreement"]
 
 _MOST = 160
 """Characters of the longest text that is looked at, with its markup."""
+_MOST_TEXT = 80
+"""The same without it."""
+_MOST_CHINESE = 24
 _MARKUP = re.compile(r"<[^<>]*>|&nbsp;")
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*|[^\w\s]|[\d_]+")
 _HAN = re.compile("[\u3040-\u30ff\u3400-\u9fff]")
@@ -56,7 +59,7 @@ _AGREEMENT = {
 """An agreement, or a plain no."""
 _BESIDE = {
     "en": "you u so very much a lot many again have nice day evening weekend one for the your help and all the best "
-    "everything that is was helpful really kindly too i appreciate it dear see soon later hi hello",
+    "everything that is was helpful really kindly too appreciate it dear see soon later hi hello",
     "de": "schön sehr vielen auf ihnen dir euch für die hilfe ihre schnelle und einen noch schönen tag abend "
     "wochenende gruß grüße liebe viele mit freundlichen bis bald ist das war mal herzlichen tausend hallo ciao servus",
     "es": "muchas mil por la su ayuda todo muy amable y un saludo saludos que tenga buen buena día dia tarde hasta "
@@ -79,6 +82,7 @@ _BESIDE = {
 }
 """What stands beside it and asks for nothing."""
 _SIGNS = frozenset(".,!;:()-\u2013\u2014\u2026'\"\u2019\ufe0f\u200d~*\u3002\uff01\uff0c\u3001\uff0e")
+_ENDS = ".,!;:()-'\"~*"
 _THANKING = frozenset("🙏💐🌹👋🤝💖")
 _NODDING = frozenset("👍👌✅🙂😊😀😃😄😁😍🥰❤♥💕🎉😉🤗💪✌😘🏻🏼🏽🏾🏿")
 
@@ -86,6 +90,7 @@ _CHINESE = re.compile(
     "(?:好的?|嗯+|哦+|行|可以|明白了?|知道了|了解了?|没事了?|没有了?|不用了?|谢谢?|谢了|多谢|感谢|非常感谢|辛苦了?|麻烦了?|"
     "再见|拜拜?|晚安|您|你|们|亲|啦|了|哈|呢|呀|啊|喽|的|非常|客服|小姐姐|小哥哥)+"
 )
+_CHINESE_STARTS = frozenset(re.findall("[\u3400-\u9fff]", _CHINESE.pattern))
 _CHINESE_THANKS = re.compile("谢|再见|拜|辛苦了|晚安")
 
 _WORDS: dict[str, int] = {}
@@ -104,32 +109,32 @@ for _place, _language in enumerate(_THANKS):
             for _table in _tables:
                 _table[_word] = _table.get(_word, 0) | 1 << _place
 
-_STARTS = {word[:2] for word in _WORDS} | {word + sign for word in _WORDS if len(word) == 1 for sign in " ,.!'"}
 
-_OFFER = re.compile(
-    r"\b(?:shall|should|would|can|could|may|want|like|do you|which|what|when|where|how|who|"
-    r"soll|sollen|möchten?|wollen|dürfen|darf|kann|können|welche\w*|was|wann|wo|wie|wer|"
-    r"quiere\w*|desea\w*|puedo|podemos|cuál|qué|cuándo|dónde|cómo|"
-    r"voulez|souhaitez|puis-je|pouvons|dois-je|quel\w*|quand|où|comment|"
-    r"vuole|desidera|posso|possiamo|quale|quando|dove|come|"
-    r"gostaria|quer|deseja|posso|podemos|qual|onde|"
-    r"zal|zullen|wilt?|willen|mag|kan|kunnen|welke|wanneer|waar|hoe)\b"
-    "|要不要|需要我|可以吗|要.{0,8}吗|帮您|为您|什么|哪|怎么|几",
-    re.IGNORECASE,
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_OFFERS = _set(
+    "shall should would can could may want like which what when where how who "
+    "soll sollen möchte möchten wollen dürfen darf kann können welche welcher welches was wann wo wie wer "
+    "quiere quieren quieres desea desean puedo podemos cuál qué cuándo dónde cómo "
+    "voulez souhaitez puis pouvons dois quel quelle quels quelles quand où comment "
+    "vuole desidera posso possiamo quale quando dove come gostaria quer deseja podemos qual onde "
+    "zal zullen wil wilt willen mag kan kunnen welke wanneer waar hoe"
 )
-_ASKS = re.compile("[?\uff1f]|吗")
-_DONE = re.compile(
-    r"\b(?:help\w*|solve[sd]?|resolved|sorted|clear|everything|all|works?|worked|working|satisfied|happy|understood|"
-    r"geholfen|gelöst|erledigt|klar|alles|funktioniert\w*|zufrieden|verstanden|"
-    r"ayudó|ayudado|resuelt[oa]|todo|claro|funciona|satisfech[oa]|"
-    r"aidée?|résolue?|réglée?|clair|tout|marche|fonctionne|satisfaite?|"
-    r"aiutat[oa]|risolt[oa]|tutto|chiaro|funziona|soddisfatt[oa]|"
-    r"ajudou|resolvid[oa]|tudo|claro|satisfeit[oa]|"
-    r"geholpen|opgelost|duidelijk|alles|werkt|tevreden)\b"
-    "|解决|清楚|明白|满意|帮到",
-    re.IGNORECASE,
+"""Words of an offer, or of a question that asks for more than a yes."""
+_DONE = _set(
+    "help helped helps helpful solve solved solves resolved sorted clear everything all work works worked working "
+    "satisfied happy understood geholfen gelöst erledigt klar alles funktioniert zufrieden verstanden "
+    "ayudó ayudado resuelto resuelta todo claro funciona satisfecho satisfecha "
+    "aidé aidée résolu résolue réglé réglée clair tout marche fonctionne satisfait satisfaite "
+    "aiutato aiutata risolto risolta tutto chiaro soddisfatto soddisfatta "
+    "ajudou resolvido resolvida tudo satisfeito satisfeita geholpen opgelost duidelijk werkt tevreden"
 )
-"""Asks whether all is well."""
+"""Words of a question whether all is well."""
+_OFFERS_ZH = re.compile("要不要|需要我|可以吗|要.{0,8}吗|帮您|为您|什么|哪|怎么|几")
+_DONE_ZH = re.compile("解决|清楚|明白|满意|帮到")
+_WORDS_ONLY = re.compile(r"[^\W\d_]+")
 
 
 def closing_of(text: str | None) -> Closing:
@@ -146,9 +151,12 @@ def closing_of(text: str | None) -> Closing:
         return ""
     if "<" in text:
         text = _MARKUP.sub(" ", text)
+    if len(text) > _MOST_TEXT:
+        return ""
     if text.isascii():
-        if text[0].isalpha() and text[:2].lower() not in _STARTS:  # most messages: no further look
-            return ""
+        last = text.rsplit(None, 1)[-1:]
+        if not last or ((word := last[0].lower().strip(_ENDS)) not in _WORDS and word.isalpha()):
+            return ""  # most messages: no further look
     elif _HAN.search(text):
         return _chinese(text)
     return _in_words(text.lower())
@@ -174,6 +182,8 @@ def _in_words(text: str) -> Closing:
 
 
 def _chinese(text: str) -> Closing:
+    if len(text) > _MOST_CHINESE or (text[0] not in _CHINESE_STARTS and _HAN.match(text)):
+        return ""
     words = "".join(sign for sign in text if not (sign.isspace() or sign in _SIGNS or sign in _NODDING))
     bare = "".join(sign for sign in words if sign not in _THANKING)
     if not _CHINESE.fullmatch(bare):
@@ -187,6 +197,9 @@ def only_asks(text: str | None) -> bool:
     >>> [only_asks(text) for text in ("Did that help?", "Shall I cancel the order?", "Is it this one?", "It is fine.")]
     [True, False, False, False]
     """
-    if text is None or _ASKS.search(text) is None:
+    if text is None or not ("?" in text or "\uff1f" in text or "吗" in text):
         return False
-    return _DONE.search(text) is not None and _OFFER.search(text) is None
+    if not text.isascii() and _HAN.search(text):
+        return _DONE_ZH.search(text) is not None and _OFFERS_ZH.search(text) is None
+    words = _WORDS_ONLY.findall(text.lower())
+    return not _DONE.isdisjoint(words) and _OFFERS.isdisjoint(words)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
-from zlib import crc32
 
 from operators.domain.conversations.facts import (
     AgentAssigned,
@@ -203,7 +202,7 @@ class ConversationCourse:
     def _go_on_after_pause(self, record: ConversationRecord, time: float) -> None:
         """Let resolution and handle time run again."""
         if record.paused_at is not None:
-            record.pauses = [*record.pauses, (record.paused_at, time)][-MAX_PAUSES:]
+            record.pauses = (*record.pauses, (record.paused_at, time))[-MAX_PAUSES:]
             record.paused_at = None
 
     def _handed_off(self, record: ConversationRecord, fact: BotHandedOff) -> None:
@@ -239,7 +238,7 @@ class ConversationCourse:
     def _closing(self, record: ConversationRecord, fact: CustomerSpoke) -> None:
         """Take a message that needs no answer: it confirms what a bot has answered, and opens no wait."""
         self._out.counted["csq_closing_messages_total", (record.queue, record.channel)] += 1
-        record.closings = [*record.closings[1 - MAX_CLOSINGS :], fact.message_id]
+        record.closings = (*record.closings[1 - MAX_CLOSINGS :], fact.message_id)
         if record.rounds.suspended_since is not None:
             self.hold(record)
 
@@ -249,22 +248,21 @@ class ConversationCourse:
             self._go_on(record, fact, waits=True)
         if rounds.customer_said(fact.time):
             self._round_began(record, fact)
-            record.waiting_messages = [fact.message_id]
+            record.waiting_messages = (fact.message_id,)
         elif rounds.waiting_since is not None and len(record.waiting_messages) < MAX_WAITING:
-            record.waiting_messages.append(fact.message_id)
+            record.waiting_messages += (fact.message_id,)
 
     def _changed(self, record: ConversationRecord, fact: MessageChanged) -> None:
         """Take a changed text: a thank-you that has become a question opens a wait."""
         if fact.message_id in record.closings and not fact.closing:
-            record.closings = [known for known in record.closings if known != fact.message_id]
+            record.closings = tuple(known for known in record.closings if known != fact.message_id)
             self._needs_answer(record, fact)
 
     def _removed(self, record: ConversationRecord, fact: MessageRemoved) -> None:
         """Take a deletion: a wait whose only message is deleted is withdrawn. A limit that it has missed stays so."""
-        waiting = record.waiting_messages
-        if fact.message_id not in waiting:
+        if fact.message_id not in record.waiting_messages:
             return
-        waiting.remove(fact.message_id)
+        waiting = record.waiting_messages = tuple(each for each in record.waiting_messages if each != fact.message_id)
         rounds = record.rounds
         if waiting or (rounds.waiting_since is None and rounds.suspended_since is None):
             return
@@ -273,7 +271,7 @@ class ConversationCourse:
         rounds.withdraw()
 
     def _round_began(self, record: ConversationRecord, fact: CustomerSpoke | MessageChanged | BotHandedOff) -> None:
-        record.waiting_name, record.waiting_messages = fact.name, []
+        record.waiting_name, record.waiting_messages = fact.name, ()
         record.round_count += 1
         calendar = self.promises.calendar_of(record.queue)
         if calendar is not None and not calendar.is_open(fact.time):
@@ -302,11 +300,10 @@ class ConversationCourse:
 
     def _agent_replied(self, record: ConversationRecord, fact: AgentReplied) -> None:
         time, name = fact.time, fact.name
-        digest = crc32(fact.message_id.encode())
-        if digest in record.replies:  # repeated or changed: said before
+        if fact.message_id in record.replies:  # repeated or changed: said before
             self._out.counted["csq_message_changes_total", ("repeated",)] += 1
             return
-        record.replies = [*record.replies[1 - MAX_REPLIES :], digest]
+        record.replies = (*record.replies[1 - MAX_REPLIES :], fact.message_id)
         record.asked = fact.asks
         if fact.tone is not None:
             record.tone_sum += fact.tone
@@ -468,7 +465,7 @@ class ConversationCourse:
         if known is not None and known <= since:
             return
         if known is None:
-            record.waiting_name, record.waiting_messages = fact.name, []
+            record.waiting_name, record.waiting_messages = fact.name, ()
             record.round_count += 1
         rounds.take_over(since)
         self.to_queue(facts.WaitBegan(fact.time, fact.name, record.queue, fact.conversation_id, since))

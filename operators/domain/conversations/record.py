@@ -153,13 +153,16 @@ class Rounds(Struct, array_like=True, gc=False):
 MAX_MOODS = 60
 MAX_CLOSINGS = 4
 MAX_PAUSES = 16
-MAX_REPLIES = 12
+MAX_REPLIES = 4
 MAX_WAITING = 16
 """So many messages of an open wait are known; a deletion of a later one is not noticed."""
 
 
 class ConversationRecord(Struct, array_like=True, gc=False):
-    """The record of a conversation. Times are POSIX seconds, polarities and tones -1..1."""
+    """The record of a conversation. Times are POSIX seconds, polarities and tones -1..1.
+
+    Tuples and bytes, where lists would do: Python's garbage collector looks at every list of every record.
+    """
 
     customer_id: str
     channel: str
@@ -200,15 +203,15 @@ class ConversationRecord(Struct, array_like=True, gc=False):
     """When it was closed last."""
     resolver: Resolver = "nobody"
     """Who has replied since the opening or the last reopening; a human counts more than a bot."""
-    waiting_messages: list[str] = []
+    waiting_messages: tuple[str, ...] = ()
     """Ids of the customer's messages in the round that is open or suspended."""
-    closings: list[str] = []
+    closings: tuple[str, ...] = ()
     """Ids of the last messages that needed no answer."""
-    replies: list[int] = []
-    """CRC-32 of the ids of the last messages of agents."""
+    replies: tuple[str, ...] = ()
+    """Ids of the last messages of agents."""
     asked: bool = False
     """Whether our last public message asks if all is well."""
-    pauses: list[tuple[float, float]] = []
+    pauses: tuple[tuple[float, float], ...] = ()
     """Begin and end of the times in which the conversation waited for the customer."""
     paused_at: float | None = None
     """Since when it does."""

@@ -212,11 +212,13 @@ class Conversations(Stage):
         for time, name, event, reading in items:
             kind = type(event)
             if kind is events.MessageCreated:
-                fact = self._message(time, name, number_of(event.sequence), event.data, reading)
+                number = None if event.sequence is None else number_of(event.sequence)
+                fact = self._message(time, name, number, event.data, reading)
                 if fact is not None:
                     held.append(fact)
             elif kind in STEP_FACTS:
-                held.append(STEP_FACTS[kind](time, name, number_of(event.sequence), event.data))
+                number = None if event.sequence is None else number_of(event.sequence)
+                held.append(STEP_FACTS[kind](time, name, number, event.data))
             elif kind in QUEUE_FACTS:
                 held.append(QUEUE_FACTS[kind](time, name, event.data))
             elif kind is Admitted:
@@ -257,29 +259,44 @@ class Conversations(Stage):
         self, time: float, name: str, sequence: int | None, data: events.Message, reading: Reading | None
     ) -> Fact | None:
         """Return the fact of a message; `None` for one that is not public or not by a participant, or is repeated."""
-        role = data.author.role
+        role, features_of = data.author.role, self._turns.ledger.features_of
         if not data.is_public or role == "system":
             return None
-        where = (data.conversation_id, data.customer_id, data.channel, data.queue)
+        conversation_id, customer_id, channel, queue = data.conversation_id, data.customer_id, data.channel, data.queue
+        message_id, text = data.message_id, data.text
         if role == "customer":
             polarity: float | None = None
             sentiment: events.Sentiment | None = None
             question, language = False, ""
             if reading is not None:
-                known = self._turns.features_of(data.conversation_id, data.message_id)
+                known = features_of(conversation_id, message_id)
                 if known is not None:
                     return self._said_again(time, name, sequence, data, is_same=known == reading.features)
                 polarity, sentiment = self._turns.take_one(time, name, data, reading)
                 question, language = reading.question, reading.language
-            closing = closing_of(data.text) if data.content_type == "text" else ""
+            closing = closing_of(text) if data.content_type == "text" else ""
             return CustomerSpoke(
-                time, name, sequence, *where, data.message_id, closing, polarity, question, language, sentiment
+                time,
+                name,
+                sequence,
+                conversation_id,
+                customer_id,
+                channel,
+                queue,
+                message_id,
+                closing,
+                polarity,
+                question,
+                language,
+                sentiment,
             )
-        asks = only_asks(data.text)
+        asks = only_asks(text)
         if role == "agent":
             tone = None if reading is None else reading.tone
-            return AgentReplied(time, name, sequence, *where, data.message_id, asks, tone)
-        return BotReplied(time, name, sequence, *where, asks)
+            return AgentReplied(
+                time, name, sequence, conversation_id, customer_id, channel, queue, message_id, asks, tone
+            )
+        return BotReplied(time, name, sequence, conversation_id, customer_id, channel, queue, asks)
 
     def _said_again(
         self, time: float, name: str, sequence: int | None, data: events.Message, *, is_same: bool
@@ -326,7 +343,7 @@ class Conversations(Stage):
                 record = self._record(fact)
             if time > record.last_at:  # noqa: PLR1730  max() would be a call for every event
                 record.last_at = time
-            if record.outcome in BY_SILENCE and not record.open and not getattr(fact, "closing", ""):
+            if not record.open and record.outcome in BY_SILENCE and not getattr(fact, "closing", ""):
                 self._course.wake(record, fact)
             since, was_open = record.rounds.waiting_since, record.open
             handle(record, fact)
@@ -503,7 +520,7 @@ class Conversations(Stage):
         record = self._hot.get(conversation_id)
         if record is None:
             return conversation_id in self._records
-        return since in {record.rounds.waiting_since, record.rounds.suspended_since}
+        return since in (record.rounds.waiting_since, record.rounds.suspended_since)
 
     def _until(self, record: ConversationRecord | ConversationEnd) -> float:
         """Return when the conversation ends, or if it is closed when its record is dropped, if no event comes."""

@@ -57,7 +57,10 @@ class TurnLedger:
     def __init__(self, turns: int, labels: int) -> None:
         self._turns = turns
         self._labels = labels
-        self._scored = Table[list[ScoredTurn]](list[ScoredTurn], lambda turns: turns[-1].time)
+        self._scored = Table[dict[str, ScoredTurn]](
+            dict[str, ScoredTurn], lambda turns: next(reversed(turns.values())).time
+        )
+        """Conversation -> message -> its turn."""
         self._waiting: dict[tuple[str, str], WaitingLabel] = {}
         self.unmatched = 0
         """Labels that were dropped because their turn did not come."""
@@ -66,25 +69,24 @@ class TurnLedger:
         """Remember a published score; return the examples (model, example) of labels that waited for it."""
         turns = self._scored.hot.get(conversation_id) or self._scored.thaw(conversation_id)
         if turns is None:
-            turns = self._scored.hot[conversation_id] = []
-        turns.append(scored)
-        if len(turns) > self._turns:
-            del turns[: -self._turns]
+            turns = self._scored.hot[conversation_id] = {}
+        turns[scored.message_id] = scored
+        while len(turns) > self._turns:
+            del turns[next(iter(turns))]
         waited = self._waiting.pop((conversation_id, scored.message_id), None) if self._waiting else None
         return [_example(scored, waited.label, waited.time)] if waited else ()
 
     def features_of(self, conversation_id: str, message_id: str) -> bytes | None:
         """Return the features of a scored message; `None` if it is none of the last ones of its conversation."""
-        for scored in self._scored.get(conversation_id) or ():
-            if scored.message_id == message_id:
-                return scored.features
-        return None
+        turns = self._scored.hot.get(conversation_id) or self._scored.thaw(conversation_id)
+        scored = None if turns is None else turns.get(message_id)
+        return None if scored is None else scored.features
 
     def label_one(self, conversation_id: str, message_id: str, time: float, label: Any) -> tuple[str, Example] | None:
         """Return the example (model, example) of a label; `None` if its turn is not known: then the label waits."""
-        for scored in self._scored.get(conversation_id) or ():
-            if scored.message_id == message_id:
-                return _example(scored, label, time)
+        scored = (self._scored.get(conversation_id) or {}).get(message_id)
+        if scored is not None:
+            return _example(scored, label, time)
         self._waiting[conversation_id, message_id] = WaitingLabel(conversation_id, message_id, time, label)
         if len(self._waiting) > self._labels:
             by_age = sorted(self._waiting, key=lambda key: self._waiting[key].time)
@@ -97,8 +99,8 @@ class TurnLedger:
         A label with a later time does not count, whether it has arrived or not: the result must not depend on how
         events were batched.
         """
-        turns = self._scored.get(conversation_id) or ()
-        said = [s for s in turns if s.time <= until and (s.labelled_at is None or s.labelled_at > until)]
+        turns = self._scored.get(conversation_id) or {}
+        said = [s for s in turns.values() if s.time <= until and (s.labelled_at is None or s.labelled_at > until)]
         said.sort(key=lambda scored: scored.time)
         return [
             (scored.model, Example(scored.features, scored.probabilities, label, weight, until - scored.time))
@@ -174,10 +176,6 @@ class Turns:
         for model, example in self.ledger.note_one(data.conversation_id, entry):
             self._out.to["examples"][model].append(example)
         return polarity, sentiment
-
-    def features_of(self, conversation_id: str, message_id: str) -> bytes | None:
-        """Return the features of a message that was scored before; `None` if its id is not known."""
-        return self.ledger.features_of(conversation_id, message_id)
 
     def label_one(self, time: float, data: events.SentimentLabel) -> None:
         """Judge a published score by the label that a person gave its message."""

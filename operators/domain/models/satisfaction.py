@@ -25,8 +25,6 @@ from operators.domain.models.model import (
 from operators.domain.models.tasks import NumberTask
 
 PARTS = ("response", "attitude", "mood", "resolution", "effort")
-SAID = 3
-"""So many of them come from what was said."""
 START = (0.6, 0.4, 0.0, 0.0, 0.0)
 """Weights before the first rating."""
 TOP = 5.0
@@ -109,13 +107,17 @@ class SatisfactionWeights(ModelWeights):
         The weights of unknown parts are distributed over the known ones. If none of these has a weight, as at first
         where only a bot has replied, they count alike.
         """
-        if all(part is None for part in x[:SAID]):
+        if x[0] is None and x[1] is None and x[2] is None:
             return None
-        known = [(weight, part) for weight, part in zip(self.weights, x, strict=True) if part is not None]
-        whole = math.fsum(weight for weight, _ in known)
-        if whole <= 0.0:
-            return math.fsum(part for _, part in known) / len(known)
-        return math.fsum(weight * part for weight, part in known) / whole
+        total = weight_sum = 0.0
+        for weight, part in zip(self.weights, x, strict=True):
+            if part is not None:
+                total += weight * part
+                weight_sum += weight
+        if weight_sum > 0.0:
+            return total / weight_sum
+        known = [part for part in x if part is not None]
+        return sum(known) / len(known)
 
     def apply(self, change: Mapping[str, Any]) -> None:
         """Take over all weights."""

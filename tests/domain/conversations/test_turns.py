@@ -110,7 +110,7 @@ def test_a_stored_conversation_keeps_no_more_turns_than_the_settings_say_now() -
         before.note_one("c1", scored(f"m{number}", float(number)))
     restore(now, stored(before))
     now.note_one("c1", scored("m5", 5.0))
-    assert [turn[0] for turn in stored(now)["scored"]["c1"]] == ["m4", "m5"]
+    assert list(stored(now)["scored"]["c1"]) == ["m4", "m5"]
 
 
 MOVES = st.lists(
