@@ -12,9 +12,9 @@ from typing import Literal
 
 Closing = Literal["", "thanks", "agreement"]
 
-_MOST = 160
+MOST_CHARACTERS = 160
 """Characters of the longest text that is looked at, with its markup."""
-_MOST_TEXT = 80
+_MOST_TEXT = 64
 """The same without it."""
 _MOST_CHINESE = 24
 _MARKUP = re.compile(r"<[^<>]*>|&nbsp;")
@@ -147,11 +147,11 @@ def closing_of(text: str | None) -> Closing:
     >>> [closing_of(text) for text in ("tak", "tak, hav en god dag", "Ciao", "Hi")]
     ['agreement', 'thanks', '', '']
     """
-    if not text or len(text) > _MOST:
+    if text is None or len(text) > MOST_CHARACTERS:
         return ""
     if "<" in text:
         text = _MARKUP.sub(" ", text)
-    if len(text) > _MOST_TEXT:
+    if not 0 < len(text) <= _MOST_TEXT:
         return ""
     if text.isascii():
         last = text.rsplit(None, 1)[-1:]

@@ -24,8 +24,8 @@ from operators.domain.conversations.facts import (
 from operators.domain.conversations.record import (
     MAX_CLOSINGS,
     MAX_PAUSES,
-    MAX_REPLIES,
     MAX_WAITING,
+    UNKNOWN,
     ConversationRecord,
 )
 from operators.domain.models.model import Example
@@ -220,7 +220,7 @@ class ConversationCourse:
             queue = record.queue if fact.queue == record.queue_name else self._queue_at(fact.queue, time)
             channel = record.channel if fact.channel == record.channel_name else self._channel_at(fact.channel, time)
             self._out.counted["csq_turns_total", (queue, channel, fact.language, fact.sentiment)] += 1
-        if fact.message_id in record.waiting_messages:  # one without a text that could be compared
+        elif fact.message_id in record.waiting_messages:  # it has no text that could be compared
             self._out.counted["csq_message_changes_total", ("repeated",)] += 1
             return
         if polarity is not None:
@@ -249,8 +249,10 @@ class ConversationCourse:
         if rounds.customer_said(fact.time):
             self._round_began(record, fact)
             record.waiting_messages = (fact.message_id,)
-        elif rounds.waiting_since is not None and len(record.waiting_messages) < MAX_WAITING:
-            record.waiting_messages += (fact.message_id,)
+        elif rounds.waiting_since is not None:
+            count = len(record.waiting_messages)
+            if count <= MAX_WAITING:
+                record.waiting_messages += (fact.message_id if count < MAX_WAITING else UNKNOWN,)
 
     def _changed(self, record: ConversationRecord, fact: MessageChanged) -> None:
         """Take a changed text: a thank-you that has become a question opens a wait."""
@@ -300,11 +302,10 @@ class ConversationCourse:
 
     def _agent_replied(self, record: ConversationRecord, fact: AgentReplied) -> None:
         time, name = fact.time, fact.name
-        if fact.message_id in record.replies:  # repeated or changed: said before
+        if fact.message_id in (record.reply_last, record.reply_before):  # repeated or changed: said before
             self._out.counted["csq_message_changes_total", ("repeated",)] += 1
             return
-        record.replies = (*record.replies[1 - MAX_REPLIES :], fact.message_id)
-        record.asked = fact.asks
+        record.reply_before, record.reply_last, record.asked = record.reply_last, fact.message_id, fact.asks
         if fact.tone is not None:
             record.tone_sum += fact.tone
             record.tone_count += 1

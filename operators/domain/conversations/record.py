@@ -153,9 +153,10 @@ class Rounds(Struct, array_like=True, gc=False):
 MAX_MOODS = 60
 MAX_CLOSINGS = 4
 MAX_PAUSES = 16
-MAX_REPLIES = 4
-MAX_WAITING = 16
-"""So many messages of an open wait are known; a deletion of a later one is not noticed."""
+MAX_WAITING = 4
+"""So many messages of an open wait are known by their ids."""
+UNKNOWN = ""
+"""Stands for all further ones, whose deletion is not noticed."""
 
 
 class ConversationRecord(Struct, array_like=True, gc=False):
@@ -207,8 +208,9 @@ class ConversationRecord(Struct, array_like=True, gc=False):
     """Ids of the customer's messages in the round that is open or suspended."""
     closings: tuple[str, ...] = ()
     """Ids of the last messages that needed no answer."""
-    replies: tuple[str, ...] = ()
-    """Ids of the last messages of agents."""
+    reply_last: str = ""
+    """Id of the last message of an agent; `reply_before` of the one before."""
+    reply_before: str = ""
     asked: bool = False
     """Whether our last public message asks if all is well."""
     pauses: tuple[tuple[float, float], ...] = ()

@@ -22,7 +22,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Raw, Struct, field, msgpack
 from msgspec.structs import replace
 
-from operators.domain.conversations.closings import closing_of, only_asks
+from operators.domain.conversations.closings import Closing, closing_of, only_asks
 from operators.domain.conversations.course import ConversationCourse, ScoreSatisfaction
 from operators.domain.conversations.facts import (
     STEP_FACTS,
@@ -60,6 +60,8 @@ HOUR, DAY = 3_600.0, 86_400.0
 AUTO_CLOSE_HOURS = {"chat": 24.0, "email": 168.0, OTHER: 72.0}
 FORGOTTEN_DAYS = 365.0
 """Days for which the conversations of a forgotten customer are known."""
+MOST_OF_CLOSING = 20 * 4
+"""Bytes of the features of a message that may be a closing; a thank-you with a good day has 17 features."""
 END = -math.inf
 RATING = ""
 """In place of a conversation's id."""
@@ -274,7 +276,12 @@ class Conversations(Stage):
                     return self._said_again(time, name, sequence, data, is_same=known == reading.features)
                 polarity, sentiment = self._turns.take_one(time, name, data, reading)
                 question, language = reading.question, reading.language
-            closing = closing_of(text) if data.content_type == "text" else ""
+            closing: Closing = ""
+            # Most messages are no closing by what was read in them: no further look at the text.
+            if (
+                reading is None or (len(reading.features) <= MOST_OF_CLOSING and not question)
+            ) and data.content_type == "text":
+                closing = closing_of(text)
             return CustomerSpoke(
                 time,
                 name,
@@ -290,7 +297,7 @@ class Conversations(Stage):
                 language,
                 sentiment,
             )
-        asks = only_asks(text)
+        asks = text is not None and ("?" in text or not text.isascii()) and only_asks(text)
         if role == "agent":
             tone = None if reading is None else reading.tone
             return AgentReplied(
@@ -347,7 +354,9 @@ class Conversations(Stage):
                 self._course.wake(record, fact)
             since, was_open = record.rounds.waiting_since, record.open
             handle(record, fact)
-            if record.rounds.waiting_since != since:
+            rounds = record.rounds
+            after = rounds.waiting_since
+            if after != since and (after is not None or rounds.suspended_since is not None):
                 self._set_timers(record, fact.conversation_id, time)
             if was_open and not record.open:
                 heapq.heappush(due, (self._until(record), fact.conversation_id, END))
