@@ -33,7 +33,7 @@ _UNSIGNED = 0xFFFFFFFF
 _BYTES = 16  # per entry, on average, before the memory is taken for full
 _PIECE = re.compile(
     r"(?P<url>(?:https?://|www\.)\S+)"
-    r"|(?P<mask><(?:email|phone|card)>)"
+    r"|(?P<mask><(?:email|phone|card|iban)>)"
     r"|(?P<user>@\w+)"
     r"|(?P<number>[#$£€]?\d[\d.,:]*)"
     r"|(?P<unspaced>[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]+)"
