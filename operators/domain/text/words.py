@@ -93,7 +93,7 @@ def _word(text: str, valence: int = 0, elsewhere: int = 0, boost: int = 0, flags
         elsewhere & _UNSIGNED,
         boost & _UNSIGNED,
         flags,
-        foreign(text) & _UNSIGNED,
+        foreign(text, has_valence=bool(valence) and text.isalpha()) & _UNSIGNED,
     )
 
 
