@@ -160,11 +160,11 @@ def _shorten(text: str) -> str:
 def _decode(text: str) -> str:
     """Normalised lines without markup and entities, also those which only show after normalising or decoding."""
     for _ in range(_PASSES):
-        if is_markup(text):
+        if "<" in text and is_markup(text):
             text = lines(text)
         text = _normalize(_cut(text))
         decoded = _ENTITY.sub(_entity, text) if "&" in text else text
-        if decoded == text and not is_markup(text):
+        if decoded == text and not ("<" in text and is_markup(text)):
             return text
         text = decoded
     text = _normalize(text).replace("&", " ")

@@ -18,6 +18,8 @@ import numpy as np
 from fasttext import load_model
 from numpy.typing import NDArray
 
+from operators.domain.text import lexicon
+
 _CODES = {"en": 0, "zh": 1}
 OTHER = 2
 UNDECLARED = 3
@@ -98,18 +100,22 @@ _THEIRS = frozenset(
     f"{_GERMAN} {_SPANISH} {_FRENCH} {_ITALIAN} {_PORTUGUESE} {_DUTCH} {_SWEDISH} {_DANISH} {_NORWEGIAN} {_POLISH} "
     f"{_FINNISH} {_CZECH} {_TURKISH}".split()
 )
-_FOREIGN = {**dict.fromkeys(_THEIRS - _OURS, 2), **dict.fromkeys(_OURS - _THEIRS, -2)}
+_FOREIGN = {
+    **{word: -1 for word in lexicon.words() if word.isalpha() and word not in _THEIRS},
+    **dict.fromkeys(_THEIRS - _OURS, 2),
+    **dict.fromkeys(_OURS - _THEIRS, -2),
+}
 
 
-def foreign(word: str, *, has_valence: bool = False) -> int:
+def foreign(word: str) -> int:
     """2 for a small word of another language in Latin letters, -2 for one of English, 0 for both or none.
 
-    A word that has a valence in the English lexicon speaks for English, half as much.
+    A word of the English lexicon speaks for English, half as much.
 
-    >>> foreign("nicht"), foreign("with"), foreign("in"), foreign("awful", has_valence=True)
+    >>> foreign("nicht"), foreign("with"), foreign("in"), foreign("awful")
     (2, -2, 0, -1)
     """
-    return _FOREIGN.get(word, -1 if has_valence and word not in _THEIRS else 0)
+    return _FOREIGN.get(word, 0)
 
 
 def english(texts: Sequence[str], undeclared: NDArray[np.bool_], small: NDArray[np.int64]) -> NDArray[np.bool_]:

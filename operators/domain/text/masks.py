@@ -32,6 +32,7 @@ _EMAIL = re.compile(
 _DOMAIN = re.compile(rf"@[\w-]++[{_STOPS}][\w-]")
 _NUMBER = re.compile(rf"[+(\d](?:(?<=\d)|\(?\d)(?:[{_SEPARATORS}]{{0,{GAP}}}+\d){{{PHONE_DIGITS - 1},}}")
 _DENSE = re.compile(rf"\d(?:\D{{0,{GAP}}}\d){{{PHONE_DIGITS - 1}}}")
+_NO_DIGITS = bytes(code for code in range(128) if not chr(code).isdigit())
 _DIGITS = re.compile(r"\d+")
 _ACCOUNT = re.compile(rf"(?<![^\W_])[A-Za-z]{{2}}[0-9]{{2}}(?:[ .{_DASHES}]?[0-9A-Za-z]){{11,30}}")
 _ACCOUNT_SIZES = {
@@ -77,6 +78,8 @@ def mask(text: str) -> str:
     """
     if "@" in text and _DOMAIN.search(text):
         text = _EMAIL.sub("<email>", text)
+    if text.isascii() and len(text.encode().translate(None, _NO_DIGITS)) < PHONE_DIGITS:
+        return text
     if _DENSE.search(text) is None:
         return text
     return _NUMBER.sub(_number, _mask_accounts(text))

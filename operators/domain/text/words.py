@@ -41,9 +41,9 @@ _PIECE = re.compile(
     r"|(?P<user>@\w+)"
     r"|(?P<rating>\d{1,2}[.,]\d(?![\w.,:]))"
     r"|(?P<number>\d{1,4}(?P<part>[-/.])\d{1,2}(?P=part)\d{1,4}(?!\w)|[#$£€]\d[\d.,:]*|\d{3,}[\d.,:]*|\d+[.,:]\d[\d.,:]*)"
-    rf"|(?P<mixed>(?=[^\W\d_{_UNSPACED}]*\d)[^\W_{_UNSPACED}]+)"
     rf"|(?P<unspaced>[{_UNSPACED}]+)"
-    r"|(?P<word>#?[^\W\d_]+(?:['\u2019-][^\W\d_]+)*)"
+    r"|(?P<word>#?[^\W\d_]++(?:['\u2019-][^\W\d_]++)*+(?!\d))"
+    rf"|(?P<mixed>#?[^\W_{_UNSPACED}]+)"
     r"|(?P<sign>[!?]+|\.{2,}|[.,;:])"
     r"|(?P<emoji>[\u203c-\u2bff\U0001f000-\U0001faff])"
 )
@@ -127,7 +127,7 @@ def _word(text: str, valence: int = 0, elsewhere: int = 0, boost: int = 0, flags
         elsewhere & _UNSIGNED,
         boost & _UNSIGNED,
         flags,
-        foreign(text, has_valence=bool(valence) and text.isalpha()) & _UNSIGNED,
+        foreign(text) & _UNSIGNED,
     )
 
 

@@ -75,7 +75,7 @@ def test_small_words_speak_for_english_for_others_or_for_neither() -> None:
 
 
 def test_words_of_the_english_lexicon_speak_for_english_unless_another_language_has_them() -> None:
-    assert [foreign(word, has_valence=True) for word in ("awful", "die", "no", "the")] == [-1, 2, 0, -2]
+    assert [foreign(word) for word in ("awful", "die", "no", "the")] == [-1, 2, 0, -2]
 
 
 def told(texts: list[str], tag: str | None = None) -> list[bool]:
