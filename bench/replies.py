@@ -1,12 +1,16 @@
-"""What is left of a reply, and at what cost: ``python -m bench.replies``.
+"""What is left of a reply, and at what cost: ``python -m bench.replies [DATA_DIR]``.
 
 The shapes of ``tests/fixtures/replies.yaml`` are read by csq and, where it is installed, by mail-parser-reply with all
 languages that it has; markup is taken out before. `missed` are shapes of which something foreign is left or something
 said is lost, `harmed` are messages without any such part that come out changed. Then hostile texts of 10,000
-characters, and the cost for messages of several lines.
+characters, and the cost for messages of several lines. With the folder of the public data sets also the mails in
+Chatwoot's payloads, beside what Chatwoot itself leaves of them (but for the closing, which it keeps).
 """
 
 import importlib.util
+import json
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import process_time
@@ -47,7 +51,19 @@ def readers() -> dict[str, Reader]:
     return found
 
 
-def main() -> None:
+def real(folder: Path) -> list[tuple[str, str]]:
+    """Mails of a helpdesk's payloads, in HTML and in text, and what the helpdesk leaves of them."""
+    path = folder / "helpdesk_payloads/chatwoot/api_messages_email.json"
+    mails = [message.get("content_attributes", {}).get("email", {}) for message in json.loads(path.read_text("utf-8"))]
+    parts = [mail.get(kind) or {} for mail in mails for kind in ("html_content", "text_content")]
+    return [(part["full"], part["quoted"]) for part in parts if part.get("full") and part.get("quoted")]
+
+
+def _words(text: str) -> list[str]:
+    return said(re.sub(r"\[[^\]]*\]", "", text)).split()  # it notes where an image was
+
+
+def main(folder: Path | None) -> None:
     """Print the figures."""
     shapes = yaml.safe_load(SHAPES.read_text(encoding="utf-8"))
     texts = [lines(shape["text"]) if is_markup(shape["text"]) else shape["text"] for shape in shapes]
@@ -77,7 +93,11 @@ def main() -> None:
             spent += seconds
             if spent > LONGEST:
                 break
+    if folder is not None:
+        mails = real(folder)
+        right = sum(_words(lines(full) if is_markup(full) else full) == _words(left) for full, left in mails)
+        print(f"mails of a helpdesk: {right} of {len(mails)} as it leaves them")
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)

@@ -24,17 +24,17 @@ _EAST = (
     "\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"  # written without spaces: no part of a word in Latin
 )
 _LOCAL = rf"[^\W{_EAST}]|[.+%-]"
+_HOST = rf"@(?:[A-Za-z0-9-]++(?:[{_STOPS}][A-Za-z0-9-]++)++|[\w-]++(?:\.[\w-]++)++)"
 _EMAIL = re.compile(
-    rf"(?:(?<![\w.+%-])(?:[\w.+%-]++(?<=[{_EAST}])|(?:{_LOCAL})++)|(?<=[{_EAST}])(?:{_LOCAL})++"
-    rf"|(?<![\w\"])\"[^\"@<>]{{1,64}}\")"
-    rf"@(?:[A-Za-z0-9-]++(?:[{_STOPS}][A-Za-z0-9-]++)++|[\w-]++(?:\.[\w-]++)++)"
+    rf"(?:(?<![\w.+%-])(?:[\w.+%-]++(?<=[{_EAST}])|(?:{_LOCAL})++)|(?<=[{_EAST}])(?:{_LOCAL})++|\"[^\"@<>]{{1,64}}\")"
+    rf"{_HOST}(?:(?:{_LOCAL})*+{_HOST})*+"  # what follows without a space would be an address once the first is masked
 )
 _DOMAIN = re.compile(rf"@[\w-]++[{_STOPS}][\w-]")
 _NUMBER = re.compile(rf"[+(\d](?:(?<=\d)|\(?\d)(?:[{_SEPARATORS}]{{0,{GAP}}}+\d){{{PHONE_DIGITS - 1},}}")
 _DENSE = re.compile(rf"\d(?:\D{{0,{GAP}}}\d){{{PHONE_DIGITS - 1}}}")
 _NO_DIGITS = bytes(code for code in range(128) if not chr(code).isdigit())
 _DIGITS = re.compile(r"\d+")
-_ACCOUNT = re.compile(rf"(?<![^\W_])[A-Za-z]{{2}}[0-9]{{2}}(?:[ .{_DASHES}]?[0-9A-Za-z]){{11,30}}")
+_ACCOUNT = re.compile(rf"(?<![^\W_])[A-Za-z]{{2}}(?:[ .{_DASHES}]?[0-9]){{2}}(?:[ .{_DASHES}]?[0-9A-Za-z]){{11,30}}")
 _ACCOUNT_SIZES = {
     country: size
     for size, countries in {
@@ -163,7 +163,7 @@ def _is_list(run: str) -> bool:
         return False
     groups = _DIGITS.findall(run)
     between = set(_DIGITS.split(run)[1:-1])
-    if max(map(len, between)) == 1 and (len(between) == 1 or "." not in between):  # the way numbers are written
+    if max(map(len, between)) == 1 and (len(between) == 1 or not between & {".", "/"}):  # the way numbers are written
         sizes = set(map(len, groups))
         if (sizes == {1} and len(groups) >= _SINGLES) or (sizes == {2} and len(groups) >= _PAIRS):
             return False

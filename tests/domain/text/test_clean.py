@@ -5,7 +5,7 @@ import re
 from time import process_time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from operators.domain.text import clean as module
@@ -234,6 +234,9 @@ def test_ratings_times_dates_and_prices_are_no_phone_numbers(kept):
     assert clean_many([kept] * 20) == [kept] * 20
 
 
+@example('0@0.0"0"@0.0')
+@example("0@0.0\u00c0@0.0")
+@example("a@b.c%@d.e")
 @given(st.text() | TRICKY)
 def test_cleaning_twice_changes_nothing(raw):
     once = clean(raw)
