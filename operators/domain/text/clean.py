@@ -159,13 +159,15 @@ def _shorten(text: str) -> str:
 
 def _decode(text: str) -> str:
     """Normalised lines without markup and entities, also those which only show after normalising or decoding."""
+    markup = "<" in text and is_markup(text)
     for _ in range(_PASSES):
-        if "<" in text and is_markup(text):
-            text = lines(text)
-        text = _normalize(_cut(text))
-        decoded = _ENTITY.sub(_entity, text) if "&" in text else text
-        if decoded == text and not ("<" in text and is_markup(text)):
+        found = _normalize(_cut(lines(text) if markup else text))
+        decoded = _ENTITY.sub(_entity, found) if "&" in found else found
+        if decoded == text and not markup:
             return text
+        markup = "<" in decoded and is_markup(decoded)
+        if decoded == found and not markup:
+            return found
         text = decoded
     text = _normalize(text).replace("&", " ")
     return _without_tags(text) if is_markup(text) else text

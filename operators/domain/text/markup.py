@@ -35,7 +35,7 @@ _NAMES = "|".join(sorted({*_FORMATTING.split("|"), *_BLOCKS, *_OTHERS.split()}))
 _CLOSED = "title|textarea|iframe|object|svg|math|canvas|audio|video|button|select|datalist|noembed|noframes"
 """Names that count where they are closed: "<title>" in the text of a customer must not hide what follows."""
 TAG = re.compile(
-    rf"<(?=[a-z/!?])(?:(?:{_NAMES}|[ovwx]:[a-z]+)(?:\s*/?>|\s+[a-z_:@][\w:.-]*+\s*=|\s(?:async|defer|hidden|nowrap|noshade)[\s>])"
+    rf"<(?=/?[a-z!?])(?:(?:{_NAMES}|[ovwx]:[a-z]+)(?:\s*/?>|\s+[a-z_:@][\w:.-]*+\s*=|\s(?:async|defer|hidden|nowrap|noshade)[\s>])"
     rf"|/(?:{_NAMES}|{_CLOSED}|[ovwx]:[a-z]+)\s*>|!doctype\s|\?xml\s)",
     re.IGNORECASE | re.ASCII,
 )

@@ -47,6 +47,8 @@ _ACCOUNT_SIZES = {
 }  # fmt: skip
 """Characters of an IBAN by country (the registry of ISO 13616)."""
 
+_VALUES = {ord(sign): str(int(sign, 36)) for sign in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+
 _DAY, _MONTH, _YEAR = "(?:0?[1-9]|[12][0-9]|3[01])", "(?:0?[1-9]|1[0-2])", "(?:19|20)[0-9]{2}"
 _DATE = re.compile(
     rf"(?<!\d)(?<!\d[.{_DASHES}/])(?<!\+)(?:{_YEAR}(?P<a>[-./])(?:{_MONTH}(?P=a){_DAY}|{_DAY}(?P=a){_MONTH})"
@@ -117,7 +119,7 @@ def _mod_97(number: str) -> bool:
     >>> _mod_97("DE89370400440532013000"), _mod_97("DE88370400440532013000")
     (True, False)
     """
-    return int("".join(str(int(sign, 36)) for sign in number[4:] + number[:4])) % 97 == 1
+    return int((number[4:] + number[:4]).translate(_VALUES)) % 97 == 1
 
 
 def _number(match: re.Match[str]) -> str:

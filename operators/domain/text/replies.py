@@ -15,6 +15,8 @@ _WIDE = 400
 """Characters of a line that can be a heading: a longer one is prose."""
 _TAIL = 160
 """Characters before the colon of a heading in which its verb stands: a name and a date follow it in some languages."""
+_WRAPPED = 40
+"""Characters from which a line may have been wrapped."""
 _DEVICE_LINE = 80
 """Characters of "Sent from my ..." at most."""
 
@@ -166,7 +168,13 @@ def _begins_message(kind: str | None, lines: list[str], number: int) -> bool:
 
 
 def _is_disclaimer(kind: str | None, lines: list[str], number: int) -> bool:
-    return kind == "legal" and _SECRET.search(" ".join(lines[number : number + 5])[:_WIDE]) is not None
+    """Whether a line that begins as a disclaimer does is one, with the lines that go on where it is wrapped."""
+    if kind != "legal":
+        return False
+    whole = lines[number]
+    if len(whole) >= _WRAPPED or whole.rstrip().endswith(":"):
+        whole = " ".join(lines[number : number + 5])
+    return _SECRET.search(whole[:_WIDE]) is not None
 
 
 def _heading(kept: list[str]) -> tuple[int, bool]:
