@@ -1,9 +1,9 @@
-"""Cleaning of text: removes markup and masks personal data.
+"""Cleaning of text: what its author says, without markup, quoted mail and personal data.
 
-HTML is dropped, entities decoded, Unicode brought to NFKC, control characters removed, and e-mail addresses, phone and
-card numbers masked before any other code sees the text. Every message passes here, and most need nothing: one look over
-a whole batch finds those that do. Every pattern is linear: possessive, or anchored by a look-behind, so that no input
-is scanned twice from the same place.
+Markup and entities are decoded (`markup`), quoted replies, signatures and disclaimers left out (`replies`), Unicode is
+brought to NFKC, control characters are removed, and e-mail addresses, bank accounts, phone and card numbers masked
+(`masks`) before any other code sees the text. Every message passes here, and most need nothing: one look over a whole
+batch finds those that do.
 """
 
 import html
@@ -16,33 +16,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.domain.text.arrays import sums_before
+from operators.domain.text.markup import TAG, is_markup, lines
+from operators.domain.text.masks import GAP, MASKS, PHONE_DIGITS, mask
+from operators.domain.text.replies import said
 
 LIMIT = 4_000
 """Characters that are left at most: the longest message the definitions allow."""
 RAW_LIMIT = 10_000
-"""Characters looked at, before markup is dropped: bounds the time of a hostile message."""
-MASKS = ("<email>", "<phone>", "<card>")
+"""Characters looked at, once markup is gone: bounds the time of a hostile message."""
 
-_PASSES = 3  # an entity inside an entity inside an entity; who nests deeper loses the ampersands
+_PASSES = 3  # markup or an entity inside an entity; who nests deeper loses the signs
 _MARKS_IN_A_ROW = 8  # no script stacks more
 _SHORT = 512  # characters up to which NFKC's reordering of marks, quadratic in their number, costs nothing
-_PHONE_DIGITS = 7  # the shortest national numbers
-_CARD_DIGITS = range(13, 20)  # ISO/IEC 7812-1
-_CARD_FIRST = range(2, 7)  # the major industries of payment cards
-_CARD_SCAN = 48  # digits of one run that are searched for a card number
-_CARD_GROUP = 3  # cards are written solid, 4-4-4-4 or 4-6-5: no smaller group begins or ends one
 
 _EXPANDING = "\ufdfa\ufdfb"  # NFKC makes 18 and 8 characters of each of these two Arabic formulas
 _PLAIN, _DIGIT, _AT, _HARM = range(4)
 _KIND_OF = {**dict.fromkeys(b"0123456789", _DIGIT), **dict.fromkeys(b"@", _AT), **dict.fromkeys(b"<&", _HARM)}
 _KINDS = bytes(_KIND_OF.get(code, _PLAIN if code in range(32, 127) else _HARM) for code in range(256))
-_GAP = 3  # signs and spaces between two digits of a number
-_TAG = re.compile(r"<(?!(?:email|phone|card)>)[A-Za-z/!?][^>]*>")
-_TAG_START = re.compile(r"<(?!(?:email|phone|card)>)(?=[A-Za-z/!?])")
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7};?|#[xX][0-9A-Fa-f]{1,6};?|[A-Za-z][A-Za-z0-9]{1,31};)")
-_EMAIL = re.compile(r"(?<![\w.+%-])[\w.+%-]++@[\w-]++(?:\.[\w-]++)++")
-_NUMBER = re.compile(rf"[+(\d](?:(?<=\d)|\(?\d)(?:[ ().\-/\u2010-\u2015]{{0,{_GAP}}}+\d){{{_PHONE_DIGITS - 1},}}+")
-_DIGITS = re.compile(r"\d+")
 _unescape = lru_cache(maxsize=4_096)(html.unescape)
 
 
@@ -64,13 +55,15 @@ def _unfolded() -> dict[int, str]:
     return {code: many for code, many in pairs if len(many) > 1 or unicodedata.combining(many)}
 
 
-_BLANK = _all_of("Zl", "Zp") + "\t\n\v\f\r\x85\u1680"  # NFKC makes spaces of the others
-_SILENT = _all_of("Cc", "Cf", "Cs")
-_SPACES, _CONTROLS = re.compile(f"[{_BLANK}]"), re.compile(f"[{_SILENT}]")
+_BLANK = "\t\u1680"  # NFKC makes spaces of the others
+_BREAK = _all_of("Zl", "Zp") + "\v\f\r\x85"  # and of each of these a line break is made
+_SILENT = _all_of("Cc", "Cf", "Cs").replace("\n", "")
+_SPACES, _BREAKS, _CONTROLS = re.compile(f"[{_BLANK}]"), re.compile(f"\r\n|[{_BREAK}]"), re.compile(f"[{_SILENT}]")
 _LONG_WAY: dict[int, str | None] = {
     **_unfolded(),
     **dict.fromkeys(map(ord, _SILENT)),
     **dict.fromkeys(map(ord, _BLANK + _EXPANDING), " "),
+    **dict.fromkeys(map(ord, _BREAK), "\n"),
 }
 """What a long text is rid of in one go."""
 _MARKS = re.compile(rb"[^\0]{%d,}" % (_MARKS_IN_A_ROW + 1))
@@ -78,18 +71,23 @@ _CLASSES = np.frombuffer(bytes(map(unicodedata.combining, map(chr, range(0x20001
 
 
 def clean(text: str) -> str:
-    """The text without markup and controls, with masks for what names a person; at most `LIMIT` characters.
+    r"""What the author of a text says in it, without markup and controls, with masks for what names a person.
 
-    A run of seven digits or more is taken for a phone number (an order number names a person as well), one that holds
-    a Luhn-valid number of 13 to 19 digits for a card. Cleaning twice changes nothing.
+    At most `LIMIT` characters. A run of seven digits or more is taken for a phone number (an order number names a
+    person as well) unless it is a date, a list of ratings or money; one that holds a Luhn-valid number of 13 to 19
+    digits for a card. Cleaning twice changes nothing.
 
-    >>> clean("Where is my <b>order</b>?&nbsp;Write to ann@example.com or +44 20 7946 0958")
-    'Where is my  order ? Write to <email> or <phone>'
-    >>> clean("paid with 4111-1111-1111-1111")
-    'paid with <card>'
+    >>> clean("<p>Where is my <b>or</b>der?</p>Write to ann@example.com<br>or +44 20 7946 0958")
+    'Where is my order? Write to <email> or <phone>'
+    >>> clean("Paid with 4111-1111-1111-1111\n\n-- \nAnn Lee")
+    'Paid with <card>'
     """
-    text = _decode(_cut(text))
-    text = _mask(_drop_tags(text))
+    text = _decode(text)
+    if "\n" in text:
+        text = said(text).replace("\n", " ")
+        if "<" in text and is_markup(text):  # lines that were left out stood inside a tag
+            text = _without_tags(text)
+    text = mask(text)
     return text if len(text) <= LIMIT else _shorten(text)
 
 
@@ -136,8 +134,8 @@ def _suspects(texts: Sequence[str]) -> NDArray[np.bool_]:
     before = np.frombuffer(b" " + joined, np.uint8)[signs]
     begins = np.searchsorted(ends, signs) < np.searchsorted(ends, signs, "right")
     addressed = signs[(before != ord(" ")) & ~begins]
-    gaps = sums_before(np.diff(digits) > _GAP + 1)
-    numbers = digits[: 1 - _PHONE_DIGITS][gaps[_PHONE_DIGITS - 1 :] == gaps[: 1 - _PHONE_DIGITS]]
+    gaps = sums_before(np.diff(digits) > GAP + 1)
+    numbers = digits[: 1 - PHONE_DIGITS][gaps[PHONE_DIGITS - 1 :] == gaps[: 1 - PHONE_DIGITS]]
     for found in (at[kinds == _HARM], addressed, numbers):
         suspects[np.searchsorted(ends, found, "right")] = True
     return suspects
@@ -160,16 +158,31 @@ def _shorten(text: str) -> str:
 
 
 def _decode(text: str) -> str:
-    """Normalised and without entities, also those which only show after normalising or decoding."""
+    """Normalised lines without markup and entities, also those which only show after normalising or decoding."""
+    markup = "<" in text and is_markup(text)
     for _ in range(_PASSES):
-        text = _normalize(text)
-        if "&" not in text:
+        found = _normalize(_cut(lines(text) if markup else text))
+        decoded = _ENTITY.sub(_entity, found) if "&" in found else found
+        if decoded == text and not markup:
             return text
-        decoded = _ENTITY.sub(_entity, text)
-        if decoded == text:
-            return text
+        markup = "<" in decoded and is_markup(decoded)
+        if decoded == found and not markup:
+            return found
         text = decoded
-    return _normalize(text).replace("&", " ")
+    text = _normalize(text).replace("&", " ")
+    return _without_tags(text) if is_markup(text) else text
+
+
+def _without_tags(text: str) -> str:
+    """No sign before a name that would make a tag of it."""
+    text = text.replace("<!--", " !--")
+    while TAG.search(text):
+        text = TAG.sub(_opened, text)
+    return text
+
+
+def _opened(match: re.Match[str]) -> str:
+    return " " + match[0][1:]
 
 
 def _entity(match: re.Match[str]) -> str:
@@ -178,9 +191,9 @@ def _entity(match: re.Match[str]) -> str:
 
 def _normalize(text: str) -> str:
     if len(text) > _SHORT and not text.isascii():
-        text = _cut(text.translate(_LONG_WAY))
+        text = _cut(text.replace("\r\n", "\n").translate(_LONG_WAY))
     elif not text.isprintable():
-        text = _CONTROLS.sub("", _SPACES.sub(" ", text))
+        text = _CONTROLS.sub("", _SPACES.sub(" ", _BREAKS.sub("\n", text)))
     if text.isascii():
         return text
     for ligature in _EXPANDING:
@@ -201,47 +214,3 @@ def _thin(text: str) -> str:
         kept += text[begin : run.start() + _MARKS_IN_A_ROW]
         begin = run.end()
     return kept + text[begin:]
-
-
-def _drop_tags(text: str) -> str:
-    if "<" not in text:
-        return text
-    end = text.rfind(">") + 1  # behind the last > no tag can close: not looked for, or each < would scan to the end
-    return _TAG_START.sub(" ", _TAG.sub(" ", text[:end]) + text[end:])
-
-
-def _mask(text: str) -> str:
-    if text.count("@", 1) > text.count(" @"):  # more than handles
-        text = _EMAIL.sub("<email>", text)
-    return _NUMBER.sub(_number, text)
-
-
-def _number(match: re.Match[str]) -> str:
-    """`<card>` if whole groups of the run make a Luhn-valid number, else `<phone>`."""
-    groups: list[str] = []
-    for group in _DIGITS.findall(match[0][: 2 * _CARD_SCAN])[:_CARD_SCAN]:
-        if len(group) < _CARD_GROUP:
-            groups.clear()
-            continue
-        groups.append(group)
-        number = ""
-        for part in reversed(groups[-7:]):
-            number = part + number
-            if len(number) >= _CARD_DIGITS.stop:
-                break
-            if len(number) in _CARD_DIGITS and int(number[0]) in _CARD_FIRST and _luhn(number):
-                return "<card>"
-    return "<phone>"
-
-
-_TWICE = bytes(sum(divmod(2 * digit, 10)) for digit in range(10))
-
-
-def _luhn(number: str) -> bool:
-    """ISO/IEC 7812-1: every second digit from the right is doubled, its digits summed; the sum ends in 0.
-
-    >>> _luhn("4111111111111111"), _luhn("4111111111111112")
-    (True, False)
-    """
-    digits = bytes(map(int, reversed(number)))
-    return (sum(digits[::2]) + sum(digits[1::2].translate(_TWICE + bytes(246)))) % 10 == 0

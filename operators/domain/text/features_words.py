@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.domain.text import words
+from operators.domain.text import language, words
 from operators.domain.text.arrays import SHIFT, fold, form, mix, per_message, sums_before
 from operators.domain.text.language import UNDECLARED
 from operators.domain.text.lexicon import NEGATED
@@ -75,7 +75,7 @@ def _read(pieces: Pieces, texts: Sequence[str], codes: NDArray[np.int64]) -> _Wo
     english = codes == 0
     unsure = codes == UNDECLARED
     if unsure.any():
-        english |= unsure & (per_message(signed[:, words.FOREIGN], bounds) <= 0)
+        english |= language.english(texts, unsure, per_message(signed[:, words.FOREIGN], bounds))
     if not english.all():
         here = np.repeat(english, np.diff(bounds))
         flags = np.where(here, flags, flags & ~np.uint32(words.NEGATOR))

@@ -20,6 +20,7 @@ _TABLE = 0x20000  # code points looked up; those above are rare Han characters
 _SALT = np.array([0x5A485A48], np.uint32)  # keeps single characters apart from other hashes
 _QUESTION, _EXCLAIM = ord("?"), ord("!")
 _ENDS = ("吗", "呢", "么")
+_RATED = np.array([ord(unit) for unit in "星分★⭐"], np.uint32)
 
 
 class ChinesePart(NamedTuple):
@@ -92,7 +93,7 @@ def extract(texts: Sequence[str]) -> ChinesePart:
     codes = _codes("".join(texts))
     bounds = sums_before(np.fromiter(map(len, texts), np.int64, count))
     message = np.repeat(np.arange(count, dtype=np.uint32), np.diff(bounds))
-    plain = _simplified(codes)
+    plain = _simplified(codes, message)
     speaks = (codes >= _TABLE) | _speaks()[np.minimum(codes, _TABLE - 1)]
     tops = message << SHIFT
     near = speaks[1:] & speaks[:-1] & (message[1:] == message[:-1])
@@ -104,11 +105,13 @@ def extract(texts: Sequence[str]) -> ChinesePart:
     return ChinesePart([*keys, *form_keys], per_message(valence, bounds), asked | ends)
 
 
-def _simplified(codes: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Latin letters in lower case, every digit as 0."""
+def _simplified(codes: NDArray[np.uint32], message: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Latin letters in lower case, every digit as 0 but that of a rating in stars or points."""
     upper = (codes >= ord("A")) & (codes <= ord("Z"))
     plain = codes + upper * np.uint32(32)
-    plain[(codes >= ord("0")) & (codes <= ord("9"))] = ord("0")
+    digit = (codes >= ord("0")) & (codes <= ord("9"))
+    digit[:-1] &= ~(np.isin(codes[1:], _RATED) & (message[1:] == message[:-1]))
+    plain[digit] = ord("0")
     return plain
 
 

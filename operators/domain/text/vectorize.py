@@ -17,7 +17,7 @@ from operators.domain.models.vectors import LANGUAGES, SPACE, TONES, Vectors
 from operators.domain.text import features_words, features_zh, lexicon
 from operators.domain.text.arrays import SHIFT
 from operators.domain.text.clean import runs
-from operators.domain.text.language import UNDECLARED, Tags, by_script
+from operators.domain.text.language import UNDECLARED, Tags, by_script, identifier
 from operators.domain.text.words import Pieces
 
 _AT_ONCE = 4_096  # messages: the number of the message and the feature share 32 bits, and arrays stay in the cache
@@ -52,6 +52,7 @@ class Vectorizer:
         self._pieces = Pieces(params.memo_entries)
         self._tags = Tags()
         features_zh.extract(["。"])  # makes its tables: the first Chinese message need not wait for them
+        identifier()
 
     def vectorize_many(self, texts: Sequence[str], languages: Sequence[str | None]) -> Vectors:
         """The vectors of cleaned texts; `languages` are declared BCP 47 tags or None."""

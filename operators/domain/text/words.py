@@ -30,17 +30,24 @@ Word = tuple[int, int, int, int, int, int, int]
 
 _COLUMNS = 7
 _UNSIGNED = 0xFFFFFFFF
+_FEW_DIGITS = 2  # of a word or number that keeps its identity: "5 stars", "2nd", "iPhone 15", "4.5"; more name an order
+_ORDINALS = frozenset(("st", "nd", "rd", "th"))
+_PRODUCT = 2  # letters before the digits of a product, as in "iPhone15", "PS5"; a seat or a gate has one
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
 _BYTES = 16  # per entry, on average, before the memory is taken for full
 _PIECE = re.compile(
     r"(?P<url>(?:https?://|www\.)\S+)"
-    r"|(?P<mask><(?:email|phone|card)>)"
+    r"|(?P<mask><(?:email|phone|card|iban)>)"
     r"|(?P<user>@\w+)"
-    r"|(?P<number>[#$£€]?\d[\d.,:]*)"
-    r"|(?P<unspaced>[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]+)"
-    r"|(?P<word>#?[^\W\d_]+(?:['\u2019-][^\W\d_]+)*)"
+    r"|(?P<rating>\d{1,2}[.,]\d(?![\w.,:]))"
+    r"|(?P<number>\d{1,4}(?P<part>[-/.])\d{1,2}(?P=part)\d{1,4}(?!\w)|[#$£€]\d[\d.,:]*|\d{3,}[\d.,:]*|\d+[.,:]\d[\d.,:]*)"
+    rf"|(?P<unspaced>[{_UNSPACED}]+)"
+    r"|(?P<word>#?[^\W\d_]++(?:['\u2019-][^\W\d_]++)*+(?!\d))"
+    rf"|(?P<mixed>#?[^\W_{_UNSPACED}]+)"
     r"|(?P<sign>[!?]+|\.{2,}|[.,;:])"
     r"|(?P<emoji>[\u203c-\u2bff\U0001f000-\U0001faff])"
 )
+_LETTERS = re.compile(r"\d+|\D+")
 _LONG_DRAWN = re.compile(r"(.)\1{2,}")
 _ENDS = frozenset(".,!?;:")
 _VALENCES = {word: round(valence * UNIT) for word, valence in lexicon.words().items()}
@@ -59,6 +66,10 @@ def take_apart(piece: str) -> list[Word]:
 
     >>> [len(take_apart(piece)) for piece in ("don't", "good,fast", "http://t.co/x", "great!!", ":-)", "とても")]
     [1, 3, 1, 2, 1, 5]
+    >>> [take_apart(one) == take_apart(other) for one, other in (("1", "5"), ("2nd", "3rd"), ("4.5", "3.5"))]
+    [False, False, False]
+    >>> take_apart("12345") == take_apart("98765"), take_apart("AB1234") == take_apart("AB9876")
+    (True, True)
     """
     if piece.isalpha() and piece.isascii():
         return [_parse_word(piece)]
@@ -75,6 +86,10 @@ def _parts(piece: str) -> Iterator[Word]:
             yield _parse_word(text)
         elif kind == "sign":
             yield _sign(text)
+        elif kind == "rating":
+            yield from (_word("<number>"), _word(text.replace(",", ".")))
+        elif kind == "mixed":
+            yield from _mixed(text)
         elif kind == "emoji":
             yield _word(text, _EMOJI.get(text, 0), _EMOJI.get(text, 0))
         elif kind == "unspaced":  # Thai, Khmer, Japanese: characters and pairs of neighbours
@@ -82,6 +97,25 @@ def _parts(piece: str) -> Iterator[Word]:
                 yield _word(gram, flags=WORD)
         else:
             yield _word(text if kind == "mask" else f"<{kind}>")
+
+
+def _mixed(text: str) -> Iterator[Word]:
+    """Letters and digits as words of their own; a number of one or two digits, an ordinal and a product also as it is.
+
+    That there is a number says the same beside every unit, so `<number>` stays: without it the models learn slower.
+    """
+    parts = _LETTERS.findall(text)
+    few = sum(map(str.isdigit, text)) <= _FEW_DIGITS
+    ordinal = len(parts) > 1 and parts[1].lower() in _ORDINALS
+    for part in parts:
+        if not part.isdigit():
+            yield _parse_word(part)
+        else:
+            yield _word("<number>")
+            if few and part is parts[0] and not ordinal:
+                yield _word(part)
+    if few and len(parts) == len(("iPhone", "15")) and (ordinal or len(parts[0]) >= _PRODUCT):
+        yield _parse_word(text)
 
 
 def _word(text: str, valence: int = 0, elsewhere: int = 0, boost: int = 0, flags: int = 0) -> Word:

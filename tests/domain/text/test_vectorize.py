@@ -14,7 +14,7 @@ from operators.domain.text.clean import clean
 from operators.domain.text.vectorize import VectorizeParams, Vectorizer
 
 SAID = """not never good bad very GREAT sooooo :) :( 😡 👍 ! ? ... , . don't @you #fail http://t.co/x 12 <email> très nicht
-und 很 不 好吃 不错 错 没有 太差 味道 吗 快递 とても 빠른 очень ดีมาก - ' \u2019"""
+und 很 不 好吃 不错 错 没有 太差 味道 吗 快递 1 5星 星 15 2nd iPhone15 4.5 12345 とても 빠른 очень ดีมาก - ' \u2019"""
 WORDS = st.sampled_from(SAID.split())
 TEXTS = st.lists(st.lists(WORDS, max_size=12).map(" ".join) | st.text(max_size=40), max_size=8)
 TAGS = st.sampled_from([None, "en", "en-GB", "zh-CN", "de", ""])
@@ -239,6 +239,33 @@ def test_names_and_addresses_are_one_word_each():
     assert vector("@ann hi").features == vector("@bob_2 hi").features
     assert vector("see https://a.example/x").features == vector("see https://b.example/y?z").features
     assert vector("see www.a.example").features == vector("see www.b.example").features
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("1 star", "5 stars"), ("1 star", "5 star"), ("4.5 of 5", "1.5 of 5"), ("10/10", "1/10"), ("2nd time", "3rd time"), ("2nd", "3rd"), ("1star", "5star"),
+        ("iPhone 15", "iPhone 14"), ("iPhone15 case", "iPhone14 case"), ("PS5", "PS4"), ("3 days late", "9 days late"), ("5", "6"),
+    ],
+)  # fmt: skip
+def test_small_numbers_ordinals_and_products_are_not_each_other(one, other):
+    assert vector(one, "en").features != vector(other, "en").features
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("order 12345", "order 98765"), ("order 123", "order 987"), ("#12", "#98"), ("A1B2C3D4", "A9B8C7D6"), ("UA1234 late", "UA9876 late"), ("$15", "$99"),
+        ("paid 3,50", "paid 9,90"), ("at 10:30", "at 22:15"), ("on 2026-01-05", "on 2025-12-31"), ("129.99", "49.90"), ("abc123456", "abc654321"),
+    ],
+)  # fmt: skip
+def test_order_numbers_prices_and_times_are_numbers_alike(one, other):
+    assert vector(one, "en").features == vector(other, "en").features
+
+
+def test_a_rating_in_chinese_is_that_rating_and_another_number_is_a_number():
+    assert vector("给1星", "zh").features != vector("给5星", "zh").features
+    assert vector("等了3天", "zh").features == vector("等了5天", "zh").features
 
 
 def test_each_text_needs_a_language():
