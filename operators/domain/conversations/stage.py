@@ -194,6 +194,7 @@ class Conversations(Stage):
         """Facts that are not part of the course of a conversation -> what applies them."""
         ledger = TurnLedger(params.turns, params.waiting_labels)
         self._turns = Turns(ledger, self._out)
+        self._turns_of = ledger.turns_of
         self._is_finite = is_finite
         self._records = Table[ConversationRecord](ConversationRecord, attrgetter("last_at"))
         self._hot = self._records.hot
@@ -211,11 +212,12 @@ class Conversations(Stage):
 
     def arrive(self, items: Iterable[Any], now: float, held: list[Fact]) -> None:
         """Take (time, name, event, reading); what depends on the order of time becomes a fact in `held`."""
+        message_of, message_created = self._message, events.MessageCreated
         for time, name, event, reading in items:
             kind = type(event)
-            if kind is events.MessageCreated:
+            if kind is message_created:
                 number = None if event.sequence is None else number_of(event.sequence)
-                fact = self._message(time, name, number, event.data, reading)
+                fact = message_of(time, name, number, event.data, reading)
                 if fact is not None:
                     held.append(fact)
             elif kind in STEP_FACTS:
@@ -261,7 +263,7 @@ class Conversations(Stage):
         self, time: float, name: str, sequence: int | None, data: events.Message, reading: Reading | None
     ) -> Fact | None:
         """Return the fact of a message; `None` for one that is not public or not by a participant, or is repeated."""
-        role, features_of = data.author.role, self._turns.ledger.features_of
+        role = data.author.role
         if not data.is_public or role == "system":
             return None
         conversation_id, customer_id, channel, queue = data.conversation_id, data.customer_id, data.channel, data.queue
@@ -271,10 +273,11 @@ class Conversations(Stage):
             sentiment: events.Sentiment | None = None
             question, language = False, ""
             if reading is not None:
-                known = features_of(conversation_id, message_id)
-                if known is not None:
-                    return self._said_again(time, name, sequence, data, is_same=known == reading.features)
-                polarity, sentiment = self._turns.take_one(time, name, data, reading)
+                known = self._turns_of(conversation_id)
+                if known is not None and message_id in known:
+                    is_same = known[message_id].features == reading.features
+                    return self._said_again(time, name, sequence, data, is_same=is_same)
+                polarity, sentiment = self._turns.take_one(time, name, data, reading, known)
                 question, language = reading.question, reading.language
             closing: Closing = ""
             # Most messages are no closing by what was read in them: no further look at the text.

@@ -65,9 +65,14 @@ class TurnLedger:
         self.unmatched = 0
         """Labels that were dropped because their turn did not come."""
 
-    def note_one(self, conversation_id: str, scored: ScoredTurn) -> Sequence[tuple[str, Example]]:
-        """Remember a published score; return the examples (model, example) of labels that waited for it."""
-        turns = self._scored.hot.get(conversation_id) or self._scored.thaw(conversation_id)
+    def note_one(
+        self, conversation_id: str, scored: ScoredTurn, turns: dict[str, ScoredTurn] | None = None
+    ) -> Sequence[tuple[str, Example]]:
+        """Remember a published score; return the examples (model, example) of labels that waited for it.
+
+        `turns` are those of `turns_of`, if it was asked before.
+        """
+        turns = turns or self.turns_of(conversation_id)
         if turns is None:
             turns = self._scored.hot[conversation_id] = {}
         turns[scored.message_id] = scored
@@ -76,11 +81,9 @@ class TurnLedger:
         waited = self._waiting.pop((conversation_id, scored.message_id), None) if self._waiting else None
         return [_example(scored, waited.label, waited.time)] if waited else ()
 
-    def features_of(self, conversation_id: str, message_id: str) -> bytes | None:
-        """Return the features of a scored message; `None` if it is none of the last ones of its conversation."""
-        turns = self._scored.hot.get(conversation_id) or self._scored.thaw(conversation_id)
-        scored = None if turns is None else turns.get(message_id)
-        return None if scored is None else scored.features
+    def turns_of(self, conversation_id: str) -> dict[str, ScoredTurn] | None:
+        """Return the last scored turns of a conversation, by message; `None` without one."""
+        return self._scored.hot.get(conversation_id) or self._scored.thaw(conversation_id)
 
     def label_one(self, conversation_id: str, message_id: str, time: float, label: Any) -> tuple[str, Example] | None:
         """Return the example (model, example) of a label; `None` if its turn is not known: then the label waits."""
@@ -147,7 +150,12 @@ class Turns:
         self._out = out
 
     def take_one(
-        self, time: float, name: str, data: events.Message, reading: Reading
+        self,
+        time: float,
+        name: str,
+        data: events.Message,
+        reading: Reading,
+        known: dict[str, ScoredTurn] | None = None,
     ) -> tuple[float, events.Sentiment] | tuple[None, None]:
         """Publish and remember a scored message; return its polarity (-1..1) and sentiment, `None` without a score."""
         probabilities = reading.probabilities
@@ -173,7 +181,7 @@ class Turns:
         )
         self._out.published.append(publish(scored, name, time, data.conversation_id))
         entry = ScoredTurn(data.message_id, time, reading.model, reading.features, probabilities)
-        for model, example in self.ledger.note_one(data.conversation_id, entry):
+        for model, example in self.ledger.note_one(data.conversation_id, entry, known):
             self._out.to["examples"][model].append(example)
         return polarity, sentiment
 
