@@ -16,6 +16,7 @@ Timers (a wait that passes its limit, a record that is dropped) fire between the
 import heapq
 import math
 from collections.abc import Callable, Iterable
+from datetime import UTC
 from operator import attrgetter
 from typing import Annotated, Any
 
@@ -60,7 +61,7 @@ HOUR, DAY = 3_600.0, 86_400.0
 AUTO_CLOSE_HOURS = {"chat": 24.0, "email": 168.0, OTHER: 72.0}
 FORGOTTEN_DAYS = 365.0
 """Days for which the conversations of a forgotten customer are known."""
-MOST_OF_CLOSING = 20 * 4
+MOST_OF_CLOSING = 18 * 4
 """Bytes of the features of a message that may be a closing; a thank-you with a good day has 17 features."""
 END = -math.inf
 RATING = ""
@@ -216,8 +217,7 @@ class Conversations(Stage):
         for time, name, event, reading in items:
             kind = type(event)
             if kind is message_created:
-                number = None if event.sequence is None else number_of(event.sequence)
-                fact = message_of(time, name, number, event.data, reading)
+                fact = message_of(time, name, event, reading)
                 if fact is not None:
                     held.append(fact)
             elif kind in STEP_FACTS:
@@ -259,11 +259,11 @@ class Conversations(Stage):
         if self._lanes.of(event.data.into) == self._lanes.of(event.data.conversation_id):
             held.append(merged_in(time, name, event))
 
-    def _message(
-        self, time: float, name: str, sequence: int | None, data: events.Message, reading: Reading | None
-    ) -> Fact | None:
+    def _message(self, time: float, name: str, event: events.MessageCreated, reading: Reading | None) -> Fact | None:
         """Return the fact of a message; `None` for one that is not public or not by a participant, or is repeated."""
+        data = event.data
         role = data.author.role
+        sequence = None if event.sequence is None else number_of(event.sequence)
         if not data.is_public or role == "system":
             return None
         conversation_id, customer_id, channel, queue = data.conversation_id, data.customer_id, data.channel, data.queue
@@ -277,7 +277,8 @@ class Conversations(Stage):
                 if known is not None and message_id in known:
                     is_same = known[message_id].features == reading.features
                     return self._said_again(time, name, sequence, data, is_same=is_same)
-                polarity, sentiment = self._turns.take_one(time, name, data, reading, known)
+                when = event.time if event.time.tzinfo is UTC else time  # it has been in UTC: no need to make another
+                polarity, sentiment = self._turns.take_one(time, name, data, reading, known, when)
                 question, language = reading.question, reading.language
             closing: Closing = ""
             # Most messages are no closing by what was read in them: no further look at the text.

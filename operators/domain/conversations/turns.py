@@ -5,6 +5,7 @@ message waits for it; one that waits too long is dropped and counted.
 """
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any, Literal
 
 from msgspec import Raw, Struct
@@ -156,6 +157,7 @@ class Turns:
         data: events.Message,
         reading: Reading,
         known: dict[str, ScoredTurn] | None = None,
+        when: float | datetime | None = None,
     ) -> tuple[float, events.Sentiment] | tuple[None, None]:
         """Publish and remember a scored message; return its polarity (-1..1) and sentiment, `None` without a score."""
         probabilities = reading.probabilities
@@ -179,7 +181,7 @@ class Turns:
             reading.model,
             reading.version,
         )
-        self._out.published.append(publish(scored, name, time, data.conversation_id))
+        self._out.published.append(publish(scored, name, time if when is None else when, data.conversation_id))
         entry = ScoredTurn(data.message_id, time, reading.model, reading.features, probabilities)
         for model, example in self.ledger.note_one(data.conversation_id, entry, known):
             self._out.to["examples"][model].append(example)

@@ -183,8 +183,8 @@ MAX_CAUSE = 100
 fromtimestamp = datetime.fromtimestamp
 
 
-def publish(data: Struct, cause: str, time: float, key: str) -> Outgoing:
-    """An outgoing event, caused by the event named `cause` (``"source id"``), as of `time` (POSIX seconds).
+def publish(data: Struct, cause: str, time: float | datetime, key: str) -> Outgoing:
+    """An outgoing event, caused by the event named `cause` (``"source id"``), as of `time` (POSIX seconds, or in UTC).
 
     >>> data = ChurnScored("u1", "vip", 0.25, False, [])
     >>> publish(data, "shop/1 e7", 0.0, "u1").value[:80]
@@ -193,5 +193,6 @@ def publish(data: Struct, cause: str, time: float, key: str) -> Outgoing:
     kind, suffix = _NAMED[type(data)]
     if len(cause) > MAX_CAUSE:  # ours keep to the bound that theirs keep
         cause = xxh3_128_hexdigest(cause.encode())
-    event = _Event("1.0", cause + suffix, SOURCE, kind, fromtimestamp(time, UTC), data)
+    when = time if isinstance(time, datetime) else fromtimestamp(time, UTC)
+    event = _Event("1.0", cause + suffix, SOURCE, kind, when, data)
     return Outgoing(kind, key, _encode(event))
