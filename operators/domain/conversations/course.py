@@ -25,8 +25,6 @@ from operators.domain.conversations.record import (
     MAX_CLOSINGS,
     MAX_MOODS,
     MAX_PAUSES,
-    MAX_WAITING,
-    UNKNOWN,
     ConversationRecord,
 )
 from operators.domain.models.model import Example
@@ -222,7 +220,7 @@ class ConversationCourse:
             queue = record.queue if fact.queue == record.queue_name else self._queue_at(fact.queue, time)
             channel = record.channel if fact.channel == record.channel_name else self._channel_at(fact.channel, time)
             self._out.counted["csq_turns_total", (queue, channel, fact.language, fact.sentiment)] += 1
-        elif fact.message_id in record.waiting_messages:  # it has no text that could be compared
+        elif fact.message_id == record.waiting_message:  # it has no text that could be compared
             self._out.counted["csq_message_changes_total", ("repeated",)] += 1
             return
         if polarity is not None:
@@ -236,10 +234,13 @@ class ConversationCourse:
         customer_id = record.customer_id  # no call of `_to_customer` for each message
         read = MessageRead(time, name, customer_id, polarity, fact.question)
         self._for_customers[self._lane_of(customer_id)].append(read)
+        rounds = record.rounds
         if fact.closing and (fact.closing == "thanks" or record.asked):
             self._closing(record, fact)
-        else:
+        elif rounds.waiting_since is None or rounds.bot_waiting_since is None or not rounds.asked:
             self._needs_answer(record, fact)
+        else:  # one message more of a customer who waits: nothing begins
+            record.waits_for_more = True
 
     def _closing(self, record: ConversationRecord, fact: CustomerSpoke) -> None:
         """Take a message that needs no answer: it confirms what a bot has answered, and opens no wait."""
@@ -254,11 +255,9 @@ class ConversationCourse:
             self._go_on(record, fact, waits=True)
         if rounds.customer_said(fact.time):
             self._round_began(record, fact)
-            record.waiting_messages = (fact.message_id,)
-        elif rounds.waiting_since is not None:
-            count = len(record.waiting_messages)
-            if count <= MAX_WAITING:
-                record.waiting_messages += (fact.message_id if count < MAX_WAITING else UNKNOWN,)
+            record.waiting_message = fact.message_id
+        else:
+            record.waits_for_more = True
 
     def _changed(self, record: ConversationRecord, fact: MessageChanged) -> None:
         """Take a changed text: a thank-you that has become a question opens a wait."""
@@ -267,19 +266,18 @@ class ConversationCourse:
             self._needs_answer(record, fact)
 
     def _removed(self, record: ConversationRecord, fact: MessageRemoved) -> None:
-        """Take a deletion: a wait whose only message is deleted is withdrawn. A limit that it has missed stays so."""
-        if fact.message_id not in record.waiting_messages:
-            return
-        waiting = record.waiting_messages = tuple(each for each in record.waiting_messages if each != fact.message_id)
+        """Take a deletion: a wait of one message is withdrawn with it. A limit that it has missed stays so."""
         rounds = record.rounds
-        if waiting or (rounds.waiting_since is None and rounds.suspended_since is None):
+        if fact.message_id != record.waiting_message or record.waits_for_more:
+            return
+        if rounds.waiting_since is None and rounds.suspended_since is None:
             return
         if rounds.waiting_since is not None:
             self.to_queue(facts.WaitEnded(fact.time, fact.name, record.queue, fact.conversation_id, None))
         rounds.withdraw()
 
     def _round_began(self, record: ConversationRecord, fact: CustomerSpoke | MessageChanged | BotHandedOff) -> None:
-        record.waiting_name, record.waiting_messages = fact.name, ()
+        record.waiting_name, record.waiting_message, record.waits_for_more = fact.name, "", False
         record.round_count += 1
         calendar = self.promises.calendar_of(record.queue)
         if calendar is not None and not calendar.is_open(fact.time):
@@ -308,7 +306,7 @@ class ConversationCourse:
 
     def _agent_replied(self, record: ConversationRecord, fact: AgentReplied) -> None:
         time, name = fact.time, fact.name
-        if fact.message_id in (record.reply_last, record.reply_before):  # repeated or changed: said before
+        if fact.message_id == record.reply_last or record.reply_before == fact.message_id:  # repeated or changed
             self._out.counted["csq_message_changes_total", ("repeated",)] += 1
             return
         record.reply_before, record.reply_last, record.asked = record.reply_last, fact.message_id, fact.asks
@@ -472,8 +470,10 @@ class ConversationCourse:
         if known is not None and known <= since:
             return
         if known is None:
-            record.waiting_name, record.waiting_messages = fact.name, ()
+            record.waiting_name, record.waiting_message, record.waits_for_more = fact.name, "", False
             record.round_count += 1
+        else:
+            record.waits_for_more = True
         rounds.take_over(since)
         self.to_queue(facts.WaitBegan(fact.time, fact.name, record.queue, fact.conversation_id, since))
 

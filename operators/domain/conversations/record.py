@@ -153,10 +153,6 @@ class Rounds(Struct, array_like=True, gc=False):
 MAX_MOODS = 60
 MAX_CLOSINGS = 4
 MAX_PAUSES = 16
-MAX_WAITING = 4
-"""So many messages of an open wait are known by their ids."""
-UNKNOWN = ""
-"""Stands for all further ones, whose deletion is not noticed."""
 
 
 class ConversationRecord(Struct, array_like=True, gc=False):
@@ -204,8 +200,10 @@ class ConversationRecord(Struct, array_like=True, gc=False):
     """When it was closed last."""
     resolver: Resolver = "nobody"
     """Who has replied since the opening or the last reopening; a human counts more than a bot."""
-    waiting_messages: tuple[str, ...] = ()
-    """Ids of the customer's messages in the round that is open or suspended."""
+    waiting_message: str = ""
+    """Id of the message that began the round; empty if none did."""
+    waits_for_more: bool = False
+    """Whether more of the customer's messages came in it."""
     closings: tuple[str, ...] = ()
     """Ids of the last messages that needed no answer."""
     reply_last: str = ""

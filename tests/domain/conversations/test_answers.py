@@ -263,10 +263,10 @@ def test_a_wait_whose_only_message_is_deleted_is_withdrawn() -> None:
     assert (rounds(seen), waits(seen)) == ({}, [(0, "Began"), (60, "Ended")])
     two = after(say("customer", 0, message="m1"), say("customer", 5, message="m2"), deleted("m1", 60), until=100.0)
     assert waits(two) == [(0, "Began")]
-    both = after(
-        say("customer", 0, message="m1"), say("customer", 5, message="m2"), deleted("m2", 60), deleted("m1", 70)
+    handed = after(
+        say("customer", 0, message="m1"), say("bot", 2), step("handoff", 700), deleted("m1", 710), until=720.0
     )
-    assert (rounds(both), waits(both)) == ({}, [(0, "Began"), (70, "Ended")])
+    assert waits(handed)[-1] == (700, "Began")  # the hand-off began this one
 
 
 def test_a_deletion_after_a_miss_does_not_undo_it_and_one_of_a_bots_question_leaves_nothing() -> None:
