@@ -1,6 +1,5 @@
 """The course of a conversation: how each fact changes its record, and what it reports to queues and customers."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -81,8 +80,6 @@ class ConversationCourse:
         self._attempt = attempt
         self._version = version
         self._out = out
-        self._turns: list[tuple[str, str, str, str]] = []
-        """Labels of the turns since the last `count_turns`."""
         self._for_queues, self._for_customers = out.to["queues"], out.to["customers"]
         self.handlers = Handlers(
             "conversations",
@@ -102,12 +99,6 @@ class ConversationCourse:
             },
         )
         """(record, fact) -> None, by class of fact."""
-
-    def count_turns(self) -> None:
-        """Count the turns that were taken; together, as there are many."""
-        for labels, count in Counter(self._turns).items():
-            self._out.counted["csq_turns_total", labels] += count
-        self._turns.clear()
 
     def limit_of(self, record: ConversationRecord) -> float:
         """Return the reply limit of a conversation, in seconds."""
@@ -228,7 +219,7 @@ class ConversationCourse:
         if fact.sentiment is not None:
             queue = record.queue if fact.queue == record.queue_name else self._queue_at(fact.queue, time)
             channel = record.channel if fact.channel == record.channel_name else self._channel_at(fact.channel, time)
-            self._turns.append((queue, channel, fact.language, fact.sentiment))
+            self._out.counted["csq_turns_total", (queue, channel, fact.language, fact.sentiment)] += 1
         elif fact.message_id == record.waiting_message:  # it has no text that could be compared
             self._out.counted["csq_message_changes_total", ("repeated",)] += 1
             return
@@ -315,7 +306,7 @@ class ConversationCourse:
 
     def _agent_replied(self, record: ConversationRecord, fact: AgentReplied) -> None:
         time, name = fact.time, fact.name
-        if fact.message_id in (record.reply_last, record.reply_before):  # repeated or changed
+        if fact.message_id == record.reply_last or record.reply_before == fact.message_id:  # repeated or changed
             self._out.counted["csq_message_changes_total", ("repeated",)] += 1
             return
         record.reply_before, record.reply_last, record.asked = record.reply_last, fact.message_id, fact.asks

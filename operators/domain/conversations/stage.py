@@ -580,7 +580,6 @@ class Conversations(Stage):
 
     def drain(self) -> list[Port]:
         """Return ports ``customers`` and ``queues`` (by lane), ``examples`` (by model), ``published``, ``measured``."""
-        self._course.count_turns()
         return self._out.drain()
 
     def entries(self) -> int:
