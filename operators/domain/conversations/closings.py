@@ -8,6 +8,7 @@ quotes is not, so that a thank-you above a quoted question counts as a message.
 """
 
 import re
+from collections.abc import Iterable
 from typing import Literal
 
 Closing = Literal["", "thanks", "agreement"]
@@ -93,21 +94,20 @@ _CHINESE = re.compile(
 _CHINESE_STARTS = frozenset(re.findall("[\u3400-\u9fff]", _CHINESE.pattern))
 _CHINESE_THANKS = re.compile("谢|再见|拜|辛苦了|晚安")
 
-_WORDS: dict[str, int] = {}
-"""Word -> a bit for each language in whose lists it is."""
-_CORES: dict[str, int] = {}
-"""The same for thanks and goodbyes."""
-_YESES: dict[str, int] = {}
-"""The same for agreements."""
-for _place, _language in enumerate(_THANKS):
-    for _words, _tables in (
-        (_THANKS, (_WORDS, _CORES)),
-        (_AGREEMENT, (_WORDS, _YESES)),
-        (_BESIDE, (_WORDS,)),
-    ):
-        for _word in _words[_language].split():
-            for _table in _tables:
-                _table[_word] = _table.get(_word, 0) | 1 << _place
+
+def _entries() -> dict[str, tuple[int, int, int]]:
+    """Word -> a bit for each language that lists it: anywhere, as a thank or goodbye, as an agreement."""
+    entries: dict[str, tuple[int, int, int]] = {}
+    for place, language in enumerate(_THANKS):
+        bit = 1 << place
+        for lists, thanks, agreement in ((_THANKS, bit, 0), (_AGREEMENT, 0, bit), (_BESIDE, 0, 0)):
+            for word in lists[language].split():
+                known = entries.get(word, (0, 0, 0))
+                entries[word] = (known[0] | bit, known[1] | thanks, known[2] | agreement)
+    return entries
+
+
+_ENTRIES = _entries()
 
 
 def _set(words: str) -> frozenset[str]:
@@ -154,27 +154,28 @@ def closing_of(text: str | None) -> Closing:
     if not 0 < len(text) <= _MOST_TEXT:
         return ""
     if text.isascii():
-        last = text.rsplit(None, 1)[-1:]
-        if not last or ((word := last[0].lower().strip(_ENDS)) not in _WORDS and word.isalpha()):
+        words = text.lower().split()
+        if not words or ((last := words[-1].strip(_ENDS)) not in _ENTRIES and last):
             return ""  # most messages: no further look
-    elif _HAN.search(text):
+        return _of_words(words)
+    if _HAN.search(text):
         return _chinese(text)
-    return _in_words(text.lower())
+    return _of_words(_WORD.findall(text.lower()))
 
 
-def _in_words(text: str) -> Closing:
+def _of_words(words: Iterable[str]) -> Closing:
     languages, thanks, agreement = -1, 0, 0
-    for found in _WORD.finditer(text):
-        word = found[0]
-        if word in _WORDS:
-            languages &= _WORDS[word]
-            thanks |= _CORES.get(word, 0)
-            agreement |= _YESES.get(word, 0)
+    for word in words:
+        entry = _ENTRIES.get(word) or _ENTRIES.get(word.strip(_ENDS))
+        if entry is not None:
+            languages &= entry[0]
+            thanks |= entry[1]
+            agreement |= entry[2]
         elif word in _THANKING:
             thanks = -1
         elif word in _NODDING:
             agreement = -1
-        elif word not in _SIGNS:
+        elif word not in _SIGNS and word.strip(_ENDS):
             return ""
     if languages & agreement & ~thanks:
         return "agreement"

@@ -306,7 +306,7 @@ class ConversationCourse:
 
     def _agent_replied(self, record: ConversationRecord, fact: AgentReplied) -> None:
         time, name = fact.time, fact.name
-        if fact.message_id == record.reply_last or record.reply_before == fact.message_id:  # repeated or changed
+        if fact.message_id in (record.reply_last, record.reply_before):  # repeated or changed
             self._out.counted["csq_message_changes_total", ("repeated",)] += 1
             return
         record.reply_before, record.reply_last, record.asked = record.reply_last, fact.message_id, fact.asks
