@@ -595,6 +595,33 @@ SERVICE = {
             },
         )
     ],
+    "CsqConversationsForgotten": [
+        Case(
+            "two are forgotten on the third day",
+            HOUR,
+            {
+                f'csq_conversations_total{{{CSQ},queue="orders",channel="chat",outcome="forgotten"}}': counted(
+                    (0, 50), (2, 1), (0, 60)
+                ),
+                f"csq_newest_event_timestamp_seconds{{{CSQ}}}": steps((0, HOUR, 112)),
+            },
+            silent=[50 * HOUR, 76 * HOUR],
+            firing={52 * HOUR: fires("2", queue="orders"), 70 * HOUR: fires("2", queue="orders")},
+        ),
+        Case(
+            "a history is read: its conversations of long ago end",
+            HOUR,
+            {
+                f'csq_conversations_total{{{CSQ},queue="orders",channel="chat",outcome="forgotten"}}': counted(
+                    (0, 10), (50, 5), (0, 60)
+                ),
+                f"csq_newest_event_timestamp_seconds{{{CSQ}}}": steps(
+                    (-90 * DAY, 0, 10), (-30 * DAY, 0, 5), (15 * HOUR, HOUR, 60)
+                ),
+            },
+            silent=[12 * HOUR, 16 * HOUR, 30 * HOUR],
+        ),
+    ],
     "CsqCustomersAtRisk": [
         Case(
             "sixty become a hundred",

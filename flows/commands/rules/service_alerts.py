@@ -1,4 +1,4 @@
-"""Service alerts: long waits, queues without agents, calendars that are wrong or run out, more customers at risk."""
+"""Service alerts: long waits, queues without agents, calendars, forgotten conversations, more customers at risk."""
 
 from collections.abc import Iterator
 
@@ -10,6 +10,8 @@ from flows.commands.rules.selection import selector
 SECONDS = 15
 CALENDAR_SECONDS = 300
 """How often calendars are looked at: their alerts hold for an hour and look back a week."""
+PRESENT_SECONDS = 172_800
+"""Older events are a history that is being read."""
 CLOSED_MARGIN = 1.1
 """How many times as many rounds must begin in closed hours as if customers wrote at any hour alike."""
 CLOSED = "unless on (job, queue)\n(min by (job, queue) (csq_queue_open) == 0)"
@@ -17,10 +19,10 @@ CLOSED = "unless on (job, queue)\n(min by (job, queue) (csq_queue_open) == 0)"
 
 
 def groups(declaration: Declaration) -> list[RuleGroup]:
-    """Alerts on waiting customers, which are evaluated often, and those on calendars."""
+    """Alerts on waiting customers, which are evaluated often, and those on calendars and forgotten conversations."""
     return [
         RuleGroup("csq-service-alerts", SECONDS, [*_waits(declaration), *_agents(declaration), _at_risk(declaration)]),
-        RuleGroup("csq-calendar-alerts", CALENDAR_SECONDS, list(_calendars(declaration))),
+        RuleGroup("csq-calendar-alerts", CALENDAR_SECONDS, [*_calendars(declaration), _forgotten()]),
     ]
 
 
@@ -132,6 +134,30 @@ def _calendars(declaration: Declaration) -> Iterator[AlertRule]:
         ),
         board="queues",
         hours=48,
+    )
+
+
+def _forgotten() -> AlertRule:
+    # Of the present: while csq reads a history, conversations of long ago end one after the other.
+    newest = "max by (job) (csq_newest_event_timestamp_seconds)"
+    present = f"max_over_time((time() - {newest})[1d:5m]) < {PRESENT_SECONDS}"
+    return AlertRule(
+        name="CsqConversationsForgotten",
+        expr=(
+            'sum by (job, queue) (increase(csq_conversations_total{outcome="forgotten"}[1d])) > 0\n'
+            f"and on (job)\n{present}"
+        ),
+        for_seconds=0,
+        severity="ticket",
+        team="service",
+        summary="Customers of queue {{ $labels.queue }} wait in conversations that were forgotten",
+        description=(
+            'Queue {{ $labels.queue }}: {{ $value | printf "%.0f" }} conversations ended as forgotten within a day. '
+            "Their customers wait, and for days nothing has happened. csq does not count them as open any more."
+        ),
+        board="queues",
+        hours=48,
+        by_queue=True,
     )
 
 
