@@ -61,7 +61,7 @@ def replay(
     cluster_main(flow(process, source, folder, observer, summary), [], 0, epoch_interval=EPOCH)
     seconds = time.perf_counter() - started
     (folder / "metrics.prom").write_bytes(exposition(registry))
-    return _summary(registry, summary, process, seconds)
+    return _summary(registry, summary, process, seconds) | {"batch_size": batch_size}
 
 
 def other_names(labels: Labels) -> dict[str, dict[str, int]]:

@@ -54,7 +54,11 @@ class Summary:
         models: dict[str, Any] = {}
         for model, verdicts in sorted(self.verdicts.items()):
             task, begin = MODELS[model].task, len(verdicts) - len(verdicts) // 5
-            models[model] = task.figures(verdicts) | {"last_fifth": task.figures(verdicts[begin:], verdicts[:begin])}
+            delays = _quantiles(np.array([verdict.delay_seconds for verdict in verdicts]))
+            models[model] = task.figures(verdicts) | {
+                "last_fifth": task.figures(verdicts[begin:], verdicts[:begin]),
+                "label_delay_seconds": {name: delays[name] for name in ("p50", "p90")},
+            }
         figures["models"] = models
         return figures
 

@@ -94,6 +94,7 @@ def test_the_models_are_as_good(expected: dict[str, Any], actual: dict[str, Any]
     assert expected["summary"]["models"].keys() == actual["summary"]["models"].keys()
     for model, figures in expected["summary"]["models"].items():
         reported = actual["summary"]["models"][model]
+        assert figures.pop("label_delay_seconds") == pytest.approx(reported.pop("label_delay_seconds")), model
         assert figures.pop("last_fifth") == pytest.approx(reported.pop("last_fifth"), rel=1e-5), model
         assert figures == pytest.approx(reported, rel=1e-5), model
 

@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from flows.commands.run.view import span
 from operators.metrics.other_names import lines
 from operators.metrics.summary import DURATIONS
 
@@ -43,6 +44,11 @@ def show(summary: dict[str, Any], folder: Path) -> None:
             for title, about in ((name, figures), ("  last fifth", figures["last_fifth"])):
                 models.add_row(title, f"{about['n']:,}", *(_share(about.get(key)) for key in FIGURES))
         console.print(models)
+        delays = [(span(of["label_delay_seconds"]["p50"]), name) for name, of in summary["models"].items()]
+        console.print(
+            f"scored in batches of {summary['batch_size']:,} events, each before its labels are learned; labels come "
+            f"after {', '.join(f'{delay} ({name})' for delay, name in delays)}"
+        )
     for line in lines(summary["other"]["names"], summary["other"]["replies"]):
         console.print(line, style="yellow", highlight=False)
     if ignored := ", ".join(summary["other"]["attributes"]):

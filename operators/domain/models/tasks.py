@@ -21,6 +21,8 @@ class Verdict(NamedTuple):
     model: str
     published: Any
     label: Any
+    delay_seconds: float = 0.0
+    """From the score to its label, in event time."""
 
 
 class Task(ABC):

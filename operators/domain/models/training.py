@@ -47,7 +47,7 @@ class ModelTraining:
         if example.weight >= 1:
             judgement = self.kind.task.judge_one(example.published, example.label)
             self.prequential.add(judgement, example.delay_seconds)
-            self._verdicts.append(Verdict(self.kind.name, example.published, example.label))
+            self._verdicts.append(Verdict(self.kind.name, example.published, example.label, example.delay_seconds))
         try:
             self.learner.learn_one(example)
         except RefusedExampleError:

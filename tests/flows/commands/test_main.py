@@ -22,7 +22,7 @@ from tests.streams import CSQ, ENVIRON, ROOT, raws, write
 
 COMMANDS = ("run", "replay", "simulate", "import", "config", "schema", "forget", "id")
 COMMANDS += ("check", "deadletters", "rules", "send", "state", "warm-start")
-SUMMARY = {"events", "dead_letters", "duplicates", "reply_seconds", "first_response_seconds", "models"}
+SUMMARY = {"batch_size", "events", "dead_letters", "duplicates", "reply_seconds", "first_response_seconds", "models"}
 SUMMARY |= {"other", "seconds", "events_per_second", "rounds", "queues", "resolution_seconds"}
 WAITS = {"count", "p10", "p50", "p75", "p90", "p99"}
 FIGURES = {
@@ -142,7 +142,7 @@ def test_replay_json_prints_one_object_with_exactly_the_keys_that_are_promised(e
     assert summary["models"].keys() >= {"sentiment/en", "churn", "satisfaction"}
     for model, figures in summary["models"].items():
         expected = FIGURES[model.split("/")[0]]
-        assert expected | {"last_fifth"} == figures.keys()
+        assert expected | {"last_fifth", "label_delay_seconds"} == figures.keys()
         assert expected == figures["last_fifth"].keys() or figures["n"] < 5
     written = json.loads((tmp_path / "summary.json").read_bytes())
     assert {key: value for key, value in summary.items() if key in written} == written
