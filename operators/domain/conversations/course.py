@@ -172,9 +172,11 @@ class ConversationCourse:
             self.to_queue(facts.WaitBegan(time, name, record.queue, conversation_id, since))
 
     def wake(self, record: ConversationRecord, fact: ConversationFact) -> None:
-        """Open a conversation again that had ended by silence: it goes on."""
+        """Open a conversation again that had ended by silence: it goes on, unless only a message was deleted."""
+        if isinstance(fact, MessageRemoved):
+            return
         record.open, record.outcome = True, None
-        if not isinstance(fact, IssueResolved | CustomerGaveUp | IssueReopened):
+        if not isinstance(fact, IssueResolved | CustomerGaveUp):
             self.to_queue(facts.ConversationReentered(fact.time, fact.name, record.queue, fact.conversation_id))
 
     def _started(self, record: ConversationRecord, fact: ConversationStarted) -> None:

@@ -42,7 +42,7 @@ class Ratings:
         self._count = count
         self._out = out
         self._waiting: dict[str, tuple[float, RatingGiven]] = {}
-        """Rating -> when it settles (POSIX seconds) and the newest of its facts."""
+        """Rating -> when it settles (POSIX seconds) and the newest of its facts; in the order of the former."""
         self._settled: dict[str, float] = {}
         """Trace of a rating -> when it has counted."""
 
@@ -60,7 +60,11 @@ class Ratings:
             self.settle(fact, fact.time)
             return None
         due = fact.time + self._settle_seconds
+        self._waiting.pop(fact.feedback_id, None)
+        is_late = bool(self._waiting) and due < next(reversed(self._waiting.values()))[0]
         self._waiting[fact.feedback_id] = (due, fact)
+        if is_late:
+            self._waiting = dict(sorted(self._waiting.items(), key=lambda item: item[1][0]))
         return due
 
     def withdraw(self, fact: RatingWithdrawn) -> None:
@@ -72,10 +76,14 @@ class Ratings:
 
     def due(self, until: float) -> list[tuple[RatingGiven, float]]:
         """Remove and return the ratings that settle up to `until` (POSIX seconds), and when each does."""
-        due = sorted((at, fact.name, fact) for at, fact in self._waiting.values() if at <= until)
-        for _, _, fact in due:
+        due: list[tuple[RatingGiven, float]] = []
+        for at, fact in self._waiting.values():
+            if at > until:
+                break
+            due.append((fact, at))
+        for fact, _ in due:
             del self._waiting[fact.feedback_id]
-        return [(fact, at) for at, _, fact in due]
+        return due
 
     def settle(self, fact: RatingGiven, time: float) -> None:
         """Count a rating, which settles at `time` (POSIX seconds)."""

@@ -354,6 +354,15 @@ def test_a_silent_conversation_goes_on_when_someone_writes_and_is_no_reopening()
     assert seen.sampled("csq_resolution_seconds") == {(*HERE, "human"): [3 * DAY + 90]}
 
 
+@pytest.mark.parametrize("what", ["reopened", "opened", "assigned", "handoff", "pending"])
+def test_a_silent_conversation_that_goes_on_is_open_in_its_queue(what: str) -> None:
+    stage = talks()
+    play(stage, [say("customer", 0), say("agent", 5)], until=2 * DAY)
+    seen = play(stage, [step(what, 3 * DAY)], until=3 * DAY + 9)
+    assert len(seen.sent(ConversationReentered)) == 1
+    assert seen.count(OUTCOMES) == {}
+
+
 def test_a_thank_you_or_an_end_does_not_open_a_silent_conversation() -> None:
     for last in (say("customer", 3 * DAY, text="thanks"), step("resolved", 3 * DAY)):
         stage = talks()
