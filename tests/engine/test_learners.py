@@ -77,7 +77,7 @@ def announced(ports: Iterable[Port]) -> list[WeightsUpdate]:
 
 def test_verdicts_and_counts_go_out() -> None:
     ports = Adapter().take(4.0, 2.0)
-    assert judged(ports) == [(NAME, 0.5, 4.0), (NAME, 0.5, 2.0)]
+    assert judged(ports) == [(NAME, 0.5, 4.0, 3.0), (NAME, 0.5, 2.0, 3.0)]
     assert measured(ports)["csq_model_examples_total"] == 2
 
 
@@ -222,4 +222,4 @@ def test_inside_bytewax_the_name_comes_first_and_the_model_is_there() -> None:
     op.output("measured", out.measured, TestingSink([]))
     run_main(flow)
     assert models[NAME].version == 2
-    assert [label for group in verdicts for _, _, label in group] == [4.0, 2.0]
+    assert [label for group in verdicts for _, _, label, _ in group] == [4.0, 2.0]

@@ -95,7 +95,7 @@ def test_it_learns_and_scores_in_the_learn_stage() -> None:
     ports = learn(logic, models, 4.0, 5.0)
     assert models[NAME].score_one(()) == 4.5
     assert models[NAME].version == 2
-    assert dict(ports)["judged"] == [(NAME, 2.0, 4.0), (NAME, 2.0, 5.0)]
+    assert dict(ports)["judged"] == [(NAME, 2.0, 4.0, 60.0), (NAME, 2.0, 5.0, 60.0)]
 
 
 def test_it_goes_on_from_its_snapshot() -> None:
@@ -142,6 +142,7 @@ def test_its_metrics_and_its_summary_have_its_name() -> None:
     assert values["csq_model_loss"][NAME,] == pytest.approx(2.5, abs=0.01)
     assert summary.as_dict()["models"][NAME] == {
         "n": 2,
+        "label_delay_seconds": {"p50": 60.0, "p90": 60.0},
         "accuracy": 0.0,
         "baseline_accuracy": 1.0,
         "mean_absolute_error": 2.5,

@@ -161,7 +161,7 @@ def test_the_loss_is_the_absolute_error_and_within_one_point_is_right() -> None:
     training = ModelTraining(KIND, SatisfactionParams())
     training.take(Example((5.0, 5.0, 5.0, 5.0, 5.0), 1.0, 4.0, 1.0, 60.0))
     ports = dict(training.drain())
-    assert ports["judged"] == [(MODEL, 1.0, 4.0)]
+    assert ports["judged"] == [(MODEL, 1.0, 4.0, 60.0)]
     measured = {name: value for name, _, value in ports["measured"]}
     assert (measured["csq_model_loss"], measured["csq_model_accuracy"]) == (3.0, 0.0)  # the squared error is 9
     training.take(Example((0.0, 0.0, 0.0, 0.0, 0.0), 3.0, 4.0, 1.0, 60.0))

@@ -96,7 +96,7 @@ def test_a_published_score_is_judged_before_the_model_learns(monkeypatch: pytest
     model.take(example(4.0))
     model.take(example(8.0))
     assert LOG == [(0.5, 4.0), ("learned", 4.0), (0.5, 8.0), ("learned", 8.0)]
-    assert dict(model.drain())["judged"] == [("mean", 0.5, 4.0), ("mean", 0.5, 8.0)]
+    assert dict(model.drain())["judged"] == [("mean", 0.5, 4.0, 3.0), ("mean", 0.5, 8.0, 3.0)]
 
 
 def test_a_weak_example_is_learned_and_not_judged() -> None:

@@ -141,7 +141,7 @@ def test_two_processes_admit_the_same_names_at_the_same_moment(topics: Topics, s
 def names_of(values: Values) -> tuple[set[str], set[str]]:
     """The queues and the channels with rounds."""
     counted = [labels for labels, count in values["csq_reply_rounds_total"].items() if count]
-    return {queue for queue, _, _ in counted}, {channel for _, channel, _ in counted}
+    return {queue for queue, *_ in counted}, {channel for _, channel, *_ in counted}
 
 
 def test_more_processes_than_partitions_are_no_hindrance(topics: Topics, shop: Shop):
