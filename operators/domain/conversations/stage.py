@@ -195,7 +195,7 @@ class Conversations(Stage):
         """Facts that are not part of the course of a conversation -> what applies them."""
         ledger = TurnLedger(params.turns, params.waiting_labels)
         self._turns = Turns(ledger, self._out)
-        self._turns_of = ledger.turns_of
+        self._hot_turns, self._turns_of = ledger.hot, ledger.turns_of
         self._is_finite = is_finite
         self._records = Table[ConversationRecord](ConversationRecord, attrgetter("last_at"))
         self._hot = self._records.hot
@@ -273,7 +273,7 @@ class Conversations(Stage):
             sentiment: events.Sentiment | None = None
             question, language = False, ""
             if reading is not None:
-                known = self._turns_of(conversation_id)
+                known = self._hot_turns.get(conversation_id) or self._turns_of(conversation_id)
                 if known is not None and message_id in known:
                     is_same = known[message_id].features == reading.features
                     return self._said_again(time, name, sequence, data, is_same=is_same)

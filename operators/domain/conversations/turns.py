@@ -62,6 +62,8 @@ class TurnLedger:
             dict[str, ScoredTurn], lambda turns: next(reversed(turns.values())).time
         )
         """Conversation -> message -> its turn."""
+        self.hot = self._scored.hot
+        """Those in use: always the same dict."""
         self._waiting: dict[tuple[str, str], WaitingLabel] = {}
         self.unmatched = 0
         """Labels that were dropped because their turn did not come."""
