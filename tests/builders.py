@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw
 
+from operators.domain.conversations.ratings import FeedbackParams
 from operators.domain.conversations.reading import Reading
-from operators.domain.conversations.stage import FeedbackParams
 from operators.domain.stage.facts import Fact
 from operators.domain.stage.labels import Labels, LabelsParams
 from operators.domain.stage.stage import Port, Stage, take_due

@@ -87,7 +87,7 @@ def reckon(steps: list[Step], limit: float, clock: float, *, bots_answer: bool =
 
 
 def rounds_of(steps: list[Step], limit: float, clock: float) -> list[Round]:
-    """All rounds: from the first customer message that nobody has answered, to what ends it.
+    """All rounds: from the first unanswered customer message to what ends it.
 
     A hand-off begins one if the customer has written since the last word of a human, or the last end.
     """

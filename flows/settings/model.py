@@ -16,7 +16,8 @@ from operators.connectors.kafka.librdkafka import SECURITY
 from operators.connectors.kafka.params import KafkaParams
 from operators.documents.secret import Secret, note
 from operators.documents.yaml import Place, name_of
-from operators.domain.conversations.stage import ConversationsParams, FeedbackParams
+from operators.domain.conversations.ratings import FeedbackParams
+from operators.domain.conversations.stage import ConversationsParams
 from operators.domain.customers.params import CustomersParams
 from operators.domain.mistakes import Mistake
 from operators.domain.models.churn import ChurnParams

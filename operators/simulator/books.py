@@ -90,7 +90,7 @@ class Books(Struct, frozen=True):
     feedback: list[tuple[str, str, int, int]]
     """Kind, queue, score on the kind's scale, count."""
     open_waits: dict[str, int]
-    """Per queue: conversations with a customer message that nobody has answered."""
+    """Per queue: conversations with an unanswered customer message."""
     conversations_open: dict[str, int]
     orders: int
     complaints_opened: int

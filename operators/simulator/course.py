@@ -94,7 +94,7 @@ class Course:
         self._bot_answered = self._unanswered_since = None
 
     def _is_late(self, time: float) -> None:
-        """Note that a wait has passed its limit while nobody had answered."""
+        """Note that a wait has passed its limit without an answer."""
         since = self._unanswered_since
         if self._bot_answered is None and since is not None and time > since + self._limit() and not self._was_missed:
             self._was_missed = True

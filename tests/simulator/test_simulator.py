@@ -116,7 +116,7 @@ def test_the_course_of_the_shop_does_not_depend_on_how_badly_its_events_travel()
 
 def test_every_type_of_event_comes_within_the_first_30_000_deliveries():
     _, books = simulate(SimulatorParams(), 30_000)
-    # Simulated customers do not ask to be forgotten, and nobody in the shop corrects anything.
+    # Simulated customers do not ask to be forgotten, and the shop sends no corrections.
     never = {
         "csq.customer.forgotten", "csq.conversation.pending", "csq.conversation.merged", "csq.message.edited", "csq.message.deleted",
         "csq.feedback.withdrawn",

@@ -13,7 +13,7 @@ from typing import Literal
 
 Closing = Literal["", "thanks", "agreement"]
 
-MOST_CHARACTERS = 160
+_MOST = 160
 """Characters of the longest text that is looked at, with its markup."""
 _MOST_TEXT = 64
 """The same without it."""
@@ -39,7 +39,7 @@ _THANKS = {
     "tr": "teşekkürler teşekkür tesekkurler sağol sağolun",
     "ru": "спасибо благодарю свидания пока",
 }
-"""A thank or a goodbye, by language; a word that is a greeting too, like `ciao`, is none."""
+"""A thank or a goodbye, by language; without words that are greetings too, like `ciao`."""
 _AGREEMENT = {
     "en": "yes yep yeah ok okay sure great perfect fine good understood nice alright correct right no nope",
     "de": "ja jo ok okay gut super perfekt prima klar verstanden alles nein passt genau",
@@ -147,7 +147,7 @@ def closing_of(text: str | None) -> Closing:
     >>> [closing_of(text) for text in ("tak", "tak, hav en god dag", "Ciao", "Hi")]
     ['agreement', 'thanks', '', '']
     """
-    if text is None or len(text) > MOST_CHARACTERS:
+    if text is None or len(text) > _MOST:
         return ""
     if "<" in text:
         text = _MARKUP.sub(" ", text)

@@ -23,13 +23,11 @@ from operators.domain.conversations.facts import (
 )
 from operators.domain.conversations.record import (
     MAX_CLOSINGS,
-    MAX_MOODS,
     MAX_PAUSES,
     ConversationRecord,
 )
 from operators.domain.models.model import Example
 from operators.domain.stage import facts
-from operators.domain.stage.facts import MessageRead
 from operators.domain.stage.feedback import SATISFACTION_KINDS, label_of
 from operators.domain.stage.labels import OTHER, Labels
 from operators.domain.stage.promise import Promises
@@ -226,15 +224,11 @@ class ConversationCourse:
             self._out.counted["csq_message_changes_total", ("repeated",)] += 1
             return
         if polarity is not None:
-            moods = record.moods
-            if len(moods) < MAX_MOODS:
-                moods.append(polarity)
-            else:
-                record.add_mood(polarity)
+            record.add_mood(polarity)
         if record.paused_at is not None:
             self._go_on_after_pause(record, time)
         customer_id = record.customer_id  # no call of `_to_customer` for each message
-        read = MessageRead(time, name, customer_id, polarity, fact.question)
+        read = facts.MessageRead(time, name, customer_id, polarity, fact.question)
         self._for_customers[self._lane_of(customer_id)].append(read)
         rounds = record.rounds
         if fact.closing and (fact.closing == "thanks" or record.asked):

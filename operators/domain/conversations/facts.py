@@ -107,9 +107,9 @@ class MergedAway(Fact, frozen=True):
 
 
 class MergedIn(Fact, frozen=True):
-    """Another conversation became part of this one; its customer waits since `since` (POSIX seconds; None: nobody).
+    """Another conversation became part of this one.
 
-    `event` is the event in JSON.
+    Its customer waits since `since` (POSIX seconds), or does not wait (`None`). `event` is the event in JSON.
     """
 
     rank: ClassVar[int] = 7
@@ -161,7 +161,7 @@ class RatingWithdrawn(Fact, frozen=True):
 
 
 def number_of(sequence: int | str | None) -> int | None:
-    """Return the number that a source gives to an event; None if it is none.
+    """Return the number that a source gives to an event; `None` without a number.
 
     >>> number_of(7), number_of("007"), number_of("AAC"), number_of(None)
     (7, 7, None, None)

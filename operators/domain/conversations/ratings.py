@@ -6,15 +6,29 @@ apart: what models have learned is not learned again.
 """
 
 from collections.abc import Callable, Collection
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from operators.domain.conversations.facts import RatingGiven, RatingWithdrawn
 from operators.domain.stage.stage import Outbox
 from operators.domain.wire.forgotten import trace
 
 MOST = 50_000
-"""Ratings per lane that are known as counted; the first are forgotten first."""
+"""Ratings per lane that wait, and that are known as counted. Beyond it the first counts at once, or is forgotten."""
+
+
+class FeedbackParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """When a rating counts."""
+
+    settle_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Seconds without a correction after which a rating counts and teaches. 0: at once. A later "
+            "correction is counted apart.",
+        ),
+    ] = 600.0
 
 
 class StoredRatings(Struct):
@@ -65,6 +79,8 @@ class Ratings:
         self._waiting[fact.feedback_id] = (due, fact)
         if is_late:
             self._waiting = dict(sorted(self._waiting.items(), key=lambda item: item[1][0]))
+        if len(self._waiting) > MOST:
+            self.settle(self._waiting.pop(next(iter(self._waiting)))[1], fact.time)
         return due
 
     def withdraw(self, fact: RatingWithdrawn) -> None:

@@ -26,7 +26,7 @@ class Rounds(Struct, array_like=True, gc=False):
     """
 
     waiting_since: float | None = None
-    """Time of the first customer message that nobody has answered."""
+    """Time of the first unanswered customer message."""
     missed: bool = False
     """Whether the round that is open or suspended has passed its limit."""
     answer_from: float | None = None

@@ -40,7 +40,7 @@ from operators.domain.conversations.facts import (
     number_of,
     rating_given,
 )
-from operators.domain.conversations.ratings import Ratings, StoredRatings
+from operators.domain.conversations.ratings import FeedbackParams, Ratings, StoredRatings
 from operators.domain.conversations.reading import Reading
 from operators.domain.conversations.record import ConversationEnd, ConversationOwner, ConversationRecord, Rounds
 from operators.domain.conversations.turns import StoredTurns, TurnLedger, Turns
@@ -80,7 +80,7 @@ class ConversationsParams(Struct, frozen=True, forbid_unknown_fields=True):
         dict[str, Annotated[float, Meta(gt=0)]],
         Meta(
             description="Channel to the hours without events after which an open conversation ends as `silent`, if "
-            "nobody waits in it. `other` is for the channels without a number of their own."
+            "no customer waits in it. `other` is for the channels without a number of their own."
         ),
     ] = field(default_factory=lambda: dict(AUTO_CLOSE_HOURS))
     unanswered_days: Annotated[
@@ -119,19 +119,6 @@ class ConversationsParams(Struct, frozen=True, forbid_unknown_fields=True):
         int,
         Meta(ge=10, description="Conversations per lane. Beyond it the oldest closed, then the oldest, are dropped."),
     ] = 50_000
-
-
-class FeedbackParams(Struct, frozen=True, forbid_unknown_fields=True):
-    """When a rating counts."""
-
-    settle_seconds: Annotated[
-        float,
-        Meta(
-            ge=0,
-            description="Seconds without a correction after which a rating counts and teaches. 0: at once. A later "
-            "correction is counted apart.",
-        ),
-    ] = 600.0
 
 
 class StoredConversations(Struct):

@@ -158,10 +158,13 @@ class Turns:
         name: str,
         data: events.Message,
         reading: Reading,
-        known: dict[str, ScoredTurn] | None = None,
-        when: float | datetime | None = None,
+        known: dict[str, ScoredTurn] | None,
+        when: float | datetime,
     ) -> tuple[float, events.Sentiment] | tuple[None, None]:
-        """Publish and remember a scored message; return its polarity (-1..1) and sentiment, `None` without a score."""
+        """Publish and remember a scored message; return its polarity (-1..1) and sentiment, `None` without a score.
+
+        `known` are the turns of its conversation (`TurnLedger.turns_of`), `when` is `time` or the same in UTC.
+        """
         probabilities = reading.probabilities
         if probabilities is None or reading.model is None:
             return None, None
@@ -183,7 +186,7 @@ class Turns:
             reading.model,
             reading.version,
         )
-        self._out.published.append(publish(scored, name, time if when is None else when, data.conversation_id))
+        self._out.published.append(publish(scored, name, when, data.conversation_id))
         entry = ScoredTurn(data.message_id, time, reading.model, reading.features, probabilities)
         for model, example in self.ledger.note_one(data.conversation_id, entry, known):
             self._out.to["examples"][model].append(example)

@@ -57,8 +57,8 @@ class Conversation(Data, frozen=True, gc=False):
 class Merge(Conversation, frozen=True, gc=False, kw_only=True):
     """A conversation becomes part of the conversation `into`.
 
-    `waiting_since` is when the customer began to wait in it, null if nobody waits; without it a wait begins with the
-    merge.
+    `waiting_since` is when the customer began to wait in it, null if no customer waits. Without it a wait begins with
+    the merge.
     """
 
     into: Id

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from operators.domain.conversations import ratings
-from operators.domain.conversations.stage import Conversations, ConversationsParams, FeedbackParams
+from operators.domain.conversations.ratings import FeedbackParams
+from operators.domain.conversations.stage import Conversations, ConversationsParams
 from operators.domain.models.satisfaction import MODEL, SatisfactionScorer, SatisfactionWeights
 from operators.domain.stage.facts import ConversationExited, ConversationReentered, WaitAnswered, WaitBegan, WaitEnded
 from operators.domain.stage.promise import Promises, PromisesParams
@@ -490,3 +491,6 @@ def test_the_ratings_that_are_known_are_bounded_in_number_and_time(monkeypatch: 
     assert len(stage._ratings._settled) == 3
     play(stage, [], until=15 * DAY)
     assert len(stage._ratings._settled) == 0
+    waiting = talks(SETTLES)
+    seen = play(waiting, [rate(4, n, feedback=f"f{n}") for n in range(5)], until=10.0)
+    assert (len(waiting._ratings), sum(seen.count(RATINGS).values())) == (3, 2)
