@@ -88,15 +88,15 @@ class ConversationCourse:
                 CustomerSpoke: self._customer_spoke,
                 AgentReplied: self._agent_replied,
                 BotReplied: self._bot_replied,
-                MessageChanged: self._changed,
-                MessageRemoved: self._removed,
                 CustomerAwaited: self._awaited,
                 IssueResolved: self._resolved,
                 IssueReopened: self._reopened,
                 CustomerGaveUp: self._gave_up,
             },
         )
-        """(record, fact) -> None, by class of fact."""
+        """(record, fact) -> None, by class of fact; they begin a conversation that is not known."""
+        self.changes = Handlers("conversations", {MessageChanged: self._changed, MessageRemoved: self._removed})
+        """The same for facts that concern only conversations that are known."""
 
     def limit_of(self, record: ConversationRecord) -> float:
         """Return the reply limit of a conversation, in seconds."""
@@ -170,9 +170,7 @@ class ConversationCourse:
             self.to_queue(facts.WaitBegan(time, name, record.queue, conversation_id, since))
 
     def wake(self, record: ConversationRecord, fact: ConversationFact) -> None:
-        """Open a conversation again that had ended by silence: it goes on, unless only a message was deleted."""
-        if isinstance(fact, MessageRemoved):
-            return
+        """Open a conversation again that had ended by silence: it goes on."""
         record.open, record.outcome = True, None
         if not isinstance(fact, IssueResolved | CustomerGaveUp):
             self.to_queue(facts.ConversationReentered(fact.time, fact.name, record.queue, fact.conversation_id))

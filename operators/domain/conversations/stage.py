@@ -34,6 +34,7 @@ from operators.domain.conversations.facts import (
     MergedAway,
     MergedIn,
     MessageChanged,
+    MessageRemoved,
     RatingGiven,
     RatingWithdrawn,
     merged_in,
@@ -174,6 +175,8 @@ class Conversations(Stage):
                 RatingWithdrawn: self._ratings.withdraw,
                 MergedAway: self._merged_away,
                 MergedIn: self._merged_in,
+                MessageChanged: self._change,
+                MessageRemoved: self._change,
                 AgentChanged: self._forward,
                 AgentsPlanned: self._forward,
                 ForgetRequested: self._forget,
@@ -413,6 +416,16 @@ class Conversations(Stage):
         params = self._params
         if fact.kind in SENTIMENT_KINDS and params.rating_weight > 0:
             self._turns.rate(conversation_id, time, mood_of(fact.share), params.rating_weight, params.rating_turns)
+
+    def _change(self, fact: MessageChanged | MessageRemoved) -> None:
+        """Apply a fact about a message that came before; it begins no conversation."""
+        record = self._records.get(fact.conversation_id)
+        if record is None or not record.seen:
+            return
+        since = record.rounds.waiting_since
+        self._course.changes[type(fact)](record, fact)
+        if record.rounds.waiting_since not in (None, since):
+            self._set_timers(record, fact.conversation_id, fact.time)
 
     def _merged_away(self, fact: MergedAway) -> None:
         record = self._records.get(fact.conversation_id)

@@ -270,6 +270,18 @@ def test_a_wait_whose_only_message_is_deleted_is_withdrawn() -> None:
     assert waits(handed)[-1] == (700, "Began")  # the hand-off began this one
 
 
+def test_a_deletion_or_an_edit_begins_no_conversation() -> None:
+    for change in (deleted("m1", 60), _edited("m1", 60)):
+        assert after(change).queues == []
+
+
+def test_the_wait_that_an_edit_opens_has_a_limit() -> None:
+    thanked = [say("customer", 0), say("agent", 5), say("customer", 9, message="t1", text="thanks")]
+    assert rounds(after(*thanked, _edited("t1", 50, "thanks, and where is it"))) == {
+        ("met", "human"): 1, ("missed", "human"): 1,
+    }  # fmt: skip
+
+
 def test_a_deletion_after_a_miss_does_not_undo_it_and_one_of_a_bots_question_leaves_nothing() -> None:
     assert rounds(after(say("customer", 0, message="m1"), deleted("m1", 400))) == {("missed", "human"): 1}
     suspended = after(say("customer", 0, message="m1"), say("bot", 2), deleted("m1", 60))
