@@ -454,3 +454,10 @@ def test_schema_accepts_what_csq_accepts_and_refuses_what_it_refuses(schema: dic
     assert len(kinds) > 12
     by_form = ("not_an_event", "unknown_type", "invalid_field")
     assert refused_anyway == sum(books.dead_letters[reason] for reason in by_form)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_a_full_disk_is_named_and_is_no_traceback():
+    result = csq("simulate", "--events", "2000", "--out", "/dev/full")
+    assert result.exit_code == 1
+    assert "Error: /dev/full: cannot be written: No space left on device; what is in it is not whole" in result.stderr
